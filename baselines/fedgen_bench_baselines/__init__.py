@@ -1,0 +1,1 @@
+"""The baselines that FedGen-Edge is compared with, and the suites that compare them."""

@@ -1,0 +1,39 @@
+"""Sums over clients, streamed in the order given, accumulated in fp32. No torch import: tensors bring their own arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from fedgen_bench.records import Tensors, Update
+
+
+def weighted_mean(updates: Iterable[Update]) -> dict[str, torch.Tensor]:
+    """Example-weighted mean of the updates' tensors, sum_k p_k y_k with p_k = n_k / sum n (FedAvg, arXiv 1602.05629).
+
+    A running mean, one `lerp` a tensor and client: memory O(model), and one client or identical clients give back
+    their own tensors to the bit. Tensors narrower than fp32 are accumulated in fp32 and returned in their own dtype.
+
+    Raises:
+        ValueError: no update arrived.
+    """
+    mean: dict[str, torch.Tensor] = {}
+    dtypes: dict[str, torch.dtype] = {}
+    n_seen = 0
+    for update in updates:
+        n_seen += update.n_examples
+        if not mean:
+            dtypes = {name: tensor.dtype for name, tensor in update.tensors.items()}
+            mean = {name: tensor.float().clone() for name, tensor in update.tensors.items()}
+            continue
+        share = update.n_examples / n_seen
+        for name, tensor in update.tensors.items():
+            mean[name].lerp_(tensor.float(), share)
+    if not dtypes and n_seen == 0:
+        raise ValueError("weighted_mean needs at least one update.")
+    return {name: tensor.to(dtypes[name]) for name, tensor in mean.items()}
+
+

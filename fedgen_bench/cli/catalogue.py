@@ -1,0 +1,30 @@
+"""Components as plain records, for `list` and `show`. No heavy import."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.records import ComponentSpec
+
+if TYPE_CHECKING:
+    from fedgen_bench.plugins import Registered, Registry
+
+
+def describe(kind: str, found: Registered) -> dict[str, Any]:
+    """One component: name, summary, parameters with defaults, version, distribution."""
+    spec, origin = found.spec, found.provenance
+    record: dict[str, Any] = {"kind": kind, "name": spec.name, "distribution": origin.distribution, "distribution_version": origin.version}
+    if isinstance(spec, ComponentSpec):
+        return record | {"summary": spec.summary, "version": spec.version, "params": dataclasses.asdict(spec.params())}
+    try:
+        head = tomllib.loads(spec.text)["suite"]
+        return record | {"summary": str(head["title"]), "version": str(head["version"]), "params": {}}
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        return record | {"summary": f"cannot be read: {error}", "version": "", "params": {}}
+
+
+def catalogue(registry: Registry, kinds: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Every component of the kinds, by kind and name."""
+    return [describe(kind, found) for kind in kinds for _, found in sorted(registry.components[kind].items())]

@@ -1,0 +1,37 @@
+"""`fedgen-bench leaderboard`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fedgen_bench.cli import options
+
+
+@click.command("leaderboard")
+@options.many(options.suite, options.runs, options.leaderboards, options.plugin)
+@click.option("--check", is_flag=True, help="Only check that the published files are what the published results give.")
+def command(suite_name: str, runs: Path, leaderboards: Path, plugin_files: tuple[Path, ...], check: bool) -> int:  # noqa: FBT001 - click passes flags so
+    """Write a leaderboard from stored results, or check a published one (exit code 1 when a file differs)."""
+    registry = options.open_registry(plugin_files)
+    source = options.find_suite(registry, suite_name)
+    from fedgen_bench.publish import check_folder, publish
+    from fedgen_bench.suites import load_suite
+
+    if check:
+        different = check_folder(leaderboards / suite_name, registry)
+        for name in different:
+            click.echo(f"{leaderboards / suite_name / name} is not what the published results give.", err=True)
+        if not different:
+            click.echo(f"{leaderboards / suite_name}: every file is what the published results give.")
+        return 1 if different else 0
+    from fedgen_bench.cli.screen import print_table
+    from fedgen_bench.store import Store
+
+    suite = load_suite(source, registry)
+    with Store(runs, create=False) as store:
+        table, folder = publish(source, suite, registry, store, leaderboards)
+    print_table(table)
+    click.echo(f"Written to {folder}", err=True)
+    return 0

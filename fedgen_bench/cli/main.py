@@ -1,0 +1,79 @@
+"""`fedgen-bench`: the group of commands, loaded when called; user errors become one message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+import fedgen_bench
+from fedgen_bench.errors import FedgenError, did_you_mean
+
+COMMANDS = {
+    "run": "Run a suite (or what is left of it) and write its leaderboard.",
+    "leaderboard": "Write a leaderboard from stored results, or check a published one.",
+    "list": "List components, where they come from, and what failed to load.",
+    "show": "Show one component or suite.",
+    "compare": "Compare two contenders of a suite over their seeds.",
+    "tune": "Run a suite's tuning grid on validation data.",
+    "pretrain": "Train a backbone from its recipe.",
+    "data": "List data sets and where they are; `data fetch NAME` downloads one.",
+    "env": "Show the environment that results would record.",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands live in `fedgen_bench.cli.<name>_command` and are imported when one is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"fedgen_bench.cli.{cmd_name}_command").command  # type: ignore[no-any-return]
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            ctx.fail(f"Unknown command `{args[0]}`.{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(fedgen_bench.__version__, prog_name="fedgen-bench")
+def cli() -> None:
+    """Federated fine-tuning of generative models, compared with numbers that can be believed."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except FedgenError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("Interrupted. Committed rounds are kept: the same command resumes.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

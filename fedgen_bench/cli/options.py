@@ -1,0 +1,53 @@
+"""Options that several commands share, and what they open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fedgen_bench.errors import UsageError, unknown
+from fedgen_bench.plugins import NAME, Registry, load_registry
+
+if TYPE_CHECKING:
+    from fedgen_bench.records import SuiteSource
+
+_PATH: Any = click.Path(path_type=Path)
+suite = click.option("--suite", "suite_name", required=True, metavar="NAME", help="Suite to work on (see `list suite`).")
+runs = click.option("--runs", type=_PATH, default=Path("runs"), show_default=True, help="Folder of the results store.")
+leaderboards = click.option("--leaderboards", type=_PATH, default=Path("leaderboards"), show_default=True, help="Folder that leaderboards are written to.")
+plugin = click.option("--plugin", "plugin_files", multiple=True, type=_PATH, metavar="FILE", help="Load a plugin from a Python file (repeatable).")
+contender = click.option("--contender", "contenders", multiple=True, metavar="NAME", help="Only this contender (repeatable).")
+seed = click.option("--seed", "seeds", multiple=True, type=int, metavar="N", help="Only this seed (repeatable).")
+data = click.option("--data", type=_PATH, default=None, metavar="DIR", help="Folder to look for data sets in first.")
+device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models run.")
+workers = click.option("--workers", type=click.IntRange(1), default=None, help="Cells at a time.  [default: cores / the suite's threads]")
+
+
+def many(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Several options as one decorator, in the order given."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def open_registry(plugin_files: Sequence[Path] = ()) -> Registry:
+    """The registry; what failed to load is said on stderr."""
+    registry = load_registry(plugin_files)
+    for failure in registry.failures:
+        click.echo(f"Warning: plugin {failure.plugin} is left out: {failure.reason}", err=True)
+    return registry
+
+
+def find_suite(registry: Registry, name: str) -> SuiteSource:
+    """The suite's source. Raises UsageError with the closest name."""
+    known = registry.components["suite"]
+    if not NAME.match(name) or name not in known:
+        raise UsageError(unknown("suite", name, known))
+    return known[name].spec  # type: ignore[no-any-return]

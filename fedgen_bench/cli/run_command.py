@@ -1,0 +1,119 @@
+"""`fedgen-bench run`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fedgen_bench.cli import options
+
+if TYPE_CHECKING:
+    from fedgen_bench.plugins import Registry
+    from fedgen_bench.suites import RunSpec, SuiteSpec
+
+
+@click.command("run")
+@options.many(
+    options.suite, options.contender, options.seed, options.runs, options.leaderboards, options.data, options.device, options.plugin, options.workers
+)
+@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value of the suite; such results are shown, never ranked.")
+@click.option("--dry-run", is_flag=True, help="Print cells, steps, exact bytes and an estimate of time, then stop.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every round.")
+def command(
+    suite_name: str,
+    contenders: tuple[str, ...],
+    seeds: tuple[int, ...],
+    runs: Path,
+    leaderboards: Path,
+    data: Path | None,
+    device: str,
+    plugin_files: tuple[Path, ...],
+    workers: int | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,  # noqa: FBT001 - click passes flags so
+    verbose: bool,  # noqa: FBT001
+) -> int:
+    """Run a suite (or what is left of it) and write its leaderboard.
+
+    What is done is skipped, what was cut off goes on where it stopped. Exit codes: 0 all cells done, 1 some failed,
+    2 wrong usage, 130 interrupted.
+    """
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    registry = options.open_registry(plugin_files)
+    source = options.find_suite(registry, suite_name)
+    from fedgen_bench.suites import expand, load_suite
+
+    suite = load_suite(source, registry, overrides)
+    specs = expand(suite, registry, contenders=contenders, seeds=seeds, off_suite=overrides)
+    if dry_run:
+        return _dry_run(specs, registry, data, device, workers or default_workers(suite, device))
+    from fedgen_bench.cli.progress import Progress
+    from fedgen_bench.publish import publish
+    from fedgen_bench.runner import Job, run_cells
+    from fedgen_bench.store import Store
+
+    need_data(suite, registry, data)
+    count = workers or default_workers(suite, device)
+    with Store(runs) as store:
+        with Progress(len(specs), suite.evaluation.metric) as progress:
+            ended = run_cells(specs, registry, Job(runs, data, device, registry.plugin_files), store, workers=count, on_event=progress.note)
+        plain = load_suite(source, registry)
+        table, folder = publish(source, plain, registry, store, leaderboards)
+    from fedgen_bench.cli.screen import print_table
+
+    print_table(table)
+    click.echo(f"Written to {folder}", err=True)
+    bad = [event for event in ended if event.status != "done"]
+    for event in bad:
+        click.echo(f"{event.run}: {event.status}: {event.reason}", err=True)
+    return 1 if bad else 0
+
+
+def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Path | None, device: str, workers: int) -> int:
+    import torch
+
+    from fedgen_bench.cli.screen import grid, human_bytes
+    from fedgen_bench.data.catalog import finder
+    from fedgen_bench.dry_run import forecast
+    from fedgen_bench.errors import DataError
+    from fedgen_bench.runner import pick_device
+    from fedgen_bench.world import Worlds
+
+    try:
+        cells = forecast(specs, registry, Worlds(registry, finder(data)), torch.device(pick_device(device)))
+    except DataError as error:
+        click.echo(f"{len(specs)} cells are valid: {', '.join(spec.name for spec in specs)}")
+        click.echo(f"Steps, bytes and time cannot be told: {error}", err=True)
+        return 0
+    head = ("run", "rounds", "local steps", "downlink", "uplink", "training")
+    rows = [(c.run, str(c.n_rounds), f"{c.local_steps:,}", f"{c.down_bytes:,} B", f"{c.up_bytes:,} B", f"{c.seconds:.0f} s") for c in cells]
+    click.echo(grid(head, rows))
+    seconds = sum(c.seconds for c in cells) / workers
+    up = human_bytes(sum(c.up_bytes for c in cells))
+    click.echo(f"{len(cells)} cells, {up} of uplink, about {seconds / 60:.1f} min of training on {workers} workers; evaluation comes on top")
+    return 0
+
+
+def need_data(suite: SuiteSpec, registry: Registry, data: Path | None) -> None:
+    """Missing data end the command before anything is written."""
+    from fedgen_bench.data.catalog import find
+    from fedgen_bench.params import make_params
+
+    spec = registry.get("task", suite.task.name).spec
+    params, _ = make_params(spec.params, suite.task.params)
+    for name in spec.build(params).datasets:
+        find(name, data, fetch=True)
+
+
+def default_workers(suite: SuiteSpec, device: str) -> int:
+    if device == "cuda":
+        return 1
+    cores = len(os.sched_getaffinity(0))
+    return max(1, cores // suite.training.threads)

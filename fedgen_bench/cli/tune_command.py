@@ -1,0 +1,53 @@
+"""`fedgen-bench tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fedgen_bench.cli import options
+
+
+@click.command("tune")
+@options.many(options.suite, options.contender, options.runs, options.leaderboards, options.data, options.device, options.plugin, options.workers)
+def command(
+    suite_name: str,
+    contenders: tuple[str, ...],
+    runs: Path,
+    leaderboards: Path,
+    data: Path | None,
+    device: str,
+    plugin_files: tuple[Path, ...],
+    workers: int | None,
+) -> int:
+    """Run a suite's tuning grid: the same number of trials for every contender, the tuning seed, validation data only.
+
+    Writes `leaderboards/<suite>/tuning.csv`; the suite's values are chosen from it by hand and a test holds them to it.
+    """
+    registry = options.open_registry(plugin_files)
+    source = options.find_suite(registry, suite_name)
+    from fedgen_bench.cli.progress import Progress
+    from fedgen_bench.cli.run_command import default_workers, need_data
+    from fedgen_bench.files import inside, write_atomic
+    from fedgen_bench.runner import Job, run_cells
+    from fedgen_bench.store import Store
+    from fedgen_bench.suites import load_suite
+    from fedgen_bench.tuning import trials, tuning_table
+
+    suite = load_suite(source, registry)
+    everything = trials(source, suite, registry)
+    chosen = [trial.spec for trial in everything if not contenders or trial.contender in contenders]
+    trials(source, suite, registry, contenders)
+    need_data(suite, registry, data)
+    with Store(runs) as store:
+        with Progress(len(chosen), suite.evaluation.metric) as progress:
+            job = Job(runs, data, device, registry.plugin_files)
+            run_cells(chosen, registry, job, store, workers=workers or default_workers(suite, device), on_event=progress.note)
+        stored = store.runs(suite_name, suite.suite.version, "tune")
+    lower = registry.get("metric", suite.evaluation.metric).spec.lower_is_better
+    text = tuning_table(suite, everything, stored, lower_is_better=lower)
+    leaderboards.mkdir(parents=True, exist_ok=True)
+    write_atomic(inside(leaderboards, suite_name) / "tuning.csv", text.encode())
+    click.echo(text, nl=False)
+    return 0

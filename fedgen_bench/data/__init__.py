@@ -1,0 +1,1 @@
+"""Data sets: where they are looked for, what they must hash to, and text that is generated."""

@@ -1,0 +1,1 @@
+"""Engines run pure client tasks and return outcomes in client-id order."""

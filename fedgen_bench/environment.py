@@ -1,0 +1,70 @@
+"""Provenance: library versions, processor, threads, device and the code's own commit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+_LIBRARIES = ("fedgen-bench", "torch", "transformers", "peft", "safetensors", "tokenizers", "numpy", "scikit-learn", "pluggy", "pandas")
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def git_commit(folder: Path | None = None) -> str:
+    """Commit of the checkout that the code runs from (with `+dirty`), or empty outside one."""
+    where = folder or Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "-C", str(where), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        tracked = subprocess.run(["git", "-C", str(where), "ls-files", "--error-unmatch", str(Path(__file__))], capture_output=True, timeout=10, check=False)
+        if tracked.returncode:
+            return ""
+        changed = subprocess.run(
+            ["git", "-C", str(where), "status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.toml"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + ("+dirty" if changed else "")
+
+
+def instruction_set() -> str:
+    """The class of vector instructions that numerical libraries dispatch on."""
+    import torch
+
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def processor() -> str:
+    """The processor's model name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()
+
+
+def fingerprint(device: str, threads: int) -> dict[str, Any]:
+    """What two runs must share to be equal to the bit."""
+    import torch
+
+    accelerator = torch.cuda.get_device_name(0) if device.startswith("cuda") else ""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
+        "instruction_set": instruction_set(),
+        "device": device,
+        "accelerator": accelerator,
+        "threads": threads,
+        "libraries": {name: version for name in _LIBRARIES if (version := _version(name))},
+        "commit": git_commit(),
+    }

@@ -1,0 +1,61 @@
+"""Files that are either the old one or the new one, never half of one; and paths that stay where they belong."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+from fedgen_bench.errors import StoreError
+from fedgen_bench.killpoints import passing
+
+
+def write_atomic(path: Path, content: bytes) -> str:
+    """Write through a temporary file in the same folder (write, fsync, rename, fsync the folder); return the sha256.
+
+    Raises:
+        StoreError: the disk is full or not writable; what was there stays.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            passing("file.written")
+            os.fsync(handle.fileno())
+        passing("file.synced")
+        temporary.replace(path)
+        passing("file.renamed")
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(error, path) from error
+    return hashlib.sha256(content).hexdigest()
+
+
+def disk_error(error: OSError, path: Path) -> StoreError:
+    """The error a user can act on for a failed write."""
+    if error.errno == errno.ENOSPC:
+        return StoreError(f"No space left on the disk of {path}. Free some and run the same command again: earlier results are intact.")
+    return StoreError(f"Cannot write {path}: {error.strerror or error}. Earlier results are intact.")
+
+
+def inside(root: Path, *parts: str) -> Path:
+    """`root` joined with names from outside, resolved. Raises StoreError when that leaves `root` or crosses a link."""
+    base = root.resolve()
+    path = base.joinpath(*parts)
+    if not path.resolve().is_relative_to(base) or path.resolve() != path:
+        raise StoreError(f"{'/'.join(parts)} leaves {root}. Use plain names.")
+    return path
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's content."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

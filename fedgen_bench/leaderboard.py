@@ -1,0 +1,226 @@
+"""Results -> Table. A table is made from published records alone, so that anybody can make it again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.errors import PairingError
+from fedgen_bench.stats import Interval, interval, paired_difference
+
+if TYPE_CHECKING:
+    from fedgen_bench.plugins import Registry
+    from fedgen_bench.store import StoredRun
+    from fedgen_bench.suites import SuiteSpec
+
+COLUMNS = (
+    "rank", "contender", "strategy", "adapter", "status", "n_seeds", "trainable_params", "trainable_fraction", "quality_metric", "quality_mean",
+    "quality_std", "quality_ci_low", "quality_ci_high", "personalized_mean", "worst_decile_mean", "rounds_to_target_mean", "uplink_to_target_bytes",
+    "uplink_total_bytes", "uplink_per_client_round_bytes", "downlink_total_bytes", "uplink_reduction_vs_full",
+)  # fmt: skip
+_PAIRED = ("partition", "cohort", "batches")
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One contender's evaluation over rounds, by seed: (round + 1, metric, uplink bytes so far)."""
+
+    contender: str
+    ranked: bool
+    by_seed: Mapping[int, tuple[tuple[int, float, int], ...]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A leaderboard: rows by COLUMNS (None where there is nothing to say), and what a reader needs beside them."""
+
+    suite: str
+    version: int
+    title: str
+    metric: str
+    metric_unit: str
+    lower_is_better: bool
+    reference: str
+    full_model: str
+    target: float
+    seeds: tuple[int, ...]
+    rows: tuple[Mapping[str, Any], ...]
+    others: Mapping[str, Mapping[str, float]]
+    paired: Mapping[str, Interval]
+    curves: tuple[Curve, ...]
+    reasons: Mapping[str, str]
+    data: Mapping[str, str]
+    setup: Mapping[str, Any]
+    notes: str
+
+
+def record_of(run: StoredRun) -> dict[str, Any]:
+    """The published record of a run: everything the table needs, nothing that depends on the clock."""
+    config, result = run.spec.config, run.result
+    evaluated: list[list[float]] = []
+    uplink = 0
+    main = config["evaluation"]["metric"]
+    for report in run.rounds:
+        uplink += sum(one.encoded_bytes for one in report.ledger if one.direction == "up")
+        if main in report.metrics:
+            evaluated.append([report.round_index + 1, report.metrics[main], uplink])
+    entries = [one for report in run.rounds for one in report.ledger]
+    return {
+        "contender": run.spec.contender,
+        "seed": run.spec.seed,
+        "config": config,
+        "digest": run.spec.digest,
+        "off_suite": list(run.spec.off_suite),
+        "status": run.status,
+        "reason": run.reason,
+        "metrics": dict(result.metrics),
+        "per_client": {name: dict(values) for name, values in result.per_client.items()},
+        "digests": dict(result.digests),
+        "facts": dict(result.facts),
+        "curve": evaluated,
+        "bytes": {
+            direction: {
+                "encoded": sum(one.encoded_bytes for one in entries if one.direction == direction),
+                "tensors": sum(one.tensor_bytes for one in entries if one.direction == direction),
+                "headers": sum(one.header_bytes for one in entries if one.direction == direction),
+                "messages": sum(one.direction == direction for one in entries),
+            }
+            for direction in ("up", "down")
+        },
+        "client_rounds": sum(len(report.cohort) for report in run.rounds),
+        "quarantined": [[report.round_index, one.client_id, one.code] for report in run.rounds for one in report.quarantined],
+        "provenance": run.provenance,
+    }
+
+
+def check_pairing(records: Iterable[Record]) -> None:
+    """Refuse to compare runs that did not see the same split, cohorts and batches.
+
+    Raises:
+        PairingError: names both runs and what differs.
+    """
+    first: dict[int, Record] = {}
+    for record in records:
+        if record["status"] != "done" or record["off_suite"] or record["facts"].get("cohort_kind") != "sampled":
+            continue
+        other = first.setdefault(record["seed"], record)
+        for what in _PAIRED:
+            if record["digests"][what] != other["digests"][what]:
+                raise PairingError(
+                    f"{record['contender']}/{record['seed']} and {other['contender']}/{other['seed']} differ in their {what} digest "
+                    f"({record['digests'][what][:12]} and {other['digests'][what][:12]}): they did not see the same {what}. "
+                    "Run both again under one version of the suite."
+                )
+
+
+def _target(record: Record, target: float, *, lower: bool) -> tuple[int, int] | None:
+    return next(((int(r), int(up)) for r, value, up in record["curve"] if (value <= target if lower else value >= target)), None)
+
+
+def _mean_or_none(values: Sequence[float | None]) -> float | None:
+    return None if not values or any(value is None for value in values) else math.fsum(v for v in values if v is not None) / len(values)
+
+
+def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry) -> Table:
+    """Rank every contender that has all seeds; the others are shown with their status.
+
+    Raises:
+        PairingError: see `check_pairing`.
+    """
+    check_pairing(records)
+    metric = suite.evaluation.metric
+    spec = registry.get("metric", metric).spec
+    quality, lower = f"test/{metric}", spec.lower_is_better
+    order = {one.name: i for i, one in enumerate(suite.contender)}
+    groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
+    for record in sorted(records, key=lambda r: (order.get(r["contender"], len(order)), r["contender"], r["off_suite"], r["seed"])):
+        groups.setdefault((record["contender"], tuple(record["off_suite"])), []).append(record)
+    full = [r for r in groups.get((suite.suite.full_model, ()), []) if r["status"] == "done"]
+    full_up = math.fsum(r["bytes"]["up"]["encoded"] / r["client_rounds"] for r in full) / len(full) if full else None
+    rows = []
+    others: dict[str, dict[str, float]] = {}
+    reasons: dict[str, str] = {}
+    by_seed: dict[str, dict[int, float]] = {}
+    for (name, off_suite), group in groups.items():
+        label = name if not off_suite else f"{name} ({', '.join(off_suite)})"
+        row = _row(label, group, suite, quality, full_up, lower=lower)
+        rows.append(row)
+        if not off_suite:
+            by_seed[name] = {r["seed"]: r["metrics"][quality] for r in group if quality in r["metrics"]}
+        done = [r for r in group if r["status"] == "done"]
+        names = sorted({key for r in done for key in r["metrics"]})
+        others[label] = {key: math.fsum(r["metrics"][key] for r in done) / len(done) for key in names if all(key in r["metrics"] for r in done)}
+        if why := [f"seed {r['seed']}: {r['reason']}" for r in group if r["reason"]]:
+            reasons[label] = "; ".join(why)
+    ranked = sorted((row for row in rows if row["rank"] == 0), key=lambda row: (row["quality_mean"] if lower else -row["quality_mean"], row["contender"]))
+    for place, row in enumerate(ranked, start=1):
+        row["rank"] = place
+    unranked = [row for row in rows if row["rank"] is None]
+    reference = by_seed.get(suite.suite.reference, {})
+    paired = {name: diff for name, values in by_seed.items() if name != suite.suite.reference and (diff := paired_difference(reference, values))}
+    curves = tuple(
+        Curve(name, bool(group[0]["config"]["contender"]["ranked"]), {r["seed"]: tuple((int(a), float(b), int(c)) for a, b, c in r["curve"]) for r in group if r["curve"]})
+        for (name, off_suite), group in groups.items()
+        if not off_suite
+    )
+    data = {key: value for record in records for key, value in record["facts"].get("data", {}).items()}
+    setup = {name: getattr(suite, name).model_dump(mode="json") for name in ("task", "partitioner", "federation", "training", "evaluation")}
+    setup["contender"] = {one.name: one.model_dump(mode="json") for one in suite.contender}
+    return Table(
+        suite.suite.name, suite.suite.version, suite.suite.title, metric, spec.unit, lower, suite.suite.reference, suite.suite.full_model,
+        suite.evaluation.target, suite.seeds.leaderboard, tuple([*ranked, *unranked]), others, paired, curves, reasons, dict(sorted(data.items())),
+        setup, suite.suite.notes,
+    )  # fmt: skip
+
+
+def _row(label: str, group: Sequence[Record], suite: SuiteSpec, quality: str, full_up: float | None, *, lower: bool) -> dict[str, Any]:
+    done = [r for r in group if r["status"] == "done"]
+    contender = group[0]["config"]["contender"]
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row |= {"contender": label, "strategy": contender["strategy"]["name"], "adapter": contender["adapter"]["name"], "n_seeds": len(done), "quality_metric": quality}
+    row["status"] = _status(group, suite)
+    if not done:
+        return row
+    facts = done[0]["facts"]
+    row["trainable_params"] = facts["trainable_params"]
+    row["trainable_fraction"] = facts["trainable_params"] / facts["backbone_params"]
+    if values := [r["metrics"][quality] for r in done if quality in r["metrics"]]:
+        found = interval(values)
+        row |= {"quality_mean": found.mean, "quality_std": found.std, "quality_ci_low": found.low, "quality_ci_high": found.high}
+        row |= {key: None for key in ("quality_std", "quality_ci_low", "quality_ci_high") if math.isnan(row[key])}
+    metric = suite.evaluation.metric
+    row["personalized_mean"] = _mean_or_none([r["metrics"].get(f"personalized/{metric}/mean") for r in done])
+    worst = "personalized" if facts["cohort_kind"] != "none" else "global"
+    row["worst_decile_mean"] = _mean_or_none([r["metrics"].get(f"{worst}/{metric}/worst_decile") for r in done])
+    reached = [_target(r, suite.evaluation.target, lower=lower) for r in done]
+    row["rounds_to_target_mean"] = _mean_or_none([None if one is None else one[0] for one in reached])
+    if facts["cohort_kind"] == "sampled":
+        row["uplink_to_target_bytes"] = _mean_or_none([None if one is None else one[1] for one in reached])
+        row["uplink_total_bytes"] = _mean_or_none([r["bytes"]["up"]["encoded"] for r in done])
+        row["downlink_total_bytes"] = _mean_or_none([r["bytes"]["down"]["encoded"] for r in done])
+        row["uplink_per_client_round_bytes"] = _mean_or_none([r["bytes"]["up"]["encoded"] / r["client_rounds"] for r in done])
+        if full_up:
+            row["uplink_reduction_vs_full"] = 1 - row["uplink_per_client_round_bytes"] / full_up
+    if contender["ranked"] and row["status"] == "done" and row["quality_mean"] is not None:
+        row["rank"] = 0
+    return row
+
+
+def _status(group: Sequence[Record], suite: SuiteSpec) -> str:
+    if group[0]["off_suite"]:
+        return "off-suite"
+    bad = sorted({r["status"] for r in group} - {"done"})
+    if bad:
+        return bad[0]
+    return "done" if {r["seed"] for r in group} >= set(suite.seeds.leaderboard) else "incomplete"
+
+
+def results_text(suite: SuiteSpec, suite_text: str, records: Sequence[Record]) -> str:
+    """The published results: what `build_table` needs, as stable JSON."""
+    ordered = sorted(records, key=lambda r: (r["contender"], r["off_suite"], r["seed"]))
+    body = {"schema": 1, "suite": suite.suite.name, "version": suite.suite.version, "suite_text": suite_text, "records": ordered}
+    return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

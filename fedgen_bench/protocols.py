@@ -1,0 +1,120 @@
+"""What plugins implement. Every method is a function of its arguments: contexts in, new values out, nothing mutated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from fedgen_bench.records import (
+        ClientContext,
+        ClientData,
+        Fit,
+        FitReport,
+        Payload,
+        RoundContext,
+        ServerContext,
+        Tensors,
+        UnitTable,
+        Update,
+    )
+    from fedgen_bench.seeds import SeedTree
+
+
+class Strategy(Protocol):
+    """A federated method, both halves in one place.
+
+    A state is a frozen dataclass of tensors, tensor maps, numbers and strings; the core checkpoints it.
+    """
+
+    def init(self, start: Tensors, ctx: ServerContext) -> Any:
+        """The state before the first round; `start` holds the adapter's initial tensors."""
+
+    def send(self, state: Any, ctx: ClientContext) -> Payload | None:
+        """What this client receives; None sends nothing."""
+
+    def client(self, payload: Payload | None, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
+        """The client half: yield `Fit` requests, receive their `FitReport`s, return one `Update`."""
+
+    def aggregate(self, state: Any, updates: Iterable[Update], ctx: RoundContext) -> Any:
+        """The next state. `updates` streams in ascending client id and may be read once; at least one arrives."""
+
+    def export(self, state: Any, ctx: ClientContext | None) -> Tensors | None:
+        """The adapter's tensors for evaluation: of one client, or global when `ctx` is None (None: there is no global model)."""
+
+
+class Adapted(Protocol):
+    """A backbone with an adapter on it."""
+
+    module: nn.Module
+    trainable: Mapping[str, nn.Parameter]
+
+
+class Adapter(Protocol):
+    """Makes part of a backbone trainable."""
+
+    def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
+        """Adapt a private copy of the backbone; initial values come from the `adapter` stream alone."""
+
+
+class Partitioner(Protocol):
+    """Splits units over clients."""
+
+    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> Sequence[np.ndarray]:
+        """One array of unit indices a client; disjoint, each client's in natural order; a client may be empty."""
+
+
+class Task(Protocol):
+    """Data, backbone, loss and evaluation of one kind of model. Built once a process, shared by its runs."""
+
+    backbone_parameters: int
+    provenance: Mapping[str, str]
+
+    def units(self, seeds: SeedTree) -> UnitTable:
+        """What is split over clients."""
+
+    def client_data(self, units: np.ndarray) -> ClientData:
+        """Training examples and held-out tail of these units."""
+
+    def new_module(self) -> nn.Module:
+        """A private copy of the pretrained backbone, in evaluation mode, on the CPU."""
+
+    def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
+        """Mean training loss of a batch; noise, if any, comes from `generator`."""
+
+    def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> Mapping[str, float]:
+        """Evidence from evaluating `module` on a client's held-out tail or on `split(name)`; metrics read it."""
+
+    def split(self, name: str) -> Any:
+        """The evaluation data called `valid_subset` (read every round), `valid` or `test` (read once)."""
+
+
+class TaskFactory(Protocol):
+    """What a task's `build` returns: parameters are known, data are not read yet."""
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets (see `fedgen-bench data`) that `load` will ask for."""
+
+    def load(self, find: Callable[[str], Path]) -> Task:
+        """Read data and backbone; `find(dataset)` gives a checked folder or raises DataError."""
+
+
+class Metric(Protocol):
+    """A number from a task's evidence."""
+
+    def compute(self, evidence: Mapping[str, float]) -> float:
+        """Raises KeyError when the task does not provide what the metric needs."""
+
+
+class TableFormat(Protocol):
+    """Turns a leaderboard into the text of one file."""
+
+    def render(self, table: Any) -> str:
+        """The same table always gives the same text."""

@@ -1,0 +1,97 @@
+"""Write a leaderboard folder from the store, and check that a folder is what its own results give."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.errors import StoreError, UsageError
+from fedgen_bench.files import inside, write_atomic
+from fedgen_bench.killpoints import passing
+from fedgen_bench.leaderboard import Table, build_table, record_of, results_text
+from fedgen_bench.params import make_params
+from fedgen_bench.records import SuiteSource
+from fedgen_bench.suites import load_suite
+
+if TYPE_CHECKING:
+    from fedgen_bench.plugins import Registry
+    from fedgen_bench.store import Store, StoredRun
+    from fedgen_bench.suites import SuiteSpec
+
+RESULTS = "results.json"
+
+
+def render(table: Table, registry: Registry) -> dict[str, str]:
+    """Text of every registered table format, by file name."""
+    formats = registry.components["table_format"]
+    rendered = {}
+    for _, found in sorted(formats.items()):
+        params, _ = make_params(found.spec.params, {})
+        rendered[found.spec.filename] = found.spec.build(params).render(table)
+    return rendered
+
+
+def publish(source: SuiteSource, suite: SuiteSpec, registry: Registry, store: Store, leaderboards: Path) -> tuple[Table, Path]:
+    """Rank what the store has for this suite version and write `leaderboards/<suite>/`; returns table and folder."""
+    runs = [run for run in store.runs(suite.suite.name, suite.suite.version) if run.status != "running"]
+    records = [json.loads(json.dumps(record_of(run))) for run in runs]
+    table = build_table(suite, records, registry)
+    folder = inside(_made(leaderboards), suite.suite.name)
+    texts = {RESULTS: results_text(suite, source.text, records), **render(table, registry), "timing.csv": _timing(runs), "environment.json": _environments(runs)}
+    passing("table.rendered")
+    for name, text in texts.items():
+        write_atomic(folder / name, text.encode())
+    return table, folder
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"Cannot write {folder}: {error.strerror}. Name another folder with `--leaderboards`.") from error
+    return folder
+
+
+def _timing(runs: Sequence[StoredRun]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["contender", "seed", "status", "seconds"])
+    for run in sorted(runs, key=lambda one: (one.spec.contender, one.spec.seed)):
+        writer.writerow([run.spec.contender, run.spec.seed, run.status, f"{run.seconds:.1f}"])
+    return out.getvalue()
+
+
+def _environments(runs: Sequence[StoredRun]) -> str:
+    """Every environment that a run was made in, with the runs."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        found.setdefault(json.dumps(run.environment, sort_keys=True), []).append(f"{run.spec.contender}/{run.spec.seed}")
+    listed: list[Mapping[str, Any]] = [{"environment": json.loads(key), "runs": sorted(names)} for key, names in sorted(found.items())]
+    return json.dumps(listed, indent=1, sort_keys=True) + "\n"
+
+
+def check_folder(folder: Path, registry: Registry) -> list[str]:
+    """Files of a published folder that differ from what its results give.
+
+    Raises:
+        UsageError: there is no published result.
+        StoreError: the results cannot be read.
+    """
+    path = folder / RESULTS
+    if not path.is_file():
+        raise UsageError(f"{folder} holds no {RESULTS}. Name the folder that holds published leaderboards with `--leaderboards`.")
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        if body["schema"] != 1:
+            raise StoreError(f"{path} has schema {body['schema']}, this version knows 1. Upgrade fedgen-bench.")
+        source = SuiteSource(name=body["suite"], text=body["suite_text"], path=str(path))
+        records = body["records"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} cannot be read ({error!r}). Restore it from its commit.") from error
+    suite = load_suite(source, registry)
+    expected = {RESULTS: results_text(suite, source.text, records), **render(build_table(suite, records, registry), registry)}
+    return sorted(name for name, text in expected.items() if not (folder / name).is_file() or (folder / name).read_bytes() != text.encode())

@@ -1,0 +1,335 @@
+"""Frozen records that flow through a run: specs (declared), contexts (given to plugins), reports (per round).
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from fedgen_bench.seeds import SeedTree
+
+Tensors: TypeAlias = "Mapping[str, torch.Tensor]"
+Cohort = Literal["sampled", "pooled", "none"]
+
+
+@dataclass(frozen=True)
+class NoParams:
+    """For components without knobs."""
+
+
+# --- specs: what a plugin declares -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentSpec:
+    """A component under its name.
+
+    Args:
+        name: what suites and the command line call it; lower case, digits, `_`, `-`, `.`.
+        summary: one line for `fedgen-bench list`.
+        build: called with a validated `params` instance; heavy imports belong in here, not at module level.
+        params: a frozen dataclass of the component's knobs, each with a default.
+        version: raised whenever results of the component change.
+    """
+
+    name: str
+    summary: str
+    build: Callable[[Any], Any]
+    params: type = NoParams
+    version: str = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrategySpec(ComponentSpec):
+    """A federated method.
+
+    Args:
+        cohort: `sampled` clients each round, all data `pooled` in one place, or `none` (nothing is trained).
+        fits_per_round: how many step budgets one client may use in a round.
+    """
+
+    cohort: Cohort = "sampled"
+    fits_per_round: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSpec(ComponentSpec):
+    """What is trained on a backbone and travels: peft modules, soft prompts, every parameter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionerSpec(ComponentSpec):
+    """How a task's units are split over clients."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(ComponentSpec):
+    """Data, backbone, loss and evaluation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(ComponentSpec):
+    """A number computed from a task's evidence (see `protocols.Task.observe`).
+
+    Args:
+        unit: stands in table notes.
+        lower_is_better: direction of the ranking.
+    """
+
+    unit: str = ""
+    lower_is_better: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFormatSpec(ComponentSpec):
+    """A file that a leaderboard is written to.
+
+    Args:
+        filename: inside `leaderboards/<suite>/`.
+    """
+
+    filename: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteSource:
+    """A suite's TOML text and where it came from."""
+
+    name: str
+    text: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Which distribution (or file) brought a component, its version, and for a loose file the hash of its source."""
+
+    distribution: str
+    version: str
+    source_sha256: str = ""
+
+
+# --- contexts: what a plugin is given --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ServerContext:
+    """Given to `Strategy.init`. `n_clients` is the population, not the cohort."""
+
+    n_clients: int
+    clients_per_round: int
+    seeds: SeedTree
+
+    def generator(self) -> torch.Generator:
+        """The strategy's own noise on the server before the first round."""
+        return self.seeds.torch("strategy", purpose="init")
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """Given to `Strategy.aggregate`. `cohort` holds the sampled client ids, ascending."""
+
+    round_index: int
+    cohort: tuple[int, ...]
+    n_clients: int
+    seeds: SeedTree
+
+    def generator(self) -> torch.Generator:
+        """The strategy's own noise on the server in this round."""
+        return self.seeds.torch("strategy", round_index=self.round_index, purpose="aggregate")
+
+
+@dataclass(frozen=True)
+class ClientContext:
+    """Given to `send`, `client` and `export`.
+
+    Args:
+        client_id: 0 to `n_clients - 1`.
+        n_examples: training examples that the client holds.
+        start: the adapter's initial tensors, which everybody derives from the seed (never sent).
+        keep: the client's private state, as its last `Update.keep`; empty before its first round. Never sent.
+        local_steps: the step budget of one fit of this client.
+        learning_rate: of the local optimiser.
+    """
+
+    round_index: int
+    client_id: int
+    n_clients: int
+    n_examples: int
+    start: Tensors
+    keep: Tensors
+    local_steps: int
+    learning_rate: float
+    seeds: SeedTree
+
+    def generator(self) -> torch.Generator:
+        """The strategy's own noise for this client and round."""
+        return self.seeds.torch("strategy", round_index=self.round_index, client_id=self.client_id, purpose="client")
+
+
+# --- messages and local work ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What the server sends to one client.
+
+    Args:
+        tensors: the flat name -> tensor map that is encoded and booked.
+        reply: names, shapes and dtypes that an update may carry back; `tensors` when None. Not sent.
+    """
+
+    tensors: Tensors
+    reply: Tensors | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a client returns. `tensors` is encoded and booked; empty means that nothing is sent.
+
+    `keep` replaces the client's private state when it is not None.
+    """
+
+    tensors: Tensors
+    n_examples: int
+    keep: Tensors | None = None
+
+
+@dataclass(frozen=True)
+class Proximal:
+    """The penalty mu/2 * ||y - anchor||^2 over the trainable tensors; `anchor` is the fit's start when None."""
+
+    mu: float
+    anchor: Tensors | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A request for local training.
+
+    Args:
+        start: tensors to begin from, exactly the adapter's trainable names.
+        trainable: the names to train; all when None.
+        penalty: a proximal term added to the loss.
+        correction: added to the gradient of each named tensor at every step (SCAFFOLD's c - c_k).
+        n_steps: at most what is left of the round's budget; `ctx.local_steps` when None.
+    """
+
+    start: Tensors
+    trainable: frozenset[str] | None = None
+    penalty: Proximal | None = None
+    correction: Tensors | None = None
+    n_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What local training gave: detached copies of all trainable tensors, and figures."""
+
+    tensors: Tensors
+    n_examples: int
+    n_steps: int
+    mean_loss: float
+    batch_digest: str
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class UnitTable:
+    """What a partitioner splits: `n_units` indivisible pieces of data in their natural order.
+
+    Args:
+        columns: per-unit integer codes by name (`label`, `district`, ...), each of shape (n_units,).
+    """
+
+    n_units: int
+    columns: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A client's tensors, each with the example as its first dimension."""
+
+    tensors: Tensors
+    n: int
+
+
+@dataclass(frozen=True)
+class ClientData:
+    """One client's training examples and what an evaluation needs of its held-out tail."""
+
+    train: Examples
+    heldout: Any
+
+
+# --- wire ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Header:
+    """The small typed header of every message."""
+
+    round_index: int
+    client_id: int
+    n_examples: int
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One booked message. `encoded_bytes == tensor_bytes + header_bytes`."""
+
+    round_index: int
+    client_id: int
+    direction: Literal["up", "down"]
+    phase: str
+    encoded_bytes: int
+    tensor_bytes: int
+    header_bytes: int
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """An update that the gate refused, with its reason code."""
+
+    client_id: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """One committed round."""
+
+    round_index: int
+    cohort: tuple[int, ...]
+    n_accepted: int
+    quarantined: tuple[Quarantine, ...]
+    mean_loss: float
+    metrics: Mapping[str, float]
+    batch_digest: str
+    ledger: tuple[LedgerEntry, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run is: its final metrics, by `<split>/<metric>`, and its digests."""
+
+    status: str
+    reason: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    per_client: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)

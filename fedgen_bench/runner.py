@@ -1,0 +1,245 @@
+"""A suite: skip what is done, resume what was cut off, isolate what fails, on one or several worker processes."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fedgen_bench.data.catalog import finder
+from fedgen_bench.errors import Diverged, FedgenError, StoreError
+from fedgen_bench.plugins import Registry, load_registry
+from fedgen_bench.records import RoundReport, RunResult
+from fedgen_bench.store import Store
+from fedgen_bench.suites import RunSpec
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a runner tells about a run: it was `skipped`, it `started`, a `round` is committed, it `ended`."""
+
+    kind: Literal["skipped", "started", "round", "ended"]
+    run: str
+    n_rounds: int = 0
+    round_index: int = -1
+    mean_loss: float = 0.0
+    metrics: tuple[tuple[str, float], ...] = ()
+    status: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker process needs to run cells."""
+
+    root: Path
+    data: Path | None
+    device: str
+    plugin_files: tuple[str, ...]
+
+
+OnEvent = Callable[[Event], None]
+
+
+def pick_device(wanted: str) -> str:
+    """`auto` is CUDA where there is one. Raises FedgenError when CUDA is asked for and not there."""
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise FedgenError("There is no CUDA device. Use `--device cpu`.")
+    return wanted
+
+
+class Executor:
+    """Runs cells in this process, one after the other, sharing tasks and splits between them."""
+
+    def __init__(self, job: Job, store: Store, registry: Registry) -> None:
+        from fedgen_bench.world import Worlds
+
+        self._job, self._store, self._registry = job, store, registry
+        self._worlds = Worlds(registry, finder(job.data))
+
+    def run(self, spec: RunSpec, on_event: OnEvent) -> Event:
+        """Run one cell to its end; what goes wrong in it becomes its status.
+
+        Raises:
+            StoreError: the store cannot be written; that concerns every cell.
+        """
+        import torch
+
+        from fedgen_bench.environment import fingerprint
+        from fedgen_bench.rounds import run_cell
+
+        device = pick_device(self._job.device)
+        threads = spec.config["training"]["threads"]
+        torch.set_num_threads(threads)
+        began = time.monotonic()
+        cell = self._store.begin(spec, fingerprint(device, threads), provenance(spec, self._registry))
+        committed = 0.0
+
+        def on_round(report: RoundReport) -> None:
+            nonlocal committed
+            committed += report.seconds
+            self._registry.observe("after_round", run=spec.name, report=report)
+            on_event(_round_event(spec, report))
+
+        final = None
+        try:
+            result, final = run_cell(spec, self._registry, self._worlds, cell, torch.device(device), on_round)
+        except StoreError:
+            raise
+        except Diverged as error:
+            rounds = len(cell.batch_digests())
+            result = RunResult("diverged", f"Round {rounds}: {error}")
+        except Exception as error:  # noqa: BLE001 - a failed cell is a row in the table, not the end of the suite
+            text = str(error) if isinstance(error, FedgenError) else f"{type(error).__name__}: {error} ({_origin(error)})"
+            result = RunResult("failed", " ".join(text.split()))
+        cell.finish(result, final, time.monotonic() - began - committed)
+        self._registry.observe("after_run", run=spec.name, result=result)
+        return Event("ended", spec.name, status=result.status, reason=result.reason, seconds=time.monotonic() - began)
+
+
+def _origin(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+
+
+def _round_event(spec: RunSpec, report: RoundReport) -> Event:
+    n_rounds = spec.config["federation"]["rounds"]
+    return Event("round", spec.name, n_rounds, report.round_index, report.mean_loss, tuple(report.metrics.items()), seconds=report.seconds)
+
+
+def provenance(spec: RunSpec, registry: Registry) -> dict[str, Any]:
+    """Distribution, version and source hash of every component of a run."""
+    contender = spec.config["contender"]
+    used = {"task": spec.config["task"], "partitioner": spec.config["partitioner"], "strategy": contender["strategy"], "adapter": contender["adapter"]}
+    return {kind: {"name": one["name"], **asdict(registry.get(kind, one["name"]).provenance)} for kind, one in used.items()}
+
+
+def pending(specs: Iterable[RunSpec], store: Store, on_event: OnEvent) -> list[RunSpec]:
+    """The cells that are not finished; a diverged cell is finished, a failed one is tried again."""
+    todo = []
+    for spec in specs:
+        status = store.status(spec)
+        if status in {"done", "diverged"}:
+            on_event(Event("skipped", spec.name, status=status))
+        else:
+            todo.append(spec)
+    return todo
+
+
+def run_cells(specs: Sequence[RunSpec], registry: Registry, job: Job, store: Store, *, workers: int, on_event: OnEvent) -> list[Event]:
+    """Run all unfinished cells; returns how each ended, in the order of `specs`.
+
+    Raises:
+        StoreError: the store cannot be written.
+        KeyboardInterrupt: interrupted; committed rounds are kept.
+    """
+    todo = pending(specs, store, on_event)
+    if not todo:
+        return []
+    workers = min(workers, len(todo))
+    ended: dict[str, Event] = {}
+
+    def note(event: Event) -> None:
+        if event.kind == "ended":
+            ended[event.run] = event
+        on_event(event)
+
+    if workers == 1:
+        executor = Executor(job, store, registry)
+        for spec in todo:
+            note(Event("started", spec.name, spec.config["federation"]["rounds"]))
+            note(executor.run(spec, note))
+    else:
+        for event in _pooled(todo, job, workers):
+            note(event)
+    return [ended[spec.name] for spec in todo if spec.name in ended]
+
+
+def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Iterator[Event]:
+    context = multiprocessing.get_context("spawn")
+    queue = list(todo)
+    links: dict[Connection, tuple[Any, RunSpec | None]] = {}
+    try:
+        for _ in range(workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, job, os.getpid()), daemon=True)
+            process.start()
+            theirs.close()
+            links[ours] = (process, None)
+        for link, (process, _) in list(links.items()):
+            yield from _hand_out(link, process, queue, links)
+        while any(spec is not None for _, spec in links.values()):
+            ready = multiprocessing.connection.wait([link for link, (_, spec) in links.items() if spec is not None])
+            for link in ready:
+                assert not isinstance(link, int)
+                process, spec = links[link]  # type: ignore[index]
+                try:
+                    message = link.recv()  # type: ignore[union-attr]
+                except (EOFError, ConnectionResetError):
+                    process.join()
+                    del links[link]  # type: ignore[arg-type]
+                    assert spec is not None
+                    reason = f"The worker process died ({_exit_text(process.exitcode)}). Run the same command again to resume."
+                    yield Event("ended", spec.name, status="crashed", reason=reason)
+                    if not any(one is not None for _, one in links.values()) and queue:
+                        raise StoreError("Every worker process died. Run the same command again; finished cells are kept.") from None
+                    continue
+                if isinstance(message, StoreError):
+                    raise message
+                yield message
+                if message.kind == "ended":
+                    yield from _hand_out(link, process, queue, links)  # type: ignore[arg-type]
+    finally:
+        for process, _ in links.values():
+            process.kill()
+            process.join()
+
+
+def _hand_out(link: Connection, process: Any, queue: list[RunSpec], links: dict[Connection, tuple[Any, RunSpec | None]]) -> Iterator[Event]:
+    if not queue:
+        links[link] = (process, None)
+        return
+    spec = queue.pop(0)
+    links[link] = (process, spec)
+    link.send(spec)
+    yield Event("started", spec.name, spec.config["federation"]["rounds"])
+
+
+def _exit_text(code: int | None) -> str:
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+def _serve(link: Connection, job: Job, parent: int) -> None:
+    """A worker process: runs the cells it is handed until the coordinator is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        return
+    try:
+        with Store(job.root, lock=False) as store:
+            executor = Executor(job, store, load_registry(job.plugin_files))
+            while True:
+                spec = link.recv()
+                link.send(executor.run(spec, link.send))
+    except StoreError as error:
+        link.send(error)
+    except EOFError:
+        pass

@@ -1,0 +1,117 @@
+"""SeedTree: every random stream is derived from a name and named axes; no generator's state is carried anywhere.
+
+Which axes a stream sees decides what is paired between contenders:
+
+| stream | task | adapter | partitioner | seed | round | client | strategy |
+|---|---|---|---|---|---|---|---|
+| split | x | | x | x | | | |
+| cohort | x | | x | x | x | | |
+| adapter | x | x | | x | | | |
+| batches | x | | x | x | x | x | |
+| evaluation | x | | | x | | | |
+| strategy | x | x | x | x | x | x | x |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+STREAMS: dict[str, tuple[str, ...]] = {
+    "split": ("task", "partitioner", "seed"),
+    "cohort": ("task", "partitioner", "seed", "round"),
+    "adapter": ("task", "adapter", "seed"),
+    "batches": ("task", "partitioner", "seed", "round", "client"),
+    "evaluation": ("task", "seed"),
+    "strategy": ("task", "adapter", "partitioner", "seed", "round", "client", "strategy"),
+}
+
+
+@dataclass(frozen=True)
+class SeedTree:
+    """The named axes of one run. `seed` is the suite's seed; the others are the components' identities."""
+
+    task: str
+    adapter: str
+    partitioner: str
+    strategy: str
+    seed: int
+
+    def key(self, stream: str, *, round_index: int = -1, client_id: int = -1, purpose: str = "") -> int:
+        """128-bit key of a stream; axes that the stream does not see do not enter. `purpose` names sub-streams.
+
+        Raises KeyError for an unknown stream.
+        """
+        axes = {
+            "task": self.task,
+            "adapter": self.adapter,
+            "partitioner": self.partitioner,
+            "strategy": self.strategy,
+            "seed": self.seed,
+            "round": round_index,
+            "client": client_id,
+        }
+        named = [stream, purpose, *((axis, axes[axis]) for axis in STREAMS[stream])]
+        return int.from_bytes(hashlib.sha256(json.dumps(named).encode()).digest()[:16], "little")
+
+    def numpy(self, stream: str, *, round_index: int = -1, client_id: int = -1, purpose: str = "") -> np.random.Generator:
+        """A Philox generator keyed by the stream's name and axes."""
+        import numpy as np
+
+        return np.random.Generator(np.random.Philox(key=self.key(stream, round_index=round_index, client_id=client_id, purpose=purpose)))
+
+    def torch(self, stream: str, *, round_index: int = -1, client_id: int = -1, purpose: str = "") -> torch.Generator:
+        """A CPU torch generator keyed by the stream's name and axes."""
+        import torch
+
+        key = self.key(stream, round_index=round_index, client_id=client_id, purpose=purpose)
+        return torch.Generator().manual_seed(key & 0x7FFF_FFFF_FFFF_FFFF)
+
+
+@contextlib.contextmanager
+def seeded_globals(key: int) -> Iterator[None]:
+    """Seed torch's global generator inside the block (for libraries that know no other) and put it back after."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(key & 0x7FFF_FFFF_FFFF_FFFF)
+        yield
+
+
+@contextlib.contextmanager
+def guarded_globals(what: str) -> Iterator[None]:
+    """Raise PluginError when the block moved a global generator of `random`, numpy or torch."""
+    import random
+
+    import numpy as np
+    import torch
+
+    from fedgen_bench.errors import PluginError
+
+    def snapshot() -> tuple[bytes, bytes, bytes]:
+        state = np.random.get_state(legacy=False)  # noqa: NPY002 - the global generator is what is being watched
+        return (repr(random.getstate()).encode(), repr((state["state"]["pos"], state["state"]["key"][:8])).encode(), bytes(torch.random.get_rng_state().numpy()))
+
+    before = snapshot()
+    yield
+    moved = [name for name, a, b in zip(("random", "numpy", "torch"), before, snapshot(), strict=True) if a != b]
+    if moved:
+        raise PluginError(f"{what} moved the global generator of {' and '.join(moved)}. Draw from `ctx.generator()` instead.")
+
+
+def digest(*parts: bytes | str) -> str:
+    """Hex sha256 over length-prefixed parts."""
+    total = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        total.update(len(raw).to_bytes(8, "little"))
+        total.update(raw)
+    return total.hexdigest()

@@ -1,0 +1,394 @@
+"""TOML -> SuiteSpec -> ordered RunSpecs. Every problem of a suite file is reported at once, with its line."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fedgen_bench.errors import SuiteError, UsageError, did_you_mean, unknown
+from fedgen_bench.params import defaults, make_params, problems_of
+from fedgen_bench.plugins import NAME, Registered, Registry
+from fedgen_bench.records import SuiteSource
+from fedgen_bench.seeds import digest
+
+_MAX_TEXT_BYTES = 1 << 20
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Component(_Strict):
+    """A component by name with its parameters."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class SuiteHead(_Strict):
+    """Identity of a suite. A published version never changes."""
+
+    name: Annotated[str, Field(pattern=NAME.pattern)]
+    version: Positive
+    title: str
+    reference: str
+    full_model: str
+    notes: str = ""
+
+
+class Federation(_Strict):
+    """Population, cohort and budget in rounds."""
+
+    n_clients: Positive
+    clients_per_round: Positive
+    rounds: Positive
+    min_updates: Positive = 1
+    max_update_norm: PositiveFloat | None = None
+
+
+class Training(_Strict):
+    """Local work of one client in one round, equal for every contender."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    local_steps: Positive | None = None
+    local_epochs: Positive | None = None
+    batch_size: Positive
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: PositiveFloat | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: Positive = 1
+
+
+class Evaluation(_Strict):
+    """What is measured, when, and the target of the convergence columns."""
+
+    metric: str
+    other_metrics: tuple[str, ...] = ()
+    every: Positive = 1
+    target: float
+    personalized_clients: Annotated[int, Field(ge=0)] = 0
+    personalized_steps: Annotated[int, Field(ge=0)] = 0
+
+
+class Seeds(_Strict):
+    """Leaderboard seeds, and the one that tuning may see."""
+
+    leaderboard: tuple[int, ...]
+    tuning: int
+
+
+class Contender(_Strict):
+    """A row: strategy + adapter + hyperparameters. `ranked = false` makes it a reference row."""
+
+    name: Annotated[str, Field(pattern=NAME.pattern)]
+    strategy: Component
+    adapter: Component
+    learning_rate: PositiveFloat
+    ranked: bool = True
+
+
+class Tuning(_Strict):
+    """The tuning rule: rounds of a trial and, by contender, its grid: overrides of the contender's table."""
+
+    rounds: Positive
+    grid: dict[str, tuple[dict[str, float], ...]]
+
+
+class SuiteSpec(_Strict):
+    """A whole suite, validated."""
+
+    suite: SuiteHead
+    task: Component
+    partitioner: Component
+    federation: Federation
+    training: Training
+    evaluation: Evaluation
+    seeds: Seeds
+    contender: tuple[Contender, ...]
+    tuning: Tuning | None = None
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One cell: a contender under one seed, fully resolved.
+
+    Args:
+        config: everything that determines the result, JSON-able, with all defaults filled in.
+        off_suite: the `--set` overrides; such a run is shown, never ranked.
+        purpose: `leaderboard` or `tune` (no test evaluation).
+    """
+
+    suite: str
+    suite_version: int
+    contender: str
+    seed: int
+    config: Mapping[str, Any]
+    off_suite: tuple[str, ...] = ()
+    purpose: str = "leaderboard"
+
+    @property
+    def name(self) -> str:
+        """`suite/contender/seed`, for people."""
+        return f"{self.suite}/{self.contender}/{self.seed}"
+
+    @property
+    def digest(self) -> str:
+        """Identity of the result: equal digests mean equal bits on one machine."""
+        return digest(json.dumps([self.config, self.purpose], sort_keys=True))[:24]
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the contender competes (reference rows do not)."""
+        return bool(self.config["contender"]["ranked"])
+
+
+def lines_of(text: str) -> dict[tuple[str, ...], int]:
+    """Line number of every table header and key of a TOML text, by path; array tables count from 0."""
+    found: dict[tuple[str, ...], int] = {}
+    prefix: tuple[str, ...] = ()
+    counts: dict[tuple[str, ...], int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*(\[\[?)\s*([A-Za-z0-9_.\-\"]+)\s*\]", line):
+            raw = tuple(part.strip('"') for part in header[2].split("."))
+            if header[1] == "[[":
+                counts[raw] = counts.get(raw, -1) + 1
+            prefix = _numbered(raw, counts)
+            found.setdefault(prefix, number)
+        elif key := re.match(r"\s*([A-Za-z0-9_.\-\"]+)\s*=", line):
+            parts = tuple(part.strip('"') for part in key[1].split("."))
+            for end in range(1, len(parts) + 1):
+                found.setdefault(prefix + parts[:end], number)
+    return found
+
+
+def _numbered(raw: tuple[str, ...], counts: Mapping[tuple[str, ...], int]) -> tuple[str, ...]:
+    path: list[str] = []
+    for end in range(1, len(raw) + 1):
+        path.append(raw[end - 1])
+        if raw[:end] in counts:
+            path.append(str(counts[raw[:end]]))
+    return tuple(path)
+
+
+def _where(source: SuiteSource, lines: Mapping[tuple[str, ...], int], path: tuple[str, ...]) -> str:
+    for end in range(len(path), 0, -1):
+        if path[:end] in lines:
+            return f"{source.path}:{lines[path[:end]]}: "
+    return f"{source.path}: "
+
+
+def _accepted(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """What every table of the schema accepts, by path (list items under every index up to 99)."""
+    yield prefix, list(model.model_fields)
+    for name, one in model.model_fields.items():
+        for inner in _models_in(one.annotation):
+            in_list = typing.get_origin(one.annotation) is tuple
+            prefixes = [(*prefix, name, str(i)) for i in range(100)] if in_list else [(*prefix, name)]
+            for each in prefixes:
+                yield from _accepted(inner, each)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if typing.get_origin(annotation) in (tuple, types.UnionType, typing.Union):
+        return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+    return []
+
+
+def apply_overrides(table: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of a suite's table with `path=value` overrides; contenders are addressed by name.
+
+    Raises:
+        UsageError: a path that does not exist, with the closest name.
+    """
+    changed = copy.deepcopy(table)
+    for override in overrides:
+        path, separator, raw = override.partition("=")
+        if not separator:
+            raise UsageError(f"`--set {override}` has no `=`. Write `--set path=value`, for instance `--set federation.rounds=3`.")
+        try:
+            value = tomllib.loads(f"value = {raw}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = raw
+        node: Any = changed
+        *parents, last = path.strip().split(".")
+        for part in parents:
+            if isinstance(node, list):
+                by_name = {one.get("name"): one for one in node}
+                if part not in by_name:
+                    raise UsageError(f"`--set {override}`: " + unknown("contender", part, filter(None, by_name)))
+                node = by_name[part]
+            elif isinstance(node, dict) and (part in node or part == "params"):
+                node = node.setdefault(part, {})
+            else:
+                raise UsageError(f"`--set {override}`: " + unknown("table", part, node if isinstance(node, dict) else ()))
+        if not isinstance(node, dict):
+            raise UsageError(f"`--set {override}`: {path} is not a value. Name one value of a table.")
+        node[last] = value
+    return changed
+
+
+def load_suite(source: SuiteSource, registry: Registry, overrides: Sequence[str] = ()) -> SuiteSpec:
+    """Parse and validate a suite against the registry.
+
+    Raises:
+        SuiteError: all that is wrong, each with file and line.
+    """
+    if len(source.text.encode()) > _MAX_TEXT_BYTES:
+        raise SuiteError([f"{source.path}: larger than {_MAX_TEXT_BYTES} bytes. A suite is a short text."])
+    try:
+        table = tomllib.loads(source.text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError([f"{source.path}: {error}. Mend the TOML."]) from None
+    table = apply_overrides(table, overrides)
+    lines = lines_of(source.text)
+    problems: list[str] = []
+    try:
+        suite = SuiteSpec.model_validate_json(json.dumps(table, default=str))
+    except ValidationError as error:
+        known = dict(_accepted(SuiteSpec))
+        problems = [_where(source, lines, path) + sentence for path, sentence in problems_of(error, known)]
+        raise SuiteError(problems + [where + text for where, text in _component_problems(table, registry, source, lines)]) from None
+    problems = [where + text for where, text in _component_problems(table, registry, source, lines)]
+    problems += [_where(source, lines, path) + text for path, text in _cross_problems(suite, registry)]
+    if problems:
+        raise SuiteError(problems)
+    return suite
+
+
+def _component_problems(table: Mapping[str, Any], registry: Registry, source: SuiteSource, lines: Mapping[tuple[str, ...], int]) -> Iterator[tuple[str, str]]:
+    slots: list[tuple[str, tuple[str, ...], Any]] = [("task", ("task",), table.get("task")), ("partitioner", ("partitioner",), table.get("partitioner"))]
+    contenders = table.get("contender")
+    for i, one in enumerate(contenders if isinstance(contenders, list) else ()):
+        if isinstance(one, dict):
+            slots += [(kind, ("contender", str(i), kind), one.get(kind)) for kind in ("strategy", "adapter")]
+    for kind, path, slot in slots:
+        if not isinstance(slot, dict) or not isinstance(slot.get("name"), str):
+            continue
+        known = registry.components[kind]
+        if slot["name"] not in known:
+            yield _where(source, lines, (*path, "name")), unknown(kind, slot["name"], known)
+            continue
+        values = slot.get("params", {})
+        if isinstance(values, dict):
+            _, found = make_params(known[slot["name"]].spec.params, values)
+            for inner, sentence in found:
+                yield _where(source, lines, (*path, "params", *inner)), f"{kind} `{slot['name']}`: {sentence}"
+
+
+def _cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tuple[str, ...], str]]:
+    names = [one.name for one in suite.contender]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield ("contender", str(i), "name"), f"Contender `{name}` is defined twice. Rename one of them."
+    for key in ("reference", "full_model"):
+        if (wanted := getattr(suite.suite, key)) not in names:
+            yield ("suite", key), unknown("contender", wanted, names)
+    for key, metrics in (("metric", (suite.evaluation.metric,)), ("other_metrics", suite.evaluation.other_metrics)):
+        for metric in metrics:
+            if metric not in registry.components["metric"]:
+                yield ("evaluation", key), unknown("metric", metric, registry.components["metric"])
+    if suite.federation.clients_per_round > suite.federation.n_clients:
+        yield ("federation", "clients_per_round"), f"clients_per_round ({suite.federation.clients_per_round}) exceeds n_clients ({suite.federation.n_clients})."
+    if suite.federation.min_updates > suite.federation.clients_per_round:
+        yield ("federation", "min_updates"), "min_updates exceeds clients_per_round."
+    if (suite.training.local_steps is None) == (suite.training.local_epochs is None):
+        yield ("training",), "Give either local_steps or local_epochs."
+    if not suite.seeds.leaderboard or len(set(suite.seeds.leaderboard)) != len(suite.seeds.leaderboard):
+        yield ("seeds", "leaderboard"), "Leaderboard seeds must be given, each once."
+    if suite.seeds.tuning in suite.seeds.leaderboard:
+        yield ("seeds", "tuning"), f"Tuning seed {suite.seeds.tuning} is a leaderboard seed. Tune on another."
+    if suite.tuning is not None:
+        for name in suite.tuning.grid:
+            if name not in names:
+                yield ("tuning", "grid", name), unknown("contender", name, names)
+        if len({len(grid) for grid in suite.tuning.grid.values()}) > 1:
+            yield ("tuning", "grid"), "Grids differ in size. Give every contender the same number of trials."
+
+
+def plugin_contenders(suite: SuiteSpec, registry: Registry) -> tuple[Contender, ...]:
+    """A contender for every strategy that a plugin file brings: on the reference contender's adapter and learning rate."""
+    reference = next(one for one in suite.contender if one.name == suite.suite.reference)
+    taken = {one.name for one in suite.contender}
+    used = {one.strategy.name for one in suite.contender}
+    return tuple(
+        reference.model_copy(update={"name": name, "strategy": Component(name=name), "ranked": found.spec.cohort == "sampled"})
+        for name, found in sorted(registry.components["strategy"].items())
+        if found.from_file and name not in taken and name not in used
+    )
+
+
+def _resolved(kind: str, component: Component, registry: Registry) -> dict[str, Any]:
+    found: Registered = registry.get(kind, component.name)
+    return {
+        "name": component.name,
+        "params": json.loads(json.dumps(defaults(found.spec.params) | component.params)),
+        "version": found.spec.version,
+        "source_sha256": found.provenance.source_sha256,
+    }
+
+
+def expand(
+    suite: SuiteSpec,
+    registry: Registry,
+    *,
+    contenders: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    off_suite: Sequence[str] = (),
+    purpose: str = "leaderboard",
+) -> tuple[RunSpec, ...]:
+    """Ordered cells: contenders as the suite lists them (then the plugins'), seeds inside.
+
+    Raises:
+        UsageError: a contender that does not exist.
+    """
+    everyone = suite.contender + plugin_contenders(suite, registry)
+    by_name = {one.name: one for one in everyone}
+    for name in contenders:
+        if name not in by_name:
+            raise UsageError(unknown("contender", name, by_name))
+    chosen = [one for one in everyone if not contenders or one.name in contenders]
+    shared = {
+        "suite": suite.suite.name,
+        "suite_version": suite.suite.version,
+        "task": _resolved("task", suite.task, registry),
+        "partitioner": _resolved("partitioner", suite.partitioner, registry),
+        "federation": suite.federation.model_dump(mode="json"),
+        "training": suite.training.model_dump(mode="json"),
+        "evaluation": suite.evaluation.model_dump(mode="json"),
+    }
+    return tuple(
+        RunSpec(
+            suite=suite.suite.name,
+            suite_version=suite.suite.version,
+            contender=one.name,
+            seed=seed,
+            config={
+                **shared,
+                "seed": seed,
+                "contender": {
+                    "name": one.name,
+                    "ranked": one.ranked,
+                    "learning_rate": one.learning_rate,
+                    "strategy": _resolved("strategy", one.strategy, registry),
+                    "adapter": _resolved("adapter", one.adapter, registry),
+                },
+            },
+            off_suite=tuple(off_suite),
+            purpose=purpose,
+        )
+        for one in chosen
+        for seed in (seeds or suite.seeds.leaderboard)
+    )

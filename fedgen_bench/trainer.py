@@ -1,0 +1,169 @@
+"""The only local-training loop. It takes a proximal penalty and a gradient correction as data."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fedgen_bench.errors import Diverged, PluginError
+from fedgen_bench.records import Examples, Fit, FitReport, Tensors
+from fedgen_bench.seeds import SeedTree, seeded_globals
+
+if TYPE_CHECKING:
+    from fedgen_bench.protocols import Adapted, Task
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How every contender trains locally: the suite's `[training]` table with the contender's learning rate."""
+
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    local_steps: int | None
+    local_epochs: int | None
+    clip_norm: float | None
+    precision: str
+
+    def steps_for(self, n_examples: int) -> int:
+        """The step budget of one fit of a client with that many examples."""
+        if self.local_steps is not None:
+            return self.local_steps
+        return (self.local_epochs or 1) * math.ceil(n_examples / self.batch_size)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and when a fit happens: the axes of its streams."""
+
+    seeds: SeedTree
+    round_index: int
+    client_id: int
+    fit_index: int = 0
+
+    @property
+    def purpose(self) -> str:
+        """Sub-stream of a client's second and later fits in a round."""
+        return f"fit{self.fit_index}"
+
+
+def batch_order(n_examples: int, batch_size: int, n_steps: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Index arrays of `n_steps` batches: epochs of fresh permutations, the last batch of an epoch may be short."""
+
+    def endless() -> Iterator[np.ndarray]:
+        while True:
+            order = rng.permutation(n_examples)
+            yield from (order[start : start + batch_size] for start in range(0, n_examples, batch_size))
+
+    batches = endless()
+    return [next(batches) for _ in range(n_steps)]
+
+
+def order_digest(batches: list[np.ndarray]) -> str:
+    """Hex sha256 of a batch order."""
+    total = hashlib.sha256()
+    for batch in batches:
+        total.update(len(batch).to_bytes(8, "little"))
+        total.update(batch.astype("<i8").tobytes())
+    return total.hexdigest()
+
+
+@torch.no_grad()
+def load_tensors(trainable: Mapping[str, torch.nn.Parameter], tensors: Tensors) -> None:
+    """Copy `tensors` into the parameters. Raises PluginError unless names and shapes are exactly the adapter's."""
+    if tensors.keys() != trainable.keys():
+        odd = min(tensors.keys() ^ trainable.keys())
+        raise PluginError(f"Tensors do not match the adapter's: `{odd}` is {'missing' if odd in trainable else 'unknown'}.")
+    for name, parameter in trainable.items():
+        if tensors[name].shape != parameter.shape:
+            raise PluginError(f"`{name}` has shape {tuple(tensors[name].shape)}, the adapter's is {tuple(parameter.shape)}.")
+        parameter.copy_(tensors[name])
+
+
+def dump_tensors(trainable: Mapping[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
+    """Detached CPU copies of the parameters."""
+    return {name: parameter.detach().to("cpu", copy=True) for name, parameter in trainable.items()}
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The suite's precision as a context."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def fit(adapted: Adapted, task: Task, data: Examples, request: Fit, plan: TrainingPlan, place: Place, n_steps: int) -> FitReport:
+    """Run one `Fit` for `n_steps` steps and report.
+
+    Raises:
+        Diverged: the loss is not a finite number.
+        PluginError: tensors that are not the adapter's.
+    """
+    batches = batch_order(data.n, plan.batch_size, n_steps, place.seeds.numpy("batches", round_index=place.round_index, client_id=place.client_id, purpose=place.purpose))
+    load_tensors(adapted.trainable, request.start)
+    names = sorted(adapted.trainable if request.trainable is None else request.trainable)
+    if unknown := set(names) - adapted.trainable.keys():
+        raise PluginError(f"Fit.trainable names `{min(unknown)}`, which the adapter does not have.")
+    for name, parameter in adapted.trainable.items():
+        parameter.requires_grad_(name in names)
+    parameters = [adapted.trainable[name] for name in names]
+    device = parameters[0].device
+    pull = _Pull(request, names, device)
+    optimizer = _optimizer(parameters, plan)
+    key = place.seeds.key("batches", round_index=place.round_index, client_id=place.client_id, purpose=f"{place.purpose}/noise")
+    noise = torch.Generator().manual_seed(key & 0x7FFF_FFFF_FFFF_FFFF)
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    adapted.module.train()
+    with seeded_globals(key):
+        for batch in batches:
+            index = torch.from_numpy(batch)
+            examples = {name: tensor[index].to(device) for name, tensor in data.tensors.items()}
+            with autocast(device, plan.precision):
+                loss = task.loss(adapted.module, examples, noise)
+            loss.backward()
+            pull.add_to_gradients(parameters)
+            if plan.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            total += loss.detach()
+    adapted.module.eval()
+    mean_loss = float(total) / n_steps
+    if not math.isfinite(mean_loss):
+        raise Diverged(f"Loss of client {place.client_id} is {mean_loss}.")
+    return FitReport(dump_tensors(adapted.trainable), data.n, n_steps, mean_loss, order_digest(batches))
+
+
+class _Pull:
+    """The penalty's and the correction's share of the gradient: mu (y - anchor) + correction."""
+
+    def __init__(self, request: Fit, names: list[str], device: torch.device) -> None:
+        self._mu = request.penalty.mu if request.penalty is not None else 0.0
+        anchor = request.start if request.penalty is None or request.penalty.anchor is None else request.penalty.anchor
+        self._anchor = [anchor[name].to(device) for name in names] if self._mu else []
+        correction = request.correction
+        self._correction = None if correction is None else [correction[name].to(device) for name in names]
+
+    @torch.no_grad()
+    def add_to_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
+        if not self._mu and self._correction is None:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters]
+        if self._mu:
+            torch._foreach_add_(gradients, torch._foreach_sub(parameters, self._anchor), alpha=self._mu)
+        if self._correction is not None:
+            torch._foreach_add_(gradients, self._correction)
+
+
+def _optimizer(parameters: list[torch.nn.Parameter], plan: TrainingPlan) -> torch.optim.Optimizer:
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)

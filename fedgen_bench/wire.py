@@ -1,0 +1,136 @@
+"""The wire: messages are really encoded, the length of the encoding is what is booked, the receiver gets the decoded copy."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from fedgen_bench.errors import WireError
+from fedgen_bench.records import Header, LedgerEntry, Tensors
+
+_META = "fedgen"
+_LENGTH_BYTES = 8
+_DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64", torch.int32: "I32",
+    torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+
+
+def encode(tensors: Tensors, header: Header) -> bytes:
+    """A message: safetensors whose metadata hold the typed header."""
+    meta = {"round": header.round_index, "client": header.client_id, "n_examples": header.n_examples}
+    return save(owned(tensors), metadata={_META: json.dumps(meta, separators=(",", ":"))})
+
+
+def owned(tensors: Tensors) -> dict[str, torch.Tensor]:
+    """The same values as contiguous CPU tensors that share memory with no other of the map, as safetensors wants them."""
+    seen: set[int] = set()
+    result: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        flat = tensor.detach().cpu().contiguous()
+        storage = flat.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != flat.numel() * flat.element_size():
+            flat = flat.clone()
+            storage = flat.untyped_storage()
+        seen.add(storage.data_ptr())
+        result[name] = flat
+    return result
+
+
+def tensor_bytes(tensors: Tensors) -> int:
+    """Analytic size of the tensors alone: sum of numel x itemsize."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def book(message: bytes, header: Header, direction: Literal["up", "down"], phase: str = "fit") -> LedgerEntry:
+    """The ledger's entry for an encoded message; the tensor part is read off the encoding itself."""
+    header_bytes = _LENGTH_BYTES + int.from_bytes(message[:_LENGTH_BYTES], "little")
+    return LedgerEntry(header.round_index, header.client_id, direction, phase, len(message), len(message) - header_bytes, header_bytes)
+
+
+def read_header(message: bytes) -> tuple[Header, dict[str, tuple[str, tuple[int, ...]]]]:
+    """Header and (dtype, shape) of every tensor, without touching the tensors.
+
+    Raises:
+        WireError: `malformed` bytes.
+    """
+    try:
+        length = int.from_bytes(message[:_LENGTH_BYTES], "little")
+        if len(message) < _LENGTH_BYTES + length:
+            raise ValueError("truncated header")
+        table = json.loads(message[_LENGTH_BYTES : _LENGTH_BYTES + length])
+        meta = json.loads(table.pop("__metadata__")[_META])
+        values = (meta["round"], meta["client"], meta["n_examples"])
+        layout = {name: (one["dtype"], tuple(one["shape"])) for name, one in table.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError("malformed", f"The message's header cannot be read: {error}.") from None
+    if not all(type(value) is int for value in values):
+        raise WireError("header_types", f"Round, client and example count must be integers, got {values}.")
+    return Header(*values), layout
+
+
+def decode(message: bytes) -> tuple[Header, dict[str, torch.Tensor]]:
+    """The decoded copy of a message. Raises WireError: `malformed`."""
+    header, _ = read_header(message)
+    try:
+        return header, load(message)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise WireError("malformed", f"The message cannot be decoded: {error}.") from None
+
+
+def layout_of(tensors: Tensors) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """(safetensors dtype, shape) by name. Raises WireError for a dtype that does not travel."""
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _DTYPES:
+            raise WireError("dtype", f"`{name}` has dtype {tensor.dtype}, which cannot be sent.")
+    return {name: (_DTYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
+
+
+def admit(message: bytes, *, expected: Tensors, header: Header, max_norm: float | None = None) -> dict[str, torch.Tensor]:
+    """The gate in front of `aggregate`: the decoded tensors of an update that is exactly what was asked for.
+
+    Args:
+        expected: names, shapes and dtypes that the update must have.
+        header: the round and client that were asked, and the most examples that the client can have.
+        max_norm: bound on the Euclidean norm over all tensors.
+
+    Raises:
+        WireError: its `code` is the quarantine reason.
+    """
+    wanted = layout_of(expected)
+    size_bound = tensor_bytes(expected) + (1 << 16) + 256 * len(wanted)
+    if len(message) > size_bound:
+        raise WireError("oversized", f"{len(message)} bytes where at most {size_bound} can be right.")
+    got, layout = read_header(message)
+    if got.round_index != header.round_index:
+        raise WireError("wrong_round", f"Update of round {got.round_index} in round {header.round_index}.")
+    if got.client_id != header.client_id:
+        raise WireError("wrong_client", f"Update of client {got.client_id} where {header.client_id} was asked.")
+    if not 0 < got.n_examples <= header.n_examples:
+        raise WireError("n_examples", f"Example count {got.n_examples} is not within 1 to {header.n_examples}.")
+    if missing := wanted.keys() - layout.keys():
+        raise WireError("missing_key", f"Tensor `{min(missing)}` is missing.")
+    if extra := layout.keys() - wanted.keys():
+        raise WireError("unknown_key", f"Tensor `{min(extra)}` was not asked for.")
+    for name, (dtype, shape) in wanted.items():
+        if layout[name][0] != dtype:
+            raise WireError("dtype", f"`{name}` has dtype {layout[name][0]}, expected {dtype}.")
+        if layout[name][1] != shape:
+            raise WireError("shape", f"`{name}` has shape {layout[name][1]}, expected {shape}.")
+    _, tensors = decode(message)
+    total = 0.0
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            continue
+        square = float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2
+        if not math.isfinite(square):
+            raise WireError("not_finite", f"`{name}` holds NaN or infinity.")
+        total += square
+    if max_norm is not None and math.sqrt(total) > max_norm:
+        raise WireError("norm", f"Norm {math.sqrt(total):.4g} exceeds {max_norm:.4g}.")
+    return tensors

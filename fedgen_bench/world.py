@@ -1,0 +1,131 @@
+"""What the runs of a suite share in one process: the task, and per seed the split, the clients' data and the schedule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fedgen_bench.errors import PluginError
+from fedgen_bench.params import make_params
+from fedgen_bench.records import ClientData, Examples
+from fedgen_bench.seeds import SeedTree, digest, guarded_globals
+
+if TYPE_CHECKING:
+    from fedgen_bench.plugins import Registry
+    from fedgen_bench.protocols import Task
+
+POOLED_CLIENT = 0
+
+
+def build(registry: Registry, kind: str, component: Mapping[str, Any]) -> Any:
+    """The component of a run's resolved config."""
+    spec = registry.get(kind, component["name"]).spec
+    params, problems = make_params(spec.params, component["params"])
+    if problems:
+        raise PluginError(f"{kind} `{spec.name}`: {problems[0][1]}")
+    return spec.build(params)
+
+
+def identity(component: Mapping[str, Any]) -> str:
+    """A component as an axis of the seed tree: its name, version and parameters."""
+    return json.dumps([component["name"], component["version"], component["params"]], sort_keys=True)
+
+
+def seed_tree(config: Mapping[str, Any]) -> SeedTree:
+    """The seed tree of a run's resolved config."""
+    contender = config["contender"]
+    return SeedTree(
+        identity(config["task"]), identity(contender["adapter"]), identity(config["partitioner"]), identity(contender["strategy"]), config["seed"]
+    )
+
+
+@dataclass(frozen=True)
+class Population:
+    """One seed's clients: who holds which units, and who is asked in which round."""
+
+    task: Task
+    parts: tuple[np.ndarray, ...]
+    schedule: tuple[tuple[int, ...], ...]
+
+    @cached_property
+    def partition_digest(self) -> str:
+        """Hex sha256 of every client's unit indices."""
+        return digest(*(part.astype("<i8").tobytes() for part in self.parts))
+
+    @cached_property
+    def schedule_digest(self) -> str:
+        """Hex sha256 of the cohort schedule."""
+        return digest(json.dumps(self.schedule))
+
+    def client(self, client_id: int) -> ClientData:
+        """The client's data, prepared when first asked for."""
+        return self._clients(client_id)
+
+    @cached_property
+    def _clients(self) -> Callable[[int], ClientData]:
+        return lru_cache(maxsize=None)(lambda client_id: self.task.client_data(self.parts[client_id]))
+
+    @cached_property
+    def pooled(self) -> Examples:
+        """Everybody's training examples in one place."""
+        import torch
+
+        everyone = [data.train for i in range(len(self.parts)) if (data := self.client(i)).train.n]
+        names = everyone[0].tensors
+        return Examples({name: torch.cat([one.tensors[name] for one in everyone]) for name in names}, sum(one.n for one in everyone))
+
+
+def make_population(task: Task, partitioner: Any, federation: Mapping[str, Any], seeds: SeedTree) -> Population:
+    """Split the task's units and draw every round's cohort, each from its own stream.
+
+    Clients without training examples are never asked.
+
+    Raises:
+        PluginError: a partition that is not disjoint, is out of range, or leaves too few clients with data.
+    """
+    n_clients, per_round = federation["n_clients"], federation["clients_per_round"]
+    units = task.units(seeds)
+    with guarded_globals("The partitioner"):
+        parts = tuple(np.asarray(part, dtype=np.int64) for part in partitioner.split(units, n_clients, seeds.numpy("split")))
+    joined = np.concatenate(parts) if parts else np.empty(0, np.int64)
+    if len(parts) != n_clients or len(np.unique(joined)) != len(joined) or (len(joined) and not 0 <= joined.min() <= joined.max() < units.n_units):
+        raise PluginError(f"The partitioner must give {n_clients} disjoint arrays of unit indices below {units.n_units}.")
+    population = Population(task, parts, ())
+    eligible = [i for i in range(n_clients) if len(parts[i]) and population.client(i).train.n]
+    if len(eligible) < per_round:
+        raise PluginError(f"Only {len(eligible)} clients hold training data; {per_round} are asked in a round. Use fewer clients or more data.")
+    schedule = tuple(
+        tuple(sorted(int(i) for i in seeds.numpy("cohort", round_index=r).choice(eligible, size=per_round, replace=False))) for r in range(federation["rounds"])
+    )
+    return Population(task, parts, schedule)
+
+
+class Worlds:
+    """Builds tasks and populations once a process."""
+
+    def __init__(self, registry: Registry, find: Callable[[str], Path]) -> None:
+        self._registry, self._find = registry, find
+        self._tasks: dict[str, Task] = {}
+        self._populations: dict[str, Population] = {}
+
+    def task(self, config: Mapping[str, Any]) -> Task:
+        """The loaded task of a run's config. Raises DataError when its data are not there."""
+        key = identity(config["task"])
+        if key not in self._tasks:
+            self._tasks[key] = build(self._registry, "task", config["task"]).load(self._find)
+        return self._tasks[key]
+
+    def population(self, config: Mapping[str, Any]) -> Population:
+        """The population of a run's config."""
+        seeds = seed_tree(config)
+        key = json.dumps([seeds.task, seeds.partitioner, seeds.seed, config["federation"]], sort_keys=True)
+        if key not in self._populations:
+            partitioner = build(self._registry, "partitioner", config["partitioner"])
+            self._populations = {key: make_population(self.task(config), partitioner, config["federation"], seeds)}
+        return self._populations[key]

@@ -1,0 +1,1 @@
+"""The project's own method and components, as plugins like anybody else's."""

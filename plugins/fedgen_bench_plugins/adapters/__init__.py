@@ -1,0 +1,1 @@
+"""Built-in adapters, one file each."""

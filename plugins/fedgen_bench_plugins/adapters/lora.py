@@ -1,0 +1,78 @@
+"""LoRA through peft, with ranks by module and an output head that may be tied to the embedding."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Params:
+    """LoRA's knobs.
+
+    Args:
+        rank: r of every target that `ranks` does not name.
+        alpha: the update is (alpha / r) B A; with `ranks`, every module keeps the ratio alpha / rank.
+        dropout: on the input of A.
+        targets: endings of module names, for instance `c_attn`; the output head is `lm_head`.
+        ranks: rank by module-name ending, over `rank`.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ("c_attn",)
+    ranks: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or any(rank < 1 for rank in self.ranks.values()):
+            raise ValueError("LoRA ranks must be at least 1.")
+        if not self.targets:
+            raise ValueError("LoRA needs at least one target module.")
+        if stray := self.ranks.keys() - set(self.targets):
+            raise ValueError(f"ranks names `{min(stray)}`, which is not among the targets.")
+
+
+class LoRA:
+    """LoRA (arXiv 2106.09685): W0 x + (alpha / r) B A x with B = 0 at the start and A from the `adapter` stream.
+
+    An update of a tied output head changes the head alone: the embedding stays the backbone's.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
+        """Raises ValueError when a target names no module."""
+        from peft import LoraConfig
+
+        params = self.params
+        names = [name for name, _ in module.named_modules()]
+        for target in params.targets:
+            if not any(name == target or name.endswith(f".{target}") for name in names):
+                known = sorted({name.rsplit(".", 1)[-1] for name, one in module.named_modules() if not list(one.children()) and name})
+                raise ValueError(f"LoRA target `{target}` names no module of this backbone. It has: {', '.join(known)}.")
+        ratio = params.alpha / params.rank
+        pattern = {rf"^(.*\.)?{re.escape(name)}$": rank for name, rank in params.ranks.items()}
+        config = LoraConfig(
+            r=params.rank,
+            lora_alpha=params.alpha,  # type: ignore[arg-type]
+            lora_dropout=params.dropout,
+            target_modules=list(params.targets),
+            rank_pattern=pattern,
+            alpha_pattern={name: ratio * rank for name, rank in pattern.items()},  # type: ignore[arg-type]
+            fan_in_fan_out=any(type(one).__name__ == "Conv1D" for one in module.modules()),
+            task_type="CAUSAL_LM",
+        )
+        return wrap_with_peft(module, config, seeds)
+
+
+@hookimpl
+def register_adapters() -> list[AdapterSpec]:
+    return [AdapterSpec(name="lora", summary="Low-rank updates of chosen modules (arXiv 2106.09685), through peft.", build=LoRA, params=Params)]

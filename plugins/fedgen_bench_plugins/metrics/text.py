@@ -1,0 +1,47 @@
+"""Metrics of language models, from summed evidence (`nll_nats`, `n_words`, `n_bytes`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from fedgen_bench import MetricSpec, NoParams, hookimpl
+
+
+class PerplexityPerWord:
+    """exp(total negative log-likelihood / number of words); every line's end counts as one word."""
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def compute(self, evidence: Mapping[str, float]) -> float:
+        return math.exp(min(evidence["nll_nats"] / evidence["n_words"], 700.0))
+
+
+class BitsPerByte:
+    """Total negative log-likelihood in bits over the number of bytes of the text, line ends included."""
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def compute(self, evidence: Mapping[str, float]) -> float:
+        return evidence["nll_nats"] / math.log(2) / evidence["n_bytes"]
+
+
+class ExcessNatsPerWord:
+    """Nats per word above the generator that wrote the text and knows each article's topic (generated text only)."""
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def compute(self, evidence: Mapping[str, float]) -> float:
+        return (evidence["nll_nats"] - evidence["floor_nats"]) / evidence["n_words"]
+
+
+@hookimpl
+def register_metrics() -> list[MetricSpec]:
+    return [
+        MetricSpec(name="perplexity_per_word", summary="exp(NLL / words), line ends are words.", build=PerplexityPerWord, unit="perplexity per word"),
+        MetricSpec(name="bits_per_byte", summary="NLL in bits over bytes of text.", build=BitsPerByte, unit="bits per byte"),
+        MetricSpec(name="excess_nats_per_word", summary="NLL above the text generator's own, per word.", build=ExcessNatsPerWord, unit="nats per word"),
+    ]

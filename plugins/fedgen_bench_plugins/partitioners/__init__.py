@@ -1,0 +1,1 @@
+"""Built-in partitioners, one file each."""

@@ -1,0 +1,28 @@
+"""Runs of neighbouring units: a corpus' natural skew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedgen_bench import NoParams, PartitionerSpec, UnitTable, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Contiguous:
+    """The units in their natural order, cut into shares whose sizes differ by at most one; which client gets which is drawn."""
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> list[np.ndarray]:
+        import numpy as np
+
+        parts = np.array_split(np.arange(units.n_units), n_clients)
+        return [parts[i] for i in rng.permutation(n_clients)]
+
+
+@hookimpl
+def register_partitioners() -> list[PartitionerSpec]:
+    return [PartitionerSpec(name="contiguous", summary="Neighbouring units in equal shares (article order).", build=Contiguous)]

@@ -1,0 +1,43 @@
+"""Clients that exist in the data: one per value of a column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fedgen_bench import PartitionerSpec, UnitTable, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Params:
+    """column: the units' column that names a client (speaker, district, ...)."""
+
+    column: str = "label"
+
+
+class Natural:
+    """Client i holds the units of the i-th most frequent value; values beyond `n_clients` are left out."""
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> list[np.ndarray]:
+        """Raises ValueError when the column is missing or has fewer values than clients are asked for."""
+        import numpy as np
+
+        if self.params.column not in units.columns:
+            raise ValueError(f"These units have no column `{self.params.column}`. They have: {', '.join(units.columns) or 'none'}.")
+        codes = units.columns[self.params.column]
+        values, counts = np.unique(codes, return_counts=True)
+        if len(values) < n_clients:
+            raise ValueError(f"Column `{self.params.column}` has {len(values)} values; {n_clients} clients were asked for.")
+        order = np.lexsort((values, -counts))[:n_clients]
+        return [np.flatnonzero(codes == values[i]) for i in order]
+
+
+@hookimpl
+def register_partitioners() -> list[PartitionerSpec]:
+    return [PartitionerSpec(name="natural", summary="One client per value of a column.", build=Natural, params=Params)]

@@ -1,0 +1,44 @@
+"""`table.csv`: every column at full precision, byte-stable, safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench import NoParams, TableFormatSpec, hookimpl
+
+if TYPE_CHECKING:
+    from fedgen_bench.leaderboard import Table
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def cell(value: Any) -> str:
+    """Numbers as Python writes them; text that a spreadsheet would run as a formula gets a quote in front."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return "'" + value
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+class CsvTable:
+    """Comma-separated values with a header line."""
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def render(self, table: Table) -> str:
+        from fedgen_bench.leaderboard import COLUMNS
+
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([cell(row[column]) for column in COLUMNS] for row in table.rows)
+        return out.getvalue()
+
+
+@hookimpl
+def register_table_formats() -> list[TableFormatSpec]:
+    return [TableFormatSpec(name="csv", summary="Every column at full precision.", build=CsvTable, filename="table.csv")]

@@ -1,0 +1,34 @@
+"""`table.json`: the table with its comparisons and curves, byte-stable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from fedgen_bench import NoParams, TableFormatSpec, hookimpl
+
+if TYPE_CHECKING:
+    from fedgen_bench.leaderboard import Table
+
+
+class JsonTable:
+    """Everything that the table holds; numbers that are not finite are null."""
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def render(self, table: Table) -> str:
+        def plain(value: object) -> object:
+            if isinstance(value, dict):
+                return {str(key): plain(one) for key, one in value.items()}
+            if isinstance(value, list | tuple):
+                return [plain(one) for one in value]
+            return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN
+
+        return json.dumps(plain(dataclasses.asdict(table)), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+@hookimpl
+def register_table_formats() -> list[TableFormatSpec]:
+    return [TableFormatSpec(name="json", summary="The table with comparisons and curves.", build=JsonTable, filename="table.json")]

@@ -1,0 +1,114 @@
+"""`convergence.svg` and `quality_vs_uplink.svg`: the metric over rounds and over uplink bytes, with the range over seeds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench import NoParams, TableFormatSpec, hookimpl
+
+if TYPE_CHECKING:
+    from fedgen_bench.leaderboard import Curve, Table
+
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
+_MARKERS = "osD^vP*X"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One round of one contender over its seeds."""
+
+    rounds: int
+    uplink_bytes: float
+    mean: float
+    low: float
+    high: float
+
+
+def points(curve: Curve) -> list[Point]:
+    """Rounds that every seed of the contender has."""
+    seeds = list(curve.by_seed.values())
+    if not seeds:
+        return []
+    found = []
+    for together in zip(*seeds, strict=False):
+        values = [value for _, value, _ in together]
+        uplink = sum(up for _, _, up in together) / len(together)
+        found.append(Point(together[0][0], uplink, sum(values) / len(values), min(values), max(values)))
+    return found
+
+
+def _figure(table: Table, draw: Callable[[Any], Iterator[float]], x_label: str, title: str) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "fedgen-bench", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}):
+        figure = Figure(figsize=(8.0, 4.8), layout="constrained")
+        axes = figure.add_subplot()
+        drawn = list(draw(axes))
+        if drawn and min(drawn) > 0 and max(drawn) > 2 * min(drawn):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
+        axes.axhline(table.target, color="0.6", linewidth=0.8, linestyle=":", label=f"target {table.target:g}")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(f"{table.metric_unit} (validation subset)")
+        axes.set_title(title)
+        axes.grid(visible=True, color="0.92", which="both")
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(loc="outside right upper", frameon=False)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+class Convergence:
+    """The metric over rounds: contenders solid, reference rows dashed, the range over seeds shaded."""
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def render(self, table: Table) -> str:
+        def draw(axes: Any) -> Iterator[float]:
+            for i, curve in enumerate(table.curves):
+                found = points(curve)
+                if not found:
+                    continue
+                x, color = [one.rounds for one in found], _COLORS[i % len(_COLORS)]
+                style = {"linestyle": "-"} if curve.ranked else {"linestyle": "--", "linewidth": 1.0}
+                axes.plot(x, [one.mean for one in found], color=color, marker=_MARKERS[i % len(_MARKERS)], markersize=3.5, label=curve.contender, **style)
+                axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, linewidth=0)
+                yield from (one.mean for one in found)
+
+        return _figure(table, draw, "round", f"{table.title}: convergence")
+
+
+class QualityVsUplink:
+    """The metric over the uplink bytes spent so far by all clients together, on a logarithmic axis."""
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def render(self, table: Table) -> str:
+        def draw(axes: Any) -> Iterator[float]:
+            for i, curve in enumerate(table.curves):
+                found = [one for one in points(curve) if one.uplink_bytes > 0]
+                if not found:
+                    continue
+                x, color = [one.uplink_bytes for one in found], _COLORS[i % len(_COLORS)]
+                axes.plot(x, [one.mean for one in found], color=color, marker=_MARKERS[i % len(_MARKERS)], markersize=3.5, label=curve.contender)
+                axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, linewidth=0)
+                yield from (one.mean for one in found)
+            axes.set_xscale("log")
+
+        return _figure(table, draw, "uplink so far, all clients (bytes)", f"{table.title}: quality against uplink")
+
+
+@hookimpl
+def register_table_formats() -> list[TableFormatSpec]:
+    return [
+        TableFormatSpec(name="convergence", summary="Plot: the metric over rounds.", build=Convergence, filename="convergence.svg"),
+        TableFormatSpec(name="quality_vs_uplink", summary="Plot: the metric over uplink bytes.", build=QualityVsUplink, filename="quality_vs_uplink.svg"),
+    ]

@@ -1,0 +1,218 @@
+"""Language modelling with any causal LM: data in lines, blocks of tokens for training, exact word perplexity for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from fedgen_bench import ClientData, Examples, SeedTree, TaskSpec, Tensors, UnitTable, hookimpl
+from fedgen_bench_plugins.tasks.text_corpora import CORPORA, DATASETS_OF, Corpus, topic_labels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from fedgen_bench.backbones.loading import Backbone
+
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Params:
+    """Knobs of the task.
+
+    Args:
+        dataset: `ptb` or `tiny-wire`.
+        backbone: a shipped name, a local folder, or a hub name.
+        block_tokens: length of a training example in tokens.
+        unit_lines: consecutive lines that stay together when data are split over clients (tiny wire: one article).
+        n_topics: k of the k-means that labels units (PTB; tiny wire knows its topics).
+        heldout_fraction: the tail of every client's units that its own evaluation uses.
+        context_tokens, stride_tokens: evaluation windows hold `context_tokens` and score their last `stride_tokens`
+            (the first window scores all of its own).
+        valid_subset_lines: lines of validation that are evaluated every round, taken in equal runs across it.
+        batch_windows: evaluation windows in one forward pass.
+    """
+
+    dataset: Literal["ptb", "tiny-wire"] = "ptb"
+    backbone: str = "mini-lm"
+    block_tokens: int = 64
+    unit_lines: int = 8
+    n_topics: int = 20
+    heldout_fraction: float = 0.1
+    context_tokens: int = 128
+    stride_tokens: int = 128
+    valid_subset_lines: int = 400
+    batch_windows: int = 8
+
+    def __post_init__(self) -> None:
+        counts = {"block_tokens", "unit_lines", "n_topics", "context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"}
+        for name in sorted(counts):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.stride_tokens > self.context_tokens:
+            raise ValueError(f"stride_tokens ({self.stride_tokens}) must not exceed context_tokens ({self.context_tokens}).")
+        if not 0 <= self.heldout_fraction < 1:
+            raise ValueError(f"heldout_fraction must be within 0 and 1, got {self.heldout_fraction}.")
+
+
+@dataclass(frozen=True)
+class EvalText:
+    """Text to score: int64 tokens of shape (n,), preceded by a line end as context; words and bytes count line ends."""
+
+    tokens: torch.Tensor
+    n_words: int
+    n_bytes: int
+    floor_nats: float | None
+
+
+@dataclass(frozen=True)
+class LanguageModeling:
+    """What `build` returns: parameters known, nothing read."""
+
+    params: Params
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return DATASETS_OF[self.params.dataset]
+
+    def load(self, find: Callable[[str], Path]) -> LoadedLanguageModeling:
+        from fedgen_bench.backbones.loading import load_backbone
+
+        return LoadedLanguageModeling(self.params, CORPORA[self.params.dataset](find), load_backbone(self.params.backbone))
+
+
+class LoadedLanguageModeling:
+    """The task with its corpus and backbone in memory."""
+
+    def __init__(self, params: Params, corpus: Corpus, backbone: Backbone) -> None:
+        self.params, self.corpus, self.backbone = params, corpus, backbone
+        self.backbone_parameters = sum(parameter.numel() for parameter in backbone.module.parameters())
+        self.provenance: Mapping[str, str] = {**corpus.provenance, f"backbone {backbone.name}": backbone.sha256}
+        self._units = lru_cache(maxsize=8)(self._label_units)
+
+    def units(self, seeds: SeedTree) -> UnitTable:
+        """Runs of `unit_lines` lines; column `label` holds the topic."""
+        return self._units(seeds.key("split", purpose="topics"))
+
+    def _label_units(self, key: int) -> UnitTable:
+        size = self.params.unit_lines
+        groups = [self.corpus.train[start : start + size] for start in range(0, len(self.corpus.train), size)]
+        labels = topic_labels(groups, self.params.n_topics, key) if self.corpus.topics is None else self.corpus.topics[::size]
+        return UnitTable(len(groups), {"label": labels})
+
+    @cached_property
+    def _train_tokens(self) -> list[list[int]]:
+        """Tokens of every unit."""
+        size = self.params.unit_lines
+        per_line = self._encode(self.corpus.train)
+        return [[token for line in per_line[start : start + size] for token in line] for start in range(0, len(per_line), size)]
+
+    def _encode(self, lines: Iterable[str]) -> list[list[int]]:
+        """Tokens of each line with its line end."""
+        encoded = self.backbone.tokenizer(list(lines), add_special_tokens=False)["input_ids"]
+        return [[*ids, self.backbone.eos_id] for ids in encoded]
+
+    def client_data(self, units: np.ndarray) -> ClientData:
+        """Blocks for training; the last units are held out when at least two are left to train on."""
+        import torch
+
+        n_heldout = round(len(units) * self.params.heldout_fraction)
+        n_heldout = 0 if len(units) - n_heldout < 2 else n_heldout
+        kept, tail = units[: len(units) - n_heldout], units[len(units) - n_heldout :]
+        length, eos = self.params.block_tokens, self.backbone.eos_id
+        stream = [eos, *(token for unit in kept for token in self._train_tokens[unit])] if len(kept) else [eos]
+        n_blocks = -(-(len(stream) - 1) // length)
+        padded = torch.full((n_blocks * length + 1,), _IGNORED, dtype=torch.int64)
+        padded[: len(stream)] = torch.tensor(stream)
+        starts = torch.arange(n_blocks)[:, None] * length
+        blocks = padded[starts + torch.arange(length + 1)] if n_blocks else padded.new_empty((0, length + 1))
+        size = self.params.unit_lines
+        lines = [i for unit in tail for i in range(unit * size, min((unit + 1) * size, len(self.corpus.train)))]
+        heldout = self._eval_text("train", lines) if lines else None
+        return ClientData(Examples({"blocks": blocks}, n_blocks), heldout)
+
+    def _eval_text(self, part: Literal["train", "valid", "test"], chosen: Sequence[int]) -> EvalText:
+        """The chosen lines of a part of the corpus."""
+        import torch
+
+        lines: list[str] = [getattr(self.corpus, part)[i] for i in chosen]
+        tokens = torch.tensor([token for line in self._encode(lines) for token in line], dtype=torch.int64)
+        floors = self.corpus.floor_nats.get(part)
+        floor = None if floors is None else float(sum(floors[i] for i in chosen))
+        return EvalText(tokens, sum(len(line.split()) + 1 for line in lines), sum(len(line.encode()) + 1 for line in lines), floor)
+
+    @cached_property
+    def _splits(self) -> dict[str, EvalText]:
+        n, wanted, runs = len(self.corpus.valid), self.params.valid_subset_lines, 8
+        per_run = -(-wanted // runs)
+        subset = range(n) if wanted >= n else [i for run in range(runs) for i in range(run * n // runs, min(run * n // runs + per_run, n))]
+        return {
+            "valid": self._eval_text("valid", range(n)),
+            "test": self._eval_text("test", range(len(self.corpus.test))),
+            "valid_subset": self._eval_text("valid", subset),
+        }
+
+    def split(self, name: str) -> EvalText:
+        """`valid_subset`, `valid` or `test`."""
+        return self._splits[name]
+
+    def new_module(self) -> nn.Module:
+        """A private copy of the backbone."""
+        import copy
+
+        return copy.deepcopy(self.backbone.module)
+
+    def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
+        """Mean next-token loss over the batch's real tokens."""
+        from torch.nn.functional import cross_entropy
+
+        blocks = batch["blocks"]
+        inputs = blocks[:, :-1].clamp(min=0)
+        logits = module(input_ids=inputs).logits[:, -inputs.shape[1] :]
+        return cross_entropy(logits.flatten(0, 1).float(), blocks[:, 1:].flatten(), ignore_index=_IGNORED)
+
+    def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, float]:
+        """Summed negative log-likelihood (fp32 per token, float64 sum), words and bytes of an `EvalText`."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        device = next(module.parameters()).device
+        total = 0.0
+        for inputs, targets in _windows(data.tokens, self.backbone.eos_id, self.params):
+            for batch, wanted in zip(inputs.split(self.params.batch_windows), targets.split(self.params.batch_windows), strict=True):
+                logits = module(input_ids=batch.to(device)).logits[:, -wanted.shape[1] :]
+                nll = cross_entropy(logits.flatten(0, 1).float(), wanted.to(device).flatten(), reduction="none")
+                total += float(nll.sum(dtype=torch.float64))
+        evidence = {"nll_nats": total, "n_words": float(data.n_words), "n_bytes": float(data.n_bytes)}
+        return evidence if data.floor_nats is None else {**evidence, "floor_nats": data.floor_nats}
+
+
+def _windows(tokens: torch.Tensor, eos_id: int, params: Params) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    """(inputs, targets) in groups of one shape: the targets are scored, each token of the text exactly once.
+
+    The first window scores all of its targets, the following ones their last `stride_tokens`.
+    """
+    import torch
+
+    stream = torch.cat([torch.tensor([eos_id]), tokens])
+    context, stride, n = params.context_tokens, params.stride_tokens, len(tokens)
+    first = min(context, n)
+    yield stream[None, :first], tokens[None, :first]
+    n_full = (n - first) // stride
+    if n_full:
+        ends = first + stride * torch.arange(1, n_full + 1)
+        yield stream[(ends - context)[:, None] + torch.arange(context)], tokens[(ends - stride)[:, None] + torch.arange(stride)]
+    if rest := n - first - n_full * stride:
+        yield stream[None, n - context : n], tokens[None, n - rest :]
+
+
+@hookimpl
+def register_tasks() -> list[TaskSpec]:
+    summary = "Next-token training and perplexity per word of any causal language model."
+    return [TaskSpec(name="language_modeling", summary=summary, build=LanguageModeling, params=Params)]
