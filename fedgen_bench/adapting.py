@@ -29,7 +29,9 @@ def wrap_with_peft(module: nn.Module, config: Any, seeds: SeedTree) -> Adapted:
     with seeded_globals(seeds.key("adapter")), warnings.catch_warnings():
         # An update of a tied head changes the head alone, on purpose; nothing is merged here.
         warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")
-        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to True but the target module is `torch.nn.Linear`.*")
+        warnings.filterwarnings(
+            "ignore", message="fan_in_fan_out is set to True but the target module is `torch.nn.Linear`.*"
+        )
         warnings.filterwarnings("ignore", category=FutureWarning, module="transformers.*")
         from peft import get_peft_model
 

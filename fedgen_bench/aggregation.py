@@ -35,5 +35,3 @@ def weighted_mean(updates: Iterable[Update]) -> dict[str, torch.Tensor]:
     if not dtypes and n_seen == 0:
         raise ValueError("weighted_mean needs at least one update.")
     return {name: tensor.to(dtypes[name]) for name, tensor in mean.items()}
-
-

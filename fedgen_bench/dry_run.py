@@ -46,7 +46,10 @@ def forecast(specs: Sequence[RunSpec], registry: Registry, worlds: Worlds, devic
         torch.set_num_threads(spec.config["training"]["threads"])
         setting = Setting.make(spec, registry, worlds, device)
         strategy, start = setting.strategy, setting.start
-        state = strategy.init(start, ServerContext(setting.n_clients, spec.config["federation"]["clients_per_round"], seed_tree(spec.config)))
+        state = strategy.init(
+            start,
+            ServerContext(setting.n_clients, spec.config["federation"]["clients_per_round"], seed_tree(spec.config)),
+        )
         steps = down = up = 0
         for round_index in range(setting.n_rounds):
             for client_id in setting.cohort(round_index):
@@ -62,7 +65,17 @@ def forecast(specs: Sequence[RunSpec], registry: Registry, worlds: Worlds, devic
             client_id = setting.cohort(0)[0]
             place = Place(seed_tree(spec.config), 0, client_id)
             began = time.perf_counter()
-            fit(setting.engine.adapted, setting.engine.task, setting.examples(client_id), Fit(start), setting.engine.plan, place, _TIMED_STEPS)
+            fit(
+                setting.engine.adapted,
+                setting.engine.task,
+                setting.examples(client_id),
+                Fit(start),
+                setting.engine.plan,
+                place,
+                _TIMED_STEPS,
+            )
             step_seconds[spec.contender] = (time.perf_counter() - began) / _TIMED_STEPS
-        found.append(Forecast(spec.name, setting.n_rounds, steps, down, up, steps * step_seconds.get(spec.contender, 0.0)))
+        found.append(
+            Forecast(spec.name, setting.n_rounds, steps, down, up, steps * step_seconds.get(spec.contender, 0.0))
+        )
     return found

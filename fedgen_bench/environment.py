@@ -8,7 +8,18 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-_LIBRARIES = ("fedgen-bench", "torch", "transformers", "peft", "safetensors", "tokenizers", "numpy", "scikit-learn", "pluggy", "pandas")
+_LIBRARIES = (
+    "fedgen-bench",
+    "torch",
+    "transformers",
+    "peft",
+    "safetensors",
+    "tokenizers",
+    "numpy",
+    "scikit-learn",
+    "pluggy",
+    "pandas",
+)
 
 
 def _version(name: str) -> str:
@@ -22,12 +33,23 @@ def git_commit(folder: Path | None = None) -> str:
     """Commit of the checkout that the code runs from (with `+dirty`), or empty outside one."""
     where = folder or Path(__file__).parent
     try:
-        commit = subprocess.run(["git", "-C", str(where), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-        tracked = subprocess.run(["git", "-C", str(where), "ls-files", "--error-unmatch", str(Path(__file__))], capture_output=True, timeout=10, check=False)
+        commit = subprocess.run(
+            ["git", "-C", str(where), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        tracked = subprocess.run(
+            ["git", "-C", str(where), "ls-files", "--error-unmatch", str(Path(__file__))],
+            capture_output=True,
+            timeout=10,
+            check=False,
+        )
         if tracked.returncode:
             return ""
         changed = subprocess.run(
-            ["git", "-C", str(where), "status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.toml"], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(where), "status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.toml"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -31,7 +31,9 @@ class KeepStore:
         rounds: client -> the round that wrote its latest state.
     """
 
-    def __init__(self, file_of: Callable[[int], Path], rounds: Mapping[int, int], bound_bytes: int = DEFAULT_BOUND_BYTES) -> None:
+    def __init__(
+        self, file_of: Callable[[int], Path], rounds: Mapping[int, int], bound_bytes: int = DEFAULT_BOUND_BYTES
+    ) -> None:
         self._file_of, self._rounds, self._bound = file_of, dict(rounds), bound_bytes
         self._memory: OrderedDict[int, Tensors] = OrderedDict()
         self._held_bytes = 0
@@ -45,7 +47,9 @@ class KeepStore:
             return {}
         prefix = f"{client_id}/"
         with safe_open(self._file_of(self._rounds[client_id]), framework="pt") as handle:
-            keep = {name.removeprefix(prefix): handle.get_tensor(name) for name in handle.keys() if name.startswith(prefix)}  # noqa: SIM118 - no mapping
+            keep = {
+                name.removeprefix(prefix): handle.get_tensor(name) for name in handle.keys() if name.startswith(prefix)
+            }  # noqa: SIM118 - no mapping
         self._hold(client_id, keep)
         return keep
 

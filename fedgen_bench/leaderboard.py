@@ -92,7 +92,9 @@ def record_of(run: StoredRun) -> dict[str, Any]:
             for direction in ("up", "down")
         },
         "client_rounds": sum(len(report.cohort) for report in run.rounds),
-        "quarantined": [[report.round_index, one.client_id, one.code] for report in run.rounds for one in report.quarantined],
+        "quarantined": [
+            [report.round_index, one.client_id, one.code] for report in run.rounds for one in report.quarantined
+        ],
         "provenance": run.provenance,
     }
 
@@ -118,11 +120,17 @@ def check_pairing(records: Iterable[Record]) -> None:
 
 
 def _target(record: Record, target: float, *, lower: bool) -> tuple[int, int] | None:
-    return next(((int(r), int(up)) for r, value, up in record["curve"] if (value <= target if lower else value >= target)), None)
+    return next(
+        ((int(r), int(up)) for r, value, up in record["curve"] if (value <= target if lower else value >= target)), None
+    )
 
 
 def _mean_or_none(values: Sequence[float | None]) -> float | None:
-    return None if not values or any(value is None for value in values) else math.fsum(v for v in values if v is not None) / len(values)
+    return (
+        None
+        if not values or any(value is None for value in values)
+        else math.fsum(v for v in values if v is not None) / len(values)
+    )
 
 
 def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry) -> Table:
@@ -137,7 +145,9 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     quality, lower = f"test/{metric}", spec.lower_is_better
     order = {one.name: i for i, one in enumerate(suite.contender)}
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
-    for record in sorted(records, key=lambda r: (order.get(r["contender"], len(order)), r["contender"], r["off_suite"], r["seed"])):
+    for record in sorted(
+        records, key=lambda r: (order.get(r["contender"], len(order)), r["contender"], r["off_suite"], r["seed"])
+    ):
         groups.setdefault((record["contender"], tuple(record["off_suite"])), []).append(record)
     full = [r for r in groups.get((suite.suite.full_model, ()), []) if r["status"] == "done"]
     full_up = math.fsum(r["bytes"]["up"]["encoded"] / r["client_rounds"] for r in full) / len(full) if full else None
@@ -153,22 +163,40 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
             by_seed[name] = {r["seed"]: r["metrics"][quality] for r in group if quality in r["metrics"]}
         done = [r for r in group if r["status"] == "done"]
         names = sorted({key for r in done for key in r["metrics"]})
-        others[label] = {key: math.fsum(r["metrics"][key] for r in done) / len(done) for key in names if all(key in r["metrics"] for r in done)}
+        others[label] = {
+            key: math.fsum(r["metrics"][key] for r in done) / len(done)
+            for key in names
+            if all(key in r["metrics"] for r in done)
+        }
         if why := [f"seed {r['seed']}: {r['reason']}" for r in group if r["reason"]]:
             reasons[label] = "; ".join(why)
-    ranked = sorted((row for row in rows if row["rank"] == 0), key=lambda row: (row["quality_mean"] if lower else -row["quality_mean"], row["contender"]))
+    ranked = sorted(
+        (row for row in rows if row["rank"] == 0),
+        key=lambda row: (row["quality_mean"] if lower else -row["quality_mean"], row["contender"]),
+    )
     for place, row in enumerate(ranked, start=1):
         row["rank"] = place
     unranked = [row for row in rows if row["rank"] is None]
     reference = by_seed.get(suite.suite.reference, {})
-    paired = {name: diff for name, values in by_seed.items() if name != suite.suite.reference and (diff := paired_difference(reference, values))}
+    paired = {
+        name: diff
+        for name, values in by_seed.items()
+        if name != suite.suite.reference and (diff := paired_difference(reference, values))
+    }
     curves = tuple(
-        Curve(name, bool(group[0]["config"]["contender"]["ranked"]), {r["seed"]: tuple((int(a), float(b), int(c)) for a, b, c in r["curve"]) for r in group if r["curve"]})
+        Curve(
+            name,
+            bool(group[0]["config"]["contender"]["ranked"]),
+            {r["seed"]: tuple((int(a), float(b), int(c)) for a, b, c in r["curve"]) for r in group if r["curve"]},
+        )
         for (name, off_suite), group in groups.items()
         if not off_suite
     )
     data = {key: value for record in records for key, value in record["facts"].get("data", {}).items()}
-    setup = {name: getattr(suite, name).model_dump(mode="json") for name in ("task", "partitioner", "federation", "training", "evaluation")}
+    setup = {
+        name: getattr(suite, name).model_dump(mode="json")
+        for name in ("task", "partitioner", "federation", "training", "evaluation")
+    }
     setup["contender"] = {one.name: one.model_dump(mode="json") for one in suite.contender}
     return Table(
         suite.suite.name, suite.suite.version, suite.suite.title, metric, spec.unit, lower, suite.suite.reference, suite.suite.full_model,
@@ -177,11 +205,19 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     )  # fmt: skip
 
 
-def _row(label: str, group: Sequence[Record], suite: SuiteSpec, quality: str, full_up: float | None, *, lower: bool) -> dict[str, Any]:
+def _row(
+    label: str, group: Sequence[Record], suite: SuiteSpec, quality: str, full_up: float | None, *, lower: bool
+) -> dict[str, Any]:
     done = [r for r in group if r["status"] == "done"]
     contender = group[0]["config"]["contender"]
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row |= {"contender": label, "strategy": contender["strategy"]["name"], "adapter": contender["adapter"]["name"], "n_seeds": len(done), "quality_metric": quality}
+    row |= {
+        "contender": label,
+        "strategy": contender["strategy"]["name"],
+        "adapter": contender["adapter"]["name"],
+        "n_seeds": len(done),
+        "quality_metric": quality,
+    }
     row["status"] = _status(group, suite)
     if not done:
         return row
@@ -190,7 +226,12 @@ def _row(label: str, group: Sequence[Record], suite: SuiteSpec, quality: str, fu
     row["trainable_fraction"] = facts["trainable_params"] / facts["backbone_params"]
     if values := [r["metrics"][quality] for r in done if quality in r["metrics"]]:
         found = interval(values)
-        row |= {"quality_mean": found.mean, "quality_std": found.std, "quality_ci_low": found.low, "quality_ci_high": found.high}
+        row |= {
+            "quality_mean": found.mean,
+            "quality_std": found.std,
+            "quality_ci_low": found.low,
+            "quality_ci_high": found.high,
+        }
         row |= {key: None for key in ("quality_std", "quality_ci_low", "quality_ci_high") if math.isnan(row[key])}
     metric = suite.evaluation.metric
     row["personalized_mean"] = _mean_or_none([r["metrics"].get(f"personalized/{metric}/mean") for r in done])
@@ -202,7 +243,9 @@ def _row(label: str, group: Sequence[Record], suite: SuiteSpec, quality: str, fu
         row["uplink_to_target_bytes"] = _mean_or_none([None if one is None else one[1] for one in reached])
         row["uplink_total_bytes"] = _mean_or_none([r["bytes"]["up"]["encoded"] for r in done])
         row["downlink_total_bytes"] = _mean_or_none([r["bytes"]["down"]["encoded"] for r in done])
-        row["uplink_per_client_round_bytes"] = _mean_or_none([r["bytes"]["up"]["encoded"] / r["client_rounds"] for r in done])
+        row["uplink_per_client_round_bytes"] = _mean_or_none(
+            [r["bytes"]["up"]["encoded"] / r["client_rounds"] for r in done]
+        )
         if full_up:
             row["uplink_reduction_vs_full"] = 1 - row["uplink_per_client_round_bytes"] / full_up
     if contender["ranked"] and row["status"] == "done" and row["quality_mean"] is not None:
@@ -222,5 +265,11 @@ def _status(group: Sequence[Record], suite: SuiteSpec) -> str:
 def results_text(suite: SuiteSpec, suite_text: str, records: Sequence[Record]) -> str:
     """The published results: what `build_table` needs, as stable JSON."""
     ordered = sorted(records, key=lambda r: (r["contender"], r["off_suite"], r["seed"]))
-    body = {"schema": 1, "suite": suite.suite.name, "version": suite.suite.version, "suite_text": suite_text, "records": ordered}
+    body = {
+        "schema": 1,
+        "suite": suite.suite.name,
+        "version": suite.suite.version,
+        "suite_text": suite_text,
+        "records": ordered,
+    }
     return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

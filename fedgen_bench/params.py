@@ -13,7 +13,9 @@ from pydantic import ConfigDict, ValidationError, create_model
 from fedgen_bench.errors import did_you_mean
 
 
-def problems_of(error: ValidationError, known: Mapping[tuple[str, ...], typing.Iterable[str]] | typing.Iterable[str] = ()) -> list[tuple[tuple[str, ...], str]]:
+def problems_of(
+    error: ValidationError, known: Mapping[tuple[str, ...], typing.Iterable[str]] | typing.Iterable[str] = ()
+) -> list[tuple[tuple[str, ...], str]]:
     """(path, sentence) of every problem that pydantic found; `known` names what would have been accepted."""
     found = []
     for one in error.errors():
@@ -35,7 +37,9 @@ def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tupl
     for one in dataclasses.fields(params):
         default = one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
         fields[one.name] = (hints[one.name], default)
-    model = create_model(params.__name__, __config__=ConfigDict(strict=True, extra="forbid", protected_namespaces=()), **fields)
+    model = create_model(
+        params.__name__, __config__=ConfigDict(strict=True, extra="forbid", protected_namespaces=()), **fields
+    )
     try:
         valid = model.model_validate_json(json.dumps(values))
     except ValidationError as error:

@@ -93,7 +93,9 @@ class Registry:
             try:
                 implementation.function(**wanted)
             except Exception as error:  # noqa: BLE001 - whatever an observer raises stays its own
-                warnings.warn(f"Observer {implementation.plugin_name} failed in {hook}: {error!r}.", RuntimeWarning, stacklevel=2)
+                warnings.warn(
+                    f"Observer {implementation.plugin_name} failed in {hook}: {error!r}.", RuntimeWarning, stacklevel=2
+                )
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -136,13 +138,19 @@ def check_component(kind: str, spec: object) -> str | None:
             return f"{kind} `{name}`: build is not callable"
         if not (dataclasses.is_dataclass(spec.params) and spec.params.__dataclass_params__.frozen):  # type: ignore[attr-defined]
             return f"{kind} `{name}`: params is not a frozen dataclass"
-        missing = [f.name for f in dataclasses.fields(spec.params) if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+        missing = [
+            f.name
+            for f in dataclasses.fields(spec.params)
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
         if missing:
             return f"{kind} `{name}`: params without a default: {', '.join(missing)}"
     return None
 
 
-def _collect(manager: pluggy.PluginManager, origins: Mapping[str, tuple[Provenance, bool]]) -> tuple[dict[str, dict[str, Registered]], list[Failure]]:
+def _collect(
+    manager: pluggy.PluginManager, origins: Mapping[str, tuple[Provenance, bool]]
+) -> tuple[dict[str, dict[str, Registered]], list[Failure]]:
     components: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}
     failures: list[Failure] = []
     for label, (provenance, from_file) in origins.items():
@@ -167,18 +175,27 @@ def _collect(manager: pluggy.PluginManager, origins: Mapping[str, tuple[Provenan
     return components, failures
 
 
-def _entry_points(block: Iterable[str]) -> tuple[list[tuple[str, importlib.metadata.EntryPoint, Provenance]], list[Failure]]:
+def _entry_points(
+    block: Iterable[str],
+) -> tuple[list[tuple[str, importlib.metadata.EntryPoint, Provenance]], list[Failure]]:
     """Entry points, ours first, then by (distribution, name); one name in two distributions is refused."""
     blocked = set(block)
     found: list[tuple[str, importlib.metadata.EntryPoint, Provenance]] = []
     failures: list[Failure] = []
     owners: dict[str, str] = {}
-    points = {(e.dist.name if e.dist else "", e.name): e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT)}
+    points = {
+        (e.dist.name if e.dist else "", e.name): e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT)
+    }
     for (distribution, name), point in sorted(points.items(), key=lambda item: (item[0][0] != _OWN, item[0])):
         if name in blocked or distribution in blocked:
             continue
         if name in owners:
-            failures.append(Failure(f"{distribution}:{name}", f"entry point `{name}` is already declared by {owners[name]}; rename one of them"))
+            failures.append(
+                Failure(
+                    f"{distribution}:{name}",
+                    f"entry point `{name}` is already declared by {owners[name]}; rename one of them",
+                )
+            )
             continue
         owners[name] = distribution
         found.append((name, point, Provenance(distribution, point.dist.version if point.dist else "")))

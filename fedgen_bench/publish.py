@@ -35,13 +35,20 @@ def render(table: Table, registry: Registry) -> dict[str, str]:
     return rendered
 
 
-def publish(source: SuiteSource, suite: SuiteSpec, registry: Registry, store: Store, leaderboards: Path) -> tuple[Table, Path]:
+def publish(
+    source: SuiteSource, suite: SuiteSpec, registry: Registry, store: Store, leaderboards: Path
+) -> tuple[Table, Path]:
     """Rank what the store has for this suite version and write `leaderboards/<suite>/`; returns table and folder."""
     runs = [run for run in store.runs(suite.suite.name, suite.suite.version) if run.status != "running"]
     records = [json.loads(json.dumps(record_of(run))) for run in runs]
     table = build_table(suite, records, registry)
     folder = inside(_made(leaderboards), suite.suite.name)
-    texts = {RESULTS: results_text(suite, source.text, records), **render(table, registry), "timing.csv": _timing(runs), "environment.json": _environments(runs)}
+    texts = {
+        RESULTS: results_text(suite, source.text, records),
+        **render(table, registry),
+        "timing.csv": _timing(runs),
+        "environment.json": _environments(runs),
+    }
     passing("table.rendered")
     for name, text in texts.items():
         write_atomic(folder / name, text.encode())
@@ -52,7 +59,9 @@ def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"Cannot write {folder}: {error.strerror}. Name another folder with `--leaderboards`.") from error
+        raise StoreError(
+            f"Cannot write {folder}: {error.strerror}. Name another folder with `--leaderboards`."
+        ) from error
     return folder
 
 
@@ -69,8 +78,12 @@ def _environments(runs: Sequence[StoredRun]) -> str:
     """Every environment that a run was made in, with the runs."""
     found: dict[str, list[str]] = {}
     for run in runs:
-        found.setdefault(json.dumps(run.environment, sort_keys=True), []).append(f"{run.spec.contender}/{run.spec.seed}")
-    listed: list[Mapping[str, Any]] = [{"environment": json.loads(key), "runs": sorted(names)} for key, names in sorted(found.items())]
+        found.setdefault(json.dumps(run.environment, sort_keys=True), []).append(
+            f"{run.spec.contender}/{run.spec.seed}"
+        )
+    listed: list[Mapping[str, Any]] = [
+        {"environment": json.loads(key), "runs": sorted(names)} for key, names in sorted(found.items())
+    ]
     return json.dumps(listed, indent=1, sort_keys=True) + "\n"
 
 
@@ -83,7 +96,9 @@ def check_folder(folder: Path, registry: Registry) -> list[str]:
     """
     path = folder / RESULTS
     if not path.is_file():
-        raise UsageError(f"{folder} holds no {RESULTS}. Name the folder that holds published leaderboards with `--leaderboards`.")
+        raise UsageError(
+            f"{folder} holds no {RESULTS}. Name the folder that holds published leaderboards with `--leaderboards`."
+        )
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         if body["schema"] != 1:
@@ -93,5 +108,12 @@ def check_folder(folder: Path, registry: Registry) -> list[str]:
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} cannot be read ({error!r}). Restore it from its commit.") from error
     suite = load_suite(source, registry)
-    expected = {RESULTS: results_text(suite, source.text, records), **render(build_table(suite, records, registry), registry)}
-    return sorted(name for name, text in expected.items() if not (folder / name).is_file() or (folder / name).read_bytes() != text.encode())
+    expected = {
+        RESULTS: results_text(suite, source.text, records),
+        **render(build_table(suite, records, registry), registry),
+    }
+    return sorted(
+        name
+        for name, text in expected.items()
+        if not (folder / name).is_file() or (folder / name).read_bytes() != text.encode()
+    )

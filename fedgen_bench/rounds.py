@@ -72,7 +72,9 @@ class Setting:
         strategy_spec = registry.get("strategy", config["contender"]["strategy"]["name"]).spec
         strategy = build(registry, "strategy", config["contender"]["strategy"])
         with guarded_globals("The adapter"):
-            adapted = build(registry, "adapter", config["contender"]["adapter"]).attach(task.new_module(), seed_tree(config))
+            adapted = build(registry, "adapter", config["contender"]["adapter"]).attach(
+                task.new_module(), seed_tree(config)
+            )
         adapted.module.to(device).eval()
         training = config["training"]
         plan = TrainingPlan(
@@ -83,7 +85,17 @@ class Setting:
         metrics = {name: build(registry, "metric", {"name": name, "params": {}}) for name in names}
         engine = LocalEngine(strategy, adapted, task, plan, strategy_spec.fits_per_round)
         lower = registry.get("metric", names[0]).spec.lower_is_better
-        return cls(spec, strategy, strategy_spec.cohort, engine, population, metrics, lower, dump_tensors(adapted.trainable), device)
+        return cls(
+            spec,
+            strategy,
+            strategy_spec.cohort,
+            engine,
+            population,
+            metrics,
+            lower,
+            dump_tensors(adapted.trainable),
+            device,
+        )
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -215,18 +227,24 @@ class _RoundInProgress:
         quorum = 1 if setting.cohort_kind == "pooled" else setting.config["federation"]["min_updates"]
         state = None
         if first is not None:
-            ctx = RoundContext(self.round_index, setting.cohort(self.round_index), setting.n_clients, seed_tree(setting.config))
+            ctx = RoundContext(
+                self.round_index, setting.cohort(self.round_index), setting.n_clients, seed_tree(setting.config)
+            )
             with guarded_globals("The strategy's aggregate"):
                 state = setting.strategy.aggregate(self.state, itertools.chain([first], stream), ctx)
             for _ in stream:  # a strategy that reads only some updates does not save the others their work
                 pass
         if self.n_accepted < quorum:
             codes = ", ".join(sorted({one.code for one in self.quarantined})) or "no answer"
-            raise RoundFailed(f"Round {self.round_index}: {self.n_accepted} valid updates, the suite wants {quorum} ({codes}).")
+            raise RoundFailed(
+                f"Round {self.round_index}: {self.n_accepted} valid updates, the suite wants {quorum} ({codes})."
+            )
         return state
 
 
-def run_cell(spec: RunSpec, registry: Registry, worlds: Worlds, cell: Cell, device: torch.device, on_round: OnRound) -> tuple[RunResult, bytes | None]:
+def run_cell(
+    spec: RunSpec, registry: Registry, worlds: Worlds, cell: Cell, device: torch.device, on_round: OnRound
+) -> tuple[RunResult, bytes | None]:
     """Run or resume one cell; every round is committed before the next begins.
 
     Returns the result and the encoded global tensors (None when there is no global model).
@@ -234,7 +252,9 @@ def run_cell(spec: RunSpec, registry: Registry, worlds: Worlds, cell: Cell, devi
     setting = Setting.make(spec, registry, worlds, device)
     seeds = seed_tree(spec.config)
     with guarded_globals("The strategy's init"):
-        state = setting.strategy.init(setting.start, ServerContext(setting.n_clients, spec.config["federation"]["clients_per_round"], seeds))
+        state = setting.strategy.init(
+            setting.start, ServerContext(setting.n_clients, spec.config["federation"]["clients_per_round"], seeds)
+        )
     checkpoint = cell.checkpoint()
     first_round, keep_rounds = 0, {}
     if checkpoint is not None:
@@ -317,7 +337,9 @@ def _final(setting: Setting, state: Any, keeps: KeepStore, cell: Cell) -> tuple[
     return RunResult("done", "", metrics, per_client, digests, facts), final
 
 
-def _per_client(setting: Setting, state: Any, keeps: KeepStore, global_tensors: Tensors | None) -> dict[str, dict[str, float]]:
+def _per_client(
+    setting: Setting, state: Any, keeps: KeepStore, global_tensors: Tensors | None
+) -> dict[str, dict[str, float]]:
     """The main metric on held-out tails of the evaluated clients: `global` and `personalized`, by client id."""
     chosen = evaluated_clients(setting)
     main = setting.config["evaluation"]["metric"]
@@ -344,13 +366,19 @@ def _personal(setting: Setting, state: Any, keeps: KeepStore, client_id: int, da
     if tensors is None or not n_steps:
         return tensors
     place = Place(seeds, n_rounds, client_id)
-    return fit(setting.engine.adapted, setting.engine.task, data.train, Fit(tensors), setting.engine.plan, place, n_steps).tensors
+    return fit(
+        setting.engine.adapted, setting.engine.task, data.train, Fit(tensors), setting.engine.plan, place, n_steps
+    ).tensors
 
 
 def evaluated_clients(setting: Setting) -> tuple[int, ...]:
     """Clients whose held-out tails are evaluated: a fixed draw from the evaluation stream among those with enough data."""
     population, wanted = setting.population, setting.config["evaluation"]["personalized_clients"]
-    able = [i for i in range(len(population.parts)) if population.client(i).train.n and population.client(i).heldout is not None]
+    able = [
+        i
+        for i in range(len(population.parts))
+        if population.client(i).train.n and population.client(i).heldout is not None
+    ]
     rng = seed_tree(setting.config).numpy("evaluation", purpose="clients")
     return tuple(sorted(int(i) for i in rng.choice(able, size=min(wanted, len(able)), replace=False))) if able else ()
 

@@ -108,7 +108,9 @@ class Executor:
             rounds = len(cell.batch_digests())
             result = RunResult("diverged", f"Round {rounds}: {error}")
         except Exception as error:  # noqa: BLE001 - a failed cell is a row in the table, not the end of the suite
-            text = str(error) if isinstance(error, FedgenError) else f"{type(error).__name__}: {error} ({_origin(error)})"
+            text = (
+                str(error) if isinstance(error, FedgenError) else f"{type(error).__name__}: {error} ({_origin(error)})"
+            )
             result = RunResult("failed", " ".join(text.split()))
         cell.finish(result, final, time.monotonic() - began - committed)
         self._registry.observe("after_run", run=spec.name, result=result)
@@ -122,14 +124,29 @@ def _origin(error: BaseException) -> str:
 
 def _round_event(spec: RunSpec, report: RoundReport) -> Event:
     n_rounds = spec.config["federation"]["rounds"]
-    return Event("round", spec.name, n_rounds, report.round_index, report.mean_loss, tuple(report.metrics.items()), seconds=report.seconds)
+    return Event(
+        "round",
+        spec.name,
+        n_rounds,
+        report.round_index,
+        report.mean_loss,
+        tuple(report.metrics.items()),
+        seconds=report.seconds,
+    )
 
 
 def provenance(spec: RunSpec, registry: Registry) -> dict[str, Any]:
     """Distribution, version and source hash of every component of a run."""
     contender = spec.config["contender"]
-    used = {"task": spec.config["task"], "partitioner": spec.config["partitioner"], "strategy": contender["strategy"], "adapter": contender["adapter"]}
-    return {kind: {"name": one["name"], **asdict(registry.get(kind, one["name"]).provenance)} for kind, one in used.items()}
+    used = {
+        "task": spec.config["task"],
+        "partitioner": spec.config["partitioner"],
+        "strategy": contender["strategy"],
+        "adapter": contender["adapter"],
+    }
+    return {
+        kind: {"name": one["name"], **asdict(registry.get(kind, one["name"]).provenance)} for kind, one in used.items()
+    }
 
 
 def pending(specs: Iterable[RunSpec], store: Store, on_event: OnEvent) -> list[RunSpec]:
@@ -144,7 +161,9 @@ def pending(specs: Iterable[RunSpec], store: Store, on_event: OnEvent) -> list[R
     return todo
 
 
-def run_cells(specs: Sequence[RunSpec], registry: Registry, job: Job, store: Store, *, workers: int, on_event: OnEvent) -> list[Event]:
+def run_cells(
+    specs: Sequence[RunSpec], registry: Registry, job: Job, store: Store, *, workers: int, on_event: OnEvent
+) -> list[Event]:
     """Run all unfinished cells; returns how each ended, in the order of `specs`.
 
     Raises:
@@ -200,7 +219,9 @@ def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Iterator[Event]:
                     reason = f"The worker process died ({_exit_text(process.exitcode)}). Run the same command again to resume."
                     yield Event("ended", spec.name, status="crashed", reason=reason)
                     if not any(one is not None for _, one in links.values()) and queue:
-                        raise StoreError("Every worker process died. Run the same command again; finished cells are kept.") from None
+                        raise StoreError(
+                            "Every worker process died. Run the same command again; finished cells are kept."
+                        ) from None
                     continue
                 if isinstance(message, StoreError):
                     raise message
@@ -213,7 +234,9 @@ def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Iterator[Event]:
             process.join()
 
 
-def _hand_out(link: Connection, process: Any, queue: list[RunSpec], links: dict[Connection, tuple[Any, RunSpec | None]]) -> Iterator[Event]:
+def _hand_out(
+    link: Connection, process: Any, queue: list[RunSpec], links: dict[Connection, tuple[Any, RunSpec | None]]
+) -> Iterator[Event]:
     if not queue:
         links[link] = (process, None)
         return

@@ -62,11 +62,15 @@ class SeedTree:
         named = [stream, purpose, *((axis, axes[axis]) for axis in STREAMS[stream])]
         return int.from_bytes(hashlib.sha256(json.dumps(named).encode()).digest()[:16], "little")
 
-    def numpy(self, stream: str, *, round_index: int = -1, client_id: int = -1, purpose: str = "") -> np.random.Generator:
+    def numpy(
+        self, stream: str, *, round_index: int = -1, client_id: int = -1, purpose: str = ""
+    ) -> np.random.Generator:
         """A Philox generator keyed by the stream's name and axes."""
         import numpy as np
 
-        return np.random.Generator(np.random.Philox(key=self.key(stream, round_index=round_index, client_id=client_id, purpose=purpose)))
+        return np.random.Generator(
+            np.random.Philox(key=self.key(stream, round_index=round_index, client_id=client_id, purpose=purpose))
+        )
 
     def torch(self, stream: str, *, round_index: int = -1, client_id: int = -1, purpose: str = "") -> torch.Generator:
         """A CPU torch generator keyed by the stream's name and axes."""
@@ -98,13 +102,19 @@ def guarded_globals(what: str) -> Iterator[None]:
 
     def snapshot() -> tuple[bytes, bytes, bytes]:
         state = np.random.get_state(legacy=False)  # noqa: NPY002 - the global generator is what is being watched
-        return (repr(random.getstate()).encode(), repr((state["state"]["pos"], state["state"]["key"][:8])).encode(), bytes(torch.random.get_rng_state().numpy()))
+        return (
+            repr(random.getstate()).encode(),
+            repr((state["state"]["pos"], state["state"]["key"][:8])).encode(),
+            bytes(torch.random.get_rng_state().numpy()),
+        )
 
     before = snapshot()
     yield
     moved = [name for name, a, b in zip(("random", "numpy", "torch"), before, snapshot(), strict=True) if a != b]
     if moved:
-        raise PluginError(f"{what} moved the global generator of {' and '.join(moved)}. Draw from `ctx.generator()` instead.")
+        raise PluginError(
+            f"{what} moved the global generator of {' and '.join(moved)}. Draw from `ctx.generator()` instead."
+        )
 
 
 def digest(*parts: bytes | str) -> str:

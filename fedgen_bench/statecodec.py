@@ -29,14 +29,21 @@ def encode_state(state: Any) -> bytes:
             tensors[path] = value
             return {"tensor": path}
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {"fields": {f.name: flat(getattr(value, f.name), f"{path}/{f.name}") for f in dataclasses.fields(value)}}
+            return {
+                "fields": {f.name: flat(getattr(value, f.name), f"{path}/{f.name}") for f in dataclasses.fields(value)}
+            }
         if isinstance(value, Mapping):
             return {"map": [[key, flat(one, f"{path}/{key}")] for key, one in value.items()]}
         if isinstance(value, list | tuple):
-            return {"items": [flat(one, f"{path}/{i}") for i, one in enumerate(value)], "tuple": isinstance(value, tuple)}
+            return {
+                "items": [flat(one, f"{path}/{i}") for i, one in enumerate(value)],
+                "tuple": isinstance(value, tuple),
+            }
         if value is None or isinstance(value, bool | int | float | str):
             return {"value": value}
-        raise PluginError(f"A strategy's state holds a {type(value).__name__} at `{path}`. Keep tensors, maps, sequences and scalars.")
+        raise PluginError(
+            f"A strategy's state holds a {type(value).__name__} at `{path}`. Keep tensors, maps, sequences and scalars."
+        )
 
     skeleton = flat(state, "")
     return save(owned(tensors), metadata={_META: json.dumps(skeleton)})
@@ -67,7 +74,10 @@ def _build(node: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], like: A
         return {key: _build(one, tensors, known.get(key)) for key, one in node["map"]}
     if "items" in node:
         similar: Sequence[Any] = like if isinstance(like, list | tuple) else ()
-        items = [_build(one, tensors, similar[min(i, len(similar) - 1)] if similar else None) for i, one in enumerate(node["items"])]
+        items = [
+            _build(one, tensors, similar[min(i, len(similar) - 1)] if similar else None)
+            for i, one in enumerate(node["items"])
+        ]
         return tuple(items) if node["tuple"] else items
     fields = {name: _build(one, tensors, getattr(like, name, None)) for name, one in node["fields"].items()}
     return type(like)(**fields)

@@ -85,14 +85,18 @@ class Store:
         self._lock = None
         path = root / "fedgen.sqlite"
         if not create and not path.exists():
-            raise StoreError(f"There is no results store in {root}. Run a suite first, or name the folder with `--runs`.")
+            raise StoreError(
+                f"There is no results store in {root}. Run a suite first, or name the folder with `--runs`."
+            )
         try:
             root.mkdir(parents=True, exist_ok=True)
             if lock:
                 self._lock = (root / "lock").open("w")
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreError(f"Another fedgen-bench is writing to {root}. Wait for it, or use another folder with `--runs`.") from None
+            raise StoreError(
+                f"Another fedgen-bench is writing to {root}. Wait for it, or use another folder with `--runs`."
+            ) from None
         except OSError as error:
             raise disk_error(error, root) from error
         try:
@@ -102,7 +106,9 @@ class Store:
             self._db.execute("PRAGMA foreign_keys=ON")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > _VERSION:
-                raise StoreError(f"{path} was written by a newer fedgen-bench (schema {version}, this one knows {_VERSION}). Upgrade.")
+                raise StoreError(
+                    f"{path} was written by a newer fedgen-bench (schema {version}, this one knows {_VERSION}). Upgrade."
+                )
             if version == 0:
                 self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
             problems = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -133,7 +139,9 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             if "disk is full" in str(error) or "disk I/O" in str(error):
-                raise StoreError(f"No space left on the disk of {self.root}. Free some and run the same command again.") from error
+                raise StoreError(
+                    f"No space left on the disk of {self.root}. Free some and run the same command again."
+                ) from error
             raise StoreError(f"The results store in {self.root} refused a write: {error}.") from error
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
@@ -174,9 +182,24 @@ class Store:
             (suite, suite_version, purpose),
         ).fetchall()
         latest: dict[tuple[Any, ...], StoredRun] = {}
-        for key, contender, seed, off_suite, config, environment, provenance, status, reason, result, checksum, seconds in rows:
+        for (
+            key,
+            contender,
+            seed,
+            off_suite,
+            config,
+            environment,
+            provenance,
+            status,
+            reason,
+            result,
+            checksum,
+            seconds,
+        ) in rows:
             if status != RUNNING and digest(status, reason, result) != checksum:
-                raise StoreError(f"Run {suite}/{contender}/{seed} in {self.root} does not match its checksum. Delete its row and run it again.")
+                raise StoreError(
+                    f"Run {suite}/{contender}/{seed} in {self.root} does not match its checksum. Delete its row and run it again."
+                )
             overrides = tuple(json.loads(off_suite))
             spec = RunSpec(suite, suite_version, contender, seed, json.loads(config), overrides, purpose)
             label = key if purpose == "tune" else (contender, seed, overrides)
@@ -189,15 +212,20 @@ class Store:
     def _rounds(self, run: str) -> tuple[RoundReport, ...]:
         ledgers: dict[int, list[LedgerEntry]] = {}
         for row in self._db.execute(
-            "SELECT round, client, direction, phase, encoded_bytes, tensor_bytes, header_bytes FROM ledger WHERE run = ? ORDER BY rowid", (run,)
+            "SELECT round, client, direction, phase, encoded_bytes, tensor_bytes, header_bytes FROM ledger WHERE run = ? ORDER BY rowid",
+            (run,),
         ):
             ledgers.setdefault(row[0], []).append(LedgerEntry(*row))
-        rows = self._db.execute("SELECT round, report, checksum FROM rounds WHERE run = ? ORDER BY round", (run,)).fetchall()
+        rows = self._db.execute(
+            "SELECT round, report, checksum FROM rounds WHERE run = ? ORDER BY round", (run,)
+        ).fetchall()
         reports = []
         for number, text, checksum in rows:
             ledger = tuple(ledgers.get(number, ()))
             if _round_checksum(text, ledger) != checksum:
-                raise StoreError(f"Round {number} of run {run} in {self.root} does not match its checksum. Delete the run's row and run it again.")
+                raise StoreError(
+                    f"Round {number} of run {run} in {self.root} does not match its checksum. Delete the run's row and run it again."
+                )
             reports.append(_report(json.loads(text), ledger))
         return tuple(reports)
 
@@ -213,7 +241,10 @@ class Cell:
     def checkpoint(self) -> Checkpoint | None:
         """The last good round, or None for a start from scratch; later rounds and damaged files are dropped."""
         db = self.store._db
-        rows = db.execute("SELECT round, report, checksum, state_sha256, keep_sha256 FROM rounds WHERE run = ? ORDER BY round", (self.digest,)).fetchall()
+        rows = db.execute(
+            "SELECT round, report, checksum, state_sha256, keep_sha256 FROM rounds WHERE run = ? ORDER BY round",
+            (self.digest,),
+        ).fetchall()
         ledger = {number: report.ledger for number, report in enumerate(self._stored_or_none(len(rows)))}
         good_prefix = 0
         for index, (number, text, checksum, _, keep_sha) in enumerate(rows):
@@ -235,10 +266,14 @@ class Cell:
     def _stored_or_none(self, n_rounds: int) -> list[RoundReport]:
         ledgers: dict[int, list[LedgerEntry]] = {number: [] for number in range(n_rounds)}
         for row in self.store._db.execute(
-            "SELECT round, client, direction, phase, encoded_bytes, tensor_bytes, header_bytes FROM ledger WHERE run = ? ORDER BY rowid", (self.digest,)
+            "SELECT round, client, direction, phase, encoded_bytes, tensor_bytes, header_bytes FROM ledger WHERE run = ? ORDER BY rowid",
+            (self.digest,),
         ):
             ledgers.setdefault(row[0], []).append(LedgerEntry(*row))
-        return [RoundReport(number, (), 0, (), 0.0, {}, "", tuple(entries), 0.0) for number, entries in sorted(ledgers.items())]
+        return [
+            RoundReport(number, (), 0, (), 0.0, {}, "", tuple(entries), 0.0)
+            for number, entries in sorted(ledgers.items())
+        ]
 
     def _drop_rounds_from(self, first: int) -> None:
         with self.store._transaction() as db:
@@ -271,8 +306,14 @@ class Cell:
                 (self.digest, number, text, _round_checksum(text, report.ledger), state_sha, keep_sha),
             )
             passing("round.inserted")
-            db.executemany("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(self.digest, *dataclasses.astuple(one)) for one in report.ledger])
-            db.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?)", [(self.digest, number, name, value) for name, value in report.metrics.items()])
+            db.executemany(
+                "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(self.digest, *dataclasses.astuple(one)) for one in report.ledger],
+            )
+            db.executemany(
+                "INSERT INTO metrics VALUES (?, ?, ?, ?)",
+                [(self.digest, number, name, value) for name, value in report.metrics.items()],
+            )
             db.execute("UPDATE runs SET seconds = seconds + ? WHERE digest = ?", (report.seconds, self.digest))
             passing("ledger.inserted")
         passing("round.committed")
@@ -284,7 +325,13 @@ class Cell:
         if final is not None:
             write_atomic(self.folder / "final.safetensors", final)
         body = json.dumps(
-            {"metrics": dict(result.metrics), "per_client": result.per_client, "digests": dict(result.digests), "facts": dict(result.facts)}, sort_keys=True
+            {
+                "metrics": dict(result.metrics),
+                "per_client": result.per_client,
+                "digests": dict(result.digests),
+                "facts": dict(result.facts),
+            },
+            sort_keys=True,
         )
         with self.store._transaction() as db:
             db.execute(

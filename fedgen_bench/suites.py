@@ -217,7 +217,9 @@ def apply_overrides(table: dict[str, Any], overrides: Iterable[str]) -> dict[str
     for override in overrides:
         path, separator, raw = override.partition("=")
         if not separator:
-            raise UsageError(f"`--set {override}` has no `=`. Write `--set path=value`, for instance `--set federation.rounds=3`.")
+            raise UsageError(
+                f"`--set {override}` has no `=`. Write `--set path=value`, for instance `--set federation.rounds=3`."
+            )
         try:
             value = tomllib.loads(f"value = {raw}")["value"]
         except tomllib.TOMLDecodeError:
@@ -233,7 +235,9 @@ def apply_overrides(table: dict[str, Any], overrides: Iterable[str]) -> dict[str
             elif isinstance(node, dict) and (part in node or part == "params"):
                 node = node.setdefault(part, {})
             else:
-                raise UsageError(f"`--set {override}`: " + unknown("table", part, node if isinstance(node, dict) else ()))
+                raise UsageError(
+                    f"`--set {override}`: " + unknown("table", part, node if isinstance(node, dict) else ())
+                )
         if not isinstance(node, dict):
             raise UsageError(f"`--set {override}`: {path} is not a value. Name one value of a table.")
         node[last] = value
@@ -260,7 +264,9 @@ def load_suite(source: SuiteSource, registry: Registry, overrides: Sequence[str]
     except ValidationError as error:
         known = dict(_accepted(SuiteSpec))
         problems = [_where(source, lines, path) + sentence for path, sentence in problems_of(error, known)]
-        raise SuiteError(problems + [where + text for where, text in _component_problems(table, registry, source, lines)]) from None
+        raise SuiteError(
+            problems + [where + text for where, text in _component_problems(table, registry, source, lines)]
+        ) from None
     problems = [where + text for where, text in _component_problems(table, registry, source, lines)]
     problems += [_where(source, lines, path) + text for path, text in _cross_problems(suite, registry)]
     if problems:
@@ -268,8 +274,13 @@ def load_suite(source: SuiteSource, registry: Registry, overrides: Sequence[str]
     return suite
 
 
-def _component_problems(table: Mapping[str, Any], registry: Registry, source: SuiteSource, lines: Mapping[tuple[str, ...], int]) -> Iterator[tuple[str, str]]:
-    slots: list[tuple[str, tuple[str, ...], Any]] = [("task", ("task",), table.get("task")), ("partitioner", ("partitioner",), table.get("partitioner"))]
+def _component_problems(
+    table: Mapping[str, Any], registry: Registry, source: SuiteSource, lines: Mapping[tuple[str, ...], int]
+) -> Iterator[tuple[str, str]]:
+    slots: list[tuple[str, tuple[str, ...], Any]] = [
+        ("task", ("task",), table.get("task")),
+        ("partitioner", ("partitioner",), table.get("partitioner")),
+    ]
     contenders = table.get("contender")
     for i, one in enumerate(contenders if isinstance(contenders, list) else ()):
         if isinstance(one, dict):
@@ -301,7 +312,10 @@ def _cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tupl
             if metric not in registry.components["metric"]:
                 yield ("evaluation", key), unknown("metric", metric, registry.components["metric"])
     if suite.federation.clients_per_round > suite.federation.n_clients:
-        yield ("federation", "clients_per_round"), f"clients_per_round ({suite.federation.clients_per_round}) exceeds n_clients ({suite.federation.n_clients})."
+        yield (
+            ("federation", "clients_per_round"),
+            f"clients_per_round ({suite.federation.clients_per_round}) exceeds n_clients ({suite.federation.n_clients}).",
+        )
     if suite.federation.min_updates > suite.federation.clients_per_round:
         yield ("federation", "min_updates"), "min_updates exceeds clients_per_round."
     if (suite.training.local_steps is None) == (suite.training.local_epochs is None):
@@ -324,7 +338,9 @@ def plugin_contenders(suite: SuiteSpec, registry: Registry) -> tuple[Contender, 
     taken = {one.name for one in suite.contender}
     used = {one.strategy.name for one in suite.contender}
     return tuple(
-        reference.model_copy(update={"name": name, "strategy": Component(name=name), "ranked": found.spec.cohort == "sampled"})
+        reference.model_copy(
+            update={"name": name, "strategy": Component(name=name), "ranked": found.spec.cohort == "sampled"}
+        )
         for name, found in sorted(registry.components["strategy"].items())
         if found.from_file and name not in taken and name not in used
     )

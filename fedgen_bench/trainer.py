@@ -80,10 +80,14 @@ def load_tensors(trainable: Mapping[str, torch.nn.Parameter], tensors: Tensors) 
     """Copy `tensors` into the parameters. Raises PluginError unless names and shapes are exactly the adapter's."""
     if tensors.keys() != trainable.keys():
         odd = min(tensors.keys() ^ trainable.keys())
-        raise PluginError(f"Tensors do not match the adapter's: `{odd}` is {'missing' if odd in trainable else 'unknown'}.")
+        raise PluginError(
+            f"Tensors do not match the adapter's: `{odd}` is {'missing' if odd in trainable else 'unknown'}."
+        )
     for name, parameter in trainable.items():
         if tensors[name].shape != parameter.shape:
-            raise PluginError(f"`{name}` has shape {tuple(tensors[name].shape)}, the adapter's is {tuple(parameter.shape)}.")
+            raise PluginError(
+                f"`{name}` has shape {tuple(tensors[name].shape)}, the adapter's is {tuple(parameter.shape)}."
+            )
         parameter.copy_(tensors[name])
 
 
@@ -97,14 +101,21 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def fit(adapted: Adapted, task: Task, data: Examples, request: Fit, plan: TrainingPlan, place: Place, n_steps: int) -> FitReport:
+def fit(
+    adapted: Adapted, task: Task, data: Examples, request: Fit, plan: TrainingPlan, place: Place, n_steps: int
+) -> FitReport:
     """Run one `Fit` for `n_steps` steps and report.
 
     Raises:
         Diverged: the loss is not a finite number.
         PluginError: tensors that are not the adapter's.
     """
-    batches = batch_order(data.n, plan.batch_size, n_steps, place.seeds.numpy("batches", round_index=place.round_index, client_id=place.client_id, purpose=place.purpose))
+    batches = batch_order(
+        data.n,
+        plan.batch_size,
+        n_steps,
+        place.seeds.numpy("batches", round_index=place.round_index, client_id=place.client_id, purpose=place.purpose),
+    )
     load_tensors(adapted.trainable, request.start)
     names = sorted(adapted.trainable if request.trainable is None else request.trainable)
     if unknown := set(names) - adapted.trainable.keys():
@@ -115,7 +126,9 @@ def fit(adapted: Adapted, task: Task, data: Examples, request: Fit, plan: Traini
     device = parameters[0].device
     pull = _Pull(request, names, device)
     optimizer = _optimizer(parameters, plan)
-    key = place.seeds.key("batches", round_index=place.round_index, client_id=place.client_id, purpose=f"{place.purpose}/noise")
+    key = place.seeds.key(
+        "batches", round_index=place.round_index, client_id=place.client_id, purpose=f"{place.purpose}/noise"
+    )
     noise = torch.Generator().manual_seed(key & 0x7FFF_FFFF_FFFF_FFFF)
     total = torch.zeros((), dtype=torch.float64, device=device)
     adapted.module.train()

@@ -45,7 +45,11 @@ def trials(source: SuiteSource, suite: SuiteSpec, registry: Registry, contenders
             continue
         for point in grid:
             changes = [f"contender.{name}.{path}={value}" for path, value in point.items()]
-            tuned = load_suite(source, registry, [f"federation.rounds={suite.tuning.rounds}", "evaluation.personalized_clients=0", *changes])
+            tuned = load_suite(
+                source,
+                registry,
+                [f"federation.rounds={suite.tuning.rounds}", "evaluation.personalized_clients=0", *changes],
+            )
             (spec,) = expand(tuned, registry, contenders=[name], seeds=[suite.seeds.tuning], purpose="tune")
             found.append(Trial(name, tuple(point.items()), spec))
     return found
@@ -67,8 +71,18 @@ def tuning_table(suite: SuiteSpec, found: Sequence[Trial], runs: Sequence[Stored
     for i, trial in enumerate(found):
         run = by_digest.get(trial.spec.digest)
         value = values.get(trial.contender, {}).get(i)
-        row = [trial.contender, json.dumps(dict(trial.overrides)), trial.spec.seed, trial.spec.config["federation"]["rounds"]]
-        writer.writerow([*row, "pending" if run is None else run.status, "" if value is None else repr(value), int(best.get(trial.contender) == i)])
+        row = [
+            trial.contender,
+            json.dumps(dict(trial.overrides)),
+            trial.spec.seed,
+            trial.spec.config["federation"]["rounds"],
+        ]
+        writer.writerow(
+            [
+                *row,
+                "pending" if run is None else run.status,
+                "" if value is None else repr(value),
+                int(best.get(trial.contender) == i),
+            ]
+        )
     return out.getvalue()
-
-

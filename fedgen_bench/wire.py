@@ -50,7 +50,9 @@ def tensor_bytes(tensors: Tensors) -> int:
 def book(message: bytes, header: Header, direction: Literal["up", "down"], phase: str = "fit") -> LedgerEntry:
     """The ledger's entry for an encoded message; the tensor part is read off the encoding itself."""
     header_bytes = _LENGTH_BYTES + int.from_bytes(message[:_LENGTH_BYTES], "little")
-    return LedgerEntry(header.round_index, header.client_id, direction, phase, len(message), len(message) - header_bytes, header_bytes)
+    return LedgerEntry(
+        header.round_index, header.client_id, direction, phase, len(message), len(message) - header_bytes, header_bytes
+    )
 
 
 def read_header(message: bytes) -> tuple[Header, dict[str, tuple[str, tuple[int, ...]]]]:
@@ -91,7 +93,9 @@ def layout_of(tensors: Tensors) -> dict[str, tuple[str, tuple[int, ...]]]:
     return {name: (_DTYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 
-def admit(message: bytes, *, expected: Tensors, header: Header, max_norm: float | None = None) -> dict[str, torch.Tensor]:
+def admit(
+    message: bytes, *, expected: Tensors, header: Header, max_norm: float | None = None
+) -> dict[str, torch.Tensor]:
     """The gate in front of `aggregate`: the decoded tensors of an update that is exactly what was asked for.
 
     Args:

@@ -41,7 +41,11 @@ def seed_tree(config: Mapping[str, Any]) -> SeedTree:
     """The seed tree of a run's resolved config."""
     contender = config["contender"]
     return SeedTree(
-        identity(config["task"]), identity(contender["adapter"]), identity(config["partitioner"]), identity(contender["strategy"]), config["seed"]
+        identity(config["task"]),
+        identity(contender["adapter"]),
+        identity(config["partitioner"]),
+        identity(contender["strategy"]),
+        config["seed"],
     )
 
 
@@ -78,7 +82,9 @@ class Population:
 
         everyone = [data.train for i in range(len(self.parts)) if (data := self.client(i)).train.n]
         names = everyone[0].tensors
-        return Examples({name: torch.cat([one.tensors[name] for one in everyone]) for name in names}, sum(one.n for one in everyone))
+        return Examples(
+            {name: torch.cat([one.tensors[name] for one in everyone]) for name in names}, sum(one.n for one in everyone)
+        )
 
 
 def make_population(task: Task, partitioner: Any, federation: Mapping[str, Any], seeds: SeedTree) -> Population:
@@ -92,16 +98,29 @@ def make_population(task: Task, partitioner: Any, federation: Mapping[str, Any],
     n_clients, per_round = federation["n_clients"], federation["clients_per_round"]
     units = task.units(seeds)
     with guarded_globals("The partitioner"):
-        parts = tuple(np.asarray(part, dtype=np.int64) for part in partitioner.split(units, n_clients, seeds.numpy("split")))
+        parts = tuple(
+            np.asarray(part, dtype=np.int64) for part in partitioner.split(units, n_clients, seeds.numpy("split"))
+        )
     joined = np.concatenate(parts) if parts else np.empty(0, np.int64)
-    if len(parts) != n_clients or len(np.unique(joined)) != len(joined) or (len(joined) and not 0 <= joined.min() <= joined.max() < units.n_units):
-        raise PluginError(f"The partitioner must give {n_clients} disjoint arrays of unit indices below {units.n_units}.")
+    if (
+        len(parts) != n_clients
+        or len(np.unique(joined)) != len(joined)
+        or (len(joined) and not 0 <= joined.min() <= joined.max() < units.n_units)
+    ):
+        raise PluginError(
+            f"The partitioner must give {n_clients} disjoint arrays of unit indices below {units.n_units}."
+        )
     population = Population(task, parts, ())
     eligible = [i for i in range(n_clients) if len(parts[i]) and population.client(i).train.n]
     if len(eligible) < per_round:
-        raise PluginError(f"Only {len(eligible)} clients hold training data; {per_round} are asked in a round. Use fewer clients or more data.")
+        raise PluginError(
+            f"Only {len(eligible)} clients hold training data; {per_round} are asked in a round. Use fewer clients or more data."
+        )
     schedule = tuple(
-        tuple(sorted(int(i) for i in seeds.numpy("cohort", round_index=r).choice(eligible, size=per_round, replace=False))) for r in range(federation["rounds"])
+        tuple(
+            sorted(int(i) for i in seeds.numpy("cohort", round_index=r).choice(eligible, size=per_round, replace=False))
+        )
+        for r in range(federation["rounds"])
     )
     return Population(task, parts, schedule)
 

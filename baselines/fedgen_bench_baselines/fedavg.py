@@ -53,4 +53,10 @@ class FedAvg:
 
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
-    return [StrategySpec(name="fedavg", summary="Average of locally trained tensors, weighted by examples (arXiv 1602.05629).", build=FedAvg)]
+    return [
+        StrategySpec(
+            name="fedavg",
+            summary="Average of locally trained tensors, weighted by examples (arXiv 1602.05629).",
+            build=FedAvg,
+        )
+    ]

@@ -52,4 +52,11 @@ class PromptTuning:
 
 @hookimpl
 def register_adapters() -> list[AdapterSpec]:
-    return [AdapterSpec(name="prompt", summary="Soft prompt tokens before the input (arXiv 2104.08691), through peft.", build=PromptTuning, params=Params)]
+    return [
+        AdapterSpec(
+            name="prompt",
+            summary="Soft prompt tokens before the input (arXiv 2104.08691), through peft.",
+            build=PromptTuning,
+            params=Params,
+        )
+    ]

@@ -10,4 +10,7 @@ from fedgen_bench import SuiteSource, hookimpl
 @hookimpl
 def register_suites() -> list[SuiteSource]:
     folder = Path(__file__).parent / "suites"
-    return [SuiteSource(name=path.stem, text=path.read_text(encoding="utf-8"), path=str(path)) for path in sorted(folder.glob("*.toml"))]
+    return [
+        SuiteSource(name=path.stem, text=path.read_text(encoding="utf-8"), path=str(path))
+        for path in sorted(folder.glob("*.toml"))
+    ]

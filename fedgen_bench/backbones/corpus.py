@@ -53,11 +53,22 @@ def read_source(source: Source, root: Path) -> list[list[str]]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != source.sha256:
         raise ValueError(f"{path} has sha256 {digest}, the recipe was written for {source.sha256}.")
-    documents = ([line for paragraph in text.split("\n") for line in normalise.normalise(paragraph)] for text in _documents(source, path))
+    documents = (
+        [line for paragraph in text.split("\n") for line in normalise.normalise(paragraph)]
+        for text in _documents(source, path)
+    )
     return [lines for lines in documents if lines]
 
 
-def replace_rare(documents: Iterable[list[str]], counts: Counter[str], *, min_count: int, tail_rank: int, tail_fraction: float, rng: np.random.Generator) -> list[list[str]]:
+def replace_rare(
+    documents: Iterable[list[str]],
+    counts: Counter[str],
+    *,
+    min_count: int,
+    tail_rank: int,
+    tail_fraction: float,
+    rng: np.random.Generator,
+) -> list[list[str]]:
     """Put `<unk>` where PTB would: always for words seen fewer than `min_count` times, and for a fraction of the
     occurrences of words beyond `tail_rank`, so that the model knows both the token and the spelling of rare words."""
     kept = {word for rank, (word, n) in enumerate(counts.most_common()) if n >= min_count and rank < tail_rank}
@@ -81,7 +92,10 @@ def train_tokenizer(lines: Iterable[str], n_tokens: int):  # noqa: ANN201 - toke
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=n_tokens, special_tokens=[UNK, EOS], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=n_tokens,
+        special_tokens=[UNK, EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(lines, trainer)
     return tokenizer

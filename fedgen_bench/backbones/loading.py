@@ -66,7 +66,9 @@ def _load(name: str, where: Path | str, *, local: bool) -> Backbone:
             "a local folder with config.json, model.safetensors and tokenizer, or a hub name where the hub can be reached."
         ) from None
     if tokenizer.eos_token_id is None:
-        raise DataError(f"Backbone `{name}` has no end-of-sequence token, which stands for line ends. Add `eos_token` to its tokenizer.")
+        raise DataError(
+            f"Backbone `{name}` has no end-of-sequence token, which stands for line ends. Add `eos_token` to its tokenizer."
+        )
     return Backbone(name, module.eval(), tokenizer, int(tokenizer.eos_token_id), _weights_sha256(module, where))
 
 
@@ -95,5 +97,7 @@ def _generated(name: str) -> Path:
                     tiny_wire_lm.make(made)
                     shutil.move(made, folder)
     except OSError as error:
-        raise DataError(f"The generated backbone cannot be cached in {folder.parent}: {error}. Set FEDGEN_CACHE to a writable folder.") from error
+        raise DataError(
+            f"The generated backbone cannot be cached in {folder.parent}: {error}. Set FEDGEN_CACHE to a writable folder."
+        ) from error
     return folder

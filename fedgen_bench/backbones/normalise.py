@@ -31,11 +31,27 @@ _NUMBER = re.compile(r"[+-]?(?:\d[\d,.:/-]*|\.\d+)$")
 _PERCENT = re.compile(r"([+-]?\d[\d,.]*)%$")
 _CLITIC = re.compile(r"(.+?)(n't|'s|'re|'ve|'ll|'d|'m)$")
 _EDGE = "\"'`()[]{}<>,;:!?*_=+|~^-./\\"
-_NEWSWIRE = {"mln": "million", "bln": "billion", "cts": "cents", "pct": "percent", "dlr": "dollar", "mths": "months", "yr": "year"}
+_NEWSWIRE = {
+    "mln": "million",
+    "bln": "billion",
+    "cts": "cents",
+    "pct": "percent",
+    "dlr": "dollar",
+    "mths": "months",
+    "yr": "year",
+}
 _AMOUNT = r"\b(?:N|one|two|three|four|five|six|seven|eight|nine)"
 _WORD_PERCENT = re.compile(_AMOUNT + r" (?:percent|per cent)\b")
 _WORD_DOLLARS = re.compile(_AMOUNT + r"( million| billion| trillion)? (?:dlrs|dollars)\b")
-_MONTHS = {"january": "jan.", "february": "feb.", "august": "aug.", "september": "sept.", "october": "oct.", "november": "nov.", "december": "dec."}
+_MONTHS = {
+    "january": "jan.",
+    "february": "feb.",
+    "august": "aug.",
+    "september": "sept.",
+    "october": "oct.",
+    "november": "nov.",
+    "december": "dec.",
+}
 _MONTH_AND_DAY = re.compile(rf"\b({'|'.join(_MONTHS)}) (?=\d{{1,2}}\b)")
 _MAX_NUMBER_FRACTION = 0.25
 _MIN_WORDS = 3
@@ -49,7 +65,12 @@ def sentences(text: str) -> list[str]:
         starts = piece.lstrip("\"'([").split(None, 1)[:1]
         if found and (last in _TITLES or re.fullmatch(r"[a-z]\.", last)):
             found[-1] += " " + piece
-        elif found and (last in _OTHER_ABBREVIATIONS or _INITIALISM.match(last)) and starts and starts[0] not in _STARTERS:
+        elif (
+            found
+            and (last in _OTHER_ABBREVIATIONS or _INITIALISM.match(last))
+            and starts
+            and starts[0] not in _STARTERS
+        ):
             found[-1] += " " + piece
         else:
             found.append(piece)
@@ -62,7 +83,9 @@ def _split_word(word: str) -> list[str]:
     bare = word.strip(_EDGE)
     if not bare:
         return []
-    dotted = f"{bare}." in word and (f"{bare}." in _ABBREVIATIONS or (_INITIALISM.match(f"{bare}.") and bare not in {"i", "a"}))
+    dotted = f"{bare}." in word and (
+        f"{bare}." in _ABBREVIATIONS or (_INITIALISM.match(f"{bare}.") and bare not in {"i", "a"})
+    )
     if dotted or bare in _BARE_ABBREVIATIONS:
         return [f"{bare}."]
     if "$" in bare:

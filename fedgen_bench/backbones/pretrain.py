@@ -33,14 +33,21 @@ def prepare_text(recipe: Recipe, data: Path, workdir: Path, say: Say) -> dict[st
     rng = np.random.Generator(np.random.Philox(key=recipe.training.seed))
     rare = {
         name: corpus.replace_rare(
-            documents, counts, min_count=text.min_count, tail_rank=text.tail_rank, tail_fraction=text.tail_fraction, rng=rng
+            documents,
+            counts,
+            min_count=text.min_count,
+            tail_rank=text.tail_rank,
+            tail_fraction=text.tail_fraction,
+            rng=rng,
         )
         for name, documents in raw.items()
     }
     n_words = sum(len(line.split()) for documents in rare.values() for lines in documents for line in lines)
     n_unk = sum(line.split().count(corpus.UNK) for documents in rare.values() for lines in documents for line in lines)
     say(f"{n_words:,} words, {n_unk / n_words:.2%} of them {corpus.UNK}")
-    tokenizer = corpus.train_tokenizer((line for documents in rare.values() for lines in documents for line in lines), text.n_tokens)
+    tokenizer = corpus.train_tokenizer(
+        (line for documents in rare.values() for lines in documents for line in lines), text.n_tokens
+    )
     tokenizer.save(str(workdir / "tokenizer.json"))
     streams: dict[str, list[np.ndarray]] = {}
     for name, documents in rare.items():
@@ -73,7 +80,12 @@ def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]
     rest = [p for name, p in model.named_parameters() if not (p.ndim == 2 and ".h." in name)]
     training = recipe.training
     return [
-        torch.optim.Muon(matrices, lr=training.matrix_learning_rate, weight_decay=training.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.Muon(
+            matrices,
+            lr=training.matrix_learning_rate,
+            weight_decay=training.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        ),
         torch.optim.AdamW(rest, lr=training.learning_rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
 
@@ -107,11 +119,18 @@ class _TiedHeadLoss(torch.autograd.Function):
         hidden16, weight16 = hidden.to(torch.bfloat16), weight.to(torch.bfloat16)
         d_hidden, d_weight, total = torch.empty_like(hidden16), torch.zeros_like(weight), torch.zeros(())
         for start in range(0, len(hidden), _TiedHeadLoss.rows):
-            part, wanted = hidden16[start : start + _TiedHeadLoss.rows], targets[start : start + _TiedHeadLoss.rows, None]
+            part, wanted = (
+                hidden16[start : start + _TiedHeadLoss.rows],
+                targets[start : start + _TiedHeadLoss.rows, None],
+            )
             logits = (part @ weight16.T).float()
             normaliser = logits.logsumexp(1, keepdim=True)
             total += (normaliser - logits.gather(1, wanted)).sum()
-            gradient = logits.sub_(normaliser).exp_().scatter_add_(1, wanted, torch.full_like(wanted, -1.0, dtype=torch.float32))
+            gradient = (
+                logits.sub_(normaliser)
+                .exp_()
+                .scatter_add_(1, wanted, torch.full_like(wanted, -1.0, dtype=torch.float32))
+            )
             gradient16 = gradient.div_(len(hidden)).to(torch.bfloat16)
             d_hidden[start : start + _TiedHeadLoss.rows] = gradient16 @ weight16
             d_weight += gradient16.T @ part
@@ -133,10 +152,15 @@ def loss_of(model: nn.Module, blocks: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _heldout_losses(model: nn.Module, heldout: dict[str, torch.Tensor]) -> dict[str, float]:
-    return {name: float(np.mean([loss_of(model, part).item() for part in blocks.split(4)])) for name, blocks in heldout.items()}
+    return {
+        name: float(np.mean([loss_of(model, part).item() for part in blocks.split(4)]))
+        for name, blocks in heldout.items()
+    }
 
 
-def _save_checkpoint(path: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer], position: dict[str, object]) -> None:
+def _save_checkpoint(
+    path: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer], position: dict[str, object]
+) -> None:
     tensors = {f"model/{k}": v for k, v in model.state_dict().items() if k != "lm_head.weight"}
     for i, optimizer in enumerate(optimizers):
         for index, state in optimizer.state_dict()["state"].items():
@@ -152,7 +176,9 @@ def _load_checkpoint(path: Path, model: nn.Module, optimizers: list[torch.optim.
     from safetensors import safe_open
 
     tensors = load_file(path)
-    model.load_state_dict({k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}, strict=False)
+    model.load_state_dict(
+        {k.removeprefix("model/"): v for k, v in tensors.items() if k.startswith("model/")}, strict=False
+    )
     for i, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in tensors.items():
@@ -174,7 +200,9 @@ def pretrain(recipe: Recipe, data: Path, workdir: Path, say: Say) -> Path:
     documents = prepare_text(recipe, data, workdir, say)
     length, training = recipe.model.positions, recipe.training
     streams = {
-        name: corpus.BlockStream(docs, length, training.seed + i) for i, (name, docs) in enumerate(documents.items()) if "/" not in name
+        name: corpus.BlockStream(docs, length, training.seed + i)
+        for i, (name, docs) in enumerate(documents.items())
+        if "/" not in name
     }
     heldout = {
         name.split("/")[0]: torch.from_numpy(np.stack([block.next() for _ in range(8)])).long()
@@ -214,12 +242,21 @@ def pretrain(recipe: Recipe, data: Path, workdir: Path, say: Say) -> Path:
         if done % training.checkpoint_every == 0 or done == training.steps:
             held = _heldout_losses(model, heldout)
             with log.open("a", newline="") as handle:
-                row = [done, done * blocks.shape[0] * length, f"{np.mean(losses):.4f}", *(f"{value:.4f}" for value in held.values())]
+                row = [
+                    done,
+                    done * blocks.shape[0] * length,
+                    f"{np.mean(losses):.4f}",
+                    *(f"{value:.4f}" for value in held.values()),
+                ]
                 csv.writer(handle).writerow(row)
             position = {"step": done, "streams": {name: [one.epoch, one.block] for name, one in streams.items()}}
             _save_checkpoint(checkpoint, model, optimizers, position)
             rate = (done - first_step) * blocks.shape[0] * length / (time.monotonic() - began)
-            say(f"step {done}/{training.steps} train {np.mean(losses):.3f} " + " ".join(f"{k} {v:.3f}" for k, v in held.items()) + f" {rate:,.0f} tokens/s")
+            say(
+                f"step {done}/{training.steps} train {np.mean(losses):.3f} "
+                + " ".join(f"{k} {v:.3f}" for k, v in held.items())
+                + f" {rate:,.0f} tokens/s"
+            )
             losses = []
     return _export(recipe, model, workdir)
 

@@ -65,5 +65,10 @@ def load_recipe(path: Path) -> Recipe:
     table = tomllib.loads(raw.decode())
     sources = tuple(Source(**{**one, "share": tuple(one["share"])}) for one in table["source"])
     return Recipe(
-        table["name"], Text(**table["text"]), Model(**table["model"]), Training(**table["training"]), sources, hashlib.sha256(raw).hexdigest()
+        table["name"],
+        Text(**table["text"]),
+        Model(**table["model"]),
+        Training(**table["training"]),
+        sources,
+        hashlib.sha256(raw).hexdigest(),
     )

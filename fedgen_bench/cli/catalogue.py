@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 def describe(kind: str, found: Registered) -> dict[str, Any]:
     """One component: name, summary, parameters with defaults, version, distribution."""
     spec, origin = found.spec, found.provenance
-    record: dict[str, Any] = {"kind": kind, "name": spec.name, "distribution": origin.distribution, "distribution_version": origin.version}
+    record: dict[str, Any] = {
+        "kind": kind,
+        "name": spec.name,
+        "distribution": origin.distribution,
+        "distribution_version": origin.version,
+    }
     if isinstance(spec, ComponentSpec):
         return record | {"summary": spec.summary, "version": spec.version, "params": dataclasses.asdict(spec.params())}
     try:

@@ -27,7 +27,11 @@ def command(suite_name: str, runs: Path, plugin_files: tuple[Path, ...], first: 
 
     suite = load_suite(source, registry)
     with Store(runs, lock=False, create=False) as store:
-        records = [record_of(run) for run in store.runs(suite_name, suite.suite.version) if run.status == "done" and not run.spec.off_suite]
+        records = [
+            record_of(run)
+            for run in store.runs(suite_name, suite.suite.version)
+            if run.status == "done" and not run.spec.off_suite
+        ]
     names = {record["contender"] for record in records}
     for name in (first, second):
         if name not in names:
@@ -37,7 +41,9 @@ def command(suite_name: str, runs: Path, plugin_files: tuple[Path, ...], first: 
     by_name = {name: {r["seed"]: r["metrics"] for r in chosen if r["contender"] == name} for name in (first, second)}
     rows = []
     for metric in sorted({key for metrics in by_name[first].values() for key in metrics}):
-        ours, theirs = ({seed: m[metric] for seed, m in by_name[name].items() if metric in m} for name in (first, second))
+        ours, theirs = (
+            {seed: m[metric] for seed, m in by_name[name].items() if metric in m} for name in (first, second)
+        )
         found = paired_difference(ours, theirs)
         if found is not None:
             between = "" if math.isnan(found.low) else f"{found.low:+.4g} to {found.high:+.4g}"

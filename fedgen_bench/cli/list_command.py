@@ -29,7 +29,14 @@ def command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]) -> 
         click.echo(json.dumps({"components": found, "failures": failures}, indent=1))
         return 0
     rows = [
-        (one["kind"], one["name"], one["version"], f"{one['distribution']} {one['distribution_version']}".strip(), one["summary"], params_text(one["params"]))
+        (
+            one["kind"],
+            one["name"],
+            one["version"],
+            f"{one['distribution']} {one['distribution_version']}".strip(),
+            one["summary"],
+            params_text(one["params"]),
+        )
         for one in found
     ]
     click.echo(grid(("kind", "name", "version", "from", "summary", "parameters"), rows))

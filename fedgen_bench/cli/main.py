@@ -37,7 +37,9 @@ class LazyGroup(click.Group):
             return None
         return importlib.import_module(f"fedgen_bench.cli.{cmd_name}_command").command  # type: ignore[no-any-return]
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
             ctx.fail(f"Unknown command `{args[0]}`.{did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)

@@ -15,15 +15,36 @@ if TYPE_CHECKING:
     from fedgen_bench.records import SuiteSource
 
 _PATH: Any = click.Path(path_type=Path)
-suite = click.option("--suite", "suite_name", required=True, metavar="NAME", help="Suite to work on (see `list suite`).")
+suite = click.option(
+    "--suite", "suite_name", required=True, metavar="NAME", help="Suite to work on (see `list suite`)."
+)
 runs = click.option("--runs", type=_PATH, default=Path("runs"), show_default=True, help="Folder of the results store.")
-leaderboards = click.option("--leaderboards", type=_PATH, default=Path("leaderboards"), show_default=True, help="Folder that leaderboards are written to.")
-plugin = click.option("--plugin", "plugin_files", multiple=True, type=_PATH, metavar="FILE", help="Load a plugin from a Python file (repeatable).")
-contender = click.option("--contender", "contenders", multiple=True, metavar="NAME", help="Only this contender (repeatable).")
+leaderboards = click.option(
+    "--leaderboards",
+    type=_PATH,
+    default=Path("leaderboards"),
+    show_default=True,
+    help="Folder that leaderboards are written to.",
+)
+plugin = click.option(
+    "--plugin",
+    "plugin_files",
+    multiple=True,
+    type=_PATH,
+    metavar="FILE",
+    help="Load a plugin from a Python file (repeatable).",
+)
+contender = click.option(
+    "--contender", "contenders", multiple=True, metavar="NAME", help="Only this contender (repeatable)."
+)
 seed = click.option("--seed", "seeds", multiple=True, type=int, metavar="N", help="Only this seed (repeatable).")
 data = click.option("--data", type=_PATH, default=None, metavar="DIR", help="Folder to look for data sets in first.")
-device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models run.")
-workers = click.option("--workers", type=click.IntRange(1), default=None, help="Cells at a time.  [default: cores / the suite's threads]")
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models run."
+)
+workers = click.option(
+    "--workers", type=click.IntRange(1), default=None, help="Cells at a time.  [default: cores / the suite's threads]"
+)
 
 
 def many(*options: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,15 +8,35 @@ import click
 
 
 @click.command("pretrain")
-@click.option("--recipe", type=click.Path(path_type=Path), default=None, metavar="FILE", help="Recipe to follow.  [default: the shipped mini-lm's]")
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR", help="Folder with the recipe's texts.")
-@click.option("--work", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for checkpoints and the finished backbone.")
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="Recipe to follow.  [default: the shipped mini-lm's]",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="DIR",
+    help="Folder with the recipe's texts.",
+)
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder for checkpoints and the finished backbone.",
+)
 def command(recipe: Path | None, data: Path, work: Path) -> int:
     """Train a backbone from its recipe; the same command resumes. The result is in WORK/backbone."""
     from fedgen_bench.backbones.loading import SHIPPED
     from fedgen_bench.backbones.pretrain import pretrain
     from fedgen_bench.backbones.recipe import load_recipe
 
-    folder = pretrain(load_recipe(recipe or SHIPPED["mini-lm"] / "recipe.toml"), data, work, lambda text: click.echo(text, err=True))
+    folder = pretrain(
+        load_recipe(recipe or SHIPPED["mini-lm"] / "recipe.toml"), data, work, lambda text: click.echo(text, err=True)
+    )
     click.echo(str(folder))
     return 0

@@ -28,7 +28,14 @@ class Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
             from rich.progress import Progress as Bars
 
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
             self._display = Bars(*columns, console=Console(stderr=True))
             self._display.start()
             self._bars[""] = self._display.add_task("suite", total=self._n_cells, note="")
@@ -60,7 +67,10 @@ class Progress:
             click.echo(f"[{self._done}/{self._n_cells}] {event.run}: {event.status} already", err=True)
         elif event.kind == "ended":
             reason = f": {event.reason}" if event.reason else ""
-            click.echo(f"[{self._done}/{self._n_cells}] {event.run}: {event.status} in {event.seconds:.1f} s{reason}{self._left()}", err=True)
+            click.echo(
+                f"[{self._done}/{self._n_cells}] {event.run}: {event.status} in {event.seconds:.1f} s{reason}{self._left()}",
+                err=True,
+            )
 
     def _bar(self, event: Event) -> None:
         if event.kind == "started":

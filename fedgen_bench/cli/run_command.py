@@ -20,9 +20,23 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @options.many(
-    options.suite, options.contender, options.seed, options.runs, options.leaderboards, options.data, options.device, options.plugin, options.workers
+    options.suite,
+    options.contender,
+    options.seed,
+    options.runs,
+    options.leaderboards,
+    options.data,
+    options.device,
+    options.plugin,
+    options.workers,
 )
-@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value of the suite; such results are shown, never ranked.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value of the suite; such results are shown, never ranked.",
+)
 @click.option("--dry-run", is_flag=True, help="Print cells, steps, exact bytes and an estimate of time, then stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every round.")
 def command(
@@ -63,7 +77,14 @@ def command(
     count = workers or default_workers(suite, device)
     with Store(runs) as store:
         with Progress(len(specs), suite.evaluation.metric) as progress:
-            ended = run_cells(specs, registry, Job(runs, data, device, registry.plugin_files), store, workers=count, on_event=progress.note)
+            ended = run_cells(
+                specs,
+                registry,
+                Job(runs, data, device, registry.plugin_files),
+                store,
+                workers=count,
+                on_event=progress.note,
+            )
         plain = load_suite(source, registry)
         table, folder = publish(source, plain, registry, store, leaderboards)
     from fedgen_bench.cli.screen import print_table
@@ -93,11 +114,16 @@ def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Path | None, de
         click.echo(f"Steps, bytes and time cannot be told: {error}", err=True)
         return 0
     head = ("run", "rounds", "local steps", "downlink", "uplink", "training")
-    rows = [(c.run, str(c.n_rounds), f"{c.local_steps:,}", f"{c.down_bytes:,} B", f"{c.up_bytes:,} B", f"{c.seconds:.0f} s") for c in cells]
+    rows = [
+        (c.run, str(c.n_rounds), f"{c.local_steps:,}", f"{c.down_bytes:,} B", f"{c.up_bytes:,} B", f"{c.seconds:.0f} s")
+        for c in cells
+    ]
     click.echo(grid(head, rows))
     seconds = sum(c.seconds for c in cells) / workers
     up = human_bytes(sum(c.up_bytes for c in cells))
-    click.echo(f"{len(cells)} cells, {up} of uplink, about {seconds / 60:.1f} min of training on {workers} workers; evaluation comes on top")
+    click.echo(
+        f"{len(cells)} cells, {up} of uplink, about {seconds / 60:.1f} min of training on {workers} workers; evaluation comes on top"
+    )
     return 0
 
 

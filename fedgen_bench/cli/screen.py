@@ -35,8 +35,21 @@ def _number(value: float | None, form: str = ".4g") -> str:
 
 def print_table(table: Table) -> None:
     """The leaderboard's main columns on stdout."""
-    click.echo(f"{table.title}: suite {table.suite}, version {table.version}; {table.metric_unit} on test, {'lower' if table.lower_is_better else 'higher'} is better")
-    head = ("rank", "contender", "quality", "+-", "personalised", "trainable", "uplink", "per client-round", "saved", "status")
+    click.echo(
+        f"{table.title}: suite {table.suite}, version {table.version}; {table.metric_unit} on test, {'lower' if table.lower_is_better else 'higher'} is better"
+    )
+    head = (
+        "rank",
+        "contender",
+        "quality",
+        "+-",
+        "personalised",
+        "trainable",
+        "uplink",
+        "per client-round",
+        "saved",
+        "status",
+    )
     rows = [
         (
             "-" if row["rank"] is None else str(row["rank"]),

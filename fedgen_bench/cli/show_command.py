@@ -23,7 +23,11 @@ def command(name: str, plugin_files: tuple[Path, ...]) -> int:
     kind, _, short = name.rpartition("/")
     if kind and kind not in KINDS:
         raise UsageError(unknown("kind", kind, KINDS))
-    hits = [(one, registry.components[one][short]) for one in ([kind] if kind else KINDS) if short in registry.components[one]]
+    hits = [
+        (one, registry.components[one][short])
+        for one in ([kind] if kind else KINDS)
+        if short in registry.components[one]
+    ]
     if not hits:
         raise UsageError(unknown("component", short, {known for one in KINDS for known in registry.components[one]}))
     for where, found in hits:
@@ -31,9 +35,13 @@ def command(name: str, plugin_files: tuple[Path, ...]) -> int:
             click.echo(found.spec.text)
             continue
         record = describe(where, found)
-        click.echo(f"{where} {record['name']} (version {record['version']}, from {record['distribution']} {record['distribution_version']})")
+        click.echo(
+            f"{where} {record['name']} (version {record['version']}, from {record['distribution']} {record['distribution_version']})"
+        )
         click.echo(record["summary"])
-        for text in filter(None, (inspect.getdoc(found.spec.build), inspect.getdoc(found.spec.params) if record["params"] else None)):
+        for text in filter(
+            None, (inspect.getdoc(found.spec.build), inspect.getdoc(found.spec.params) if record["params"] else None)
+        ):
             click.echo(f"\n{text}")
         for key, value in record["params"].items():
             click.echo(f"  {key} = {json.dumps(value)}")

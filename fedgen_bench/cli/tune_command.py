@@ -10,7 +10,16 @@ from fedgen_bench.cli import options
 
 
 @click.command("tune")
-@options.many(options.suite, options.contender, options.runs, options.leaderboards, options.data, options.device, options.plugin, options.workers)
+@options.many(
+    options.suite,
+    options.contender,
+    options.runs,
+    options.leaderboards,
+    options.data,
+    options.device,
+    options.plugin,
+    options.workers,
+)
 def command(
     suite_name: str,
     contenders: tuple[str, ...],
@@ -43,7 +52,9 @@ def command(
     with Store(runs) as store:
         with Progress(len(chosen), suite.evaluation.metric) as progress:
             job = Job(runs, data, device, registry.plugin_files)
-            run_cells(chosen, registry, job, store, workers=workers or default_workers(suite, device), on_event=progress.note)
+            run_cells(
+                chosen, registry, job, store, workers=workers or default_workers(suite, device), on_event=progress.note
+            )
         stored = store.runs(suite_name, suite.suite.version, "tune")
     lower = registry.get("metric", suite.evaluation.metric).spec.lower_is_better
     text = tuning_table(suite, everything, stored, lower_is_better=lower)

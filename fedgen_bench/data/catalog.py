@@ -69,7 +69,9 @@ def check(dataset: Dataset, folder: Path) -> None:
     for file, sha256 in dataset.files.items():
         got = sha256_of(folder / file)
         if got != sha256:
-            raise DataError(f"{folder / file} has sha256 {got}, expected {sha256}. Replace the file: other data give other numbers.")
+            raise DataError(
+                f"{folder / file} has sha256 {got}, expected {sha256}. Replace the file: other data give other numbers."
+            )
 
 
 def find(name: str, data: Path | None = None, *, fetch: bool = False) -> Path:
@@ -102,7 +104,9 @@ def download(dataset: Dataset) -> Path:
     folder = cache_root() / "data" / dataset.name
     for file, sha256 in dataset.files.items():
         try:
-            pooch.retrieve(dataset.base_url + file, known_hash=f"sha256:{sha256}", fname=file, path=folder, progressbar=False)
+            pooch.retrieve(
+                dataset.base_url + file, known_hash=f"sha256:{sha256}", fname=file, path=folder, progressbar=False
+            )
         except (OSError, ValueError) as error:
             raise DataError(
                 f"`{dataset.name}` cannot be downloaded from {dataset.base_url}{file} ({error}). "

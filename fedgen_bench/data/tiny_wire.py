@@ -68,7 +68,11 @@ class Grammar:
         """Exact negative log-probability of a line given its topic, in nats."""
         words = line.split()
         template, weight = next((t, w) for t, w in _TEMPLATES if t[0] == words[0])
-        return -math.log(weight) - sum(math.log(self.slots[topic][slot][word]) for slot, word in zip(template, words, strict=True) if slot.isupper())
+        return -math.log(weight) - sum(
+            math.log(self.slots[topic][slot][word])
+            for slot, word in zip(template, words, strict=True)
+            if slot.isupper()
+        )
 
     def entropy_nats_per_word(self) -> float:
         """Entropy of a line over its length, line end included, averaged over topics; the topic is given."""
@@ -95,7 +99,13 @@ def make_grammar(coherence: float = _COHERENCE) -> Grammar:
         }
         for topic in TOPICS
     ]
-    mean = {slot: {word: float(np.mean([t[slot].get(word, 0.0) for t in own])) for word in sorted({w for t in own for w in t[slot]})} for slot in own[0]}
+    mean = {
+        slot: {
+            word: float(np.mean([t[slot].get(word, 0.0) for t in own]))
+            for word in sorted({w for t in own for w in t[slot]})
+        }
+        for slot in own[0]
+    }
     return Grammar(tuple({slot: _mixed(table[slot], mean[slot], coherence) for slot in table} for table in own))
 
 
@@ -108,7 +118,9 @@ def write_articles(grammar: Grammar, n_articles: int, rng: np.random.Generator) 
         for _ in range(LINES_PER_ARTICLE):
             template = _TEMPLATES[rng.choice(len(_TEMPLATES), p=weights)][0]
             tables = grammar.slots[topic]
-            words = [str(rng.choice(list(tables[s]), p=list(tables[s].values()))) if s.isupper() else s for s in template]
+            words = [
+                str(rng.choice(list(tables[s]), p=list(tables[s].values()))) if s.isupper() else s for s in template
+            ]
             lines.append(" ".join(words))
             topics.append(int(topic))
     return lines, topics

@@ -63,7 +63,9 @@ class LocalEngine:
         message = wire.encode(update.tensors, header) if update.tensors else None
         passing("client.replied")
         loss = sum(one.mean_loss for one in reports) / len(reports) if reports else 0.0
-        return ClientOutcome(ctx.client_id, message, update.n_examples, update.keep, loss, reports[0].batch_digest if reports else "")
+        return ClientOutcome(
+            ctx.client_id, message, update.n_examples, update.keep, loss, reports[0].batch_digest if reports else ""
+        )
 
     def _drive(self, payload: Payload | None, task: ClientTask, reports: list[FitReport]) -> Update:
         """Advance the strategy's generator, answering each `Fit`; the global generators are watched around it."""
@@ -83,7 +85,9 @@ class LocalEngine:
             place = Place(task.ctx.seeds, task.ctx.round_index, task.ctx.client_id, len(reports))
             n_steps = task.ctx.local_steps if request.n_steps is None else request.n_steps
             if not 0 < n_steps <= steps_left:
-                raise BudgetError(f"{name} asks for {n_steps} local steps where 1 to {steps_left} are left. Ask for no more than `ctx.local_steps`.")
+                raise BudgetError(
+                    f"{name} asks for {n_steps} local steps where 1 to {steps_left} are left. Ask for no more than `ctx.local_steps`."
+                )
             report = fit(self.adapted, self.task, task.data, request, self.plan, place, n_steps)
             steps_left -= n_steps
             reports.append(report)

@@ -13,7 +13,14 @@ _log = logging.getLogger("fedgen_bench")
 def after_round(run: str, report: RoundReport) -> None:
     up = sum(entry.encoded_bytes for entry in report.ledger if entry.direction == "up")
     quarantined = ", ".join(f"client {one.client_id}: {one.code}" for one in report.quarantined)
-    _log.info("%s round %d: %d updates, %d bytes up%s", run, report.round_index, report.n_accepted, up, f", quarantined {quarantined}" if quarantined else "")
+    _log.info(
+        "%s round %d: %d updates, %d bytes up%s",
+        run,
+        report.round_index,
+        report.n_accepted,
+        up,
+        f", quarantined {quarantined}" if quarantined else "",
+    )
 
 
 @hookimpl

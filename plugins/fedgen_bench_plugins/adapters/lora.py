@@ -56,8 +56,16 @@ class LoRA:
         names = [name for name, _ in module.named_modules()]
         for target in params.targets:
             if not any(name == target or name.endswith(f".{target}") for name in names):
-                known = sorted({name.rsplit(".", 1)[-1] for name, one in module.named_modules() if not list(one.children()) and name})
-                raise ValueError(f"LoRA target `{target}` names no module of this backbone. It has: {', '.join(known)}.")
+                known = sorted(
+                    {
+                        name.rsplit(".", 1)[-1]
+                        for name, one in module.named_modules()
+                        if not list(one.children()) and name
+                    }
+                )
+                raise ValueError(
+                    f"LoRA target `{target}` names no module of this backbone. It has: {', '.join(known)}."
+                )
         ratio = params.alpha / params.rank
         pattern = {rf"^(.*\.)?{re.escape(name)}$": rank for name, rank in params.ranks.items()}
         config = LoraConfig(
@@ -75,4 +83,11 @@ class LoRA:
 
 @hookimpl
 def register_adapters() -> list[AdapterSpec]:
-    return [AdapterSpec(name="lora", summary="Low-rank updates of chosen modules (arXiv 2106.09685), through peft.", build=LoRA, params=Params)]
+    return [
+        AdapterSpec(
+            name="lora",
+            summary="Low-rank updates of chosen modules (arXiv 2106.09685), through peft.",
+            build=LoRA,
+            params=Params,
+        )
+    ]

@@ -41,7 +41,19 @@ class ExcessNatsPerWord:
 @hookimpl
 def register_metrics() -> list[MetricSpec]:
     return [
-        MetricSpec(name="perplexity_per_word", summary="exp(NLL / words), line ends are words.", build=PerplexityPerWord, unit="perplexity per word"),
-        MetricSpec(name="bits_per_byte", summary="NLL in bits over bytes of text.", build=BitsPerByte, unit="bits per byte"),
-        MetricSpec(name="excess_nats_per_word", summary="NLL above the text generator's own, per word.", build=ExcessNatsPerWord, unit="nats per word"),
+        MetricSpec(
+            name="perplexity_per_word",
+            summary="exp(NLL / words), line ends are words.",
+            build=PerplexityPerWord,
+            unit="perplexity per word",
+        ),
+        MetricSpec(
+            name="bits_per_byte", summary="NLL in bits over bytes of text.", build=BitsPerByte, unit="bits per byte"
+        ),
+        MetricSpec(
+            name="excess_nats_per_word",
+            summary="NLL above the text generator's own, per word.",
+            build=ExcessNatsPerWord,
+            unit="nats per word",
+        ),
     ]

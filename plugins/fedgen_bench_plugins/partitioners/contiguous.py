@@ -25,4 +25,8 @@ class Contiguous:
 
 @hookimpl
 def register_partitioners() -> list[PartitionerSpec]:
-    return [PartitionerSpec(name="contiguous", summary="Neighbouring units in equal shares (article order).", build=Contiguous)]
+    return [
+        PartitionerSpec(
+            name="contiguous", summary="Neighbouring units in equal shares (article order).", build=Contiguous
+        )
+    ]

@@ -37,7 +37,9 @@ class Dirichlet:
         import numpy as np
 
         if self.params.column not in units.columns:
-            raise ValueError(f"These units have no column `{self.params.column}`. They have: {', '.join(units.columns) or 'none'}.")
+            raise ValueError(
+                f"These units have no column `{self.params.column}`. They have: {', '.join(units.columns) or 'none'}."
+            )
         labels = units.columns[self.params.column]
         values, counts = np.unique(labels, return_counts=True)
         pools = [list(rng.permutation(np.flatnonzero(labels == value))) for value in values]

@@ -29,11 +29,15 @@ class Natural:
         import numpy as np
 
         if self.params.column not in units.columns:
-            raise ValueError(f"These units have no column `{self.params.column}`. They have: {', '.join(units.columns) or 'none'}.")
+            raise ValueError(
+                f"These units have no column `{self.params.column}`. They have: {', '.join(units.columns) or 'none'}."
+            )
         codes = units.columns[self.params.column]
         values, counts = np.unique(codes, return_counts=True)
         if len(values) < n_clients:
-            raise ValueError(f"Column `{self.params.column}` has {len(values)} values; {n_clients} clients were asked for.")
+            raise ValueError(
+                f"Column `{self.params.column}` has {len(values)} values; {n_clients} clients were asked for."
+            )
         order = np.lexsort((values, -counts))[:n_clients]
         return [np.flatnonzero(codes == values[i]) for i in order]
 

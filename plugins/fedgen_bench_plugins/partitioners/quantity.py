@@ -38,4 +38,6 @@ class Quantity:
 
 @hookimpl
 def register_partitioners() -> list[PartitionerSpec]:
-    return [PartitionerSpec(name="quantity", summary="Shuffled units in log-normal shares.", build=Quantity, params=Params)]
+    return [
+        PartitionerSpec(name="quantity", summary="Shuffled units in log-normal shares.", build=Quantity, params=Params)
+    ]

@@ -107,7 +107,16 @@ class Centralized:
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
     return [
-        StrategySpec(name="frozen", summary="Reference: the backbone as it is, zero-shot.", build=Frozen, cohort="none"),
-        StrategySpec(name="local_only", summary="Reference: every client trains alone, nothing is sent.", build=LocalOnly),
-        StrategySpec(name="centralized", summary="Reference: all data in one place, the cohort's total of steps.", build=Centralized, cohort="pooled"),
+        StrategySpec(
+            name="frozen", summary="Reference: the backbone as it is, zero-shot.", build=Frozen, cohort="none"
+        ),
+        StrategySpec(
+            name="local_only", summary="Reference: every client trains alone, nothing is sent.", build=LocalOnly
+        ),
+        StrategySpec(
+            name="centralized",
+            summary="Reference: all data in one place, the cohort's total of steps.",
+            build=Centralized,
+            cohort="pooled",
+        ),
     ]

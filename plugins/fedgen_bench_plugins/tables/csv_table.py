@@ -41,4 +41,6 @@ class CsvTable:
 
 @hookimpl
 def register_table_formats() -> list[TableFormatSpec]:
-    return [TableFormatSpec(name="csv", summary="Every column at full precision.", build=CsvTable, filename="table.csv")]
+    return [
+        TableFormatSpec(name="csv", summary="Every column at full precision.", build=CsvTable, filename="table.csv")
+    ]

@@ -31,4 +31,8 @@ class JsonTable:
 
 @hookimpl
 def register_table_formats() -> list[TableFormatSpec]:
-    return [TableFormatSpec(name="json", summary="The table with comparisons and curves.", build=JsonTable, filename="table.json")]
+    return [
+        TableFormatSpec(
+            name="json", summary="The table with comparisons and curves.", build=JsonTable, filename="table.json"
+        )
+    ]

@@ -25,7 +25,11 @@ def escape(text: str) -> str:
 
 
 def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(head)} |", f"|{'|'.join(' --- ' for _ in head)}|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return [
+        f"| {' | '.join(head)} |",
+        f"|{'|'.join(' --- ' for _ in head)}|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
 
 
 def _best(rows: Sequence[Mapping[str, Any]], column: str, *, lower: bool) -> float | None:
@@ -57,20 +61,44 @@ class Markdown:
         }  # fmt: skip
 
         def bold(row: Mapping[str, Any], column: str, text: str) -> str:
-            return f"**{text}**" if row["rank"] is not None and row[column] is not None and row[column] == best[column] else text
+            return (
+                f"**{text}**"
+                if row["rank"] is not None and row[column] is not None and row[column] == best[column]
+                else text
+            )
 
         return [
             [
                 "–" if row["rank"] is None else str(row["rank"]),
                 escape(row["contender"]),
-                "–" if row["trainable_params"] is None else f"{row['trainable_params']:,} ({show_percent(row['trainable_fraction'])})",
-                bold(row, "quality_mean", show_quality(row["quality_mean"]) + (f" ± {row['quality_std']:.2g}" if row["quality_std"] else "")),
-                "–" if row["quality_ci_low"] is None else f"{show_quality(row['quality_ci_low'])} to {show_quality(row['quality_ci_high'])}",
-                *(bold(row, column, show_quality(row[column])) for column in ("personalized_mean", "worst_decile_mean")),
-                bold(row, "rounds_to_target_mean", "–" if row["rounds_to_target_mean"] is None else f"{row['rounds_to_target_mean']:.1f}"),
+                "–"
+                if row["trainable_params"] is None
+                else f"{row['trainable_params']:,} ({show_percent(row['trainable_fraction'])})",
+                bold(
+                    row,
+                    "quality_mean",
+                    show_quality(row["quality_mean"]) + (f" ± {row['quality_std']:.2g}" if row["quality_std"] else ""),
+                ),
+                "–"
+                if row["quality_ci_low"] is None
+                else f"{show_quality(row['quality_ci_low'])} to {show_quality(row['quality_ci_high'])}",
+                *(
+                    bold(row, column, show_quality(row[column]))
+                    for column in ("personalized_mean", "worst_decile_mean")
+                ),
+                bold(
+                    row,
+                    "rounds_to_target_mean",
+                    "–" if row["rounds_to_target_mean"] is None else f"{row['rounds_to_target_mean']:.1f}",
+                ),
                 *(
                     bold(row, column, show_bytes(row[column]))
-                    for column in ("uplink_to_target_bytes", "uplink_total_bytes", "uplink_per_client_round_bytes", "downlink_total_bytes")
+                    for column in (
+                        "uplink_to_target_bytes",
+                        "uplink_total_bytes",
+                        "uplink_per_client_round_bytes",
+                        "downlink_total_bytes",
+                    )
                 ),
                 bold(row, "uplink_reduction_vs_full", show_percent(row["uplink_reduction_vs_full"])),
                 escape(row["status"]) + (f" ({row['n_seeds']} seeds)" if row["status"] == "incomplete" else ""),
@@ -104,9 +132,22 @@ class Markdown:
         return [f"## Paired over seeds: {table.metric_unit}", "", *_grid(head, rows)] if rows else []
 
     def _others(self, table: Table) -> list[str]:
-        names = sorted({key for values in table.others.values() for key in values if not key.startswith(("personalized/", "global/")) and key != f"test/{table.metric}"})
-        names += sorted({key for values in table.others.values() for key in values if key.startswith(("personalized/", "global/"))})
-        rows = [[escape(name), *(show_quality(values.get(key)) for key in names)] for name, values in table.others.items() if values]
+        names = sorted(
+            {
+                key
+                for values in table.others.values()
+                for key in values
+                if not key.startswith(("personalized/", "global/")) and key != f"test/{table.metric}"
+            }
+        )
+        names += sorted(
+            {key for values in table.others.values() for key in values if key.startswith(("personalized/", "global/"))}
+        )
+        rows = [
+            [escape(name), *(show_quality(values.get(key)) for key in names)]
+            for name, values in table.others.items()
+            if values
+        ]
         return ["## Other metrics, mean over seeds", "", *_grid(["contender", *names], rows)] if names else []
 
     def _setup(self, table: Table) -> list[str]:
@@ -114,7 +155,10 @@ class Markdown:
         for section in ("task", "partitioner", "federation", "training", "evaluation"):
             lines.append(f"- {section}: {escape(_flat(table.setup[section]))}")
         lines.append("- contenders:")
-        lines += [f"  - {escape(name)}: {escape(_flat({k: v for k, v in one.items() if k != 'name'}))}" for name, one in table.setup["contender"].items()]
+        lines += [
+            f"  - {escape(name)}: {escape(_flat({k: v for k, v in one.items() if k != 'name'}))}"
+            for name, one in table.setup["contender"].items()
+        ]
         lines.append("- data, by sha256:")
         lines += [f"  - {escape(name)}: `{sha256}`" for name, sha256 in table.data.items()]
         return [*lines, "- software, processor and wall-clock: `environment.json`, `timing.csv`"]
@@ -122,7 +166,11 @@ class Markdown:
 
 def _flat(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_flat(one)}" if not isinstance(one, Mapping) else f"{key} ({_flat(one)})" for key, one in value.items() if one not in (None, {}, ""))
+        return ", ".join(
+            f"{key} {_flat(one)}" if not isinstance(one, Mapping) else f"{key} ({_flat(one)})"
+            for key, one in value.items()
+            if one not in (None, {}, "")
+        )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flat, value)) + "]"
     return str(value)

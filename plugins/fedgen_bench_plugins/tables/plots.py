@@ -44,7 +44,9 @@ def _figure(table: Table, draw: Callable[[Any], Iterator[float]], x_label: str, 
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": "fedgen-bench", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}):
+    with mpl.rc_context(
+        {"svg.hashsalt": "fedgen-bench", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}
+    ):
         figure = Figure(figsize=(8.0, 4.8), layout="constrained")
         axes = figure.add_subplot()
         drawn = list(draw(axes))
@@ -78,8 +80,18 @@ class Convergence:
                     continue
                 x, color = [one.rounds for one in found], _COLORS[i % len(_COLORS)]
                 style = {"linestyle": "-"} if curve.ranked else {"linestyle": "--", "linewidth": 1.0}
-                axes.plot(x, [one.mean for one in found], color=color, marker=_MARKERS[i % len(_MARKERS)], markersize=3.5, label=curve.contender, **style)
-                axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, linewidth=0)
+                axes.plot(
+                    x,
+                    [one.mean for one in found],
+                    color=color,
+                    marker=_MARKERS[i % len(_MARKERS)],
+                    markersize=3.5,
+                    label=curve.contender,
+                    **style,
+                )
+                axes.fill_between(
+                    x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, linewidth=0
+                )
                 yield from (one.mean for one in found)
 
         return _figure(table, draw, "round", f"{table.title}: convergence")
@@ -98,8 +110,17 @@ class QualityVsUplink:
                 if not found:
                     continue
                 x, color = [one.uplink_bytes for one in found], _COLORS[i % len(_COLORS)]
-                axes.plot(x, [one.mean for one in found], color=color, marker=_MARKERS[i % len(_MARKERS)], markersize=3.5, label=curve.contender)
-                axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, linewidth=0)
+                axes.plot(
+                    x,
+                    [one.mean for one in found],
+                    color=color,
+                    marker=_MARKERS[i % len(_MARKERS)],
+                    markersize=3.5,
+                    label=curve.contender,
+                )
+                axes.fill_between(
+                    x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, linewidth=0
+                )
                 yield from (one.mean for one in found)
             axes.set_xscale("log")
 
@@ -109,6 +130,13 @@ class QualityVsUplink:
 @hookimpl
 def register_table_formats() -> list[TableFormatSpec]:
     return [
-        TableFormatSpec(name="convergence", summary="Plot: the metric over rounds.", build=Convergence, filename="convergence.svg"),
-        TableFormatSpec(name="quality_vs_uplink", summary="Plot: the metric over uplink bytes.", build=QualityVsUplink, filename="quality_vs_uplink.svg"),
+        TableFormatSpec(
+            name="convergence", summary="Plot: the metric over rounds.", build=Convergence, filename="convergence.svg"
+        ),
+        TableFormatSpec(
+            name="quality_vs_uplink",
+            summary="Plot: the metric over uplink bytes.",
+            build=QualityVsUplink,
+            filename="quality_vs_uplink.svg",
+        ),
     ]

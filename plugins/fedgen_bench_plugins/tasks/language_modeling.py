@@ -51,12 +51,22 @@ class Params:
     batch_windows: int = 8
 
     def __post_init__(self) -> None:
-        counts = {"block_tokens", "unit_lines", "n_topics", "context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"}
+        counts = {
+            "block_tokens",
+            "unit_lines",
+            "n_topics",
+            "context_tokens",
+            "stride_tokens",
+            "valid_subset_lines",
+            "batch_windows",
+        }
         for name in sorted(counts):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.stride_tokens > self.context_tokens:
-            raise ValueError(f"stride_tokens ({self.stride_tokens}) must not exceed context_tokens ({self.context_tokens}).")
+            raise ValueError(
+                f"stride_tokens ({self.stride_tokens}) must not exceed context_tokens ({self.context_tokens})."
+            )
         if not 0 <= self.heldout_fraction < 1:
             raise ValueError(f"heldout_fraction must be within 0 and 1, got {self.heldout_fraction}.")
 
@@ -84,7 +94,9 @@ class LanguageModeling:
     def load(self, find: Callable[[str], Path]) -> LoadedLanguageModeling:
         from fedgen_bench.backbones.loading import load_backbone
 
-        return LoadedLanguageModeling(self.params, CORPORA[self.params.dataset](find), load_backbone(self.params.backbone))
+        return LoadedLanguageModeling(
+            self.params, CORPORA[self.params.dataset](find), load_backbone(self.params.backbone)
+        )
 
 
 class LoadedLanguageModeling:
@@ -103,7 +115,11 @@ class LoadedLanguageModeling:
     def _label_units(self, key: int) -> UnitTable:
         size = self.params.unit_lines
         groups = [self.corpus.train[start : start + size] for start in range(0, len(self.corpus.train), size)]
-        labels = topic_labels(groups, self.params.n_topics, key) if self.corpus.topics is None else self.corpus.topics[::size]
+        labels = (
+            topic_labels(groups, self.params.n_topics, key)
+            if self.corpus.topics is None
+            else self.corpus.topics[::size]
+        )
         return UnitTable(len(groups), {"label": labels})
 
     @cached_property
@@ -111,7 +127,10 @@ class LoadedLanguageModeling:
         """Tokens of every unit."""
         size = self.params.unit_lines
         per_line = self._encode(self.corpus.train)
-        return [[token for line in per_line[start : start + size] for token in line] for start in range(0, len(per_line), size)]
+        return [
+            [token for line in per_line[start : start + size] for token in line]
+            for start in range(0, len(per_line), size)
+        ]
 
     def _encode(self, lines: Iterable[str]) -> list[list[int]]:
         """Tokens of each line with its line end."""
@@ -145,13 +164,19 @@ class LoadedLanguageModeling:
         tokens = torch.tensor([token for line in self._encode(lines) for token in line], dtype=torch.int64)
         floors = self.corpus.floor_nats.get(part)
         floor = None if floors is None else float(sum(floors[i] for i in chosen))
-        return EvalText(tokens, sum(len(line.split()) + 1 for line in lines), sum(len(line.encode()) + 1 for line in lines), floor)
+        return EvalText(
+            tokens, sum(len(line.split()) + 1 for line in lines), sum(len(line.encode()) + 1 for line in lines), floor
+        )
 
     @cached_property
     def _splits(self) -> dict[str, EvalText]:
         n, wanted, runs = len(self.corpus.valid), self.params.valid_subset_lines, 8
         per_run = -(-wanted // runs)
-        subset = range(n) if wanted >= n else [i for run in range(runs) for i in range(run * n // runs, min(run * n // runs + per_run, n))]
+        subset = (
+            range(n)
+            if wanted >= n
+            else [i for run in range(runs) for i in range(run * n // runs, min(run * n // runs + per_run, n))]
+        )
         return {
             "valid": self._eval_text("valid", range(n)),
             "test": self._eval_text("test", range(len(self.corpus.test))),
@@ -185,7 +210,9 @@ class LoadedLanguageModeling:
         device = next(module.parameters()).device
         total = 0.0
         for inputs, targets in _windows(data.tokens, self.backbone.eos_id, self.params):
-            for batch, wanted in zip(inputs.split(self.params.batch_windows), targets.split(self.params.batch_windows), strict=True):
+            for batch, wanted in zip(
+                inputs.split(self.params.batch_windows), targets.split(self.params.batch_windows), strict=True
+            ):
                 logits = module(input_ids=batch.to(device)).logits[:, -wanted.shape[1] :]
                 nll = cross_entropy(logits.flatten(0, 1).float(), wanted.to(device).flatten(), reduction="none")
                 total += float(nll.sum(dtype=torch.float64))
@@ -207,7 +234,10 @@ def _windows(tokens: torch.Tensor, eos_id: int, params: Params) -> Iterable[tupl
     n_full = (n - first) // stride
     if n_full:
         ends = first + stride * torch.arange(1, n_full + 1)
-        yield stream[(ends - context)[:, None] + torch.arange(context)], tokens[(ends - stride)[:, None] + torch.arange(stride)]
+        yield (
+            stream[(ends - context)[:, None] + torch.arange(context)],
+            tokens[(ends - stride)[:, None] + torch.arange(stride)],
+        )
     if rest := n - first - n_full * stride:
         yield stream[None, n - context : n], tokens[None, n - rest :]
 

@@ -37,7 +37,10 @@ def read_ptb(find: Callable[[str], Path]) -> Corpus:
     from fedgen_bench.data.catalog import DATASETS
 
     folder = find("ptb")
-    parts = {name: [line.strip() for line in (folder / f"ptb.{name}.txt").read_text(encoding="utf-8").splitlines()] for name in ("train", "valid", "test")}
+    parts = {
+        name: [line.strip() for line in (folder / f"ptb.{name}.txt").read_text(encoding="utf-8").splitlines()]
+        for name in ("train", "valid", "test")
+    }
     return Corpus(parts["train"], parts["valid"], parts["test"], dict(DATASETS["ptb"].files))
 
 
@@ -57,7 +60,9 @@ def write_tiny_wire(find: Callable[[str], Path]) -> Corpus:
         parts[name] = lines
         floors[name] = [grammar.line_nats(line, topic) for line, topic in zip(lines, line_topics, strict=True)]
         topics = np.array(line_topics) if name == "train" else topics
-    provenance = {f"tiny-wire {name}": hashlib.sha256("\n".join(lines).encode()).hexdigest() for name, lines in parts.items()}
+    provenance = {
+        f"tiny-wire {name}": hashlib.sha256("\n".join(lines).encode()).hexdigest() for name, lines in parts.items()
+    }
     return Corpus(parts["train"], parts["valid"], parts["test"], provenance, topics, floors)
 
 
@@ -76,6 +81,8 @@ def topic_labels(groups: Sequence[Sequence[str]], n_topics: int, key: int) -> np
 
     seed = key % (1 << 32)
     with threadpool_limits(1):
-        words = TfidfVectorizer(stop_words="english", min_df=5, max_df=0.3, sublinear_tf=True).fit_transform(" ".join(group) for group in groups)
+        words = TfidfVectorizer(stop_words="english", min_df=5, max_df=0.3, sublinear_tf=True).fit_transform(
+            " ".join(group) for group in groups
+        )
         latent = normalize(TruncatedSVD(64, random_state=seed).fit_transform(words))
         return np.asarray(KMeans(n_topics, n_init=4, random_state=seed).fit_predict(latent), dtype=np.int64)
