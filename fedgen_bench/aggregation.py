@@ -1,4 +1,7 @@
-"""Sums over clients, streamed in the order given, accumulated in fp32. No torch import: tensors bring their own arithmetic."""
+"""Sums over clients, streamed in the order given, accumulated in fp32.
+
+No torch import: tensors bring their own arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from fedgen_bench.records import Tensors, Update
+    from fedgen_bench.records import Update
 
 
 def weighted_mean(updates: Iterable[Update]) -> dict[str, torch.Tensor]:

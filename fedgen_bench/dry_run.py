@@ -1,4 +1,4 @@
-"""What a run would do: cells, local steps, exact bytes of every message, and an estimate of time. Nothing is written."""
+"""What a run would do: cells, local steps, exact bytes of every message, an estimate of time. Nothing is written."""
 
 from __future__ import annotations
 

@@ -42,11 +42,11 @@ class PairingError(FedgenError):
     """Two runs that are not comparable were about to stand side by side."""
 
 
-class Diverged(FedgenError):
+class Diverged(FedgenError):  # noqa: N818 - a status, as the table shows it
     """Training produced a loss that is not a finite number."""
 
 
-class RoundFailed(FedgenError):
+class RoundFailed(FedgenError):  # noqa: N818 - reads as what happened
     """Too few valid updates were left in a round to aggregate."""
 
 

@@ -43,7 +43,8 @@ def disk_error(error: OSError, path: Path) -> StoreError:
     """The error a user can act on for a failed write."""
     if error.errno == errno.ENOSPC:
         return StoreError(
-            f"No space left on the disk of {path}. Free some and run the same command again: earlier results are intact."
+            f"No space left on the disk of {path}. Free some and run the same command again: earlier results are "
+            "intact."
         )
     return StoreError(f"Cannot write {path}: {error.strerror or error}. Earlier results are intact.")
 

@@ -20,7 +20,9 @@ DEFAULT_BOUND_BYTES = 512 << 20
 
 def encode_keeps(keeps: Mapping[int, Tensors]) -> bytes:
     """One round's private states, by client."""
-    return save(owned({f"{client}/{name}": tensor for client, keep in keeps.items() for name, tensor in keep.items()}))
+    flat = {f"{client}/{name}": tensor for client, keep in keeps.items() for name, tensor in keep.items()}
+    content: bytes = save(owned(flat))
+    return content
 
 
 class KeepStore:
@@ -48,8 +50,10 @@ class KeepStore:
         prefix = f"{client_id}/"
         with safe_open(self._file_of(self._rounds[client_id]), framework="pt") as handle:
             keep = {
-                name.removeprefix(prefix): handle.get_tensor(name) for name in handle.keys() if name.startswith(prefix)
-            }  # noqa: SIM118 - no mapping
+                name.removeprefix(prefix): handle.get_tensor(name)
+                for name in handle.keys()  # noqa: SIM118 - the handle is no mapping
+                if name.startswith(prefix)
+            }
         self._hold(client_id, keep)
         return keep
 

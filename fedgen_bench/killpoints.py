@@ -7,9 +7,12 @@ import signal
 from collections import Counter
 
 POINTS = (
-    "cell.inserted", "cell.loaded", "cell.partitioned", "round.began", "client.sent", "client.received", "client.fitted", "client.replied",
-    "gate.admitted", "round.aggregated", "round.evaluated", "file.written", "file.synced", "file.renamed", "round.saved", "round.begun",
-    "round.inserted", "ledger.inserted", "round.committed", "round.cleaned", "final.exported", "final.evaluated", "final.personalized",
+    "cell.inserted", "cell.loaded", "cell.partitioned", "round.began", "client.sent", "client.received",
+    "client.fitted", "client.replied",
+    "gate.admitted", "round.aggregated", "round.evaluated", "file.written", "file.synced", "file.renamed",
+    "round.saved", "round.begun",
+    "round.inserted", "ledger.inserted", "round.committed", "round.cleaned", "final.exported", "final.evaluated",
+    "final.personalized",
     "final.inserted", "final.committed", "table.rendered",
 )  # fmt: skip
 _passes: Counter[str] = Counter()

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from fedgen_bench.suites import SuiteSpec
 
 COLUMNS = (
-    "rank", "contender", "strategy", "adapter", "status", "n_seeds", "trainable_params", "trainable_fraction", "quality_metric", "quality_mean",
-    "quality_std", "quality_ci_low", "quality_ci_high", "personalized_mean", "worst_decile_mean", "rounds_to_target_mean", "uplink_to_target_bytes",
+    "rank", "contender", "strategy", "adapter", "status", "n_seeds", "trainable_params", "trainable_fraction",
+    "quality_metric", "quality_mean",
+    "quality_std", "quality_ci_low", "quality_ci_high", "personalized_mean", "worst_decile_mean",
+    "rounds_to_target_mean", "uplink_to_target_bytes",
     "uplink_total_bytes", "uplink_per_client_round_bytes", "downlink_total_bytes", "uplink_reduction_vs_full",
 )  # fmt: skip
 _PAIRED = ("partition", "cohort", "batches")
@@ -113,8 +115,10 @@ def check_pairing(records: Iterable[Record]) -> None:
         for what in _PAIRED:
             if record["digests"][what] != other["digests"][what]:
                 raise PairingError(
-                    f"{record['contender']}/{record['seed']} and {other['contender']}/{other['seed']} differ in their {what} digest "
-                    f"({record['digests'][what][:12]} and {other['digests'][what][:12]}): they did not see the same {what}. "
+                    f"{record['contender']}/{record['seed']} and {other['contender']}/{other['seed']} differ in "
+                    f"their {what} digest "
+                    f"({record['digests'][what][:12]} and {other['digests'][what][:12]}): they did not see the same "
+                    f"{what}. "
                     "Run both again under one version of the suite."
                 )
 
@@ -199,8 +203,10 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     }
     setup["contender"] = {one.name: one.model_dump(mode="json") for one in suite.contender}
     return Table(
-        suite.suite.name, suite.suite.version, suite.suite.title, metric, spec.unit, lower, suite.suite.reference, suite.suite.full_model,
-        suite.evaluation.target, suite.seeds.leaderboard, tuple([*ranked, *unranked]), others, paired, curves, reasons, dict(sorted(data.items())),
+        suite.suite.name, suite.suite.version, suite.suite.title, metric, spec.unit, lower, suite.suite.reference,
+        suite.suite.full_model,
+        suite.evaluation.target, suite.seeds.leaderboard, (*ranked, *unranked), others, paired, curves,
+        reasons, dict(sorted(data.items())),
         setup, suite.suite.notes,
     )  # fmt: skip
 
@@ -258,7 +264,7 @@ def _status(group: Sequence[Record], suite: SuiteSpec) -> str:
         return "off-suite"
     bad = sorted({r["status"] for r in group} - {"done"})
     if bad:
-        return bad[0]
+        return str(bad[0])
     return "done" if {r["seed"] for r in group} >= set(suite.seeds.leaderboard) else "incomplete"
 
 

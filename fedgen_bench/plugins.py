@@ -134,7 +134,8 @@ def check_component(kind: str, spec: object) -> str | None:
     if not isinstance(name, str) or not NAME.match(name):
         return f"{kind} name {name!r} does not match {NAME.pattern}"
     if isinstance(spec, ComponentSpec):
-        if not callable(spec.build):
+        build: object = spec.build
+        if not callable(build):
             return f"{kind} `{name}`: build is not callable"
         if not (dataclasses.is_dataclass(spec.params) and spec.params.__dataclass_params__.frozen):  # type: ignore[attr-defined]
             return f"{kind} `{name}`: params is not a frozen dataclass"
@@ -167,7 +168,8 @@ def _collect(
                     problem = check_component(kind, spec)
                     other = components[kind].get(getattr(spec, "name", ""))
                     if problem is None and other is not None:
-                        problem = f"{kind} `{spec.name}` is already registered by {other.provenance.distribution}; rename one of them"
+                        owner = other.provenance.distribution
+                        problem = f"{kind} `{spec.name}` is already registered by {owner}; rename one of them"
                     if problem is not None:
                         failures.append(Failure(label, problem))
                         continue

@@ -46,7 +46,10 @@ class Strategy(Protocol):
         """The next state. `updates` streams in ascending client id and may be read once; at least one arrives."""
 
     def export(self, state: Any, ctx: ClientContext | None) -> Tensors | None:
-        """The adapter's tensors for evaluation: of one client, or global when `ctx` is None (None: there is no global model)."""
+        """The adapter's tensors for evaluation: of one client, or global when `ctx` is None.
+
+        None means that there is no global model.
+        """
 
 
 class Adapted(Protocol):

@@ -330,6 +330,6 @@ class RunResult:
     status: str
     reason: str
     metrics: Mapping[str, float] = field(default_factory=dict)
-    per_client: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    per_client: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""One federated run: sample, send, fit, reply, admit, aggregate, evaluate, commit; then export and the final evaluation."""
+"""One federated run: sample, send, fit, reply, admit, aggregate, evaluate, commit; then export and final evaluation."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ class Setting:
         adapted.module.to(device).eval()
         training = config["training"]
         plan = TrainingPlan(
-            training["optimizer"], config["contender"]["learning_rate"], training["weight_decay"], training["batch_size"],
+            training["optimizer"], config["contender"]["learning_rate"], training["weight_decay"],
+            training["batch_size"],
             training["local_steps"], training["local_epochs"], training["clip_norm"], training["precision"],
         )  # fmt: skip
         names = [config["evaluation"]["metric"], *config["evaluation"]["other_metrics"]]
@@ -256,10 +257,10 @@ def run_cell(
             setting.start, ServerContext(setting.n_clients, spec.config["federation"]["clients_per_round"], seeds)
         )
     checkpoint = cell.checkpoint()
-    first_round, keep_rounds = 0, {}
+    first_round, keep_rounds = 0, dict[int, int]()
     if checkpoint is not None:
         state = decode_state(checkpoint.state, state)
-        first_round, keep_rounds = checkpoint.next_round, checkpoint.keep_rounds
+        first_round, keep_rounds = checkpoint.next_round, dict(checkpoint.keep_rounds)
     keeps = KeepStore(cell.keep_file, keep_rounds)
     for round_index in range(first_round, setting.n_rounds):
         state = _one_round(setting, state, round_index, keeps, cell, on_round)
@@ -283,7 +284,8 @@ def _one_round(setting: Setting, state: Any, round_index: int, keeps: KeepStore,
     passing("round.evaluated")
     report = RoundReport(
         round_index, setting.cohort(round_index), progress.n_accepted, tuple(progress.quarantined),
-        sum(progress.losses) / len(progress.losses), metrics, digest(*progress.batch_digests), tuple(progress.ledger), time.perf_counter() - began,
+        sum(progress.losses) / len(progress.losses), metrics, digest(*progress.batch_digests), tuple(progress.ledger),
+        time.perf_counter() - began,
     )  # fmt: skip
     keep = encode_keeps(progress.new_keeps) if progress.new_keeps else None
     cell.commit_round(report, content, keep, tuple(progress.new_keeps))
@@ -372,7 +374,7 @@ def _personal(setting: Setting, state: Any, keeps: KeepStore, client_id: int, da
 
 
 def evaluated_clients(setting: Setting) -> tuple[int, ...]:
-    """Clients whose held-out tails are evaluated: a fixed draw from the evaluation stream among those with enough data."""
+    """Clients whose held-out tails are evaluated: a fixed draw from the evaluation stream among those with data."""
     population, wanted = setting.population, setting.config["evaluation"]["personalized_clients"]
     able = [
         i

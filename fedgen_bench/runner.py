@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fedgen_bench.data.catalog import finder
 from fedgen_bench.errors import Diverged, FedgenError, StoreError
@@ -206,17 +206,18 @@ def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Iterator[Event]:
         for link, (process, _) in list(links.items()):
             yield from _hand_out(link, process, queue, links)
         while any(spec is not None for _, spec in links.values()):
-            ready = multiprocessing.connection.wait([link for link, (_, spec) in links.items() if spec is not None])
+            busy = [link for link, (_, spec) in links.items() if spec is not None]
+            ready = cast("list[Connection]", multiprocessing.connection.wait(busy))
             for link in ready:
-                assert not isinstance(link, int)
-                process, spec = links[link]  # type: ignore[index]
+                process, spec = links[link]
                 try:
-                    message = link.recv()  # type: ignore[union-attr]
+                    message = link.recv()
                 except (EOFError, ConnectionResetError):
                     process.join()
-                    del links[link]  # type: ignore[arg-type]
+                    del links[link]
                     assert spec is not None
-                    reason = f"The worker process died ({_exit_text(process.exitcode)}). Run the same command again to resume."
+                    died = f"The worker process died ({_exit_text(process.exitcode)})."
+                    reason = f"{died} Run the same command again to resume."
                     yield Event("ended", spec.name, status="crashed", reason=reason)
                     if not any(one is not None for _, one in links.values()) and queue:
                         raise StoreError(
@@ -227,7 +228,7 @@ def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Iterator[Event]:
                     raise message
                 yield message
                 if message.kind == "ended":
-                    yield from _hand_out(link, process, queue, links)  # type: ignore[arg-type]
+                    yield from _hand_out(link, process, queue, links)
     finally:
         for process, _ in links.values():
             process.kill()

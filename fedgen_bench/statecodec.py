@@ -46,7 +46,8 @@ def encode_state(state: Any) -> bytes:
         )
 
     skeleton = flat(state, "")
-    return save(owned(tensors), metadata={_META: json.dumps(skeleton)})
+    content: bytes = save(owned(tensors), metadata={_META: json.dumps(skeleton)})
+    return content
 
 
 def decode_state(content: bytes, like: Any) -> Any:

@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fedgen_bench.errors import StoreError
 from fedgen_bench.files import disk_error, inside, sha256_of, write_atomic
@@ -27,12 +27,16 @@ from fedgen_bench.suites import RunSpec
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
-    digest TEXT PRIMARY KEY, suite TEXT NOT NULL, suite_version INTEGER NOT NULL, contender TEXT NOT NULL, seed INTEGER NOT NULL,
-    purpose TEXT NOT NULL, off_suite TEXT NOT NULL, config TEXT NOT NULL, environment TEXT NOT NULL, provenance TEXT NOT NULL,
-    status TEXT NOT NULL, reason TEXT NOT NULL, result TEXT NOT NULL, checksum TEXT NOT NULL, seconds REAL NOT NULL, sequence INTEGER NOT NULL
+    digest TEXT PRIMARY KEY, suite TEXT NOT NULL, suite_version INTEGER NOT NULL, contender TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    purpose TEXT NOT NULL, off_suite TEXT NOT NULL, config TEXT NOT NULL, environment TEXT NOT NULL,
+    provenance TEXT NOT NULL,
+    status TEXT NOT NULL, reason TEXT NOT NULL, result TEXT NOT NULL, checksum TEXT NOT NULL, seconds REAL NOT NULL,
+    sequence INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS rounds (
-    run TEXT NOT NULL REFERENCES runs ON DELETE CASCADE, round INTEGER NOT NULL, report TEXT NOT NULL, checksum TEXT NOT NULL,
+    run TEXT NOT NULL REFERENCES runs ON DELETE CASCADE, round INTEGER NOT NULL, report TEXT NOT NULL,
+    checksum TEXT NOT NULL,
     state_sha256 TEXT NOT NULL, keep_sha256 TEXT NOT NULL, PRIMARY KEY (run, round)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS ledger (
@@ -66,7 +70,7 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a cut-off run goes on: the next round, the state's encoding, and the file that holds each client's private state."""
+    """Where a cut-off run goes on: next round, the state's encoding, and the round that wrote each client's keep."""
 
     next_round: int
     state: bytes
@@ -107,7 +111,8 @@ class Store:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > _VERSION:
                 raise StoreError(
-                    f"{path} was written by a newer fedgen-bench (schema {version}, this one knows {_VERSION}). Upgrade."
+                    f"{path} was written by a newer fedgen-bench (schema {version}, this one knows {_VERSION}). "
+                    "Upgrade."
                 )
             if version == 0:
                 self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
@@ -123,7 +128,7 @@ class Store:
         if self._lock is not None:
             self._lock.close()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -158,12 +163,16 @@ class Store:
         with self._transaction() as db:
             sequence = db.execute("SELECT coalesce(max(sequence), 0) + 1 FROM runs").fetchone()[0]
             db.execute(
-                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '{}', '', 0.0, ?) ON CONFLICT (digest) DO UPDATE SET "
-                "status = excluded.status, reason = '', environment = excluded.environment, provenance = excluded.provenance, "
+                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '{}', '', 0.0, ?) ON CONFLICT "
+                "(digest) DO UPDATE SET "
+                "status = excluded.status, reason = '', environment = excluded.environment, provenance = "
+                "excluded.provenance, "
                 "off_suite = excluded.off_suite, sequence = excluded.sequence",
                 (
-                    spec.digest, spec.suite, spec.suite_version, spec.contender, spec.seed, spec.purpose, json.dumps(spec.off_suite),
-                    json.dumps(spec.config, sort_keys=True), json.dumps(environment, sort_keys=True), json.dumps(provenance, sort_keys=True),
+                    spec.digest, spec.suite, spec.suite_version, spec.contender, spec.seed, spec.purpose,
+                    json.dumps(spec.off_suite),
+                    json.dumps(spec.config, sort_keys=True), json.dumps(environment, sort_keys=True),
+                    json.dumps(provenance, sort_keys=True),
                     RUNNING, sequence,
                 ),
             )  # fmt: skip
@@ -177,7 +186,8 @@ class Store:
             StoreError: a row does not match its checksum.
         """
         rows = self._db.execute(
-            "SELECT digest, contender, seed, off_suite, config, environment, provenance, status, reason, result, checksum, seconds FROM runs "
+            "SELECT digest, contender, seed, off_suite, config, environment, provenance, status, reason, result, "
+            "checksum, seconds FROM runs "
             "WHERE suite = ? AND suite_version = ? AND purpose = ? ORDER BY contender, seed, sequence",
             (suite, suite_version, purpose),
         ).fetchall()
@@ -198,7 +208,8 @@ class Store:
         ) in rows:
             if status != RUNNING and digest(status, reason, result) != checksum:
                 raise StoreError(
-                    f"Run {suite}/{contender}/{seed} in {self.root} does not match its checksum. Delete its row and run it again."
+                    f"Run {suite}/{contender}/{seed} in {self.root} does not match its checksum. Delete its row and "
+                    "run it again."
                 )
             overrides = tuple(json.loads(off_suite))
             spec = RunSpec(suite, suite_version, contender, seed, json.loads(config), overrides, purpose)
@@ -212,7 +223,8 @@ class Store:
     def _rounds(self, run: str) -> tuple[RoundReport, ...]:
         ledgers: dict[int, list[LedgerEntry]] = {}
         for row in self._db.execute(
-            "SELECT round, client, direction, phase, encoded_bytes, tensor_bytes, header_bytes FROM ledger WHERE run = ? ORDER BY rowid",
+            "SELECT round, client, direction, phase, encoded_bytes, tensor_bytes, header_bytes FROM ledger WHERE "
+            "run = ? ORDER BY rowid",
             (run,),
         ):
             ledgers.setdefault(row[0], []).append(LedgerEntry(*row))
@@ -224,7 +236,8 @@ class Store:
             ledger = tuple(ledgers.get(number, ()))
             if _round_checksum(text, ledger) != checksum:
                 raise StoreError(
-                    f"Round {number} of run {run} in {self.root} does not match its checksum. Delete the run's row and run it again."
+                    f"Round {number} of run {run} in {self.root} does not match its checksum. Delete the run's row "
+                    "and run it again."
                 )
             reports.append(_report(json.loads(text), ledger))
         return tuple(reports)
@@ -266,7 +279,8 @@ class Cell:
     def _stored_or_none(self, n_rounds: int) -> list[RoundReport]:
         ledgers: dict[int, list[LedgerEntry]] = {number: [] for number in range(n_rounds)}
         for row in self.store._db.execute(
-            "SELECT round, client, direction, phase, encoded_bytes, tensor_bytes, header_bytes FROM ledger WHERE run = ? ORDER BY rowid",
+            "SELECT round, client, direction, phase, encoded_bytes, tensor_bytes, header_bytes FROM ledger WHERE "
+            "run = ? ORDER BY rowid",
             (self.digest,),
         ):
             ledgers.setdefault(row[0], []).append(LedgerEntry(*row))
@@ -321,7 +335,7 @@ class Cell:
         passing("round.cleaned")
 
     def finish(self, result: RunResult, final: bytes | None, seconds: float) -> None:
-        """Make the result durable; the exported tensors go to `final.safetensors`, checkpoints of a done run are removed."""
+        """Make the result durable; exported tensors go to `final.safetensors`, a done run's checkpoints are removed."""
         if final is not None:
             write_atomic(self.folder / "final.safetensors", final)
         body = json.dumps(
@@ -335,7 +349,8 @@ class Cell:
         )
         with self.store._transaction() as db:
             db.execute(
-                "UPDATE runs SET status = ?, reason = ?, result = ?, checksum = ?, seconds = seconds + ? WHERE digest = ?",
+                "UPDATE runs SET status = ?, reason = ?, result = ?, checksum = ?, seconds = seconds + ? WHERE "
+                "digest = ?",
                 (result.status, result.reason, body, digest(result.status, result.reason, body), seconds, self.digest),
             )
             passing("final.inserted")

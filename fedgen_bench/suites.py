@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fedgen_bench.errors import SuiteError, UsageError, did_you_mean, unknown
+from fedgen_bench.errors import SuiteError, UsageError, unknown
 from fedgen_bench.params import defaults, make_params, problems_of
 from fedgen_bench.plugins import NAME, Registered, Registry
 from fedgen_bench.records import SuiteSource
@@ -102,7 +102,7 @@ class Tuning(_Strict):
     """The tuning rule: rounds of a trial and, by contender, its grid: overrides of the contender's table."""
 
     rounds: Positive
-    grid: dict[str, tuple[dict[str, float], ...]]
+    grid: dict[str, tuple[dict[str, int | float], ...]]
 
 
 class SuiteSpec(_Strict):
@@ -139,8 +139,9 @@ class RunSpec:
 
     @property
     def name(self) -> str:
-        """`suite/contender/seed`, for people."""
-        return f"{self.suite}/{self.contender}/{self.seed}"
+        """`suite/contender/seed`, for people; a tuning trial has its digest behind it."""
+        trial = f"#{self.digest[:6]}" if self.purpose == "tune" else ""
+        return f"{self.suite}/{self.contender}/{self.seed}{trial}"
 
     @property
     def digest(self) -> str:
@@ -312,10 +313,9 @@ def _cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tupl
             if metric not in registry.components["metric"]:
                 yield ("evaluation", key), unknown("metric", metric, registry.components["metric"])
     if suite.federation.clients_per_round > suite.federation.n_clients:
-        yield (
-            ("federation", "clients_per_round"),
-            f"clients_per_round ({suite.federation.clients_per_round}) exceeds n_clients ({suite.federation.n_clients}).",
-        )
+        sizes = suite.federation
+        text = f"clients_per_round ({sizes.clients_per_round}) exceeds n_clients ({sizes.n_clients})."
+        yield ("federation", "clients_per_round"), text
     if suite.federation.min_updates > suite.federation.clients_per_round:
         yield ("federation", "min_updates"), "min_updates exceeds clients_per_round."
     if (suite.training.local_steps is None) == (suite.training.local_epochs is None):
@@ -333,7 +333,7 @@ def _cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tupl
 
 
 def plugin_contenders(suite: SuiteSpec, registry: Registry) -> tuple[Contender, ...]:
-    """A contender for every strategy that a plugin file brings: on the reference contender's adapter and learning rate."""
+    """A contender for every strategy that a plugin file brings: on the reference's adapter and learning rate."""
     reference = next(one for one in suite.contender if one.name == suite.suite.reference)
     taken = {one.name for one in suite.contender}
     used = {one.strategy.name for one in suite.contender}

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -169,9 +169,11 @@ class _Pull:
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in parameters]
+        gradients: Any = [parameter.grad for parameter in parameters]
+        values: Any = parameters
         if self._mu:
-            torch._foreach_add_(gradients, torch._foreach_sub(parameters, self._anchor), alpha=self._mu)
+            pulls: Any = torch._foreach_sub(values, self._anchor)  # noqa: SLF001 - as optimisers do
+            torch._foreach_add_(gradients, pulls, alpha=self._mu)
         if self._correction is not None:
             torch._foreach_add_(gradients, self._correction)
 

@@ -64,7 +64,8 @@ def tuning_table(suite: SuiteSpec, found: Sequence[Trial], runs: Sequence[Stored
         run = by_digest.get(trial.spec.digest)
         if run is not None and metric in run.result.metrics:
             values.setdefault(trial.contender, {})[i] = run.result.metrics[metric]
-    best = {name: (min if lower_is_better else max)(scores, key=lambda i: scores[i]) for name, scores in values.items()}  # type: ignore[type-var]  # noqa: B023
+    pick = min if lower_is_better else max
+    best = {name: pick(scores, key=scores.__getitem__) for name, scores in values.items()}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["contender", "overrides", "seed", "rounds", "status", metric, "chosen"])

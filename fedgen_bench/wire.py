@@ -1,4 +1,4 @@
-"""The wire: messages are really encoded, the length of the encoding is what is booked, the receiver gets the decoded copy."""
+"""The wire: messages are really encoded, the encoding's length is booked, the receiver gets the decoded copy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from fedgen_bench.records import Header, LedgerEntry, Tensors
 _META = "fedgen"
 _LENGTH_BYTES = 8
 _DTYPES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64", torch.int32: "I32",
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32",
     torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
 
@@ -24,11 +25,12 @@ _DTYPES = {
 def encode(tensors: Tensors, header: Header) -> bytes:
     """A message: safetensors whose metadata hold the typed header."""
     meta = {"round": header.round_index, "client": header.client_id, "n_examples": header.n_examples}
-    return save(owned(tensors), metadata={_META: json.dumps(meta, separators=(",", ":"))})
+    message: bytes = save(owned(tensors), metadata={_META: json.dumps(meta, separators=(",", ":"))})
+    return message
 
 
 def owned(tensors: Tensors) -> dict[str, torch.Tensor]:
-    """The same values as contiguous CPU tensors that share memory with no other of the map, as safetensors wants them."""
+    """The same values as contiguous CPU tensors that share no memory within the map, as safetensors wants them."""
     seen: set[int] = set()
     result: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
@@ -64,7 +66,7 @@ def read_header(message: bytes) -> tuple[Header, dict[str, tuple[str, tuple[int,
     try:
         length = int.from_bytes(message[:_LENGTH_BYTES], "little")
         if len(message) < _LENGTH_BYTES + length:
-            raise ValueError("truncated header")
+            raise ValueError("truncated header")  # noqa: TRY301 - joins what the parsers raise
         table = json.loads(message[_LENGTH_BYTES : _LENGTH_BYTES + length])
         meta = json.loads(table.pop("__metadata__")[_META])
         values = (meta["round"], meta["client"], meta["n_examples"])
@@ -99,6 +101,7 @@ def admit(
     """The gate in front of `aggregate`: the decoded tensors of an update that is exactly what was asked for.
 
     Args:
+        message: the encoded update.
         expected: names, shapes and dtypes that the update must have.
         header: the round and client that were asked, and the most examples that the client can have.
         max_norm: bound on the Euclidean norm over all tensors.

@@ -1,4 +1,4 @@
-"""What the runs of a suite share in one process: the task, and per seed the split, the clients' data and the schedule."""
+"""What a suite's runs share in one process: the task, and per seed the split, the clients' data and the schedule."""
 
 from __future__ import annotations
 
@@ -114,7 +114,8 @@ def make_population(task: Task, partitioner: Any, federation: Mapping[str, Any],
     eligible = [i for i in range(n_clients) if len(parts[i]) and population.client(i).train.n]
     if len(eligible) < per_round:
         raise PluginError(
-            f"Only {len(eligible)} clients hold training data; {per_round} are asked in a round. Use fewer clients or more data."
+            f"Only {len(eligible)} clients hold training data; {per_round} are asked in a round. Use fewer clients "
+            "or more data."
         )
     schedule = tuple(
         tuple(

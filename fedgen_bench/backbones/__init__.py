@@ -1,0 +1,1 @@
+"""Pretrained models: loading them by name, and the recipes that make the shipped ones."""

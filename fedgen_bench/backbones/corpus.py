@@ -1,4 +1,4 @@
-"""Pretraining text: checked sources -> normalised documents -> the `<unk>` convention -> a tokenizer and token streams."""
+"""Pretraining text: checked sources -> normalised documents -> the `<unk>` convention -> tokenizer, token streams."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -69,8 +70,11 @@ def replace_rare(
     tail_fraction: float,
     rng: np.random.Generator,
 ) -> list[list[str]]:
-    """Put `<unk>` where PTB would: always for words seen fewer than `min_count` times, and for a fraction of the
-    occurrences of words beyond `tail_rank`, so that the model knows both the token and the spelling of rare words."""
+    """Put `<unk>` where PTB would.
+
+    Always for words seen fewer than `min_count` times, and for a fraction of the occurrences of words beyond
+    `tail_rank`, so that the model knows both the token and the spelling of rare words.
+    """
     kept = {word for rank, (word, n) in enumerate(counts.most_common()) if n >= min_count and rank < tail_rank}
     rare = {word for word, n in counts.items() if n < min_count}
 
@@ -82,7 +86,7 @@ def replace_rare(
     return [[" ".join(replaced(word) for word in line.split()) for line in lines] for lines in documents]
 
 
-def train_tokenizer(lines: Iterable[str], n_tokens: int):  # noqa: ANN201 - tokenizers has no public type stubs
+def train_tokenizer(lines: Iterable[str], n_tokens: int) -> Any:
     """Byte-level BPE over space-separated words; `<unk>` and `<eos>` are single tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -101,7 +105,7 @@ def train_tokenizer(lines: Iterable[str], n_tokens: int):  # noqa: ANN201 - toke
     return tokenizer
 
 
-def encode_documents(tokenizer, documents: Sequence[list[str]]) -> list[np.ndarray]:  # noqa: ANN001 - as above
+def encode_documents(tokenizer: Any, documents: Sequence[list[str]]) -> list[np.ndarray]:
     """One int32 array of tokens a document; every line ends in `<eos>`."""
     encoded = tokenizer.encode_batch([f" {EOS} ".join(lines) + f" {EOS}" for lines in documents])
     return [np.asarray(one.ids, dtype=np.int32) for one in encoded]
@@ -123,7 +127,7 @@ class BlockStream:
         tokens = np.concatenate([self._documents[i] for i in order])
         n_blocks = (len(tokens) - 1) // self._length
         starts = np.arange(n_blocks) * self._length
-        return tokens[starts[:, None] + np.arange(self._length + 1)[None, :]]
+        return cast("np.ndarray", tokens[starts[:, None] + np.arange(self._length + 1)[None, :]])
 
     def seek(self, epoch: int, block: int) -> None:
         self.epoch, self.block, self._blocks = epoch, block, None
@@ -136,10 +140,11 @@ class BlockStream:
             self.seek(self.epoch + 1, 0)
             return self.next()
         self.block += 1
-        return self._blocks[self.block - 1]
+        return cast("np.ndarray", self._blocks[self.block - 1])
 
 
 def word_counts(corpora: Iterable[list[list[str]]]) -> Counter[str]:
+    """Occurrences of every word in all corpora."""
     counts: Counter[str] = Counter()
     for documents in corpora:
         for lines in documents:

@@ -1,4 +1,7 @@
-"""Backbones by name: shipped with the wheel, generated at first use, a local folder, or a hub name. Weights are safetensors only."""
+"""Backbones by name: shipped with the wheel, generated at first use, a local folder, or a hub name.
+
+Weights are safetensors only.
+"""
 
 from __future__ import annotations
 
@@ -62,12 +65,15 @@ def _load(name: str, where: Path | str, *, local: bool) -> Backbone:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"Backbone `{name}` cannot be loaded ({reason}). Give a shipped name ({', '.join([*SHIPPED, *GENERATED])}), "
-            "a local folder with config.json, model.safetensors and tokenizer, or a hub name where the hub can be reached."
+            f"Backbone `{name}` cannot be loaded ({reason}). Give a shipped name "
+            f"({', '.join([*SHIPPED, *GENERATED])}), "
+            "a local folder with config.json, model.safetensors and tokenizer, or a hub name where the hub can be "
+            "reached."
         ) from None
     if tokenizer.eos_token_id is None:
         raise DataError(
-            f"Backbone `{name}` has no end-of-sequence token, which stands for line ends. Add `eos_token` to its tokenizer."
+            f"Backbone `{name}` has no end-of-sequence token, which stands for line ends. Add `eos_token` to its "
+            "tokenizer."
         )
     return Backbone(name, module.eval(), tokenizer, int(tokenizer.eos_token_id), _weights_sha256(module, where))
 
@@ -98,6 +104,7 @@ def _generated(name: str) -> Path:
                     shutil.move(made, folder)
     except OSError as error:
         raise DataError(
-            f"The generated backbone cannot be cached in {folder.parent}: {error}. Set FEDGEN_CACHE to a writable folder."
+            f"The generated backbone cannot be cached in {folder.parent}: {error}. Set FEDGEN_CACHE to a writable "
+            "folder."
         ) from error
     return folder

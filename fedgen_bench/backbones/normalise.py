@@ -11,18 +11,21 @@ import re
 import unicodedata
 
 _TITLES = frozenset(
-    "mr. mrs. ms. dr. messrs. gen. sen. sens. rep. reps. gov. st. prof. rev. col. adm. lt. sgt. capt. vs. jan. feb. mar. apr. "
+    "mr. mrs. ms. dr. messrs. gen. sen. sens. rep. reps. gov. st. prof. rev. col. adm. lt. sgt. capt. vs. jan. feb. "
+    "mar. apr. "
     "aug. sept. oct. nov. dec. mt. ft. hon. pres.".split()
 )
 _OTHER_ABBREVIATIONS = frozenset(
-    "corp. inc. co. cos. ltd. bros. jr. sr. etc. calif. mass. conn. fla. ill. ariz. tenn. mich. minn. wash. colo. ind. ore. wis. "
+    "corp. inc. co. cos. ltd. bros. jr. sr. etc. calif. mass. conn. fla. ill. ariz. tenn. mich. minn. wash. colo. "
+    "ind. ore. wis. "
     "neb. nev. okla. ky. va. pa. md. del. ga. ala. kan. mo. ph.d. cie.".split()
 )
 _ABBREVIATIONS = _TITLES | _OTHER_ABBREVIATIONS
 _BARE_ABBREVIATIONS = frozenset("mr mrs ms dr messrs inc corp co cos ltd vs".split())
 _CLITICS = frozenset("'s 're 've 'll 'd 'm n't ca wo".split())
 _STARTERS = frozenset(
-    "The It In A An But He She They We I This That These Those However At As For On And If There When While His Her Our Its "
+    "The It In A An But He She They We I This That These Those However At As For On And If There When While His Her "
+    "Our Its "
     "Mr. Mrs. Ms. Although Many Some Most Several Both One".split()
 )
 _INITIALISM = re.compile(r"(?:[a-z]\.)+$")
@@ -63,9 +66,7 @@ def sentences(text: str) -> list[str]:
     for piece in _BOUNDARY.split(text):
         last = found[-1].rsplit(None, 1)[-1].lower().lstrip("\"'([") if found else ""
         starts = piece.lstrip("\"'([").split(None, 1)[:1]
-        if found and (last in _TITLES or re.fullmatch(r"[a-z]\.", last)):
-            found[-1] += " " + piece
-        elif (
+        if (found and (last in _TITLES or re.fullmatch(r"[a-z]\.", last))) or (
             found
             and (last in _OTHER_ABBREVIATIONS or _INITIALISM.match(last))
             and starts

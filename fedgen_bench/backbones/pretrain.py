@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from fedgen_bench.backbones import corpus
 from fedgen_bench.backbones.recipe import Recipe
 
 Say = Callable[[str], None]
+_FEW_DOCUMENTS = 10  # a source of no more holds nothing out
 
 
 def prepare_text(recipe: Recipe, data: Path, workdir: Path, say: Say) -> dict[str, list[np.ndarray]]:
@@ -52,7 +54,7 @@ def prepare_text(recipe: Recipe, data: Path, workdir: Path, say: Say) -> dict[st
     streams: dict[str, list[np.ndarray]] = {}
     for name, documents in rare.items():
         encoded = corpus.encode_documents(tokenizer, documents)
-        n_heldout = max(1, round(len(encoded) * text.heldout_fraction)) if len(encoded) > 10 else 0
+        n_heldout = max(1, round(len(encoded) * text.heldout_fraction)) if len(encoded) > _FEW_DOCUMENTS else 0
         streams[name] = encoded[: len(encoded) - n_heldout]
         if n_heldout:
             streams[f"{name}/heldout"] = encoded[-n_heldout:]
@@ -67,17 +69,19 @@ def build_model(recipe: Recipe) -> nn.Module:
     shape = recipe.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        return GPT2LMHeadModel(
+        model: nn.Module = GPT2LMHeadModel(
             GPT2Config(
-                vocab_size=recipe.text.n_tokens, n_positions=shape.positions, n_embd=shape.width, n_layer=shape.layers, n_head=shape.heads,
+                vocab_size=recipe.text.n_tokens, n_positions=shape.positions, n_embd=shape.width,
+                n_layer=shape.layers, n_head=shape.heads,
                 resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=1,
             )
         )  # fmt: skip
+    return model
 
 
 def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".h." in name]
-    rest = [p for name, p in model.named_parameters() if not (p.ndim == 2 and ".h." in name)]
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".h." in name]  # noqa: PLR2004 - a matrix
+    rest = [p for name, p in model.named_parameters() if not (p.ndim == 2 and ".h." in name)]  # noqa: PLR2004
     training = recipe.training
     return [
         torch.optim.Muon(
@@ -107,15 +111,16 @@ def _choose(recipe: Recipe, step: int) -> list[str]:
 
 
 class _TiedHeadLoss(torch.autograd.Function):
-    """Output head and cross-entropy in one, a few rows at a time: bf16 products, fp32 softmax, no (tokens x vocabulary) tensor.
+    """Output head and cross-entropy in one, a few rows at a time.
 
-    A fifth faster than the plain composition on a processor whose cache the logits do not fit in.
+    Products in bf16, softmax in fp32, no (tokens x vocabulary) tensor. A fifth faster than the plain composition on a
+    processor whose cache the logits do not fit in.
     """
 
     rows = 256
 
     @staticmethod
-    def forward(ctx, hidden, weight, targets):  # noqa: ANN001, ANN205 - autograd's own signature
+    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         hidden16, weight16 = hidden.to(torch.bfloat16), weight.to(torch.bfloat16)
         d_hidden, d_weight, total = torch.empty_like(hidden16), torch.zeros_like(weight), torch.zeros(())
         for start in range(0, len(hidden), _TiedHeadLoss.rows):
@@ -138,16 +143,17 @@ class _TiedHeadLoss(torch.autograd.Function):
         return total / len(hidden)
 
     @staticmethod
-    def backward(ctx, scale):  # noqa: ANN001, ANN205
+    def backward(ctx: Any, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         d_hidden, d_weight = ctx.saved_tensors
         return d_hidden * scale, d_weight * scale, None
 
 
-def loss_of(model: nn.Module, blocks: torch.Tensor) -> torch.Tensor:
+def loss_of(model: Any, blocks: torch.Tensor) -> torch.Tensor:
     """Mean next-token loss in nats of blocks of shape (n, length + 1), under bf16 autocast."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = model.transformer(blocks[:, :-1]).last_hidden_state
-    return _TiedHeadLoss.apply(hidden.flatten(0, 1), model.lm_head.weight, blocks[:, 1:].flatten())
+    loss = _TiedHeadLoss.apply(hidden.flatten(0, 1), model.lm_head.weight, blocks[:, 1:].flatten())
+    return cast("torch.Tensor", loss)
 
 
 @torch.no_grad()
@@ -172,7 +178,7 @@ def _save_checkpoint(
     temporary.replace(path)
 
 
-def _load_checkpoint(path: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> dict[str, object]:
+def _load_checkpoint(path: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> dict[str, Any]:
     from safetensors import safe_open
 
     tensors = load_file(path)
@@ -187,7 +193,7 @@ def _load_checkpoint(path: Path, model: nn.Module, optimizers: list[torch.optim.
                 state.setdefault(int(index), {})[name] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     with safe_open(path, framework="pt") as handle:
-        return json.loads(handle.metadata()["position"])
+        return cast("dict[str, Any]", json.loads(handle.metadata()["position"]))
 
 
 def pretrain(recipe: Recipe, data: Path, workdir: Path, say: Say) -> Path:
@@ -268,7 +274,7 @@ def _export(recipe: Recipe, model: nn.Module, workdir: Path) -> Path:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=str(workdir / "tokenizer.json"), unk_token=corpus.UNK, eos_token=corpus.EOS, bos_token=corpus.EOS
     )
-    model.half().save_pretrained(backbone, safe_serialization=True)
+    cast("Any", model.half()).save_pretrained(backbone, safe_serialization=True)
     tokenizer.save_pretrained(backbone)
     shutil.copy(workdir / "loss.csv", backbone / "loss.csv")
     (backbone / "recipe.json").write_text(json.dumps({"digest": recipe.digest, **asdict(recipe)}, indent=1) + "\n")

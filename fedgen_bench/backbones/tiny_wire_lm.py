@@ -25,7 +25,7 @@ def recipe_digest() -> str:
 
 
 def make(folder: Path) -> None:
-    """Pretrain in seconds on text whose slots are filled from the topic-uniform mixture, and save in the hub's layout."""
+    """Pretrain in seconds on text whose slots are filled from the topic-uniform mixture; save in the hub's layout."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -22,7 +22,7 @@ class Progress:
         self._bars: dict[str, Any] = {}
         self._display: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -68,7 +68,8 @@ class Progress:
         elif event.kind == "ended":
             reason = f": {event.reason}" if event.reason else ""
             click.echo(
-                f"[{self._done}/{self._n_cells}] {event.run}: {event.status} in {event.seconds:.1f} s{reason}{self._left()}",
+                f"[{self._done}/{self._n_cells}] {event.run}: {event.status} in {event.seconds:.1f} "
+                f"s{reason}{self._left()}",
                 err=True,
             )
 

@@ -122,7 +122,8 @@ def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Path | None, de
     seconds = sum(c.seconds for c in cells) / workers
     up = human_bytes(sum(c.up_bytes for c in cells))
     click.echo(
-        f"{len(cells)} cells, {up} of uplink, about {seconds / 60:.1f} min of training on {workers} workers; evaluation comes on top"
+        f"{len(cells)} cells, {up} of uplink, about {seconds / 60:.1f} min of training on {workers} workers; "
+        "evaluation comes on top"
     )
     return 0
 
@@ -139,6 +140,7 @@ def need_data(suite: SuiteSpec, registry: Registry, data: Path | None) -> None:
 
 
 def default_workers(suite: SuiteSpec, device: str) -> int:
+    """Cells at a time: one on CUDA, else as many as the suite's threads fit into the cores."""
     if device == "cuda":
         return 1
     cores = len(os.sched_getaffinity(0))

@@ -36,7 +36,8 @@ def _number(value: float | None, form: str = ".4g") -> str:
 def print_table(table: Table) -> None:
     """The leaderboard's main columns on stdout."""
     click.echo(
-        f"{table.title}: suite {table.suite}, version {table.version}; {table.metric_unit} on test, {'lower' if table.lower_is_better else 'higher'} is better"
+        f"{table.title}: suite {table.suite}, version {table.version}; {table.metric_unit} on test, "
+        f"{'lower' if table.lower_is_better else 'higher'} is better"
     )
     head = (
         "rank",

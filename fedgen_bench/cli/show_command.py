@@ -36,7 +36,8 @@ def command(name: str, plugin_files: tuple[Path, ...]) -> int:
             continue
         record = describe(where, found)
         click.echo(
-            f"{where} {record['name']} (version {record['version']}, from {record['distribution']} {record['distribution_version']})"
+            f"{where} {record['name']} (version {record['version']}, from {record['distribution']} "
+            f"{record['distribution_version']})"
         )
         click.echo(record["summary"])
         for text in filter(

@@ -90,7 +90,8 @@ def find(name: str, data: Path | None = None, *, fetch: bool = False) -> Path:
     if found is None:
         raise DataError(
             f"Data set `{name}` ({', '.join(dataset.files)}) was not found. Provide it in one of three ways: "
-            f"`--data DIR` with the files in DIR or DIR/{name}, the same folder in the environment variable FEDGEN_DATA, "
+            f"`--data DIR` with the files in DIR or DIR/{name}, the same folder in the environment variable "
+            "FEDGEN_DATA, "
             f"or `fedgen-bench data fetch {name}`, which downloads it into the cache ({cache_root() / 'data' / name})."
         )
     check(dataset, found[1])

@@ -86,7 +86,7 @@ class Grammar:
 
 
 def make_grammar(coherence: float = _COHERENCE) -> Grammar:
-    """The grammar of this project; `coherence` is how much of a slot's mass is the topic's own (0: no topics at all)."""
+    """The grammar of this project; `coherence`: how much of a slot's mass is the topic's own (0: no topics at all)."""
     rng = np.random.Generator(np.random.Philox(key=20251115))
     own = [
         {

@@ -86,7 +86,8 @@ class LocalEngine:
             n_steps = task.ctx.local_steps if request.n_steps is None else request.n_steps
             if not 0 < n_steps <= steps_left:
                 raise BudgetError(
-                    f"{name} asks for {n_steps} local steps where 1 to {steps_left} are left. Ask for no more than `ctx.local_steps`."
+                    f"{name} asks for {n_steps} local steps where 1 to {steps_left} are left. Ask for no more than "
+                    "`ctx.local_steps`."
                 )
             report = fit(self.adapted, self.task, task.data, request, self.plan, place, n_steps)
             steps_left -= n_steps

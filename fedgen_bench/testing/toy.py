@@ -94,7 +94,8 @@ class LoadedToy:
     def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
         """Mean of 1/2 ||weight - x||^2."""
         weight: Any = module.weight
-        return 0.5 * (weight - batch["x"]).square().sum(dim=1).mean()
+        loss: torch.Tensor = 0.5 * (weight - batch["x"]).square().sum(dim=1).mean()
+        return loss
 
     def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, float]:
         """Summed loss and number of points."""
@@ -169,7 +170,9 @@ learning_rate = 0.1
 ranked = false
 [tuning]
 rounds = 2
-grid = { fedgen_edge = [{ learning_rate = 0.1 }, { learning_rate = 0.3 }], fedavg = [{ learning_rate = 0.1 }, { learning_rate = 0.3 }] }
+[tuning.grid]
+fedgen_edge = [{ learning_rate = 0.1 }, { learning_rate = 0.3 }]
+fedavg = [{ learning_rate = 0.1 }, { learning_rate = 0.3 }]
 """
 
 

@@ -70,11 +70,11 @@ class LoRA:
         pattern = {rf"^(.*\.)?{re.escape(name)}$": rank for name, rank in params.ranks.items()}
         config = LoraConfig(
             r=params.rank,
-            lora_alpha=params.alpha,  # type: ignore[arg-type]
+            lora_alpha=params.alpha,
             lora_dropout=params.dropout,
             target_modules=list(params.targets),
             rank_pattern=pattern,
-            alpha_pattern={name: ratio * rank for name, rank in pattern.items()},  # type: ignore[arg-type]
+            alpha_pattern={name: ratio * rank for name, rank in pattern.items()},
             fan_in_fan_out=any(type(one).__name__ == "Conv1D" for one in module.modules()),
             task_type="CAUSAL_LM",
         )

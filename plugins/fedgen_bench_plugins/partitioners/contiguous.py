@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Contiguous:
-    """The units in their natural order, cut into shares whose sizes differ by at most one; which client gets which is drawn."""
+    """The units in natural order, cut into shares whose sizes differ by at most one; who gets which is drawn."""
 
     def __init__(self, params: NoParams) -> None:
         self.params = params

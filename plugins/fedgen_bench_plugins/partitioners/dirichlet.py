@@ -24,7 +24,7 @@ class Params:
 
 
 class Dirichlet:
-    """Equal-sized clients whose label mixes are drawn from Dir(alpha K p), p the global mix of K labels (arXiv 1909.06335).
+    """Equal-sized clients; label mixes are drawn from Dir(alpha K p), p the global mix of K labels (arXiv 1909.06335).
 
     Units are drawn without replacement; a label that is used up leaves the mixes and they are renormalised.
     """

@@ -23,7 +23,10 @@ class Params:
 
 
 class Quantity:
-    """A random permutation of the units, cut at shares proportional to exp(sigma z), z standard normal; clients may be empty."""
+    """A random permutation of the units, cut at shares proportional to exp(sigma z), z standard normal.
+
+    Clients may be empty.
+    """
 
     def __init__(self, params: Params) -> None:
         self.params = params

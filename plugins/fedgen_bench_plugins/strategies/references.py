@@ -53,7 +53,7 @@ class Frozen:
 
 
 class LocalOnly:
-    """Every client trains its own adapter from the common start on its own data; nothing is sent, there is no global model."""
+    """Every client trains its own adapter on its own data from the common start; nothing is sent, no global model."""
 
     def __init__(self, params: NoParams) -> None:
         self.params = params

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from fedgen_bench.leaderboard import Table
 
 _HEAD = (
-    "rank", "contender", "trainable", "quality", "95 % CI", "personalised", "worst decile", "rounds to target", "uplink to target", "uplink",
+    "rank", "contender", "trainable", "quality", "95 % CI", "personalised", "worst decile", "rounds to target",
+    "uplink to target", "uplink",
     "uplink per client-round", "downlink", "uplink saved", "status",
 )  # fmt: skip
 
@@ -54,7 +55,8 @@ class Markdown:
         best = {
             column: _best(table.rows, column, lower=direction)
             for column, direction in (
-                ("quality_mean", lower), ("personalized_mean", lower), ("worst_decile_mean", lower), ("rounds_to_target_mean", True),
+                ("quality_mean", lower), ("personalized_mean", lower), ("worst_decile_mean", lower),
+                ("rounds_to_target_mean", True),
                 ("uplink_to_target_bytes", True), ("uplink_total_bytes", True), ("uplink_per_client_round_bytes", True),
                 ("downlink_total_bytes", True), ("uplink_reduction_vs_full", False),
             )
@@ -109,16 +111,28 @@ class Markdown:
     def _notes(self, table: Table) -> list[str]:
         better = "Lower" if table.lower_is_better else "Higher"
         notes = [
-            f"- **quality**: {table.metric_unit} on the whole test part, read once after the last round; mean ± standard deviation over "
-            f"seeds {', '.join(map(str, table.seeds))}. {better} is better.",
-            "- **personalised**, **worst decile**: the same metric on clients' own held-out tails, after "
-            f"{table.setup['evaluation']['personalized_steps']} more local steps from the tensors that the method gives the client; mean over the evaluated "
-            "clients, and mean of the worst tenth of them. Not comparable with the quality column: other text.",
-            f"- **target**: {table.metric_unit} of {show_quality(table.target)} on the validation subset that is evaluated every round; a dash where not every "
-            "seed reached it.",
-            "- **uplink**, **downlink**: booked lengths of the encoded messages, headers included, mean over seeds. "
-            f"**uplink saved**: against `{table.full_model}`, per client-round.",
-            "- Rows without a rank are references (no federation, all data in one place, no training), or are not comparable (see status).",
+            (
+                f"- **quality**: {table.metric_unit} on the whole test part, read once after the last round; "
+                f"mean ± standard deviation over seeds {', '.join(map(str, table.seeds))}. {better} is better."
+            ),
+            (
+                "- **personalised**, **worst decile**: the same metric on clients' own held-out tails, after "
+                f"{table.setup['evaluation']['personalized_steps']} more local steps from the tensors that the method "
+                "gives the client; mean over the evaluated clients, and mean of the worst tenth of them. "
+                "Not comparable with the quality column: other text."
+            ),
+            (
+                f"- **target**: {table.metric_unit} of {show_quality(table.target)} on the validation subset that is "
+                "evaluated every round; a dash where not every seed reached it."
+            ),
+            (
+                "- **uplink**, **downlink**: booked lengths of the encoded messages, headers included, mean over "
+                f"seeds. **uplink saved**: against `{table.full_model}`, per client-round."
+            ),
+            (
+                "- Rows without a rank are references (no federation, all data in one place, no training), or are not "
+                "comparable (see status)."
+            ),
             *(f"- {line}" for line in table.notes.strip().splitlines()),
         ]
         return notes + [f"- {escape(name)}: {escape(reason)}" for name, reason in sorted(table.reasons.items())]
@@ -151,9 +165,8 @@ class Markdown:
         return ["## Other metrics, mean over seeds", "", *_grid(["contender", *names], rows)] if names else []
 
     def _setup(self, table: Table) -> list[str]:
-        lines = ["## Set-up", ""]
-        for section in ("task", "partitioner", "federation", "training", "evaluation"):
-            lines.append(f"- {section}: {escape(_flat(table.setup[section]))}")
+        sections = ("task", "partitioner", "federation", "training", "evaluation")
+        lines = ["## Set-up", "", *(f"- {section}: {escape(_flat(table.setup[section]))}" for section in sections)]
         lines.append("- contenders:")
         lines += [
             f"  - {escape(name)}: {escape(_flat({k: v for k, v in one.items() if k != 'name'}))}"

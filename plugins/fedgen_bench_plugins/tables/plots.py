@@ -1,4 +1,4 @@
-"""`convergence.svg` and `quality_vs_uplink.svg`: the metric over rounds and over uplink bytes, with the range over seeds."""
+"""`convergence.svg` and `quality_vs_uplink.svg`: the metric over rounds and over uplink, with the range over seeds."""
 
 from __future__ import annotations
 

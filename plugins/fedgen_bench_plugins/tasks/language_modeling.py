@@ -1,4 +1,4 @@
-"""Language modelling with any causal LM: data in lines, blocks of tokens for training, exact word perplexity for evaluation."""
+"""Language modelling with any causal LM: data in lines, training in blocks of tokens, exact word perplexity."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fedgen_bench.backbones.loading import Backbone
 
 _IGNORED = -100
+_FEWEST_TRAIN_UNITS = 2
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class LoadedLanguageModeling:
         import torch
 
         n_heldout = round(len(units) * self.params.heldout_fraction)
-        n_heldout = 0 if len(units) - n_heldout < 2 else n_heldout
+        n_heldout = 0 if len(units) - n_heldout < _FEWEST_TRAIN_UNITS else n_heldout
         kept, tail = units[: len(units) - n_heldout], units[len(units) - n_heldout :]
         length, eos = self.params.block_tokens, self.backbone.eos_id
         stream = [eos, *(token for unit in kept for token in self._train_tokens[unit])] if len(kept) else [eos]

@@ -44,7 +44,7 @@ def read_ptb(find: Callable[[str], Path]) -> Corpus:
     return Corpus(parts["train"], parts["valid"], parts["test"], dict(DATASETS["ptb"].files))
 
 
-def write_tiny_wire(find: Callable[[str], Path]) -> Corpus:
+def write_tiny_wire(find: Callable[[str], Path]) -> Corpus:  # noqa: ARG001 - as every reader
     """Generated news lines; nothing is read."""
     import hashlib
 
@@ -71,7 +71,7 @@ CORPORA: Mapping[str, Callable[[Callable[[str], Path]], Corpus]] = {"ptb": read_
 
 
 def topic_labels(groups: Sequence[Sequence[str]], n_topics: int, key: int) -> np.ndarray:
-    """Topic of each group of lines: k-means on 64 latent dimensions of TF-IDF, seeded, single-threaded; shape (n_groups,)."""
+    """Topic of each group of lines: k-means on 64 latent TF-IDF dimensions, seeded, one thread; shape (n_groups,)."""
     import numpy as np
     from sklearn.cluster import KMeans
     from sklearn.decomposition import TruncatedSVD
