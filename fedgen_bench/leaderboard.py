@@ -98,6 +98,7 @@ def record_of(run: StoredRun) -> dict[str, Any]:
             [report.round_index, one.client_id, one.code] for report in run.rounds for one in report.quarantined
         ],
         "provenance": run.provenance,
+        "environment": run.environment,
     }
 
 
