@@ -18,7 +18,8 @@ def weighted_mean(updates: Iterable[Update]) -> dict[str, torch.Tensor]:
     """Example-weighted mean of the updates' tensors, sum_k p_k y_k with p_k = n_k / sum n (FedAvg, arXiv 1602.05629).
 
     A running mean, one `lerp` a tensor and client: memory O(model), and one client or identical clients give back
-    their own tensors to the bit. Tensors narrower than fp32 are accumulated in fp32 and returned in their own dtype.
+    their own tensors to the bit. Tensors narrower than fp32 are accumulated in fp32, wider ones in fp64, and returned
+    in their own dtype.
 
     Raises:
         ValueError: no update arrived.
@@ -30,11 +31,15 @@ def weighted_mean(updates: Iterable[Update]) -> dict[str, torch.Tensor]:
         n_seen += update.n_examples
         if not mean:
             dtypes = {name: tensor.dtype for name, tensor in update.tensors.items()}
-            mean = {name: tensor.float().clone() for name, tensor in update.tensors.items()}
+            mean = {name: _wide(tensor).clone() for name, tensor in update.tensors.items()}
             continue
         share = update.n_examples / n_seen
         for name, tensor in update.tensors.items():
-            mean[name].lerp_(tensor.float(), share)
+            mean[name].lerp_(_wide(tensor), share)
     if not dtypes and n_seen == 0:
         raise ValueError("weighted_mean needs at least one update.")
     return {name: tensor.to(dtypes[name]) for name, tensor in mean.items()}
+
+
+def _wide(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.double() if tensor.dtype.itemsize > 4 else tensor.float()  # noqa: PLR2004 - bytes of fp32

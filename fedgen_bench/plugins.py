@@ -131,7 +131,7 @@ def check_component(kind: str, spec: object) -> str | None:
     if not isinstance(spec, expected):
         return f"{KINDS[kind][0]} returned a {type(spec).__name__}, expected {expected.__name__}"
     name = spec.name  # type: ignore[attr-defined]
-    if not isinstance(name, str) or not NAME.match(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         return f"{kind} name {name!r} does not match {NAME.pattern}"
     if isinstance(spec, ComponentSpec):
         build: object = spec.build
@@ -161,13 +161,13 @@ def _collect(
                     continue
                 try:
                     specs = list(implementation.function())
-                except Exception as error:  # noqa: BLE001 - as at import
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - as at import
                     failures.append(Failure(label, f"{hook} failed: {type(error).__name__}: {error}"))
                     continue
                 for spec in specs:
                     problem = check_component(kind, spec)
-                    other = components[kind].get(getattr(spec, "name", ""))
-                    if problem is None and other is not None:
+                    other = components[kind].get(spec.name) if problem is None else None
+                    if other is not None:
                         owner = other.provenance.distribution
                         problem = f"{kind} `{spec.name}` is already registered by {owner}; rename one of them"
                     if problem is not None:

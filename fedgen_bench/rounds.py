@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 
 from fedgen_bench import wire
 from fedgen_bench.engines.local import ClientOutcome, ClientTask, LocalEngine
-from fedgen_bench.errors import PluginError, RoundFailed, WireError
+from fedgen_bench.errors import Diverged, PluginError, RoundFailed, WireError
 from fedgen_bench.keeps import KeepStore, encode_keeps
 from fedgen_bench.killpoints import passing
 from fedgen_bench.records import (
@@ -136,12 +136,16 @@ class Setting:
         )  # fmt: skip
 
     def measure(self, tensors: Tensors, data: Any) -> dict[str, float]:
-        """All metrics of the adapted backbone with these tensors."""
+        """All metrics of the adapted backbone with these tensors. Raises Diverged when one is not finite."""
         load_tensors(self.engine.adapted.trainable, tensors)
         self.engine.adapted.module.eval()
         with torch.inference_mode(), autocast(self.device, self.config["training"]["precision"]):
             evidence = self.engine.task.observe(self.engine.adapted.module, data, seed_tree(self.config))
-        return {name: metric.compute(evidence) for name, metric in self.metrics.items()}
+        measured = {name: metric.compute(evidence) for name, metric in self.metrics.items()}
+        for name, value in measured.items():
+            if not math.isfinite(value):
+                raise Diverged(f"{name} of the trained model is {value}.")
+        return measured
 
     def export(self, state: Any, ctx: ClientContext | None) -> Tensors | None:
         """The strategy's export, watched."""
@@ -205,6 +209,8 @@ class _RoundInProgress:
     def _admitted(self, outcome: ClientOutcome, answered: set[int]) -> Update:
         if outcome.client_id in answered:
             raise WireError("duplicate", f"Client {outcome.client_id} answered twice.")
+        if outcome.client_id not in self.setting.cohort(self.round_index):
+            raise WireError("wrong_client", f"Client {outcome.client_id} was not asked.")
         answered.add(outcome.client_id)
         expected = self.replies.get(outcome.client_id, {})
         n_most = self.setting.examples(outcome.client_id).n

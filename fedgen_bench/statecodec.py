@@ -26,13 +26,15 @@ def encode_state(state: Any) -> bytes:
 
     def flat(value: Any, path: str) -> Any:
         if isinstance(value, torch.Tensor):
+            while path in tensors:  # keys may hold the separator
+                path += "'"
             tensors[path] = value
             return {"tensor": path}
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return {
                 "fields": {f.name: flat(getattr(value, f.name), f"{path}/{f.name}") for f in dataclasses.fields(value)}
             }
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and all(isinstance(key, str | int) for key in value):
             return {"map": [[key, flat(one, f"{path}/{key}")] for key, one in value.items()]}
         if isinstance(value, list | tuple):
             return {

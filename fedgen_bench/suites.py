@@ -223,15 +223,15 @@ def apply_overrides(table: dict[str, Any], overrides: Iterable[str]) -> dict[str
             )
         try:
             value = tomllib.loads(f"value = {raw}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = raw
         node: Any = changed
         *parents, last = path.strip().split(".")
         for part in parents:
             if isinstance(node, list):
-                by_name = {one.get("name"): one for one in node}
+                by_name = {str(one["name"]): one for one in node if isinstance(one, dict) and "name" in one}
                 if part not in by_name:
-                    raise UsageError(f"`--set {override}`: " + unknown("contender", part, filter(None, by_name)))
+                    raise UsageError(f"`--set {override}`: " + unknown("contender", part, by_name))
                 node = by_name[part]
             elif isinstance(node, dict) and (part in node or part == "params"):
                 node = node.setdefault(part, {})
@@ -255,7 +255,7 @@ def load_suite(source: SuiteSource, registry: Registry, overrides: Sequence[str]
         raise SuiteError([f"{source.path}: larger than {_MAX_TEXT_BYTES} bytes. A suite is a short text."])
     try:
         table = tomllib.loads(source.text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SuiteError([f"{source.path}: {error}. Mend the TOML."]) from None
     table = apply_overrides(table, overrides)
     lines = lines_of(source.text)

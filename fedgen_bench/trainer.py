@@ -57,6 +57,9 @@ class Place:
 def batch_order(n_examples: int, batch_size: int, n_steps: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Index arrays of `n_steps` batches: epochs of fresh permutations, the last batch of an epoch may be short."""
 
+    if n_examples < 1:
+        raise PluginError("A client without training examples cannot train.")
+
     def endless() -> Iterator[np.ndarray]:
         while True:
             order = rng.permutation(n_examples)
@@ -120,6 +123,8 @@ def fit(
     names = sorted(adapted.trainable if request.trainable is None else request.trainable)
     if unknown := set(names) - adapted.trainable.keys():
         raise PluginError(f"Fit.trainable names `{min(unknown)}`, which the adapter does not have.")
+    if not names:
+        raise PluginError("A fit has nothing to train: the adapter, or Fit.trainable, is empty.")
     for name, parameter in adapted.trainable.items():
         parameter.requires_grad_(name in names)
     parameters = [adapted.trainable[name] for name in names]

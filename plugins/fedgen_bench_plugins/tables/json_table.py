@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import TYPE_CHECKING
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
@@ -24,7 +25,7 @@ class JsonTable:
                 return {str(key): plain(one) for key, one in value.items()}
             if isinstance(value, list | tuple):
                 return [plain(one) for one in value]
-            return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN
+            return None if isinstance(value, float) and not math.isfinite(value) else value
 
         return json.dumps(plain(dataclasses.asdict(table)), indent=1, sort_keys=True, allow_nan=False) + "\n"
 

@@ -22,7 +22,8 @@ _HEAD = (
 
 def escape(text: str) -> str:
     """Text that stays text in Markdown and HTML."""
-    return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
+    one_line = " ".join(html.escape(text, quote=False).splitlines())
+    return one_line.replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
 
 
 def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

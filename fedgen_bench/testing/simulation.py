@@ -1,0 +1,273 @@
+"""Federated rounds of a strategy on the toy world: milliseconds, nothing but the engine, the wire and the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.adapting import Adapted
+from fedgen_bench.records import (
+    ClientContext,
+    Examples,
+    Header,
+    LedgerEntry,
+    Payload,
+    RoundContext,
+    ServerContext,
+    StrategySpec,
+    Tensors,
+    Update,
+)
+from fedgen_bench.seeds import SeedTree, guarded_globals
+from fedgen_bench.testing import toy
+
+if TYPE_CHECKING:
+    import torch
+
+    from fedgen_bench.engines.local import LocalEngine
+
+SHARDS = (range(8), range(8, 31), range(31, 36), range(36, 50), range(50, 60))
+SEEDS = SeedTree("toy", "split", "shards", "contract", 5)
+
+
+def split_module(left: Sequence[float] = (0.0, 0.0), right: Sequence[float] = (0.0,)) -> Adapted:
+    """The toy model with its three numbers in two tensors, so that names, shapes and orders matter."""
+    import torch
+
+    class Split(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left = torch.nn.Parameter(torch.tensor(left))
+            self.right = torch.nn.Parameter(torch.tensor(right).reshape(1, 1))
+
+        @property
+        def weight(self) -> torch.Tensor:
+            return torch.cat([self.left, self.right.flatten()])
+
+    module = Split().eval()
+    return Adapted(module, {"left": module.left, "right": module.right})
+
+
+@dataclass(frozen=True)
+class Round:
+    """One simulated round: what was sent, what came back admitted, the booked messages and the state after it."""
+
+    payloads: Mapping[int, Tensors]
+    updates: tuple[Update, ...]
+    ledger: tuple[LedgerEntry, ...]
+    messages: tuple[bytes, ...]
+    state: Any
+
+
+@dataclass
+class Simulation:
+    """A small federation for one strategy.
+
+    Args:
+        spec: the strategy under test.
+        params: of its `params` type; the defaults when None.
+        shards: unit indices of each client's training examples.
+        codec: store and read back state and private states after every round, as a resumed run does.
+        rebuild: build the strategy anew before every call, so that nothing can hide in the instance.
+        backwards: train a round's clients in descending order; updates are aggregated in ascending order all the same.
+        reorder: hand every tensor map over with its names in the opposite order.
+        watch: compare every argument of every call with a copy taken before it.
+    """
+
+    spec: StrategySpec
+    params: Any = None
+    shards: Sequence[Sequence[int]] = SHARDS
+    codec: bool = False
+    rebuild: bool = False
+    backwards: bool = False
+    reorder: bool = False
+    watch: bool = False
+    rounds: list[Round] = field(default_factory=list)
+    keeps: dict[int, Tensors] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        from fedgen_bench.trainer import TrainingPlan, dump_tensors
+
+        self.params = self.spec.params() if self.params is None else self.params
+        self.task = toy.LoadedToy(toy.Params())
+        self.adapted = split_module((0.5, -1.0), (2.0,))
+        self.plan = TrainingPlan("sgd", 0.1, 0.0, 4, 2, None, None, "fp32")
+        self._strategy = self.spec.build(self.params)
+        self.start = dump_tensors(self.adapted.trainable)
+        self.n_clients = 1 if self.spec.cohort == "pooled" else len(self.shards)
+        self.state = self._call("init", self.start, ServerContext(self.n_clients, self.n_clients, SEEDS))
+
+    @property
+    def strategy(self) -> Any:
+        """The instance, a fresh one under `rebuild`."""
+        return self.spec.build(self.params) if self.rebuild else self._strategy
+
+    @property
+    def engine(self) -> LocalEngine:
+        """The sequential engine."""
+        from fedgen_bench.engines.local import LocalEngine
+
+        strategy: Any = _Watched(self.strategy) if self.watch else self.strategy
+        adapted: Any = self.adapted
+        return LocalEngine(strategy, adapted, self.task, self.plan, self.spec.fits_per_round)
+
+    def examples(self, client_id: int) -> Examples:
+        """A client's points; everybody's when data are pooled."""
+        units = [unit for shard in self.shards for unit in shard]
+        chosen = units if self.spec.cohort == "pooled" else list(self.shards[client_id])
+        return Examples({"x": self.task.points[chosen]}, len(chosen))
+
+    def context(self, round_index: int, client_id: int) -> ClientContext:
+        """What the strategy is told."""
+        return ClientContext(
+            round_index, client_id, self.n_clients, self.examples(client_id).n, self._ordered(self.start),
+            self._ordered(self.keeps.get(client_id, {})), 2, self.plan.learning_rate, SEEDS,
+        )  # fmt: skip
+
+    def cohort(self, round_index: int) -> tuple[int, ...]:
+        """Everybody but one, another one each round; everybody when there are at most two."""
+        everyone = tuple(range(self.n_clients))
+        left_out = round_index % self.n_clients if self.n_clients > 2 else None  # noqa: PLR2004 - see above
+        return tuple(i for i in everyone if i != left_out)
+
+    def run(self, n_rounds: int = 3) -> Simulation:
+        """Simulate rounds (none for a strategy that trains nothing) and return self."""
+        for _ in range(n_rounds if self.spec.cohort != "none" else 0):
+            self._one_round(len(self.rounds))
+        return self
+
+    def export(self, client_id: int | None = None) -> Tensors | None:
+        """The strategy's export after the last round."""
+        ctx = None if client_id is None else self.context(len(self.rounds), client_id)
+        found: Tensors | None = self._call("export", self.state, ctx)
+        return found
+
+    def outcome(self) -> list[Tensors | None]:
+        """What a run leaves behind: the state's tensors, the global export, every client's own, and private states."""
+        from safetensors.torch import load
+
+        from fedgen_bench.statecodec import encode_state
+
+        exports = [self.export(), *(self.export(i) for i in range(self.n_clients))]
+        return [load(encode_state(self.state)), *exports, *(self.keeps[i] for i in sorted(self.keeps))]
+
+    def _ordered(self, tensors: Tensors) -> Tensors:
+        return dict(reversed(list(tensors.items()))) if self.reorder else tensors
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        before = fingerprint(arguments) if self.watch else None
+        with guarded_globals(f"{self.spec.name}.{method}"):
+            result = getattr(self.strategy, method)(*arguments)
+        assert before is None or fingerprint(arguments) == before, f"{self.spec.name}.{method} changed its arguments"
+        return result
+
+    def _one_round(self, round_index: int) -> None:
+        from fedgen_bench import wire
+        from fedgen_bench.engines.local import ClientTask
+
+        ledger: list[LedgerEntry] = []
+        messages: list[bytes] = []
+        sent: dict[int, Payload] = {}
+        tasks = []
+        for client_id in self.cohort(round_index):
+            ctx = self.context(round_index, client_id)
+            header = Header(round_index, client_id, ctx.n_examples)
+            payload = self._call("send", self.state, ctx)
+            message = None
+            if payload is not None:
+                sent[client_id] = payload
+                message = wire.encode(self._ordered(payload.tensors), header)
+                ledger.append(wire.book(message, header, "down"))
+                messages.append(message)
+            tasks.append(ClientTask(ctx, message, self.examples(client_id)))
+        outcomes = sorted(self.engine.run(tasks[::-1] if self.backwards else tasks), key=lambda one: one.client_id)
+        updates = []
+        for outcome in outcomes:
+            if outcome.message is None:
+                updates.append(Update({}, outcome.n_examples))
+            else:
+                header = Header(round_index, outcome.client_id, self.examples(outcome.client_id).n)
+                ledger.append(wire.book(outcome.message, header, "up"))
+                messages.append(outcome.message)
+                asked = sent[outcome.client_id]
+                expected = asked.tensors if asked.reply is None else asked.reply
+                tensors = wire.admit(outcome.message, expected=expected, header=header)
+                updates.append(Update(self._ordered(tensors), outcome.n_examples))
+            if outcome.keep is not None:
+                self.keeps[outcome.client_id] = outcome.keep
+        before = fingerprint(updates) if self.watch else None
+        round_ctx = RoundContext(round_index, self.cohort(round_index), self.n_clients, SEEDS)
+        self.state = self._call("aggregate", self.state, _once(updates), round_ctx)
+        assert before is None or fingerprint(updates) == before, f"{self.spec.name}.aggregate changed an update"
+        payloads = {client_id: payload.tensors for client_id, payload in sent.items()}
+        if self.codec:
+            self._store_and_read()
+        self.rounds.append(Round(payloads, tuple(updates), tuple(ledger), tuple(messages), self.state))
+
+    def _store_and_read(self) -> None:
+        from safetensors.torch import load, save
+
+        from fedgen_bench import wire
+        from fedgen_bench.statecodec import decode_state, encode_state
+
+        like = self.spec.build(self.params).init(self.start, ServerContext(self.n_clients, self.n_clients, SEEDS))
+        self.state = decode_state(encode_state(self.state), like)
+        self.keeps = {client_id: load(save(wire.owned(keep))) for client_id, keep in self.keeps.items()}
+
+
+class _Watched:
+    """A strategy whose client half must leave its payload and context as they are, at every yield."""
+
+    def __init__(self, strategy: Any) -> None:
+        self._strategy = strategy
+
+    def client(self, payload: Payload | None, ctx: ClientContext) -> Any:
+        before = fingerprint((payload, ctx))
+        half = self._strategy.client(payload, ctx)
+        answer: Any = None
+        reports: list[tuple[Any, str]] = []
+        while True:
+            try:
+                request = half.send(answer)
+            except StopIteration as end:
+                self._compare(before, (payload, ctx), reports)
+                return end.value
+            self._compare(before, (payload, ctx), reports)
+            answer = yield request
+            reports.append((answer, fingerprint(answer)))
+
+    def _compare(self, before: str, now: Any, reports: list[tuple[Any, str]]) -> None:
+        name = type(self._strategy).__name__
+        assert fingerprint(now) == before, f"{name}.client changed its payload or context"
+        assert all(fingerprint(report) == was for report, was in reports), f"{name}.client changed a fit's report"
+
+
+def _once(updates: Sequence[Update]) -> Iterator[Update]:
+    yield from updates
+
+
+def fingerprint(value: Any) -> str:
+    """A text that changes whenever a tensor, number or name anywhere inside `value` does."""
+    import dataclasses
+
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        raw = value.detach().contiguous().flatten().view(torch.uint8) if value.numel() else value.flatten()
+        return f"{value.dtype}{tuple(value.shape)}{raw.tolist()}"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        inside = [f"{one.name}={fingerprint(getattr(value, one.name))}" for one in dataclasses.fields(value)]
+        return f"{type(value).__name__}({inside})"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{fingerprint(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(fingerprint(one) for one in value)}]"
+    return repr(value)
+
+
+def same_bits(ours: Tensors | None, theirs: Tensors | None) -> bool:
+    """Equal names, dtypes, shapes and bits, in whatever order of names."""
+    if ours is None or theirs is None:
+        return ours is theirs
+    return fingerprint(dict(sorted(ours.items()))) == fingerprint(dict(sorted(theirs.items())))

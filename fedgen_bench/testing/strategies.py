@@ -1,0 +1,136 @@
+"""What every strategy must hold, each as a plain function of its spec that raises AssertionError."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fedgen_bench.records import StrategySpec
+from fedgen_bench.testing.simulation import SHARDS, Simulation, same_bits
+
+Check = Callable[[StrategySpec], None]
+
+
+def _assert_same_run(ours: Simulation, theirs: Simulation, why: str) -> None:
+    mine, other = ours.outcome(), theirs.outcome()
+    assert len(mine) == len(other), why
+    assert all(same_bits(a, b) for a, b in zip(mine, other, strict=True)), why
+
+
+def check_deterministic(spec: StrategySpec) -> None:
+    """The same inputs give the same bits."""
+    _assert_same_run(Simulation(spec).run(), Simulation(spec).run(), "two equal runs differ")
+
+
+def check_no_hidden_state(spec: StrategySpec) -> None:
+    """Everything that a later round needs is in the state and the clients' private states, nothing in the instance."""
+    _assert_same_run(
+        Simulation(spec).run(), Simulation(spec, rebuild=True).run(), "a fresh instance in every call changes the run"
+    )
+
+
+def check_survives_checkpoint(spec: StrategySpec) -> None:
+    """A run whose state and private states are stored and read back after every round ends with the same bits."""
+    _assert_same_run(Simulation(spec).run(), Simulation(spec, codec=True).run(), "a resumed run ends differently")
+
+
+def check_arguments_unchanged(spec: StrategySpec) -> None:
+    """State, start, payloads, updates, reports and private states are the caller's: no call changes them."""
+    simulation = Simulation(spec, watch=True).run()
+    simulation.export()
+    simulation.export(0)
+
+
+def check_global_generators_unmoved(spec: StrategySpec) -> None:
+    """No call moves a global generator of `random`, numpy or torch (the simulation watches each)."""
+    Simulation(spec).run().outcome()
+
+
+def check_export_layout(spec: StrategySpec) -> None:
+    """What is exported has exactly the adapter's names, shapes and dtypes, before and after training."""
+    for n_rounds in (0, 2):
+        simulation = Simulation(spec).run(n_rounds)
+        exports = [simulation.export(), *(simulation.export(i) for i in range(simulation.n_clients))]
+        assert any(tensors is not None for tensors in exports), "neither a global model nor a client's own is exported"
+        for tensors in exports:
+            if tensors is not None:
+                assert tensors.keys() == simulation.start.keys(), "exported names are not the adapter's"
+                for name, start in simulation.start.items():
+                    assert tensors[name].shape == start.shape, f"{name}: exported shape differs"
+                    assert tensors[name].dtype == start.dtype, f"{name}: exported dtype differs"
+
+
+def check_execution_order(spec: StrategySpec) -> None:
+    """The order in which a round's clients are trained does not matter: updates are summed by client id."""
+    _assert_same_run(
+        Simulation(spec).run(),
+        Simulation(spec, backwards=True).run(),
+        "training clients in another order changes the run",
+    )
+
+
+def check_name_order(spec: StrategySpec) -> None:
+    """The order of names in tensor maps does not matter."""
+    _assert_same_run(
+        Simulation(spec).run(), Simulation(spec, reorder=True).run(), "another order of names changes the run"
+    )
+
+
+def check_trains(spec: StrategySpec) -> None:
+    """After a round something exported differs from the start."""
+    simulation = Simulation(spec).run(1)
+    exports = [simulation.export(), *(simulation.export(i) for i in range(simulation.n_clients))]
+    assert any(one is not None and not same_bits(one, simulation.start) for one in exports), "training changed nothing"
+
+
+def check_booked_bytes(spec: StrategySpec) -> None:
+    """Every booked length is the encoding's, and its tensor part the sum of numel x itemsize of what was sent."""
+    from fedgen_bench.wire import decode, tensor_bytes
+
+    simulation = Simulation(spec).run(2)
+    for one in simulation.rounds:
+        for entry, message in zip(one.ledger, one.messages, strict=True):
+            assert entry.encoded_bytes == len(message) == entry.tensor_bytes + entry.header_bytes
+            assert entry.tensor_bytes == tensor_bytes(decode(message)[1]), "the tensor part is not what was sent"
+        down = sum(entry.tensor_bytes for entry in one.ledger if entry.direction == "down")
+        assert down == sum(map(tensor_bytes, one.payloads.values())), "payloads and ledger disagree"
+        up = sum(entry.tensor_bytes for entry in one.ledger if entry.direction == "up")
+        assert up == sum(tensor_bytes(update.tensors) for update in one.updates), "updates and ledger disagree"
+
+
+def check_one_client(spec: StrategySpec) -> None:
+    """One client: the global model is that client's own tensors, to the bit (the method has no server optimiser)."""
+    simulation = Simulation(spec, shards=SHARDS[1:2]).run(1)
+    (update,) = simulation.rounds[0].updates
+    assert same_bits(simulation.export(), update.tensors), "one client's tensors come back changed"
+
+
+def check_identical_clients(spec: StrategySpec) -> None:
+    """Clients that return the same tensors: the global model is these tensors, to the bit."""
+    from fedgen_bench.records import RoundContext, Update
+    from fedgen_bench.testing.simulation import SEEDS
+
+    simulation = Simulation(spec).run(1)
+    tensors = simulation.rounds[0].updates[0].tensors
+    updates = [Update(dict(tensors), n) for n in (7, 1, 3, 22)]
+    state: Any = simulation.strategy.aggregate(simulation.state, iter(updates), RoundContext(1, (0, 1, 2, 3), 5, SEEDS))
+    assert same_bits(simulation.strategy.export(state, None), tensors), "identical clients' tensors come back changed"
+
+
+_ALWAYS: tuple[Check, ...] = (
+    check_deterministic, check_no_hidden_state, check_survives_checkpoint, check_arguments_unchanged,
+    check_global_generators_unmoved, check_export_layout,
+)  # fmt: skip
+_TRAINED: tuple[Check, ...] = (check_execution_order, check_name_order, check_trains, check_booked_bytes)
+_AVERAGED: tuple[Check, ...] = (check_one_client, check_identical_clients)
+
+
+def strategy_checks(spec: StrategySpec) -> Iterator[Check]:
+    """The checks that apply: a strategy without training, updates or global model has nothing to average."""
+    yield from _ALWAYS
+    if spec.cohort == "none":
+        return
+    yield from _TRAINED
+    simulation = Simulation(spec).run(1)
+    if simulation.export() is not None and any(update.tensors for update in simulation.rounds[0].updates):
+        yield from _AVERAGED if spec.cohort == "sampled" else _AVERAGED[:1]
