@@ -1,4 +1,4 @@
-"""The backbone of generated suites: a two-layer GPT-2 that knows the grammar of tiny wire but none of its topics."""
+"""The backbone of generated suites: a two-layer GPT-2 that knows the grammar of tiny wire, but neither its topics nor which words are frequent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make(folder: Path) -> None:
     raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", eos_token="<eos>", bos_token="<eos>")
     rng = np.random.Generator(np.random.Philox(key=SEED))
-    lines, _ = tiny_wire.write_articles(tiny_wire.make_grammar(coherence=0.0), ARTICLES, rng)
+    lines, _ = tiny_wire.write_articles(tiny_wire.make_grammar(coherence=0.0, exponent=0.0), ARTICLES, rng)
     tokens = torch.tensor([i for line in lines for i in [*(words[w] for w in line.split()), 1]])
     config = GPT2Config(
         vocab_size=len(words), n_positions=POSITIONS, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS,

@@ -14,14 +14,38 @@ import numpy as np
 
 TOPICS = ("markets", "harvest", "oil", "labor", "courts", "defense", "health", "trade")
 _NOUNS = {
-    "markets": "stock bond share index broker fund dividend option yield portfolio rally quote",
-    "harvest": "wheat corn farm soybean crop barn tractor grain cattle field silo orchard",
-    "oil": "barrel refinery pipeline tanker crude well drill rig gasoline tank gas valve",
-    "labor": "union strike wage worker plant contract shift picket foreman pension layoff job",
-    "courts": "judge jury trial lawyer appeal verdict suit plaintiff ruling claim witness fraud",
-    "defense": "missile army navy general budget treaty jet soldier base radar tank pentagon",
-    "health": "drug doctor vaccine hospital patient trial nurse virus clinic dose study heart",
-    "trade": "tariff import export deficit port quota dollar yen shipment treaty customs surplus",
+    "markets": (
+        "stock bond share index broker fund dividend option yield portfolio rally quote trader bourse future "
+        "margin bond equity auction coupon"
+    ),
+    "harvest": (
+        "wheat corn farm soybean crop barn tractor grain cattle field silo orchard barley rice farmer drought "
+        "seed plow acre harvest"
+    ),
+    "oil": (
+        "barrel refinery pipeline tanker crude well drill rig gasoline tank gas valve crude fuel rigger "
+        "diesel shale kerosene derrick spill"
+    ),
+    "labor": (
+        "union strike wage worker plant contract shift picket foreman pension layoff job salary overtime "
+        "walkout mediator pay crew foundry labor"
+    ),
+    "courts": (
+        "judge jury trial lawyer appeal verdict suit plaintiff ruling claim witness fraud court bail bench "
+        "brief statute settlement felony prosecutor"
+    ),
+    "defense": (
+        "missile army navy general budget treaty jet soldier base radar tank pentagon submarine pilot treaty "
+        "warhead carrier brigade bomber ally"
+    ),
+    "health": (
+        "drug doctor vaccine hospital patient trial nurse virus clinic dose study heart surgeon insulin "
+        "therapy tumor diet symptom ward medicine"
+    ),
+    "trade": (
+        "tariff import export deficit port quota dollar yen shipment treaty customs surplus cargo freight "
+        "embargo steel textile duty exporter dock"
+    ),
 }
 _VERBS = {
     "markets": "gained fell traded rallied slid closed",
@@ -48,9 +72,9 @@ LINES_PER_ARTICLE = 6
 _COHERENCE = 0.85
 
 
-def _zipf(words: list[str], rng: np.random.Generator) -> dict[str, float]:
+def _zipf(words: list[str], rng: np.random.Generator, exponent: float) -> dict[str, float]:
     order = rng.permutation(len(words))
-    weights = 1.0 / (1.0 + np.arange(len(words)))
+    weights = (1.0 + np.arange(len(words))) ** -exponent
     return {words[i]: float(w) for i, w in zip(order, weights / weights.sum(), strict=True)}
 
 
@@ -85,17 +109,22 @@ class Grammar:
         return nats / words
 
 
-def make_grammar(coherence: float = _COHERENCE) -> Grammar:
-    """The grammar of this project; `coherence`: how much of a slot's mass is the topic's own (0: no topics at all)."""
+def make_grammar(coherence: float = _COHERENCE, exponent: float = 1.0) -> Grammar:
+    """The grammar of this project.
+
+    Args:
+        coherence: how much of a slot's mass is the topic's own (0: no topics at all).
+        exponent: of the rank in a word's probability (1: Zipf's law, 0: all words of a slot alike).
+    """
     rng = np.random.Generator(np.random.Philox(key=20251115))
     own = [
         {
-            "NOUN": _zipf(sorted(set(_NOUNS[topic].split())), rng),
-            "VERB": _zipf(sorted(set(_VERBS[topic].split())), rng),
-            "ADJECTIVE": _zipf(_ADJECTIVES, rng),
-            "PLACE": _zipf(_PLACES, rng),
-            "TIME": _zipf(_TIMES, rng),
-            "SOURCE": _zipf(_SOURCES, rng),
+            "NOUN": _zipf(sorted(set(_NOUNS[topic].split())), rng, exponent),
+            "VERB": _zipf(sorted(set(_VERBS[topic].split())), rng, exponent),
+            "ADJECTIVE": _zipf(_ADJECTIVES, rng, exponent),
+            "PLACE": _zipf(_PLACES, rng, exponent),
+            "TIME": _zipf(_TIMES, rng, exponent),
+            "SOURCE": _zipf(_SOURCES, rng, exponent),
         }
         for topic in TOPICS
     ]
