@@ -24,7 +24,6 @@ def passing(name: str) -> None:
     if wanted is None:
         return
     point, _, count = wanted.partition(":")
-    if point == name:
-        _passes[name] += 1
-        if _passes[name] == int(count or 1):
-            os.kill(os.getpid(), signal.SIGKILL)
+    _passes[name] += 1
+    if point == name and _passes[name] == int(count or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import multiprocessing.connection
@@ -9,7 +10,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -168,6 +169,8 @@ def pending(specs: Iterable[RunSpec], store: Store, on_event: OnEvent) -> list[R
     for spec in specs:
         status = store.status(spec)
         if status in {"done", "diverged"}:
+            if status == "done":
+                store.cell(spec).tidy()
             on_event(Event("skipped", spec.name, status=status))
         else:
             todo.append(spec)
@@ -200,12 +203,13 @@ def run_cells(
             note(Event("started", spec.name, spec.config["federation"]["rounds"]))
             note(executor.run(spec, note))
     else:
-        for event in _pooled(todo, job, workers):
-            note(event)
+        with contextlib.closing(_pooled(todo, job, workers)) as events:
+            for event in events:
+                note(event)
     return [ended[spec.name] for spec in todo if spec.name in ended]
 
 
-def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Iterator[Event]:
+def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Generator[Event, None, None]:
     context = multiprocessing.get_context("spawn")
     queue = list(todo)
     links: dict[Connection, tuple[Any, RunSpec | None]] = {}
@@ -256,7 +260,8 @@ def _hand_out(
         return
     spec = queue.pop(0)
     links[link] = (process, spec)
-    link.send(spec)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it just died: reading from it will tell
+        link.send(spec)
     yield Event("started", spec.name, spec.config["federation"]["rounds"])
 
 

@@ -87,6 +87,7 @@ class Store:
     def __init__(self, root: Path, *, lock: bool = True, create: bool = True) -> None:
         self.root = root
         self._lock = None
+        self._db: Any = None
         path = root / "fedgen.sqlite"
         if not create and not path.exists():
             raise StoreError(
@@ -98,33 +99,28 @@ class Store:
                 self._lock = (root / "lock").open("w")
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.close()
             raise StoreError(
                 f"Another fedgen-bench is writing to {root}. Wait for it, or use another folder with `--runs`."
             ) from None
         except OSError as error:
+            self.close()
             raise disk_error(error, root) from error
         try:
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > _VERSION:
-                raise StoreError(
-                    f"{path} was written by a newer fedgen-bench (schema {version}, this one knows {_VERSION}). "
-                    "Upgrade."
-                )
-            if version == 0:
-                self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
-            problems = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        except sqlite3.Error as error:
-            raise StoreError(_damaged(path, str(error))) from error
-        if problems != "ok":
-            raise StoreError(_damaged(path, problems))
+            _prepare(self._db, path)
+        except (sqlite3.Error, StoreError) as error:
+            self.close()
+            if isinstance(error, sqlite3.OperationalError):  # the disk's fault, or another process's
+                raise StoreError(f"{path} cannot be used: {error}. Nothing was changed.") from error
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(_damaged(path, str(error))) from error
+            raise
 
     def close(self) -> None:
         """Release database and lock."""
-        self._db.close()
+        if self._db is not None:
+            self._db.close()
         if self._lock is not None:
             self._lock.close()
 
@@ -158,6 +154,10 @@ class Store:
         row = self._db.execute("SELECT status FROM runs WHERE digest = ?", (spec.digest,)).fetchone()
         return row[0] if row else None
 
+    def cell(self, spec: RunSpec) -> Cell:
+        """The handle of a run that was begun."""
+        return Cell(self, spec.digest, inside(self.root, "cells", spec.digest))
+
     def begin(self, spec: RunSpec, environment: Mapping[str, Any], provenance: Mapping[str, Any]) -> Cell:
         """The cell's handle; the run is `running` from now on, its committed rounds are kept."""
         with self._transaction() as db:
@@ -177,7 +177,7 @@ class Store:
                 ),
             )  # fmt: skip
         passing("cell.inserted")
-        return Cell(self, spec.digest, inside(self.root, "cells", spec.digest))
+        return self.cell(spec)
 
     def runs(self, suite: str, suite_version: int, purpose: str = "leaderboard") -> list[StoredRun]:
         """All runs of a suite version, by contender and seed; of one contender and seed the latest begun.
@@ -213,6 +213,10 @@ class Store:
                 )
             overrides = tuple(json.loads(off_suite))
             spec = RunSpec(suite, suite_version, contender, seed, json.loads(config), overrides, purpose)
+            if spec.digest != key:
+                raise StoreError(
+                    f"Run {spec.name} in {self.root} does not match its digest. Delete its row and run it again."
+                )
             label = key if purpose == "tune" else (contender, seed, overrides)
             latest[(label,)] = StoredRun(
                 spec, status, reason, RunResult(status, reason, **json.loads(result)), self._rounds(key),
@@ -291,7 +295,8 @@ class Cell:
 
     def _drop_rounds_from(self, first: int) -> None:
         with self.store._transaction() as db:
-            db.execute("DELETE FROM rounds WHERE run = ? AND round >= ?", (self.digest, first))
+            for table in ("ledger", "metrics", "rounds"):  # the first two by name: rows without their round go as well
+                db.execute(f"DELETE FROM {table} WHERE run = ? AND round >= ?", (self.digest, first))  # noqa: S608 - fixed names
         for path in self.folder.glob("*"):
             kind, _, number = path.stem.partition("-")
             if path.name.endswith(".tmp") or (kind in {"state", "keep"} and number.isdigit() and int(number) >= first):
@@ -356,16 +361,37 @@ class Cell:
             passing("final.inserted")
         passing("final.committed")
         if result.status == "done":
-            for path in self.folder.glob("state-*.safetensors"):
-                path.unlink()
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the checkpoints of a done run; one that was killed between its end and this has them still."""
+        for path in self.folder.glob("state-*.safetensors"):
+            path.unlink()
 
 
 def _matches(path: Path, sha256: str) -> bool:
     return path.is_file() and not path.is_symlink() and sha256_of(path) == sha256
 
 
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Durability, schema, and SQLite's own check of a database that was just opened."""
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA foreign_keys=ON")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > _VERSION:
+        raise StoreError(
+            f"{path} was written by a newer fedgen-bench (schema {version}, this one knows {_VERSION}). Upgrade."
+        )
+    if version == 0:
+        db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
+    if (problem := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise StoreError(_damaged(path, problem))
+
+
 def _damaged(path: Path, what: str) -> str:
-    return f"{path} is damaged ({what}). Move it away and run again, or restore a copy; nothing was changed."
+    why = " ".join(what.split())
+    return f"{path} is damaged ({why}). Move it away and run again, or restore a copy; nothing was changed."
 
 
 def _round_checksum(text: str, ledger: tuple[LedgerEntry, ...]) -> str:
