@@ -1,0 +1,72 @@
+"""The documents' plugins do their work in the toy world."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from click.testing import CliRunner
+
+from fedgen_bench.cli.main import cli
+from fedgen_bench.plugins import load_registry
+from fedgen_bench.testing import toy
+
+PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+
+def example(heading, folder):
+    section = PAGE.split(f"\n## `{heading}(", 1)[1].split("\n## ", 1)[0]
+    file = folder / f"{heading}.py"
+    file.write_text(re.search(r"^```python\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)[1], encoding="utf-8")
+    return file
+
+
+def run_toy(file, *arguments):
+    plugins = ["--plugin", toy.__file__, "--plugin", str(file), "--device", "cpu", "--workers", "1"]
+    result = CliRunner().invoke(cli, ["run", "--suite", "toy", *plugins, *arguments], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    assert result.return_value == 0, result.output
+    return result
+
+
+@pytest.fixture(autouse=True)
+def in_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_strategy_example_becomes_a_contender(tmp_path):
+    run_toy(example("register_strategies", tmp_path), "--contender", "fedavgm")
+    records = json.loads(Path("leaderboards/toy/results.json").read_text())["records"]
+    assert [(one["contender"], one["status"]) for one in records] == [("fedavgm", "done")] * 2
+
+
+@pytest.mark.parametrize(
+    ("heading", "settings"),
+    [
+        ("register_adapters", ["contender.fedavg.adapter={name='bitfit',params={ending='weight'}}"]),
+        ("register_partitioners", ["partitioner.name=round_robin", "partitioner.params={}"]),
+    ],
+)
+def test_component_example_runs(heading, settings, tmp_path):
+    overrides = [word for one in settings for word in ("--set", one)]
+    run_toy(example(heading, tmp_path), "--contender", "fedavg", "--seed", "1", *overrides)
+
+
+def test_metric_example_computes(tmp_path):
+    spec = load_registry([example("register_metrics", tmp_path)]).get("metric", "nats_per_word").spec
+    assert spec.build(spec.params()).compute({"nll_nats": 6.0, "n_words": 4.0}) == 1.5
+
+
+def test_table_format_example_is_written(tmp_path):
+    run_toy(example("register_table_formats", tmp_path), "--contender", "fedavg", "--seed", "1")
+    assert "<td>fedavg</td>" in Path("leaderboards/toy/table.html").read_text()
+
+
+def test_observer_example_sees_every_round(tmp_path):
+    run_toy(example("after_round", tmp_path), "--contender", "fedavg", "--seed", "1")
+    lines = [json.loads(line) for line in Path("rounds.jsonl").read_text().splitlines()]
+    assert [line.get("round", line.get("status")) for line in lines] == [0, 1, 2, 3, "done"]
