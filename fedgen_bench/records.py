@@ -93,9 +93,11 @@ class TableFormatSpec(ComponentSpec):
 
     Args:
         filename: inside `leaderboards/<suite>/`.
+        exact: the same results give the same bytes under every version of the libraries (a plot's do not).
     """
 
     filename: str
+    exact: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
