@@ -131,12 +131,17 @@ class QualityVsUplink:
 def register_table_formats() -> list[TableFormatSpec]:
     return [
         TableFormatSpec(
-            name="convergence", summary="Plot: the metric over rounds.", build=Convergence, filename="convergence.svg"
+            name="convergence",
+            summary="Plot: the metric over rounds.",
+            build=Convergence,
+            filename="convergence.svg",
+            exact=False,
         ),
         TableFormatSpec(
             name="quality_vs_uplink",
             summary="Plot: the metric over uplink bytes.",
             build=QualityVsUplink,
             filename="quality_vs_uplink.svg",
+            exact=False,
         ),
     ]
