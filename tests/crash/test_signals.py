@@ -1,0 +1,252 @@
+"""Real processes: interrupts, dying workers and coordinators, two coordinators, and cells that go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import crash_driver
+import pytest
+
+from fedgen_bench.testing import toy
+
+SCRIPT = str(Path(sysconfig.get_path("scripts"), "fedgen-bench"))
+SLOW = '''
+import time
+from fedgen_bench import Fit, NoParams, Payload, StrategySpec, SuiteSource, Update, hookimpl, weighted_mean
+
+class Slow:
+    """FedAvg that can be interrupted."""
+    def __init__(self, params): self.params = params
+    def init(self, start, ctx): return start
+    def send(self, state, ctx): return Payload(state)
+    def client(self, payload, ctx):
+        fit = yield Fit(start=payload.tensors)
+        time.sleep(0.1)
+        return Update(fit.tensors, fit.n_examples, keep=fit.tensors)
+    def aggregate(self, state, updates, ctx): return weighted_mean(updates)
+    def export(self, state, ctx): return ctx.keep if ctx is not None and ctx.keep else state
+
+class Raising(Slow):
+    """Breaks in its second round."""
+    def aggregate(self, state, updates, ctx):
+        if ctx.round_index == 1:
+            raise ZeroDivisionError("no | such = luck")
+        return weighted_mean(updates)
+
+@hookimpl
+def register_strategies():
+    return [
+        StrategySpec(name="slow", summary="Slow.", build=Slow),
+        StrategySpec(name="raising", summary="Raising.", build=Raising),
+    ]
+
+@hookimpl
+def register_suites():
+    return [SuiteSource(name=name, text=text, path="slow.py") for name, text in (("slow", SLOW), ("rough", ROUGH))]
+'''
+CONTENDER = """
+[[contender]]
+name = "{}"
+strategy = {{ name = "{}" }}
+adapter = {{ name = "full" }}
+learning_rate = {}
+"""
+
+
+def suite_text(name: str, *contenders: tuple[str, str, float]) -> str:
+    head = toy.SUITE[: toy.SUITE.index("[[contender]]")].replace('"toy"\nversion', f'"{name}"\nversion')
+    head = head.replace('reference = "fedgen_edge"', f'reference = "{contenders[0][0]}"')
+    head = head.replace('full_model = "fedavg"', f'full_model = "{contenders[0][0]}"')
+    return head + "".join(CONTENDER.format(*one) for one in contenders)
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plugin") / "slow.py"
+    slow = suite_text("slow", ("one", "slow", 0.1), ("two", "slow", 0.2))
+    rough = suite_text("rough", ("good", "fedavg", 0.1), ("nan", "fedavg", 1e4), ("raising", "raising", 0.1))
+    path.write_text(f"SLOW = {slow!r}\nROUGH = {rough!r}\n{SLOW}", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def fedgen(plugin, tmp_path):
+    """Starts `fedgen-bench run` in an empty folder; whatever is still there at the end is ended."""
+    started = []
+
+    def start(*arguments: str, suite: str = "slow") -> subprocess.Popen[str]:
+        files = ["--plugin", toy.__file__, "--plugin", str(plugin)]
+        process = subprocess.Popen(
+            [SCRIPT, "run", "--suite", suite, "--device", "cpu", *files, *arguments],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def n_committed(root: Path) -> int:
+    path = root / "runs" / "fedgen.sqlite"
+    if not path.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        try:
+            return db.execute("SELECT count(*) FROM rounds").fetchone()[0]
+        except sqlite3.OperationalError:  # not yet made
+            return 0
+
+
+def running_cells(root: Path) -> int:
+    with contextlib.closing(sqlite3.connect(root / "runs" / "fedgen.sqlite")) as db:
+        return db.execute("SELECT count(*) FROM runs WHERE status = 'running'").fetchone()[0]
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """Children that run cells (multiprocessing's resource tracker is another child)."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def published(root: Path) -> dict[str, object]:
+    """Everything published of suite `slow` but where and when it was made."""
+    folder = root / "leaderboards" / "slow"
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    for record in results["records"]:
+        del record["environment"]
+    found: dict[str, object] = {name: (folder / name).read_bytes() for name in crash_driver.COMPARED}
+    cells = {path.name + path.parent.name: path.read_bytes() for path in (root / "runs" / "cells").rglob("*.*")}
+    return found | cells | {"results.json": results}
+
+
+@pytest.fixture(scope="module")
+def slow_untouched(plugin, tmp_path_factory):
+    root = tmp_path_factory.mktemp("untouched")
+    files = ["--plugin", toy.__file__, "--plugin", str(plugin)]
+    command = [SCRIPT, "run", "--suite", "slow", "--device", "cpu", "--workers", "2"]
+    subprocess.run([*command, *files], cwd=root, check=True, capture_output=True)
+    return published(root)
+
+
+def assert_resumes(fedgen, root: Path, reference: dict[str, object], before: int) -> None:
+    assert n_committed(root) == before > 0
+    process = fedgen("--workers", "2")
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert n_committed(root) == 4 * 4
+    assert published(root) == reference
+    assert not list(root.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_run_interrupted_says_how_to_resume_and_leaves_no_process(number, workers, fedgen, tmp_path, slow_untouched):
+    process = fedgen("--workers", workers)
+    crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
+    pids = workers_of(process)
+    assert len(pids) == (2 if workers == "2" else 0)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1] == "Interrupted. Committed rounds are kept: the same command resumes."
+    assert "Traceback" not in err
+    assert not any(map(is_alive, pids))
+    if number == signal.SIGINT:
+        assert_resumes(fedgen, tmp_path, slow_untouched, n_committed(tmp_path))
+
+
+def test_run_killed_takes_its_workers_along_and_resumes(fedgen, tmp_path, slow_untouched):
+    process = fedgen("--workers", "2")
+    crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
+    pids = workers_of(process)
+    assert len(pids) == 2
+    process.kill()
+    process.communicate()
+    crash_driver.wait_until(lambda: not any(map(is_alive, pids)), seconds=10)
+    assert_resumes(fedgen, tmp_path, slow_untouched, n_committed(tmp_path))
+
+
+def test_run_with_a_killed_worker_goes_on_and_names_the_cell_and_resumes(fedgen, tmp_path, slow_untouched):
+    process = fedgen("--workers", "2")
+    crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    out, err = process.communicate()
+    assert process.returncode == 1
+    assert running_cells(tmp_path) == 1
+    assert "crashed: The worker process died (signal 9). Run the same command again to resume." in err
+    assert "Traceback" not in err
+    assert "incomplete" in out
+    assert_resumes(fedgen, tmp_path, slow_untouched, n_committed(tmp_path))
+
+
+def test_run_with_every_worker_killed_is_a_clear_error(fedgen, tmp_path):
+    process = fedgen("--workers", "2")
+    crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
+    for pid in workers_of(process):
+        os.kill(pid, signal.SIGKILL)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (1, "")
+    assert "Error: Every worker process died. Run the same command again; finished cells are kept." in err
+    assert "Traceback" not in err
+
+
+def test_run_twice_on_one_store_second_is_refused_and_first_ends(fedgen, tmp_path, slow_untouched):
+    first = fedgen("--workers", "1")
+    crash_driver.wait_until(lambda: n_committed(tmp_path) >= 1)
+    second = fedgen("--workers", "1")
+    out, err = second.communicate()
+    assert (second.returncode, out) == (1, "")
+    assert err == "Error: Another fedgen-bench is writing to runs. Wait for it, or use another folder with `--runs`.\n"
+    assert first.poll() is None
+    first.communicate()
+    assert first.returncode == 0
+    assert published(tmp_path) == slow_untouched
+
+
+def test_run_with_cells_that_go_wrong_shows_them_and_goes_on(fedgen, tmp_path):
+    process = fedgen("--workers", "1", suite="rough")
+    out, err = process.communicate()
+    assert process.returncode == 1
+    rows = {line.split()[1]: line.split() for line in out.splitlines()[3:]}
+    assert {name: (row[0], row[-1]) for name, row in rows.items()} == {
+        "good": ("1", "done"),
+        "nan": ("-", "diverged"),
+        "raising": ("-", "failed"),
+    }
+    table = json.loads((tmp_path / "leaderboards" / "rough" / "results.json").read_text(encoding="utf-8"))
+    reasons = {(one["contender"], one["seed"]): one["reason"] for one in table["records"]}
+    for seed in (1, 2):
+        assert reasons["good", seed] == ""
+        assert reasons["nan", seed].startswith("Round 2: Loss of client ")
+        assert reasons["raising", seed].startswith("ZeroDivisionError: no | such = luck (slow.py:")
+        assert f"rough/raising/{seed}: failed: {reasons['raising', seed]}" in err
+    assert "no \\| such = luck" in (tmp_path / "leaderboards" / "rough" / "table.md").read_text(encoding="utf-8")
+    assert "Traceback" not in err
+    again = fedgen("--workers", "1", suite="rough")
+    _, err = again.communicate()
+    assert again.returncode == 1  # a failed cell is tried again, a diverged one is finished
+    assert [line for line in err.splitlines() if "diverged already" in line]
+    assert err.count("rough/raising/1: failed") == 2
