@@ -49,7 +49,7 @@ def against(benchmark, capsys):
             "baseline": name,
             "baseline_seconds": base,
             "ratio": base / own,
-            "paired_ratio": paired,
+            "paired": paired,
         }
         benchmark.extra_info[f"microseconds_over_baseline_per_{unit}"] = over
         with capsys.disabled():

@@ -221,7 +221,7 @@ def kill_and_resume(reference: Path, kills: list[tuple[str, float]]) -> tuple[li
         return how, lost + problems(root, reference)
 
 
-def wait_until(condition: Any, *, seconds: float = 60) -> None:
+def wait_until(condition: Any, *, seconds: float = 300) -> None:
     """Poll; fails when the condition does not come true."""
     end = time.monotonic() + seconds
     while not condition():

@@ -11,8 +11,9 @@ from e2e_driver import run
 
 COLUMNS = (
     "rank contender strategy adapter status n_seeds trainable_params trainable_fraction quality_metric quality_mean "
-    "quality_std quality_ci_low quality_ci_high personalized_mean worst_decile_mean rounds_to_target_mean uplink_to_target_bytes "
-    "uplink_total_bytes uplink_per_client_round_bytes downlink_total_bytes uplink_reduction_vs_full"
+    "quality_std quality_ci_low quality_ci_high personalized_mean worst_decile_mean rounds_to_target_mean "
+    "uplink_to_target_bytes uplink_total_bytes uplink_per_client_round_bytes downlink_total_bytes "
+    "uplink_reduction_vs_full"
 ).split()
 RANKED = {"fedgen_edge", "fedgen_edge_attention", "fedavg_full", "fedprox_full", "prompt_tuning"}
 REFERENCES = {"frozen", "local_only", "centralized_lora", "centralized_full"}
