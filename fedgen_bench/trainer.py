@@ -56,7 +56,6 @@ class Place:
 
 def batch_order(n_examples: int, batch_size: int, n_steps: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Index arrays of `n_steps` batches: epochs of fresh permutations, the last batch of an epoch may be short."""
-
     if n_examples < 1:
         raise PluginError("A client without training examples cannot train.")
 

@@ -1,4 +1,7 @@
-"""The backbone of generated suites: a two-layer GPT-2 that knows the grammar of tiny wire, but neither its topics nor which words are frequent."""
+"""The backbone of generated suites: a two-layer GPT-2 that knows the grammar of tiny wire.
+
+It knows neither the topics nor which words are frequent.
+"""
 
 from __future__ import annotations
 
