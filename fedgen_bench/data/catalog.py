@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ def download(dataset: Dataset) -> Path:
     for file, sha256 in dataset.files.items():
         try:
             pooch.retrieve(
-                dataset.base_url + file, known_hash=f"sha256:{sha256}", fname=file, path=folder, progressbar=False
+                dataset.base_url + file, known_hash=f"sha256:{sha256}", fname=file, path=folder, progressbar=sys.stderr.isatty()
             )
         except (OSError, ValueError) as error:
             raise DataError(
