@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.errors import PairingError
+from fedgen_bench.seeds import digest
 from fedgen_bench.stats import Interval, interval, paired_difference
 
 if TYPE_CHECKING:
@@ -103,24 +104,30 @@ def record_of(run: StoredRun) -> dict[str, Any]:
 
 
 def check_pairing(records: Iterable[Record]) -> None:
-    """Refuse to compare runs that did not see the same split, cohorts and batches.
+    """Refuse to compare runs that did not see the same.
+
+    Data and backbone are one for the whole table; split, cohorts and batches for a seed; initial tensors for a seed and
+    an adapter.
 
     Raises:
         PairingError: names both runs and what differs.
     """
-    first: dict[int, Record] = {}
+    first: dict[tuple[Any, ...], tuple[Record, str]] = {}
     for record in records:
-        if record["status"] != "done" or record["off_suite"] or record["facts"].get("cohort_kind") != "sampled":
+        if record["status"] != "done" or record["off_suite"]:
             continue
-        other = first.setdefault(record["seed"], record)
-        for what in _PAIRED:
-            if record["digests"][what] != other["digests"][what]:
+        seed, digests, adapter = record["seed"], record["digests"], record["config"]["contender"]["adapter"]
+        data = json.dumps(record["facts"]["data"], sort_keys=True)
+        seen = {("data",): digest(data), ("initial", seed, json.dumps(adapter, sort_keys=True)): digests["initial"]}
+        if record["facts"]["cohort_kind"] == "sampled":
+            seen |= {(what, seed): digests[what] for what in _PAIRED}
+        for key, value in seen.items():
+            other, expected = first.setdefault(key, (record, value))
+            if value != expected:
                 raise PairingError(
-                    f"{record['contender']}/{record['seed']} and {other['contender']}/{other['seed']} differ in "
-                    f"their {what} digest "
-                    f"({record['digests'][what][:12]} and {other['digests'][what][:12]}): they did not see the same "
-                    f"{what}. "
-                    "Run both again under one version of the suite."
+                    f"{record['contender']}/{seed} and {other['contender']}/{other['seed']} differ in their {key[0]} "
+                    f"digest ({value[:12]} and {expected[:12]}): they did not see the same {key[0]}. Run both again "
+                    "under one version of the suite, in an empty folder (`--runs`)."
                 )
 
 
@@ -139,11 +146,14 @@ def _mean_or_none(values: Sequence[float | None]) -> float | None:
 
 
 def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry) -> Table:
-    """Rank every contender that has all seeds; the others are shown with their status.
+    """Rank every contender that has all of the suite's seeds; the others are shown with their status.
+
+    Runs under other seeds than the suite's are left out.
 
     Raises:
         PairingError: see `check_pairing`.
     """
+    records = [record for record in records if record["seed"] in suite.seeds.leaderboard]
     check_pairing(records)
     metric = suite.evaluation.metric
     spec = registry.get("metric", metric).spec
@@ -253,7 +263,7 @@ def _row(
         row["uplink_per_client_round_bytes"] = _mean_or_none(
             [r["bytes"]["up"]["encoded"] / r["client_rounds"] for r in done]
         )
-        if full_up:
+        if full_up and row["uplink_total_bytes"]:
             row["uplink_reduction_vs_full"] = 1 - row["uplink_per_client_round_bytes"] / full_up
     if contender["ranked"] and row["status"] == "done" and row["quality_mean"] is not None:
         row["rank"] = 0

@@ -166,6 +166,7 @@ class _RoundInProgress:
     new_keeps: dict[int, Tensors] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     batch_digests: list[str] = field(default_factory=list)
+    sent: dict[int, Tensors] = field(default_factory=dict)
     replies: dict[int, Tensors] = field(default_factory=dict)
     n_accepted: int = 0
 
@@ -181,6 +182,7 @@ class _RoundInProgress:
                 header = Header(self.round_index, client_id, ctx.n_examples)
                 message = wire.encode(payload.tensors, header)
                 self._book(wire.book(message, header, "down"))
+                self.sent[client_id] = payload.tensors
                 self.replies[client_id] = payload.tensors if payload.reply is None else payload.reply
             passing("client.sent")
             yield ClientTask(ctx, message, setting.examples(client_id))
@@ -223,7 +225,8 @@ class _RoundInProgress:
         asked = Header(self.round_index, outcome.client_id, n_most)
         self._book(wire.book(outcome.message, asked, "up"))
         bound = self.setting.config["federation"]["max_update_norm"]
-        tensors = wire.admit(outcome.message, expected=expected, header=asked, max_norm=bound)
+        sent = self.sent.get(outcome.client_id)
+        tensors = wire.admit(outcome.message, expected=expected, header=asked, sent=sent, max_norm=bound)
         return Update(tensors, outcome.n_examples)
 
     def aggregate(self) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _PR_SET_PDEATHSIG = 1
+_SECONDS_TO_LEAVE = 10
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -52,6 +55,7 @@ class Job:
     data: Path | None
     device: str
     plugin_files: tuple[str, ...]
+    verbose: bool = False
 
 
 OnEvent = Callable[[Event], None]
@@ -66,6 +70,11 @@ def pick_device(wanted: str) -> str:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise FedgenError("There is no CUDA device. Use `--device cpu`.")
     return wanted
+
+
+def log_rounds() -> None:
+    """Show what the logging observer says, on stderr."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
 class Executor:
@@ -246,6 +255,8 @@ def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Generator[Event,
                 yield message
                 if message.kind == "ended":
                     yield from _hand_out(link, process, queue, links)
+        for process, _ in links.values():
+            process.join(_SECONDS_TO_LEAVE)
     finally:
         for process, _ in links.values():
             process.kill()
@@ -255,14 +266,12 @@ def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Generator[Event,
 def _hand_out(
     link: Connection, process: Any, queue: list[RunSpec], links: dict[Connection, tuple[Any, RunSpec | None]]
 ) -> Iterator[Event]:
-    if not queue:
-        links[link] = (process, None)
-        return
-    spec = queue.pop(0)
+    spec = queue.pop(0) if queue else None
     links[link] = (process, spec)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it just died: reading from it will tell
         link.send(spec)
-    yield Event("started", spec.name, spec.config["federation"]["rounds"])
+    if spec is not None:
+        yield Event("started", spec.name, spec.config["federation"]["rounds"])
 
 
 def _exit_text(code: int | None) -> str:
@@ -275,11 +284,12 @@ def _serve(link: Connection, job: Job, parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return
+    if job.verbose:
+        log_rounds()
     try:
         with Store(job.root, lock=False) as store:
             executor = Executor(job, store, load_registry(job.plugin_files))
-            while True:
-                spec = link.recv()
+            while (spec := link.recv()) is not None:
                 link.send(executor.run(spec, link.send))
     except StoreError as error:
         link.send(error)

@@ -146,7 +146,7 @@ class RunSpec:
     @property
     def digest(self) -> str:
         """Identity of the result: equal digests mean equal bits on one machine."""
-        return digest(json.dumps([self.config, self.purpose], sort_keys=True))[:24]
+        return digest(json.dumps([self.config, self.purpose, self.off_suite], sort_keys=True))[:24]
 
     @property
     def ranked(self) -> bool:

@@ -53,6 +53,10 @@ class Place:
         """Sub-stream of a client's second and later fits in a round."""
         return f"fit{self.fit_index}"
 
+    def batch_generator(self) -> np.random.Generator:
+        """The stream of this fit's batches."""
+        return self.seeds.numpy("batches", round_index=self.round_index, client_id=self.client_id, purpose=self.purpose)
+
 
 def batch_order(n_examples: int, batch_size: int, n_steps: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Index arrays of `n_steps` batches: epochs of fresh permutations, the last batch of an epoch may be short."""
@@ -112,12 +116,7 @@ def fit(
         Diverged: the loss is not a finite number.
         PluginError: tensors that are not the adapter's.
     """
-    batches = batch_order(
-        data.n,
-        plan.batch_size,
-        n_steps,
-        place.seeds.numpy("batches", round_index=place.round_index, client_id=place.client_id, purpose=place.purpose),
-    )
+    batches = batch_order(data.n, plan.batch_size, n_steps, place.batch_generator())
     load_tensors(adapted.trainable, request.start)
     names = sorted(adapted.trainable if request.trainable is None else request.trainable)
     if unknown := set(names) - adapted.trainable.keys():

@@ -96,7 +96,7 @@ def layout_of(tensors: Tensors) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def admit(
-    message: bytes, *, expected: Tensors, header: Header, max_norm: float | None = None
+    message: bytes, *, expected: Tensors, header: Header, sent: Tensors | None = None, max_norm: float | None = None
 ) -> dict[str, torch.Tensor]:
     """The gate in front of `aggregate`: the decoded tensors of an update that is exactly what was asked for.
 
@@ -104,7 +104,8 @@ def admit(
         message: the encoded update.
         expected: names, shapes and dtypes that the update must have.
         header: the round and client that were asked, and the most examples that the client can have.
-        max_norm: bound on the Euclidean norm over all tensors.
+        sent: what the client received; None when it received nothing.
+        max_norm: bound on the Euclidean norm of the change: of the update minus what was sent under the same names.
 
     Raises:
         WireError: its `code` is the quarantine reason.
@@ -130,14 +131,20 @@ def admit(
         if layout[name][1] != shape:
             raise WireError("shape", f"`{name}` has shape {layout[name][1]}, expected {shape}.")
     _, tensors = decode(message)
-    total = 0.0
     for name, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            continue
-        square = float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2
-        if not math.isfinite(square):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise WireError("not_finite", f"`{name}` holds NaN or infinity.")
-        total += square
-    if max_norm is not None and math.sqrt(total) > max_norm:
-        raise WireError("norm", f"Norm {math.sqrt(total):.4g} exceeds {max_norm:.4g}.")
+    if max_norm is not None:
+        norm = _norm_of_change(tensors, sent or {})
+        if not norm <= max_norm:
+            raise WireError("norm", f"The norm of the change is {norm:.4g}, at most {max_norm:.4g} is allowed.")
     return tensors
+
+
+def _norm_of_change(tensors: Tensors, sent: Tensors) -> float:
+    changes = (
+        tensor.double() - sent[name].double() if name in sent and sent[name].shape == tensor.shape else tensor.double()
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point()
+    )
+    return math.sqrt(sum(float(torch.linalg.vector_norm(change)) ** 2 for change in changes))

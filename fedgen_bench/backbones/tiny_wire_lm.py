@@ -31,6 +31,9 @@ def make(folder: Path) -> None:
     """Pretrain in seconds on text whose slots are filled from the topic-uniform mixture; save in the hub's layout."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     words = {word: i for i, word in enumerate(["<unk>", "<eos>", *tiny_wire.vocabulary()])}
     raw = Tokenizer(models.WordLevel(words, unk_token="<unk>"))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,8 +56,6 @@ def command(
     What is done is skipped, what was cut off goes on where it stopped. Exit codes: 0 all cells done, 1 some failed,
     2 wrong usage, 130 interrupted.
     """
-    if verbose:
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
     from fedgen_bench.suites import expand, load_suite
@@ -70,9 +66,11 @@ def command(
         return _dry_run(specs, registry, data, device, workers or default_workers(suite, device))
     from fedgen_bench.cli.progress import Progress
     from fedgen_bench.publish import publish
-    from fedgen_bench.runner import Job, run_cells
+    from fedgen_bench.runner import Job, log_rounds, run_cells
     from fedgen_bench.store import Store
 
+    if verbose:
+        log_rounds()
     need_data(suite, registry, data)
     count = workers or default_workers(suite, device)
     with Store(runs) as store:
@@ -80,17 +78,17 @@ def command(
             ended = run_cells(
                 specs,
                 registry,
-                Job(runs, data, device, registry.plugin_files),
+                Job(runs, data, device, registry.plugin_files, verbose),
                 store,
                 workers=count,
                 on_event=progress.note,
             )
         plain = load_suite(source, registry)
-        table, folder = publish(source, plain, registry, store, leaderboards)
+        table, _ = publish(source, plain, registry, store, leaderboards)
     from fedgen_bench.cli.screen import print_table
 
     print_table(table)
-    click.echo(f"Written to {folder}", err=True)
+    click.echo(f"Written to {leaderboards / suite_name}", err=True)
     bad = [event for event in ended if event.status != "done"]
     for event in bad:
         click.echo(f"{event.run}: {event.status}: {event.reason}", err=True)

@@ -107,7 +107,11 @@ def download(dataset: Dataset) -> Path:
     for file, sha256 in dataset.files.items():
         try:
             pooch.retrieve(
-                dataset.base_url + file, known_hash=f"sha256:{sha256}", fname=file, path=folder, progressbar=sys.stderr.isatty()
+                dataset.base_url + file,
+                known_hash=f"sha256:{sha256}",
+                fname=file,
+                path=folder,
+                progressbar=sys.stderr.isatty(),
             )
         except (OSError, ValueError) as error:
             raise DataError(

@@ -11,7 +11,7 @@ from fedgen_bench.errors import BudgetError, PluginError
 from fedgen_bench.killpoints import passing
 from fedgen_bench.records import ClientContext, Examples, Fit, FitReport, Header, Payload, Tensors, Update
 from fedgen_bench.seeds import guarded_globals
-from fedgen_bench.trainer import Place, TrainingPlan, fit
+from fedgen_bench.trainer import Place, TrainingPlan, batch_order, fit, order_digest
 
 if TYPE_CHECKING:
     from fedgen_bench.protocols import Adapted, Strategy, Task
@@ -64,8 +64,16 @@ class LocalEngine:
         passing("client.replied")
         loss = sum(one.mean_loss for one in reports) / len(reports) if reports else 0.0
         return ClientOutcome(
-            ctx.client_id, message, update.n_examples, update.keep, loss, reports[0].batch_digest if reports else ""
+            ctx.client_id, message, update.n_examples, update.keep, loss, self._batch_digest(task, reports)
         )
+
+    def _batch_digest(self, task: ClientTask, reports: list[FitReport]) -> str:
+        """Of the batches that a whole budget takes; a shorter first fit took their beginning."""
+        ctx = task.ctx
+        if reports and reports[0].n_steps == ctx.local_steps:
+            return reports[0].batch_digest
+        place = Place(ctx.seeds, ctx.round_index, ctx.client_id)
+        return order_digest(batch_order(task.data.n, self.plan.batch_size, ctx.local_steps, place.batch_generator()))
 
     def _drive(self, payload: Payload | None, task: ClientTask, reports: list[FitReport]) -> Update:
         """Advance the strategy's generator, answering each `Fit`; the global generators are watched around it."""
