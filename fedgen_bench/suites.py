@@ -146,7 +146,8 @@ class RunSpec:
     @property
     def digest(self) -> str:
         """Identity of the result: equal digests mean equal bits on one machine."""
-        return digest(json.dumps([self.config, self.purpose, self.off_suite], sort_keys=True))[:24]
+        parts = [self.config, self.purpose, *([self.off_suite] if self.off_suite else [])]
+        return digest(json.dumps(parts, sort_keys=True))[:24]
 
     @property
     def ranked(self) -> bool:
@@ -383,7 +384,7 @@ def expand(
         "partitioner": _resolved("partitioner", suite.partitioner, registry),
         "federation": suite.federation.model_dump(mode="json"),
         "training": suite.training.model_dump(mode="json"),
-        "evaluation": suite.evaluation.model_dump(mode="json"),
+        "evaluation": suite.evaluation.model_dump(mode="json", exclude={"target"}),
     }
     return tuple(
         RunSpec(
