@@ -43,7 +43,7 @@ def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tupl
     try:
         valid = model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        return None, problems_of(error, fields)
+        return None, problems_of(error, list(fields))
     try:
         return params(**{name: getattr(valid, name) for name in fields}), []
     except ValueError as error:

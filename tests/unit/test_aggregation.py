@@ -28,7 +28,9 @@ def test_weighted_mean_keeps_the_precision_of_wide_tensors():
 
 def test_weighted_mean_accumulates_narrow_tensors_in_fp32():
     # In float16 a running mean would stick: 2048 + 1 rounds to 2048.
-    mean = weighted_mean(Update({"w": torch.tensor([v], dtype=torch.float16)}, 1) for v in (2048.0, 2050.0, 2052.0, 2058.0))
+    mean = weighted_mean(
+        Update({"w": torch.tensor([v], dtype=torch.float16)}, 1) for v in (2048.0, 2050.0, 2052.0, 2058.0)
+    )
     assert mean["w"].dtype == torch.float16
     assert float(mean["w"]) == 2052.0
 

@@ -61,9 +61,7 @@ def test_key_of_unknown_stream_raises():
 def test_generators_repeat_and_are_independent_objects():
     first = TREE.numpy("split").random(4)
     assert first.tobytes() == TREE.numpy("split").random(4).tobytes()
-    assert torch.equal(
-        torch.randn(4, generator=TREE.torch("adapter")), torch.randn(4, generator=TREE.torch("adapter"))
-    )
+    assert torch.equal(torch.randn(4, generator=TREE.torch("adapter")), torch.randn(4, generator=TREE.torch("adapter")))
 
 
 def streams_of(setting):
@@ -121,7 +119,10 @@ def test_seeded_globals_seed_inside_and_restore_after():
     ],
 )
 def test_guarded_globals_names_the_generator_that_moved(library, draw):
-    with pytest.raises(PluginError, match=f"Odd plugin moved the global generator of {library}"), guarded_globals("Odd plugin"):
+    with (
+        pytest.raises(PluginError, match=f"Odd plugin moved the global generator of {library}"),
+        guarded_globals("Odd plugin"),
+    ):
         draw()
 
 

@@ -46,7 +46,12 @@ def test_state_encoding_is_stable():
 
 
 def test_state_keeps_apart_what_separators_would_confuse():
-    state = {"a/b": torch.tensor([1.0]), "a": {"b": torch.tensor([2.0])}, 1: torch.tensor([3.0]), "1": torch.tensor([4.0])}
+    state = {
+        "a/b": torch.tensor([1.0]),
+        "a": {"b": torch.tensor([2.0])},
+        1: torch.tensor([3.0]),
+        "1": torch.tensor([4.0]),
+    }
     assert fingerprint(decode_state(encode_state(state), state)) == fingerprint(state)
 
 

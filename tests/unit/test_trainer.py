@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001, ARG002, ARG005 - protocols name what these broken pieces do not use
 from __future__ import annotations
 
 import numpy as np
@@ -16,9 +17,10 @@ DATA = Examples({"x": TASK.points[:10]}, 10)
 
 
 def plan(**changed):
-    values = dict(
-        optimizer="sgd", learning_rate=0.1, weight_decay=0.0, batch_size=4, local_steps=3, local_epochs=None, clip_norm=None, precision="fp32"
-    )  # fmt: skip
+    values = {
+        "optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.0, "batch_size": 4, "local_steps": 3,
+        "local_epochs": None, "clip_norm": None, "precision": "fp32",
+    }  # fmt: skip
     return TrainingPlan(**(values | changed))
 
 
@@ -26,7 +28,7 @@ def start_of(adapted):
     return {name: parameter.detach().clone() for name, parameter in adapted.trainable.items()}
 
 
-def fitted(request=lambda start: Fit(start), place=None, n_steps=3, data=DATA, **changed):
+def fitted(request=Fit, place=None, n_steps=3, data=DATA, **changed):
     adapted = split_module((0.5, -1.0), (2.0,))
     return fit(adapted, TASK, data, request(start_of(adapted)), plan(**changed), place or Place(SEEDS, 0, 0), n_steps)
 
@@ -181,7 +183,9 @@ def test_engine_grants_the_budget(steps, max_fits):
     assert outcome_of(Asking(steps), max_fits).message is not None
 
 
-@pytest.mark.parametrize(("steps", "max_fits"), [((3,), 1), ((1, 2), 1), ((None, None), 1), ((0,), 1), ((-1,), 1), ((5,), 2)])
+@pytest.mark.parametrize(
+    ("steps", "max_fits"), [((3,), 1), ((1, 2), 1), ((None, None), 1), ((0,), 1), ((-1,), 1), ((5,), 2)]
+)
 def test_engine_refuses_more_than_the_budget(steps, max_fits):
     with pytest.raises(BudgetError, match="local steps where 1 to"):
         outcome_of(Asking(steps), max_fits)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - strategies and tables, one line each
 from __future__ import annotations
 
 import json
@@ -208,7 +209,9 @@ def test_admit_takes_only_the_layout_that_is_loaded():
 
 def test_admit_bounds_the_norm_over_all_tensors():
     # 3-4-5: a has norm 3, b has norm 4.
-    message = wire.encode({"a": torch.tensor([[3.0, 0, 0], [0, 0, 0]]), "b": torch.tensor([0.0, 4, 0, 0])}, Header(5, 2, 9))
+    message = wire.encode(
+        {"a": torch.tensor([[3.0, 0, 0], [0, 0, 0]]), "b": torch.tensor([0.0, 4, 0, 0])}, Header(5, 2, 9)
+    )
     assert code_of(message, max_norm=4.99) == "norm"
     assert admit(message, max_norm=5.01)
 

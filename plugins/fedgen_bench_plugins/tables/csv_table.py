@@ -18,8 +18,8 @@ def cell(value: Any) -> str:
     """Numbers as Python writes them; text that a spreadsheet would run as a formula gets a quote in front."""
     if value is None:
         return ""
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return "'" + value
+    if isinstance(value, str):  # one line: Python's csv leaves a bare carriage return unquoted
+        return " ".join(("'" + value if value.startswith(_FORMULA_STARTS) else value).splitlines())
     return repr(value) if isinstance(value, float) else str(value)
 
 

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from fedgen_bench_plugins.tasks.language_modeling import EvalText, LoadedLanguageModeling, Params, _windows
+from fedgen_bench_plugins.tasks.text_corpora import Corpus
+
+from fedgen_bench.data import tiny_wire
+
+EOS = -1
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8, 9, 23])
+@pytest.mark.parametrize(("context", "stride"), [(1, 1), (4, 4), (4, 1), (5, 3), (8, 2), (64, 64)])
+def test_windows_score_every_token_once_with_the_right_context(n, context, stride):
+    text = torch.arange(n)
+    stream = [EOS, *range(n)]
+    scored = []
+    for inputs, targets in _windows(text, EOS, Params(context_tokens=context, stride_tokens=stride)):
+        assert inputs.shape[0] == targets.shape[0]
+        assert inputs.shape[1] <= context
+        for seen, wanted in zip(inputs.tolist(), targets.tolist(), strict=True):
+            last = wanted[-1]
+            assert seen == stream[last + 1 - len(seen) : last + 1]  # the tokens right before each target
+            assert wanted == list(range(last + 1 - len(wanted), last + 1))
+            assert len(wanted) <= len(seen)
+            assert len(wanted) == len(seen) or len(seen) == context  # no shorter context than there could be
+            scored += wanted
+    assert scored == list(range(n))
+
+
+class Uniform(torch.nn.Module):
+    """Every one of `v` tokens is equally likely."""
+
+    def __init__(self, v):
+        super().__init__()
+        self.v, self.unused = v, torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, input_ids):
+        return SimpleNamespace(logits=torch.zeros(*input_ids.shape, self.v))
+
+
+def test_uniform_model_has_perplexity_v_per_word_and_log2_v_bits_per_token(registry):
+    # One token a word and line end: 7 words, so that exp(7 ln 50 / 7) = 50; 28 bytes: 7 log2(50) / 28 bits per byte.
+    task = LoadedLanguageModeling(
+        Params(context_tokens=3, stride_tokens=2),
+        Corpus([], [], [], {}),
+        SimpleNamespace(name="uniform", module=Uniform(50), eos_id=0, sha256=""),
+    )
+    found = task.observe(Uniform(50), EvalText(torch.arange(7), 7, 28, 7 * math.log(10)), None)
+    values = {
+        name: registry.get("metric", name).spec.build(None).compute(found)
+        for name in ("perplexity_per_word", "bits_per_byte", "excess_nats_per_word")
+    }
+    assert values["perplexity_per_word"] == pytest.approx(50, rel=1e-6)
+    assert values["bits_per_byte"] == pytest.approx(7 * math.log2(50) / 28, rel=1e-6)
+    assert values["excess_nats_per_word"] == pytest.approx(math.log(5), rel=1e-6)
+
+
+def test_perplexity_of_a_hopeless_model_is_finite(registry):
+    perplexity = registry.get("metric", "perplexity_per_word").spec.build(None)
+    assert math.isfinite(perplexity.compute({"nll_nats": 1e9, "n_words": 1.0}))
+
+
+@pytest.fixture(scope="module")
+def grammar():
+    return tiny_wire.make_grammar()
+
+
+def test_tiny_wire_slots_are_distributions(grammar):
+    for tables in grammar.slots:
+        for table in tables.values():
+            assert math.fsum(table.values()) == pytest.approx(1.0, abs=1e-12)
+            assert min(table.values()) >= 0.0
+    assert math.fsum(weight for _, weight in tiny_wire._TEMPLATES) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_tiny_wire_templates_are_told_apart_by_their_first_word():
+    firsts = [template[0] for template, _ in tiny_wire._TEMPLATES]
+    assert len(set(firsts)) == len(firsts)
+    assert not any(first.isupper() for first in firsts)
+
+
+def test_tiny_wire_lines_have_the_stated_entropy(grammar):
+    rng = np.random.Generator(np.random.Philox(key=2))
+    lines, topics = tiny_wire.write_articles(grammar, 500, rng)
+    per_line = [grammar.line_nats(line, topic) for line, topic in zip(lines, topics, strict=True)]
+    words = [len(line.split()) + 1 for line in lines]
+    # The ratio estimator's standard error, article topics being the sample's clusters; five of them are a wide margin.
+    rate = grammar.entropy_nats_per_word()
+    residual = np.array(per_line) - rate * np.array(words)
+    clusters = residual.reshape(500, -1).sum(axis=1)
+    error = clusters.std(ddof=1) * math.sqrt(500) / sum(words)
+    assert abs(sum(per_line) / sum(words) - rate) < 5 * error
+    assert error < 0.01 * rate
+
+
+def test_tiny_wire_without_coherence_knows_no_topic():
+    flat = tiny_wire.make_grammar(coherence=0.0)
+    assert all(tables == flat.slots[0] for tables in flat.slots)
+
+
+def test_tiny_wire_text_is_reproducible_and_known_to_the_vocabulary(grammar):
+    first, second = (
+        tiny_wire.write_articles(grammar, 5, np.random.Generator(np.random.Philox(key=2))) for _ in range(2)
+    )
+    assert first == second
+    assert len(first[0]) == 5 * tiny_wire.LINES_PER_ARTICLE
+    assert {word for line in first[0] for word in line.split()} <= set(tiny_wire.vocabulary())

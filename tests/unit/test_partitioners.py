@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fedgen_bench.records import UnitTable
+
+
+def split(registry, name, n_clients, labels, **params):
+    spec = registry.get("partitioner", name).spec
+    rng = np.random.Generator(np.random.Philox(key=1))
+    return spec.build(spec.params(**params)).split(UnitTable(len(labels), {"label": labels}), n_clients, rng)
+
+
+LABELS = np.arange(2000) % 5
+
+
+def dominance(parts):
+    """Mean share of a client's most frequent label."""
+    return float(np.mean([np.bincount(LABELS[part], minlength=5).max() / len(part) for part in parts]))
+
+
+def test_dirichlet_small_alpha_is_skewed_and_large_alpha_is_not(registry):
+    # Five equally frequent labels: an even mix has a largest share of 0.2 (0.26 or so by chance).
+    skewed, mixed = (split(registry, "dirichlet", 50, LABELS, alpha=alpha) for alpha in (0.05, 1000.0))
+    assert dominance(skewed) > 0.75
+    assert dominance(mixed) < 0.35
+
+
+def test_dirichlet_clients_have_equal_sizes(registry):
+    assert {len(part) for part in split(registry, "dirichlet", 7, LABELS, alpha=0.1)} == {285, 286}
+
+
+def test_iid_is_shuffled_and_even(registry):
+    parts = split(registry, "iid", 50, LABELS)
+    assert {len(part) for part in parts} == {40}
+    assert dominance(parts) < 0.4
+    assert not any(np.array_equal(part, np.arange(40) + part[0]) for part in parts)
+
+
+def test_contiguous_gives_runs(registry):
+    parts = split(registry, "contiguous", 7, LABELS)
+    assert all(np.all(np.diff(part) == 1) for part in parts)
+    assert [int(part[0]) for part in parts] != sorted(int(part[0]) for part in parts)
+
+
+def test_quantity_sigma_spreads_the_sizes(registry):
+    equal, spread = ([len(part) for part in split(registry, "quantity", 20, LABELS, sigma=s)] for s in (0.0, 1.5))
+    assert max(equal) - min(equal) <= 1
+    assert max(spread) > 5 * min(spread)
+
+
+def test_natural_gives_one_client_a_value_by_frequency(registry):
+    labels = np.array([2, 1, 1, 0, 1, 2])
+    parts = split(registry, "natural", 2, labels)
+    assert [part.tolist() for part in parts] == [[1, 2, 4], [0, 5]]
+
+
+@pytest.mark.parametrize("name", ["dirichlet", "natural"])
+def test_partitioner_names_a_missing_column(registry, name):
+    with pytest.raises(ValueError, match=r"no column `district`\. They have: label"):
+        split(registry, name, 2, LABELS, column="district")
+
+
+def test_natural_refuses_more_clients_than_values(registry):
+    with pytest.raises(ValueError, match="has 5 values; 6 clients"):
+        split(registry, "natural", 6, LABELS)
