@@ -17,7 +17,7 @@ import pytest
 from fedgen_bench.testing import toy
 
 SCRIPT = str(Path(sysconfig.get_path("scripts"), "fedgen-bench"))
-SLOW = '''
+METHODS = '''
 import time
 from fedgen_bench import Fit, NoParams, Payload, StrategySpec, SuiteSource, Update, hookimpl, weighted_mean
 
@@ -42,14 +42,11 @@ class Raising(Slow):
 
 @hookimpl
 def register_strategies():
-    return [
-        StrategySpec(name="slow", summary="Slow.", build=Slow),
-        StrategySpec(name="raising", summary="Raising.", build=Raising),
-    ]
+    return [StrategySpec(name=NAME, summary="For tests.", build={"slow": Slow, "raising": Raising}[NAME])]
 
 @hookimpl
 def register_suites():
-    return [SuiteSource(name=name, text=text, path="slow.py") for name, text in (("slow", SLOW), ("rough", ROUGH))]
+    return [SuiteSource(name=SUITE, text=TEXT, path="slow.py")]
 '''
 CONTENDER = """
 [[contender]]
@@ -68,21 +65,26 @@ def suite_text(name: str, *contenders: tuple[str, str, float]) -> str:
 
 
 @pytest.fixture(scope="module")
-def plugin(tmp_path_factory):
-    path = tmp_path_factory.mktemp("plugin") / "slow.py"
-    slow = suite_text("slow", ("one", "slow", 0.1), ("two", "slow", 0.2))
-    rough = suite_text("rough", ("good", "fedavg", 0.1), ("nan", "fedavg", 1e4), ("raising", "raising", 0.1))
-    path.write_text(f"SLOW = {slow!r}\nROUGH = {rough!r}\n{SLOW}", encoding="utf-8")
-    return path
+def plugins(tmp_path_factory):
+    """A plugin file a suite; a file's strategy joins every suite that does not name it."""
+    folder = tmp_path_factory.mktemp("plugins")
+    texts = {
+        "slow": ("slow", suite_text("slow", ("one", "slow", 0.1), ("two", "slow", 0.2))),
+        "rough": ("raising", suite_text("rough", ("good", "fedavg", 0.1), ("nan", "fedavg", 1e4))),
+    }
+    for suite, (name, text) in texts.items():
+        head = f"NAME, SUITE = {name!r}, {suite!r}\nTEXT = {text!r}\n"
+        (folder / f"{suite}.py").write_text(head + METHODS, encoding="utf-8")
+    return folder
 
 
 @pytest.fixture
-def fedgen(plugin, tmp_path):
+def fedgen(plugins, tmp_path):
     """Starts `fedgen-bench run` in an empty folder; whatever is still there at the end is ended."""
     started = []
 
     def start(*arguments: str, suite: str = "slow") -> subprocess.Popen[str]:
-        files = ["--plugin", toy.__file__, "--plugin", str(plugin)]
+        files = ["--plugin", toy.__file__, "--plugin", str(plugins / f"{suite}.py")]
         process = subprocess.Popen(
             [SCRIPT, "run", "--suite", suite, "--device", "cpu", *files, *arguments],
             cwd=tmp_path,
@@ -142,11 +144,12 @@ def published(root: Path) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def slow_untouched(plugin, tmp_path_factory):
+def slow_untouched(plugins, tmp_path_factory):
     root = tmp_path_factory.mktemp("untouched")
-    files = ["--plugin", toy.__file__, "--plugin", str(plugin)]
+    files = ["--plugin", toy.__file__, "--plugin", str(plugins / "slow.py")]
     command = [SCRIPT, "run", "--suite", "slow", "--device", "cpu", "--workers", "2"]
-    subprocess.run([*command, *files], cwd=root, check=True, capture_output=True)
+    done = subprocess.run([*command, *files], cwd=root, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return published(root)
 
 
@@ -241,7 +244,7 @@ def test_run_with_cells_that_go_wrong_shows_them_and_goes_on(fedgen, tmp_path):
     for seed in (1, 2):
         assert reasons["good", seed] == ""
         assert reasons["nan", seed].startswith("Round 2: Loss of client ")
-        assert reasons["raising", seed].startswith("ZeroDivisionError: no | such = luck (slow.py:")
+        assert reasons["raising", seed].startswith("ZeroDivisionError: no | such = luck (rough.py:")
         assert f"rough/raising/{seed}: failed: {reasons['raising', seed]}" in err
     assert "no \\| such = luck" in (tmp_path / "leaderboards" / "rough" / "table.md").read_text(encoding="utf-8")
     assert "Traceback" not in err
