@@ -64,7 +64,7 @@ class Training(_Strict):
     local_steps: Positive | None = None
     local_epochs: Positive | None = None
     batch_size: Positive
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     clip_norm: PositiveFloat | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     threads: Positive = 1
@@ -76,7 +76,7 @@ class Evaluation(_Strict):
     metric: str
     other_metrics: tuple[str, ...] = ()
     every: Positive = 1
-    target: float
+    target: Annotated[float, Field(allow_inf_nan=False)]
     personalized_clients: Annotated[int, Field(ge=0)] = 0
     personalized_steps: Annotated[int, Field(ge=0)] = 0
 

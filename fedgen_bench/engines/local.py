@@ -102,4 +102,8 @@ class LocalEngine:
             reports.append(report)
         if not isinstance(update, Update):
             raise PluginError(f"{name}.client returned a {type(update).__name__}. Return an `Update`.")
+        n_examples: object = update.n_examples
+        if not isinstance(n_examples, int | float):
+            kind = type(n_examples).__name__
+            raise PluginError(f"{name}.client returned n_examples as a {kind}. Return `fit.n_examples`, an int.")
         return update

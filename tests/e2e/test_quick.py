@@ -199,7 +199,7 @@ def test_leaderboard_check_passes_on_what_was_published(quick):
     assert "every file is what the published results give" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["table.csv", "table.json", "table.md", "convergence.svg", "results.json"])
+@pytest.mark.parametrize("name", ["table.csv", "table.json", "table.md", "results.json"])
 def test_leaderboard_check_finds_an_edited_file(name, quick, tmp_path):
     shutil.copytree(quick.folder, tmp_path / "quick")
     path = tmp_path / "quick" / name
@@ -210,6 +210,15 @@ def test_leaderboard_check_finds_an_edited_file(name, quick, tmp_path):
     done = quick.fedgen("leaderboard", "--suite", "quick", "--check", "--leaderboards", str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{path} is not what the published results give.\n"
+
+
+@pytest.mark.parametrize("name", ["table.csv", "convergence.svg", "quality_vs_uplink.svg"])
+def test_leaderboard_check_finds_a_missing_file(name, quick, tmp_path):
+    shutil.copytree(quick.folder, tmp_path / "quick")
+    (tmp_path / "quick" / name).unlink()
+    done = quick.fedgen("leaderboard", "--suite", "quick", "--check", "--leaderboards", str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{tmp_path / 'quick' / name} is not what the published results give.\n"
 
 
 def test_leaderboard_check_finds_better_numbers_in_the_results(quick, tmp_path):

@@ -33,6 +33,10 @@ class Params:
     def __post_init__(self) -> None:
         if self.rank < 1 or any(rank < 1 for rank in self.ranks.values()):
             raise ValueError("LoRA ranks must be at least 1.")
+        if not 0 < self.alpha < float("inf"):
+            raise ValueError(f"alpha must be a finite number above 0, got {self.alpha}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}.")
         if not self.targets:
             raise ValueError("LoRA needs at least one target module.")
         if stray := self.ranks.keys() - set(self.targets):
