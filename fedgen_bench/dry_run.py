@@ -11,7 +11,7 @@ import torch
 
 from fedgen_bench import wire
 from fedgen_bench.records import Fit, Header, Payload, ServerContext
-from fedgen_bench.rounds import Setting
+from fedgen_bench.setting import Setting
 from fedgen_bench.trainer import Place, fit
 from fedgen_bench.world import Worlds, seed_tree
 

@@ -14,8 +14,8 @@ from fedgen_bench.stats import Interval, interval, paired_difference
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
+    from fedgen_bench.schema import SuiteSpec
     from fedgen_bench.store import StoredRun
-    from fedgen_bench.suites import SuiteSpec
 
 COLUMNS = (
     "rank", "contender", "strategy", "adapter", "status", "n_seeds", "trainable_params", "trainable_fraction",

@@ -19,8 +19,8 @@ from fedgen_bench.suites import load_suite
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
+    from fedgen_bench.schema import SuiteSpec
     from fedgen_bench.store import Store, StoredRun
-    from fedgen_bench.suites import SuiteSpec
 
 RESULTS = "results.json"
 

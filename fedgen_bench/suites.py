@@ -10,113 +10,18 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fedgen_bench.errors import SuiteError, UsageError, unknown
 from fedgen_bench.params import defaults, make_params, problems_of
-from fedgen_bench.plugins import NAME, Registered, Registry
+from fedgen_bench.plugins import Registered, Registry
 from fedgen_bench.records import SuiteSource
+from fedgen_bench.schema import Component, Contender, SuiteSpec
 from fedgen_bench.seeds import digest
 
 _MAX_TEXT_BYTES = 1 << 20
-Positive = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Component(_Strict):
-    """A component by name with its parameters."""
-
-    name: str
-    params: dict[str, Any] = {}
-
-
-class SuiteHead(_Strict):
-    """Identity of a suite. A published version never changes."""
-
-    name: Annotated[str, Field(pattern=NAME.pattern)]
-    version: Positive
-    title: str
-    reference: str
-    full_model: str
-    notes: str = ""
-
-
-class Federation(_Strict):
-    """Population, cohort and budget in rounds."""
-
-    n_clients: Positive
-    clients_per_round: Positive
-    rounds: Positive
-    min_updates: Positive = 1
-    max_update_norm: PositiveFloat | None = None
-
-
-class Training(_Strict):
-    """Local work of one client in one round, equal for every contender."""
-
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    local_steps: Positive | None = None
-    local_epochs: Positive | None = None
-    batch_size: Positive
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    clip_norm: PositiveFloat | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
-    threads: Positive = 1
-
-
-class Evaluation(_Strict):
-    """What is measured, when, and the target of the convergence columns."""
-
-    metric: str
-    other_metrics: tuple[str, ...] = ()
-    every: Positive = 1
-    target: Annotated[float, Field(allow_inf_nan=False)]
-    personalized_clients: Annotated[int, Field(ge=0)] = 0
-    personalized_steps: Annotated[int, Field(ge=0)] = 0
-
-
-class Seeds(_Strict):
-    """Leaderboard seeds, and the one that tuning may see."""
-
-    leaderboard: tuple[int, ...]
-    tuning: int
-
-
-class Contender(_Strict):
-    """A row: strategy + adapter + hyperparameters. `ranked = false` makes it a reference row."""
-
-    name: Annotated[str, Field(pattern=NAME.pattern)]
-    strategy: Component
-    adapter: Component
-    learning_rate: PositiveFloat
-    ranked: bool = True
-
-
-class Tuning(_Strict):
-    """The tuning rule: rounds of a trial and, by contender, its grid: overrides of the contender's table."""
-
-    rounds: Positive
-    grid: dict[str, tuple[dict[str, int | float], ...]]
-
-
-class SuiteSpec(_Strict):
-    """A whole suite, validated."""
-
-    suite: SuiteHead
-    task: Component
-    partitioner: Component
-    federation: Federation
-    training: Training
-    evaluation: Evaluation
-    seeds: Seeds
-    contender: tuple[Contender, ...]
-    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench.errors import UsageError, unknown
-from fedgen_bench.suites import SuiteSpec, expand, load_suite
+from fedgen_bench.schema import SuiteSpec
+from fedgen_bench.suites import expand, load_suite
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry

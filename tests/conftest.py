@@ -7,7 +7,7 @@ import torch
 
 from fedgen_bench.data.catalog import finder
 from fedgen_bench.plugins import load_registry
-from fedgen_bench.rounds import Setting
+from fedgen_bench.setting import Setting
 from fedgen_bench.suites import expand, load_suite
 from fedgen_bench.testing import toy
 from fedgen_bench.world import Worlds

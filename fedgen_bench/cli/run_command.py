@@ -13,7 +13,8 @@ from fedgen_bench.cli import options
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
-    from fedgen_bench.suites import RunSpec, SuiteSpec
+    from fedgen_bench.schema import SuiteSpec
+    from fedgen_bench.suites import RunSpec
 
 
 @click.command("run")

@@ -16,8 +16,9 @@ import pytest
 from fedgen_bench import hookspecs, records
 from fedgen_bench.cli.main import COMMANDS, cli
 from fedgen_bench.plugins import KINDS, load_registry
+from fedgen_bench.schema import SuiteSpec
 from fedgen_bench.seeds import STREAMS
-from fedgen_bench.suites import SuiteSpec, _models_in
+from fedgen_bench.suites import _models_in
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from fedgen_bench.conclusion import evaluated_clients, tensors_digest
 from fedgen_bench.errors import PluginError
-from fedgen_bench.rounds import evaluated_clients, tensors_digest
 from fedgen_bench.seeds import STREAMS, SeedTree, digest, guarded_globals, seeded_globals
 from fedgen_bench.trainer import Place, batch_order, order_digest
 

@@ -1,0 +1,128 @@
+"""After the last round: export, evaluation, digests. Test is read here and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save
+
+from fedgen_bench import wire
+from fedgen_bench.killpoints import passing
+from fedgen_bench.records import ClientData, Fit, RunResult, Tensors
+from fedgen_bench.seeds import digest
+from fedgen_bench.trainer import Place, fit
+from fedgen_bench.world import seed_tree
+
+if TYPE_CHECKING:
+    from fedgen_bench.keeps import KeepStore
+    from fedgen_bench.setting import Setting
+
+
+def conclude(
+    setting: Setting, state: Any, keeps: KeepStore, batch_digests: Sequence[str]
+) -> tuple[RunResult, bytes | None]:
+    """Result of a finished run, and the encoded global tensors (None when there is no global model)."""
+    tensors = setting.export(state, None)
+    passing("final.exported")
+    task = setting.engine.task
+    metrics: dict[str, float] = {}
+    splits = ("valid",) if setting.spec.purpose == "tune" else ("valid", "test")
+    if tensors is not None:
+        for split in splits:
+            metrics |= {f"{split}/{name}": value for name, value in setting.measure(tensors, task.split(split)).items()}
+    passing("final.evaluated")
+    per_client: dict[str, dict[str, float]] = {}
+    if setting.spec.purpose != "tune":
+        per_client = _per_client(setting, state, keeps, tensors)
+        main = setting.config["evaluation"]["metric"]
+        for name, values in per_client.items():
+            if values:
+                spread_of = spread(list(values.values()), lower_is_better=setting.lower_is_better)
+                metrics |= {f"{name}/{main}/{what}": value for what, value in spread_of.items()}
+    passing("final.personalized")
+    adapted = setting.engine.adapted
+    digests = {
+        "partition": setting.population.partition_digest,
+        "cohort": setting.population.schedule_digest,
+        "initial": tensors_digest(setting.start),
+        "batches": digest(*batch_digests),
+    }
+    trainable = sum(parameter.numel() for parameter in adapted.trainable.values())
+    facts = {
+        "cohort_kind": setting.cohort_kind,
+        "trainable_params": trainable,
+        "backbone_params": task.backbone_parameters,
+        "data": dict(task.provenance),
+        "final_sha256": "" if tensors is None else tensors_digest(tensors),
+    }
+    final = None if tensors is None else save(wire.owned(tensors))
+    return RunResult("done", "", metrics, per_client, digests, facts), final
+
+
+def _per_client(
+    setting: Setting, state: Any, keeps: KeepStore, global_tensors: Tensors | None
+) -> dict[str, dict[str, float]]:
+    """The main metric on held-out tails of the evaluated clients: `global` and `personalized`, by client id."""
+    chosen = evaluated_clients(setting)
+    main = setting.config["evaluation"]["metric"]
+    found: dict[str, dict[str, float]] = {"global": {}, "personalized": {}}
+    for client_id in chosen:
+        data = setting.population.client(client_id)
+        if global_tensors is not None:
+            found["global"][str(client_id)] = setting.measure(global_tensors, data.heldout)[main]
+        own = _personal(setting, state, keeps, client_id, data)
+        if own is not None:
+            found["personalized"][str(client_id)] = setting.measure(own, data.heldout)[main]
+    return found
+
+
+def _personal(setting: Setting, state: Any, keeps: KeepStore, client_id: int, data: ClientData) -> Tensors | None:
+    """The client's own adapter after `personalized_steps` more local steps; None when nothing is trained."""
+    if setting.cohort_kind == "none":
+        return None
+    n_rounds, seeds = setting.n_rounds, seed_tree(setting.config)
+    sampled = setting.cohort_kind == "sampled"
+    ctx = setting.context(n_rounds, client_id, keeps.get(client_id) if sampled else {})
+    tensors = setting.export(state, ctx)
+    n_steps = setting.config["evaluation"]["personalized_steps"]
+    if tensors is None or not n_steps:
+        return tensors
+    place = Place(seeds, n_rounds, client_id)
+    return fit(
+        setting.engine.adapted, setting.engine.task, data.train, Fit(tensors), setting.engine.plan, place, n_steps
+    ).tensors
+
+
+def evaluated_clients(setting: Setting) -> tuple[int, ...]:
+    """Clients whose held-out tails are evaluated: a fixed draw from the evaluation stream among those with data."""
+    population, wanted = setting.population, setting.config["evaluation"]["personalized_clients"]
+    able = [
+        i
+        for i in range(len(population.parts))
+        if population.client(i).train.n and population.client(i).heldout is not None
+    ]
+    rng = seed_tree(setting.config).numpy("evaluation", purpose="clients")
+    return tuple(sorted(int(i) for i in rng.choice(able, size=min(wanted, len(able)), replace=False))) if able else ()
+
+
+def spread(values: Sequence[float], *, lower_is_better: bool) -> dict[str, float]:
+    """Mean, sample standard deviation, and the mean of the worst tenth (at least one client)."""
+    n = len(values)
+    mean = sum(values) / n
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else 0.0
+    worst = sorted(values, reverse=lower_is_better)[: max(1, n // 10)]
+    return {"mean": mean, "std": deviation, "worst_decile": sum(worst) / len(worst)}
+
+
+def tensors_digest(tensors: Tensors) -> str:
+    """Hex sha256 over names, dtypes, shapes and values."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        total.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

@@ -1,0 +1,106 @@
+"""What a suite's TOML may hold: strict, nothing unknown, nothing coerced."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fedgen_bench.plugins import NAME
+
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Component(_Strict):
+    """A component by name with its parameters."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class SuiteHead(_Strict):
+    """Identity of a suite. A published version never changes."""
+
+    name: Annotated[str, Field(pattern=NAME.pattern)]
+    version: Positive
+    title: str
+    reference: str
+    full_model: str
+    notes: str = ""
+
+
+class Federation(_Strict):
+    """Population, cohort and budget in rounds."""
+
+    n_clients: Positive
+    clients_per_round: Positive
+    rounds: Positive
+    min_updates: Positive = 1
+    max_update_norm: PositiveFloat | None = None
+
+
+class Training(_Strict):
+    """Local work of one client in one round, equal for every contender."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    local_steps: Positive | None = None
+    local_epochs: Positive | None = None
+    batch_size: Positive
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    clip_norm: PositiveFloat | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: Positive = 1
+
+
+class Evaluation(_Strict):
+    """What is measured, when, and the target of the convergence columns."""
+
+    metric: str
+    other_metrics: tuple[str, ...] = ()
+    every: Positive = 1
+    target: Annotated[float, Field(allow_inf_nan=False)]
+    personalized_clients: Annotated[int, Field(ge=0)] = 0
+    personalized_steps: Annotated[int, Field(ge=0)] = 0
+
+
+class Seeds(_Strict):
+    """Leaderboard seeds, and the one that tuning may see."""
+
+    leaderboard: tuple[int, ...]
+    tuning: int
+
+
+class Contender(_Strict):
+    """A row: strategy + adapter + hyperparameters. `ranked = false` makes it a reference row."""
+
+    name: Annotated[str, Field(pattern=NAME.pattern)]
+    strategy: Component
+    adapter: Component
+    learning_rate: PositiveFloat
+    ranked: bool = True
+
+
+class Tuning(_Strict):
+    """The tuning rule: rounds of a trial and, by contender, its grid: overrides of the contender's table."""
+
+    rounds: Positive
+    grid: dict[str, tuple[dict[str, int | float], ...]]
+
+
+class SuiteSpec(_Strict):
+    """A whole suite, validated."""
+
+    suite: SuiteHead
+    task: Component
+    partitioner: Component
+    federation: Federation
+    training: Training
+    evaluation: Evaluation
+    seeds: Seeds
+    contender: tuple[Contender, ...]
+    tuning: Tuning | None = None
