@@ -100,11 +100,11 @@ def guarded_globals(what: str) -> Iterator[None]:
 
     from fedgen_bench.errors import PluginError
 
-    def snapshot() -> tuple[bytes, bytes, bytes]:
+    def snapshot() -> tuple[object, bytes, bytes]:
         state = np.random.get_state(legacy=False)  # noqa: NPY002 - the global generator is what is being watched
         return (
-            repr(random.getstate()).encode(),
-            repr((state["state"]["pos"], state["state"]["key"][:8])).encode(),
+            random.getstate(),
+            state["state"]["key"].tobytes() + bytes(str(state["state"]["pos"]), "ascii"),
             bytes(torch.random.get_rng_state().numpy()),
         )
 

@@ -224,20 +224,25 @@ class Store:
             )  # fmt: skip
         return list(latest.values())
 
-    def _rounds(self, run: str) -> tuple[RoundReport, ...]:
-        ledgers: dict[int, list[LedgerEntry]] = {}
+    def _ledgers(self, run: str) -> dict[int, tuple[LedgerEntry, ...]]:
+        """Booked messages by round, in the order in which they were booked."""
+        found: dict[int, tuple[LedgerEntry, ...]] = {}
         for row in self._db.execute(
             "SELECT round, client, direction, phase, encoded_bytes, tensor_bytes, header_bytes FROM ledger WHERE "
             "run = ? ORDER BY rowid",
             (run,),
         ):
-            ledgers.setdefault(row[0], []).append(LedgerEntry(*row))
+            found[row[0]] = (*found.get(row[0], ()), LedgerEntry(*row))
+        return found
+
+    def _rounds(self, run: str) -> tuple[RoundReport, ...]:
+        ledgers = self._ledgers(run)
         rows = self._db.execute(
             "SELECT round, report, checksum FROM rounds WHERE run = ? ORDER BY round", (run,)
         ).fetchall()
         reports = []
         for number, text, checksum in rows:
-            ledger = tuple(ledgers.get(number, ()))
+            ledger = ledgers.get(number, ())
             if _round_checksum(text, ledger) != checksum:
                 raise StoreError(
                     f"Round {number} of run {run} in {self.root} does not match its checksum. Delete the run's row "
@@ -262,11 +267,11 @@ class Cell:
             "SELECT round, report, checksum, state_sha256, keep_sha256 FROM rounds WHERE run = ? ORDER BY round",
             (self.digest,),
         ).fetchall()
-        ledger = {number: report.ledger for number, report in enumerate(self._stored_or_none(len(rows)))}
+        ledgers = self.store._ledgers(self.digest)
         good_prefix = 0
         for index, (number, text, checksum, _, keep_sha) in enumerate(rows):
             keep_ok = not keep_sha or _matches(self.folder / f"keep-{number:05d}.safetensors", keep_sha)
-            if number != index or _round_checksum(text, ledger.get(number, ())) != checksum or not keep_ok:
+            if number != index or _round_checksum(text, ledgers.get(number, ())) != checksum or not keep_ok:
                 break
             good_prefix = index + 1
         for number, _, _, state_sha, _ in reversed(rows[:good_prefix]):
@@ -279,19 +284,6 @@ class Cell:
                 return Checkpoint(number + 1, path.read_bytes(), keeps)
         self._drop_rounds_from(0)
         return None
-
-    def _stored_or_none(self, n_rounds: int) -> list[RoundReport]:
-        ledgers: dict[int, list[LedgerEntry]] = {number: [] for number in range(n_rounds)}
-        for row in self.store._db.execute(
-            "SELECT round, client, direction, phase, encoded_bytes, tensor_bytes, header_bytes FROM ledger WHERE "
-            "run = ? ORDER BY rowid",
-            (self.digest,),
-        ):
-            ledgers.setdefault(row[0], []).append(LedgerEntry(*row))
-        return [
-            RoundReport(number, (), 0, (), 0.0, {}, "", tuple(entries), 0.0)
-            for number, entries in sorted(ledgers.items())
-        ]
 
     def _drop_rounds_from(self, first: int) -> None:
         with self.store._transaction() as db:

@@ -91,7 +91,7 @@ def test_fit_on_gpt2_of_four_layers_against_a_bare_loop(against):
     rates = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = GPT2LMHeadModel(GPT2Config(4096, n_positions=128, n_embd=256, n_layer=4, n_head=4, **rates))
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=4096, n_positions=128, n_embd=256, n_layer=4, n_head=4, **rates))
         blocks = torch.randint(0, 4096, (64, 65))
     compare(against, Adapted(model, dict(model.named_parameters())), PlainLanguageModel(), blocks, n_steps=4, rounds=12)
 
