@@ -12,7 +12,9 @@ from fedgen_bench import NoParams, TableFormatSpec, hookimpl
 if TYPE_CHECKING:
     from fedgen_bench.leaderboard import Curve, Table
 
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
+_COLORS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933", "#882255", "#44aa99",
+)  # fmt: skip
 _MARKERS = "osD^vP*X"
 
 
@@ -40,6 +42,11 @@ def points(curve: Curve) -> list[Point]:
     return found
 
 
+def _drawable(table: Table) -> list[tuple[Curve, list[Point]]]:
+    """Curves that have points; a curve's place in this list is its colour in every plot of the table."""
+    return [(curve, found) for curve in table.curves if (found := points(curve))]
+
+
 def _figure(table: Table, draw: Callable[[Any], Iterator[float]], x_label: str, title: str) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -57,7 +64,7 @@ def _figure(table: Table, draw: Callable[[Any], Iterator[float]], x_label: str, 
         axes.axhline(table.target, color="0.6", linewidth=0.8, linestyle=":", label=f"target {table.target:g}")
         axes.set_xlabel(x_label)
         axes.set_ylabel(f"{table.metric_unit} (validation subset)")
-        axes.set_title(title)
+        axes.set_title(title, loc="left", fontsize=10)
         axes.grid(visible=True, color="0.92", which="both")
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside right upper", frameon=False)
@@ -74,10 +81,7 @@ class Convergence:
 
     def render(self, table: Table) -> str:
         def draw(axes: Any) -> Iterator[float]:
-            for i, curve in enumerate(table.curves):
-                found = points(curve)
-                if not found:
-                    continue
+            for i, (curve, found) in enumerate(_drawable(table)):
                 x, color = [one.rounds for one in found], _COLORS[i % len(_COLORS)]
                 style = {"linestyle": "-"} if curve.ranked else {"linestyle": "--", "linewidth": 1.0}
                 axes.plot(
@@ -94,7 +98,7 @@ class Convergence:
                 )
                 yield from (one.mean for one in found)
 
-        return _figure(table, draw, "round", f"{table.title}: convergence")
+        return _figure(table, draw, "round", f"{table.title}\nconvergence")
 
 
 class QualityVsUplink:
@@ -105,8 +109,8 @@ class QualityVsUplink:
 
     def render(self, table: Table) -> str:
         def draw(axes: Any) -> Iterator[float]:
-            for i, curve in enumerate(table.curves):
-                found = [one for one in points(curve) if one.uplink_bytes > 0]
+            for i, (curve, everything) in enumerate(_drawable(table)):
+                found = [one for one in everything if one.uplink_bytes > 0]
                 if not found:
                     continue
                 x, color = [one.uplink_bytes for one in found], _COLORS[i % len(_COLORS)]
@@ -124,7 +128,7 @@ class QualityVsUplink:
                 yield from (one.mean for one in found)
             axes.set_xscale("log")
 
-        return _figure(table, draw, "uplink so far, all clients (bytes)", f"{table.title}: quality against uplink")
+        return _figure(table, draw, "uplink so far, all clients (bytes)", f"{table.title}\nquality against uplink")
 
 
 @hookimpl
