@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
 
@@ -47,7 +47,8 @@ def _drawable(table: Table) -> list[tuple[Curve, list[Point]]]:
     return [(curve, found) for curve in table.curves if (found := points(curve))]
 
 
-def _figure(table: Table, draw: Callable[[Any], Iterator[float]], x_label: str, title: str) -> str:
+def _figure(table: Table, x_of: Callable[[Point], float], x_label: str, what: str, *, log_x: bool = False) -> str:
+    """Every drawable curve over `x_of`: contenders solid, reference rows dashed, the range over seeds shaded."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -56,15 +57,27 @@ def _figure(table: Table, draw: Callable[[Any], Iterator[float]], x_label: str, 
     ):
         figure = Figure(figsize=(8.0, 4.8), layout="constrained")
         axes = figure.add_subplot()
-        drawn = list(draw(axes))
+        drawn: list[float] = []
+        for i, (curve, everything) in enumerate(_drawable(table)):
+            found = [one for one in everything if x_of(one) > 0]
+            if not found:
+                continue
+            x, color = [x_of(one) for one in found], _COLORS[i % len(_COLORS)]
+            look: dict[str, Any] = {"color": color, "marker": _MARKERS[i % len(_MARKERS)], "markersize": 3.5}
+            look |= {} if curve.ranked else {"linestyle": "--", "linewidth": 1.0}
+            axes.plot(x, [one.mean for one in found], label=curve.contender, **look)
+            axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, lw=0)
+            drawn += [one.mean for one in found]
         if drawn and min(drawn) > 0 and max(drawn) > 2 * min(drawn):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter("{x:g}")
+        if log_x and drawn:
+            axes.set_xscale("log")
         axes.axhline(table.target, color="0.6", linewidth=0.8, linestyle=":", label=f"target {table.target:g}")
         axes.set_xlabel(x_label)
         axes.set_ylabel(f"{table.metric_unit} (validation subset)")
-        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_title(f"{table.title}\n{what}", loc="left", fontsize=10)
         axes.grid(visible=True, color="0.92", which="both")
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside right upper", frameon=False)
@@ -74,61 +87,24 @@ def _figure(table: Table, draw: Callable[[Any], Iterator[float]], x_label: str, 
 
 
 class Convergence:
-    """The metric over rounds: contenders solid, reference rows dashed, the range over seeds shaded."""
+    """The metric over rounds."""
 
     def __init__(self, params: NoParams) -> None:
         self.params = params
 
     def render(self, table: Table) -> str:
-        def draw(axes: Any) -> Iterator[float]:
-            for i, (curve, found) in enumerate(_drawable(table)):
-                x, color = [one.rounds for one in found], _COLORS[i % len(_COLORS)]
-                style = {"linestyle": "-"} if curve.ranked else {"linestyle": "--", "linewidth": 1.0}
-                axes.plot(
-                    x,
-                    [one.mean for one in found],
-                    color=color,
-                    marker=_MARKERS[i % len(_MARKERS)],
-                    markersize=3.5,
-                    label=curve.contender,
-                    **style,
-                )
-                axes.fill_between(
-                    x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, linewidth=0
-                )
-                yield from (one.mean for one in found)
-
-        return _figure(table, draw, "round", f"{table.title}\nconvergence")
+        return _figure(table, lambda point: point.rounds, "round", "convergence")
 
 
 class QualityVsUplink:
-    """The metric over the uplink bytes spent so far by all clients together, on a logarithmic axis."""
+    """The metric over the uplink bytes spent so far by all clients together; rows that send nothing are left out."""
 
     def __init__(self, params: NoParams) -> None:
         self.params = params
 
     def render(self, table: Table) -> str:
-        def draw(axes: Any) -> Iterator[float]:
-            for i, (curve, everything) in enumerate(_drawable(table)):
-                found = [one for one in everything if one.uplink_bytes > 0]
-                if not found:
-                    continue
-                x, color = [one.uplink_bytes for one in found], _COLORS[i % len(_COLORS)]
-                axes.plot(
-                    x,
-                    [one.mean for one in found],
-                    color=color,
-                    marker=_MARKERS[i % len(_MARKERS)],
-                    markersize=3.5,
-                    label=curve.contender,
-                )
-                axes.fill_between(
-                    x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, linewidth=0
-                )
-                yield from (one.mean for one in found)
-            axes.set_xscale("log")
-
-        return _figure(table, draw, "uplink so far, all clients (bytes)", f"{table.title}\nquality against uplink")
+        label = "uplink so far, all clients (bytes)"
+        return _figure(table, lambda point: point.uplink_bytes, label, "quality against uplink", log_x=True)
 
 
 @hookimpl
