@@ -78,6 +78,11 @@ def plugins(tmp_path_factory):
     return folder
 
 
+def _listen_to_interrupts() -> None:
+    """A shell's background job ignores SIGINT, and so would the processes that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def fedgen(plugins, tmp_path):
     """Starts `fedgen-bench run` in an empty folder; whatever is still there at the end is ended."""
@@ -92,6 +97,7 @@ def fedgen(plugins, tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
+            preexec_fn=_listen_to_interrupts,
         )
         started.append(process)
         return process
