@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import errno
 import os
 import shutil
@@ -201,17 +200,9 @@ def test_write_atomic_tells_of_a_folder_that_is_a_file(tmp_path):
         write_atomic(tmp_path / "file" / "name", b"x")
 
 
-def _load_fonts() -> None:
-    """Matplotlib reads its fonts at the first drawing; another user may have no access to where it is installed."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(layout="constrained")
-    figure.add_subplot().set_title("fonts")
-    figure.savefig(io.BytesIO(), format="svg")
-
-
 def _as_nobody(root: str, function: str) -> str:
-    _load_fonts()
+    with crash_driver.scratch() as elsewhere:  # the first drawing reads fonts that another user may have no access to
+        crash_driver.run_world(str(elsewhere))
     if os.getuid() == 0:
         os.setgid(65534)
         os.setuid(65534)

@@ -97,7 +97,7 @@ def fedgen(plugins, tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
-            preexec_fn=_listen_to_interrupts,
+            preexec_fn=_listen_to_interrupts,  # noqa: PLW1509 - this process has no threads that hold locks
         )
         started.append(process)
         return process
