@@ -6,10 +6,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fedgen_bench_plugins.tasks.language_modeling import EvalText, LoadedLanguageModeling, Params, _windows
+from fedgen_bench_plugins.tasks.language_modeling import (
+    EvalText,
+    LanguageModeling,
+    LoadedLanguageModeling,
+    Params,
+    _windows,
+)
 from fedgen_bench_plugins.tasks.text_corpora import Corpus
 
 from fedgen_bench.data import tiny_wire
+from fedgen_bench.errors import DataError
 
 EOS = -1
 
@@ -111,3 +118,9 @@ def test_tiny_wire_text_is_reproducible_and_known_to_the_vocabulary(grammar):
     assert first == second
     assert len(first[0]) == 5 * tiny_wire.LINES_PER_ARTICLE
     assert {word for line in first[0] for word in line.split()} <= set(tiny_wire.vocabulary())
+
+
+def test_load_refuses_windows_longer_than_the_backbones_positions():
+    params = Params(dataset="tiny-wire", backbone="mini-lm", context_tokens=257, stride_tokens=257)
+    with pytest.raises(DataError, match="has 256 positions; the task asks for 257 tokens"):
+        LanguageModeling(params).load(lambda _name: None)

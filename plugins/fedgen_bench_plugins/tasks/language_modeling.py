@@ -93,11 +93,19 @@ class LanguageModeling:
         return DATASETS_OF[self.params.dataset]
 
     def load(self, find: Callable[[str], Path]) -> LoadedLanguageModeling:
+        """Raises DataError when data or backbone cannot be had, or windows are longer than the backbone's positions."""
         from fedgen_bench.backbones.loading import load_backbone
+        from fedgen_bench.errors import DataError
 
-        return LoadedLanguageModeling(
-            self.params, CORPORA[self.params.dataset](find), load_backbone(self.params.backbone)
-        )
+        corpus, backbone = CORPORA[self.params.dataset](find), load_backbone(self.params.backbone)
+        positions = getattr(backbone.module.config, "max_position_embeddings", None)
+        longest = max(self.params.block_tokens, self.params.context_tokens)
+        if positions is not None and longest > positions:
+            raise DataError(
+                f"Backbone `{backbone.name}` has {positions} positions; the task asks for {longest} tokens at a time. "
+                "Lower block_tokens and context_tokens (a soft prompt takes positions as well)."
+            )
+        return LoadedLanguageModeling(self.params, corpus, backbone)
 
 
 class LoadedLanguageModeling:
