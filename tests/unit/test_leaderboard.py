@@ -138,6 +138,14 @@ def test_pairing_refuses_runs_that_saw_different_things(table_of, what):
     assert what in str(caught.value)
 
 
+def test_pairing_refuses_runs_on_other_data_even_under_other_seeds():
+    first, second = record("fedavg", 1, 0.3), record("fedgen_edge", 2, 0.5)
+    check_pairing([first, second])
+    second = second | {"facts": second["facts"] | {"data": {"backbone": "another"}}}
+    with pytest.raises(PairingError, match=r"fedgen_edge/2 and fedavg/1 differ in their data digest"):
+        check_pairing([first, second])
+
+
 def test_pairing_lets_incomparable_rows_be():
     check_pairing(
         [
