@@ -8,15 +8,21 @@ from __future__ import annotations
 from fedgen_bench.adapting import Adapted, wrap_with_peft
 from fedgen_bench.aggregation import weighted_mean
 from fedgen_bench.hookspecs import hookimpl
+from fedgen_bench.lowrank import padded, product_norm, stacked, truncated
 from fedgen_bench.records import (
     AdapterSpec,
+    AttackSpec,
     ClientContext,
     ClientData,
     ComponentSpec,
+    CompressorSpec,
+    EngineSpec,
     Examples,
     Fit,
     FitReport,
+    LowRank,
     MetricSpec,
+    Model,
     NoParams,
     PartitionerSpec,
     Payload,
@@ -40,13 +46,18 @@ __version__ = "0.1.0"
 __all__ = [
     "Adapted",
     "AdapterSpec",
+    "AttackSpec",
     "ClientContext",
     "ClientData",
     "ComponentSpec",
+    "CompressorSpec",
+    "EngineSpec",
     "Examples",
     "Fit",
     "FitReport",
+    "LowRank",
     "MetricSpec",
+    "Model",
     "NoParams",
     "PartitionerSpec",
     "Payload",
@@ -64,7 +75,11 @@ __all__ = [
     "UnitTable",
     "Update",
     "hookimpl",
+    "padded",
+    "product_norm",
     "seeded_globals",
+    "stacked",
+    "truncated",
     "weighted_mean",
     "wrap_with_peft",
 ]

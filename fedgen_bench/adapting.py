@@ -3,28 +3,108 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.errors import PluginError
+from fedgen_bench.records import LowRank
 from fedgen_bench.seeds import SeedTree, seeded_globals
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from fedgen_bench.records import Tensors
+
+
+class FoldableBackbone:
+    """Frozen weights that low-rank updates can be folded into; the original ones are kept beside.
+
+    Args:
+        layers: by module name, the layer whose `weight` has the module's frozen values.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
+        self._layers: dict[str, Any] = dict(layers)
+        self._original: dict[str, Any] = {name: layer.weight for name, layer in layers.items()}
+        self._folded: tuple[Tensors, ...] = ()
+
+    def fold(self, merges: Sequence[Tensors], low_rank: Sequence[LowRank]) -> None:
+        """Make every weight W0 + sum of B A, added in order; what is folded in already is not computed again."""
+        import torch
+
+        if len(merges) < len(self._folded) or not all(map(_equal, self._folded, merges)):
+            for name, layer in self._layers.items():
+                layer.weight = self._original[name]
+            self._folded = ()
+        with torch.no_grad():
+            for merge in merges[len(self._folded) :]:
+                for pair in low_rank:
+                    if pair.a in merge:
+                        self._add(pair.module, merge[pair.b], merge[pair.a])
+        self._folded = tuple(merges)
+
+    def _add(self, module: str, b: Any, a: Any) -> None:
+        from torch import nn
+
+        layer, original = self._layers[module], self._original[module]
+        if layer.weight is original:  # tied weights: only this module changes
+            layer.weight = nn.Parameter(original.detach().clone(), requires_grad=False)
+        update = b.to(original.device) @ a.to(original.device)
+        layer.weight.add_(update.T if type(layer).__name__ == "Conv1D" else update)
+
+
+def _equal(ours: Tensors, theirs: Tensors) -> bool:
+    import torch
+
+    return ours is theirs or (
+        ours.keys() == theirs.keys() and all(torch.equal(one, theirs[name]) for name, one in ours.items())
+    )
+
 
 @dataclass(frozen=True)
 class Adapted:
-    """A module with an adapter on it, and the adapter's trainable parameters by plain name."""
+    """A module with an adapter on it.
+
+    Args:
+        module: the adapted backbone.
+        trainable: the adapter's parameters by plain name.
+        low_rank: the modules whose factors `trainable` holds; empty unless all of it are LoRA factors.
+        client_ranks: rank of client 0, 1, ..., from the beginning again after the last; every rank as in `low_rank`
+            when empty. A module's own rank is never exceeded.
+        backbone: where updates are folded in; None when they cannot be.
+    """
 
     module: nn.Module
     trainable: Mapping[str, nn.Parameter]
+    low_rank: tuple[LowRank, ...] = ()
+    client_ranks: tuple[int, ...] = ()
+    backbone: FoldableBackbone | None = None
+
+    def ranks_of(self, client_id: int) -> tuple[LowRank, ...]:
+        """`low_rank` with one client's ranks."""
+        if not self.client_ranks:
+            return self.low_rank
+        most = self.client_ranks[client_id % len(self.client_ranks)]
+        return tuple(replace(pair, rank=min(pair.rank, most)) for pair in self.low_rank)
+
+    def fold(self, merges: Sequence[Tensors]) -> None:
+        """Make the backbone's weights W0 + sum of B A over the merges (see `records.Fit`); none restores W0.
+
+        Raises:
+            PluginError: there are merges and this adapter cannot fold them.
+        """
+        if self.backbone is not None:
+            self.backbone.fold(merges, self.low_rank)
+        elif merges:
+            raise PluginError("This adapter cannot fold updates into the backbone. Use adapter `lora`.")
 
 
 def wrap_with_peft(module: nn.Module, config: Any, seeds: SeedTree) -> Adapted:
     """`peft.get_peft_model` with initial values from the `adapter` stream alone; the backbone is frozen.
 
-    Names lose peft's prefixes and adapter name, so they are the same in every version of it.
+    Names lose peft's prefixes and adapter name, so they are the same in every version of it. Plain LoRA layers are
+    listed in `low_rank` and take folded updates.
     """
     with seeded_globals(seeds.key("adapter")), warnings.catch_warnings():
         # An update of a tied head changes the head alone, on purpose; nothing is merged here.
@@ -36,9 +116,17 @@ def wrap_with_peft(module: nn.Module, config: Any, seeds: SeedTree) -> Adapted:
         from peft import get_peft_model
 
         wrapped = get_peft_model(module, config)
-    trainable = {
-        name.removeprefix("base_model.model.").replace(".default.", "."): parameter
-        for name, parameter in wrapped.named_parameters()
-        if parameter.requires_grad
-    }
-    return Adapted(wrapped, trainable)
+    trainable = {_plain(name): parameter for name, parameter in wrapped.named_parameters() if parameter.requires_grad}
+    layers = {_plain(name): layer for name, layer in wrapped.named_modules() if getattr(layer, "lora_A", None)}
+    low_rank = tuple(
+        LowRank(name, f"{name}.lora_A.weight", f"{name}.lora_B.weight", layer.r["default"], layer.scaling["default"])
+        for name, layer in layers.items()
+    )
+    if trainable.keys() != {name for pair in low_rank for name in (pair.a, pair.b)}:
+        return Adapted(wrapped, trainable)
+    backbone = FoldableBackbone({name: layer.get_base_layer() for name, layer in layers.items()})
+    return Adapted(wrapped, trainable, low_rank, backbone=backbone)
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("base_model.model.").replace(".default.", ".")

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save
 
 from fedgen_bench import wire
+from fedgen_bench.clients import own_part
 from fedgen_bench.killpoints import passing
-from fedgen_bench.records import ClientData, Fit, RunResult, Tensors
+from fedgen_bench.records import ClientData, Fit, Model, RunResult, Tensors
 from fedgen_bench.seeds import digest
 from fedgen_bench.trainer import Place, fit
 from fedgen_bench.world import seed_tree
@@ -26,25 +27,26 @@ def conclude(
     setting: Setting, state: Any, keeps: KeepStore, batch_digests: Sequence[str]
 ) -> tuple[RunResult, bytes | None]:
     """Result of a finished run, and the encoded global tensors (None when there is no global model)."""
-    tensors = setting.export(state, None)
+    model = setting.export(state, None)
     passing("final.exported")
-    task = setting.engine.task
+    task = setting.task
     metrics: dict[str, float] = {}
     splits = ("valid",) if setting.spec.purpose == "tune" else ("valid", "test")
-    if tensors is not None:
+    if model is not None:
         for split in splits:
-            metrics |= {f"{split}/{name}": value for name, value in setting.measure(tensors, task.split(split)).items()}
+            metrics |= {f"{split}/{name}": value for name, value in setting.measure(model, task.split(split)).items()}
     passing("final.evaluated")
     per_client: dict[str, dict[str, float]] = {}
     if setting.spec.purpose != "tune":
-        per_client = _per_client(setting, state, keeps, tensors)
+        per_client = _per_client(setting, state, keeps, model)
         main = setting.config["evaluation"]["metric"]
         for name, values in per_client.items():
             if values:
                 spread_of = spread(list(values.values()), lower_is_better=setting.lower_is_better)
                 metrics |= {f"{name}/{main}/{what}": value for what, value in spread_of.items()}
     passing("final.personalized")
-    adapted = setting.engine.adapted
+    adapted = setting.adapted
+    tensors = None if model is None else named_tensors(model)
     digests = {
         "partition": setting.population.partition_digest,
         "cohort": setting.population.schedule_digest,
@@ -63,38 +65,43 @@ def conclude(
     return RunResult("done", "", metrics, per_client, digests, facts), final
 
 
-def _per_client(
-    setting: Setting, state: Any, keeps: KeepStore, global_tensors: Tensors | None
-) -> dict[str, dict[str, float]]:
+def _per_client(setting: Setting, state: Any, keeps: KeepStore, model: Model | None) -> dict[str, dict[str, float]]:
     """The main metric on held-out tails of the evaluated clients: `global` and `personalized`, by client id."""
     chosen = evaluated_clients(setting)
     main = setting.config["evaluation"]["metric"]
     found: dict[str, dict[str, float]] = {"global": {}, "personalized": {}}
     for client_id in chosen:
         data = setting.population.client(client_id)
-        if global_tensors is not None:
-            found["global"][str(client_id)] = setting.measure(global_tensors, data.heldout)[main]
+        if model is not None:
+            found["global"][str(client_id)] = setting.measure(model, data.heldout)[main]
         own = _personal(setting, state, keeps, client_id, data)
         if own is not None:
             found["personalized"][str(client_id)] = setting.measure(own, data.heldout)[main]
     return found
 
 
-def _personal(setting: Setting, state: Any, keeps: KeepStore, client_id: int, data: ClientData) -> Tensors | None:
+def _personal(setting: Setting, state: Any, keeps: KeepStore, client_id: int, data: ClientData) -> Model | None:
     """The client's own adapter after `personalized_steps` more local steps; None when nothing is trained."""
     if setting.cohort_kind == "none":
         return None
     n_rounds, seeds = setting.n_rounds, seed_tree(setting.config)
     sampled = setting.cohort_kind == "sampled"
-    ctx = setting.context(n_rounds, client_id, keeps.get(client_id) if sampled else {})
-    tensors = setting.export(state, ctx)
+    ctx = setting.context(n_rounds, client_id, own_part(keeps.get(client_id)) if sampled else {})
+    model = setting.export(state, ctx)
     n_steps = setting.config["evaluation"]["personalized_steps"]
-    if tensors is None or not n_steps:
-        return tensors
-    place = Place(seeds, n_rounds, client_id)
-    return fit(
-        setting.engine.adapted, setting.engine.task, data.train, Fit(tensors), setting.engine.plan, place, n_steps
-    ).tensors
+    if model is None or not n_steps:
+        return model
+    place, request = Place(seeds, n_rounds, client_id), Fit(model.tensors, merges=model.merges)
+    report = fit(setting.adapted, setting.task, data.train, request, setting.plan, place, n_steps)
+    return Model(report.tensors, model.merges)
+
+
+def named_tensors(model: Model) -> Tensors:
+    """A model as one map; its merges as `merge/<number>/<name>`."""
+    merges = {
+        f"merge/{index}/{name}": tensor for index, merge in enumerate(model.merges) for name, tensor in merge.items()
+    }
+    return {**model.tensors, **merges}
 
 
 def evaluated_clients(setting: Setting) -> tuple[int, ...]:

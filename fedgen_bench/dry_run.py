@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fedgen_bench import wire
-from fedgen_bench.records import Fit, Header, Payload, ServerContext
+from fedgen_bench.records import Fit, Header
 from fedgen_bench.setting import Setting
 from fedgen_bench.trainer import Place, fit
 from fedgen_bench.world import Worlds, seed_tree
@@ -46,34 +46,25 @@ def forecast(specs: Sequence[RunSpec], registry: Registry, worlds: Worlds, devic
         torch.set_num_threads(spec.config["training"]["threads"])
         setting = Setting.make(spec, registry, worlds, device)
         strategy, start = setting.strategy, setting.start
-        state = strategy.init(
-            start,
-            ServerContext(setting.n_clients, spec.config["federation"]["clients_per_round"], seed_tree(spec.config)),
-        )
+        state = strategy.init(start, setting.server_context())
         steps = down = up = 0
         for round_index in range(setting.n_rounds):
             for client_id in setting.cohort(round_index):
                 ctx = setting.context(round_index, client_id, {})
                 steps += ctx.local_steps
-                payload: Payload | None = strategy.send(state, ctx)
+                payload = strategy.send(state, ctx)
                 if payload is None or setting.cohort_kind != "sampled":
                     continue
                 header = Header(round_index, client_id, ctx.n_examples)
-                down += len(wire.encode(payload.tensors, header))
-                up += len(wire.encode(payload.tensors if payload.reply is None else payload.reply, header))
+                down += len(wire.encode(setting.downlink.compress(payload.tensors), header))
+                reply = payload.tensors if payload.reply is None else payload.reply
+                up += len(wire.encode(setting.uplink.layout(reply), header))
         if steps and spec.contender not in step_seconds:
             client_id = setting.cohort(0)[0]
             place = Place(seed_tree(spec.config), 0, client_id)
             began = time.perf_counter()
-            fit(
-                setting.engine.adapted,
-                setting.engine.task,
-                setting.examples(client_id),
-                Fit(start),
-                setting.engine.plan,
-                place,
-                _TIMED_STEPS,
-            )
+            data = setting.examples(client_id)
+            fit(setting.adapted, setting.task, data, Fit(start), setting.plan, place, _TIMED_STEPS)
             step_seconds[spec.contender] = (time.perf_counter() - began) / _TIMED_STEPS
         found.append(
             Forecast(spec.name, setting.n_rounds, steps, down, up, steps * step_seconds.get(spec.contender, 0.0))

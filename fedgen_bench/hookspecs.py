@@ -10,6 +10,9 @@ import pluggy
 if TYPE_CHECKING:
     from fedgen_bench.records import (
         AdapterSpec,
+        AttackSpec,
+        CompressorSpec,
+        EngineSpec,
         MetricSpec,
         PartitionerSpec,
         RoundReport,
@@ -48,6 +51,21 @@ def register_tasks() -> Iterable[TaskSpec]:
 @hookspec
 def register_metrics() -> Iterable[MetricSpec]:
     """Numbers computed from a task's evidence."""
+
+
+@hookspec
+def register_compressors() -> Iterable[CompressorSpec]:
+    """How tensors are made smaller before they are encoded."""
+
+
+@hookspec
+def register_attacks() -> Iterable[AttackSpec]:
+    """How hostile clients change their updates."""
+
+
+@hookspec
+def register_engines() -> Iterable[EngineSpec]:
+    """Where the clients of a round are trained."""
 
 
 @hookspec

@@ -212,7 +212,10 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         name: getattr(suite, name).model_dump(mode="json")
         for name in ("task", "partitioner", "federation", "training", "evaluation")
     }
-    setup["contender"] = {one.name: one.model_dump(mode="json") for one in suite.contender}
+    setup["contender"] = {
+        one.name: one.model_dump(mode="json", exclude={way for way in ("uplink", "downlink") if not getattr(one, way)})
+        for one in suite.contender
+    }
     return Table(
         suite.suite.name, suite.suite.version, suite.suite.title, metric, spec.unit, lower, suite.suite.reference,
         suite.suite.full_model,

@@ -26,7 +26,10 @@ from fedgen_bench import hookspecs
 from fedgen_bench.errors import PluginError, UsageError, unknown
 from fedgen_bench.records import (
     AdapterSpec,
+    AttackSpec,
     ComponentSpec,
+    CompressorSpec,
+    EngineSpec,
     MetricSpec,
     PartitionerSpec,
     Provenance,
@@ -44,6 +47,9 @@ KINDS: Mapping[str, tuple[str, type]] = MappingProxyType(
         "partitioner": ("register_partitioners", PartitionerSpec),
         "task": ("register_tasks", TaskSpec),
         "metric": ("register_metrics", MetricSpec),
+        "compressor": ("register_compressors", CompressorSpec),
+        "attack": ("register_attacks", AttackSpec),
+        "engine": ("register_engines", EngineSpec),
         "suite": ("register_suites", SuiteSource),
         "table_format": ("register_table_formats", TableFormatSpec),
     }

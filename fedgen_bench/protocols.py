@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from fedgen_bench.adapting import Adapted
+    from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork
     from fedgen_bench.records import (
         ClientContext,
         ClientData,
         Fit,
         FitReport,
+        Model,
         Payload,
         RoundContext,
         ServerContext,
@@ -45,18 +48,11 @@ class Strategy(Protocol):
     def aggregate(self, state: Any, updates: Iterable[Update], ctx: RoundContext) -> Any:
         """The next state. `updates` streams in ascending client id and may be read once; at least one arrives."""
 
-    def export(self, state: Any, ctx: ClientContext | None) -> Tensors | None:
+    def export(self, state: Any, ctx: ClientContext | None) -> Tensors | Model | None:
         """The adapter's tensors for evaluation: of one client, or global when `ctx` is None.
 
-        None means that there is no global model.
+        A `Model` says which updates of the backbone go with them. None means that there is no global model.
         """
-
-
-class Adapted(Protocol):
-    """A backbone with an adapter on it."""
-
-    module: nn.Module
-    trainable: Mapping[str, nn.Parameter]
 
 
 class Adapter(Protocol):
@@ -114,6 +110,41 @@ class Metric(Protocol):
 
     def compute(self, evidence: Mapping[str, float]) -> float:
         """Raises KeyError when the task does not provide what the metric needs."""
+
+
+class Compressor(Protocol):
+    """Makes a map of tensors smaller and back again. Shapes and dtypes of what it gives depend on those it is given.
+
+    `error_feedback` asks the core to keep what was lost at the client and to add it to the client's next change.
+    """
+
+    error_feedback: bool
+
+    def compress(self, tensors: Tensors) -> Tensors:
+        """What travels instead."""
+
+    def decompress(self, tensors: Tensors, like: Tensors) -> Tensors:
+        """Tensors with the names, shapes and dtypes of `like`. Raises ValueError when that cannot be had."""
+
+
+class Attack(Protocol):
+    """A hostile client's way to change its update."""
+
+    def distort(self, tensors: Tensors, received: Tensors, generator: torch.Generator) -> Tensors:
+        """What is sent instead of `tensors`; `received` is what the server sent under the same names."""
+
+
+class Engine(Protocol):
+    """Runs client tasks somewhere; used for one cell after the other and closed at the end."""
+
+    def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
+        """Outcomes in the order of the tasks, which are pure: one that was lost is run again elsewhere.
+
+        Where `work` cannot be used, `fedgen_bench.clients.open_work(work.recipe)` builds it anew.
+        """
+
+    def close(self) -> None:
+        """Give back processes and connections."""
 
 
 class TableFormat(Protocol):

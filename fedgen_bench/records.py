@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -48,20 +49,47 @@ class ComponentSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class StrategySpec(ComponentSpec):
-    """A federated method.
+    """A federated method. What it declares is checked: needs against a suite, promises by the contract tests.
 
     Args:
         cohort: `sampled` clients each round, all data `pooled` in one place, or `none` (nothing is trained).
         fits_per_round: how many step budgets one client may use in a round.
+        optimizers: local optimisers that the method's equations hold for; all when empty.
+        low_rank: it needs an adapter made of LoRA factors.
+        mixed_rank: its clients may have different ranks.
+        changes_backbone: it folds low-rank updates into the backbone.
+        stateful: its clients keep private state that their later rounds or their own models depend on.
+        exact: the global model moves by exactly sum_k p_k s_k B_k A_k, p_k = n_k / sum n.
+        reduces_to: strategies by name, each with the own parameters under which the method is that one.
     """
 
     cohort: Cohort = "sampled"
     fits_per_round: int = 1
+    optimizers: tuple[str, ...] = ()
+    low_rank: bool = False
+    mixed_rank: bool = False
+    changes_backbone: bool = False
+    stateful: bool = False
+    exact: bool = False
+    reduces_to: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def _one_rank(params: Any) -> bool:  # noqa: ARG001 - as every `mixes_ranks`
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterSpec(ComponentSpec):
-    """What is trained on a backbone and travels: peft modules, soft prompts, every parameter."""
+    """What is trained on a backbone and travels: peft modules, soft prompts, every parameter.
+
+    Args:
+        low_rank: all of it are LoRA factors, which `Adapted.low_rank` lists and whose products can be folded into the
+            backbone (`Adapted.fold`).
+        mixes_ranks: whether these params give clients different ranks.
+    """
+
+    low_rank: bool = False
+    mixes_ranks: Callable[[Any], bool] = _one_rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +113,21 @@ class MetricSpec(ComponentSpec):
 
     unit: str = ""
     lower_is_better: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressorSpec(ComponentSpec):
+    """How tensors are made smaller before they are encoded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackSpec(ComponentSpec):
+    """How a hostile client changes its update before it is sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSpec(ComponentSpec):
+    """Where the clients of a round are trained. Params named `jobs` and `address` are set by the command line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,12 +165,31 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class LowRank:
+    """One module's LoRA factors: its weight is W0 + scale * B A, whatever the rank.
+
+    Args:
+        module: the module's name in the backbone.
+        a, b: names of A of shape (rank, n_in) and B of shape (n_out, rank) among the adapter's tensors.
+        rank: r of the adapter, or of the client that the context is about.
+        scale: alpha / r.
+    """
+
+    module: str
+    a: str
+    b: str
+    rank: int
+    scale: float
+
+
+@dataclass(frozen=True)
 class ServerContext:
-    """Given to `Strategy.init`. `n_clients` is the population, not the cohort."""
+    """Given to `Strategy.init`. `n_clients` is the population, not the cohort; `low_rank` as in `ClientContext`."""
 
     n_clients: int
     clients_per_round: int
     seeds: SeedTree
+    low_rank: tuple[LowRank, ...] = ()
 
     def generator(self) -> torch.Generator:
         """The strategy's own noise on the server before the first round."""
@@ -142,6 +204,7 @@ class RoundContext:
     cohort: tuple[int, ...]
     n_clients: int
     seeds: SeedTree
+    low_rank: tuple[LowRank, ...] = ()
 
     def generator(self) -> torch.Generator:
         """The strategy's own noise on the server in this round."""
@@ -155,10 +218,14 @@ class ClientContext:
     Args:
         client_id: 0 to `n_clients - 1`.
         n_examples: training examples that the client holds.
-        start: the adapter's initial tensors, which everybody derives from the seed (never sent).
-        keep: the client's private state, as its last `Update.keep`; empty before its first round. Never sent.
+        start: the adapter's initial tensors at this client's ranks, which everybody derives from the seed (never sent).
+        keep: the client's private state, as its last `Update.keep`; empty before its first round, and always empty in
+            `send`, since the server cannot see it. Never sent.
         local_steps: the step budget of one fit of this client.
         learning_rate: of the local optimiser.
+        kept_in: the last round in which an update of this client was admitted, -1 before the first: its private state
+            is of that round, and it has what was sent then.
+        low_rank: the adapter's LoRA factors with this client's ranks; empty for adapters of another kind.
     """
 
     round_index: int
@@ -170,6 +237,8 @@ class ClientContext:
     local_steps: int
     learning_rate: float
     seeds: SeedTree
+    kept_in: int = -1
+    low_rank: tuple[LowRank, ...] = ()
 
     def generator(self) -> torch.Generator:
         """The strategy's own noise for this client and round."""
@@ -186,10 +255,13 @@ class Payload:
     Args:
         tensors: the flat name -> tensor map that is encoded and booked.
         reply: names, shapes and dtypes that an update may carry back; `tensors` when None. Not sent.
+        merges: every update of the backbone so far, oldest first, each a map of factors as in `Fit.merges`. Those that
+            the client has not received yet are encoded and booked with `tensors`; its half is given all of them.
     """
 
     tensors: Tensors
     reply: Tensors | None = None
+    merges: tuple[Tensors, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -217,11 +289,14 @@ class Fit:
     """A request for local training.
 
     Args:
-        start: tensors to begin from, exactly the adapter's trainable names.
+        start: tensors to begin from, exactly the adapter's trainable names. LoRA factors may have a lower rank than the
+            adapter's; they are trained at that rank.
         trainable: the names to train; all when None.
         penalty: a proximal term added to the loss.
         correction: added to the gradient of each named tensor at every step (SCAFFOLD's c - c_k).
         n_steps: at most what is left of the round's budget; `ctx.local_steps` when None.
+        merges: low-rank updates of the backbone, oldest first, each with tensors by the names of a module's factors:
+            the module's frozen weight is W0 + sum of B A.
     """
 
     start: Tensors
@@ -229,11 +304,20 @@ class Fit:
     penalty: Proximal | None = None
     correction: Tensors | None = None
     n_steps: int | None = None
+    merges: tuple[Tensors, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `Strategy.export` gives when the backbone was changed: the adapter's tensors, and merges as in `Fit`."""
+
+    tensors: Tensors
+    merges: tuple[Tensors, ...] = ()
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """What local training gave: detached copies of all trainable tensors, and figures."""
+    """What local training gave: detached copies of all trainable tensors, in the shapes of the start, and figures."""
 
     tensors: Tensors
     n_examples: int

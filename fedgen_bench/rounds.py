@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load
 
 from fedgen_bench import wire
+from fedgen_bench.clients import N_MERGES, ClientOutcome, ClientTask, ClientWork, Recipe, with_merges
+from fedgen_bench.compression import layout_like
 from fedgen_bench.conclusion import conclude
-from fedgen_bench.engines.local import ClientOutcome, ClientTask
 from fedgen_bench.errors import PluginError, RoundFailed, WireError
 from fedgen_bench.keeps import KeepStore, encode_keeps
 from fedgen_bench.killpoints import passing
@@ -21,24 +22,33 @@ from fedgen_bench.records import (
     Header,
     LedgerEntry,
     Quarantine,
-    RoundContext,
     RoundReport,
     RunResult,
-    ServerContext,
     Tensors,
     Update,
 )
+from fedgen_bench.rehearsal import rehearse
 from fedgen_bench.seeds import digest, guarded_globals
 from fedgen_bench.setting import Setting
 from fedgen_bench.statecodec import decode_state, encode_state
-from fedgen_bench.world import Worlds, seed_tree
+from fedgen_bench.store import Checkpoint
+from fedgen_bench.world import Worlds
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
+    from fedgen_bench.protocols import Engine
     from fedgen_bench.store import Cell
-    from fedgen_bench.suites import RunSpec
 
 OnRound = Callable[[RoundReport], None]
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What a client received, decoded; the layout that its reply must decompress to; merges that it has then."""
+
+    tensors: Tensors
+    reply: Tensors
+    n_merges: int
 
 
 @dataclass
@@ -46,34 +56,45 @@ class _RoundInProgress:
     """What one round gathers while its updates stream into `aggregate`."""
 
     setting: Setting
+    work: ClientWork
+    engine: Engine
     state: Any
     round_index: int
     keeps: KeepStore
+    admitted: Mapping[int, int]
     ledger: list[LedgerEntry] = field(default_factory=list)
     quarantined: list[Quarantine] = field(default_factory=list)
     new_keeps: dict[int, Tensors] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     batch_digests: list[str] = field(default_factory=list)
-    sent: dict[int, Tensors] = field(default_factory=dict)
-    replies: dict[int, Tensors] = field(default_factory=dict)
+    sent: dict[int, _Sent] = field(default_factory=dict)
     n_accepted: int = 0
 
     def tasks(self) -> Iterator[ClientTask]:
-        """Send to each client of the cohort: encode, book, hand over the bytes."""
+        """Send to each client of the cohort: compress, encode, book, hand over the bytes."""
         setting = self.setting
         for client_id in setting.cohort(self.round_index):
-            ctx = setting.context(self.round_index, client_id, self.keeps.get(client_id))
+            kept_in = self.admitted.get(client_id, -1)
+            ctx = setting.context(self.round_index, client_id, {}, kept_in)
             with guarded_globals("The strategy's send"):
                 payload = setting.strategy.send(self.state, ctx)
-            message = None
-            if payload is not None:
-                header = Header(self.round_index, client_id, ctx.n_examples)
-                message = wire.encode(payload.tensors, header)
-                self._book(wire.book(message, header, "down"))
-                self.sent[client_id] = payload.tensors
-                self.replies[client_id] = payload.tensors if payload.reply is None else payload.reply
+            keep = self.keeps.get(client_id)
+            if payload is None:
+                yield ClientTask(self.round_index, client_id, None, {}, keep, kept_in)
+                continue
+            n_known = int(keep[N_MERGES]) if N_MERGES in keep else 0
+            packed = setting.downlink.compress(payload.tensors)
+            header = Header(self.round_index, client_id, ctx.n_examples)
+            message = wire.encode(with_merges(payload, packed, n_known), header)
+            self._book(wire.book(message, header, "down"))
+            like = layout_like(payload.tensors)
+            self.sent[client_id] = _Sent(
+                setting.downlink.decompress(packed, like),
+                like if payload.reply is None else layout_like(payload.reply),
+                len(payload.merges),
+            )
             passing("client.sent")
-            yield ClientTask(ctx, message, setting.examples(client_id))
+            yield ClientTask(self.round_index, client_id, message, like, keep, kept_in, payload.merges[:n_known])
 
     def _book(self, entry: LedgerEntry) -> None:
         if self.setting.cohort_kind == "sampled":  # pooled data and their model stand on one machine
@@ -82,7 +103,7 @@ class _RoundInProgress:
     def updates(self) -> Iterator[Update]:
         """Admitted updates in client-id order; whatever the gate refuses is quarantined with its code."""
         answered: set[int] = set()
-        for outcome in self.setting.engine.run(self.tasks()):
+        for outcome in self.engine.run(self.tasks(), self.work):
             self.losses.append(outcome.mean_loss)
             self.batch_digests.append(outcome.batch_digest)
             try:
@@ -91,10 +112,18 @@ class _RoundInProgress:
                 self.quarantined.append(Quarantine(outcome.client_id, error.code, str(error)))
                 continue
             passing("gate.admitted")
-            if outcome.keep is not None:
-                self.new_keeps[outcome.client_id] = outcome.keep
+            self._keep(outcome)
             self.n_accepted += 1
             yield update
+
+    def _keep(self, outcome: ClientOutcome) -> None:
+        """Take over the client's new private state, with the number of merges that it has now."""
+        sent = self.sent.get(outcome.client_id)
+        if sent is not None and sent.n_merges:
+            keep = self.keeps.get(outcome.client_id) if outcome.keep is None else outcome.keep
+            self.new_keeps[outcome.client_id] = {**keep, N_MERGES: torch.tensor(sent.n_merges)}
+        elif outcome.keep is not None:
+            self.new_keeps[outcome.client_id] = outcome.keep
 
     def _admitted(self, outcome: ClientOutcome, answered: set[int]) -> Update:
         if outcome.client_id in answered:
@@ -102,19 +131,20 @@ class _RoundInProgress:
         if outcome.client_id not in self.setting.cohort(self.round_index):
             raise WireError("wrong_client", f"Client {outcome.client_id} was not asked.")
         answered.add(outcome.client_id)
-        expected = self.replies.get(outcome.client_id, {})
+        sent = self.sent.get(outcome.client_id, _Sent({}, {}, 0))
         n_most = self.setting.examples(outcome.client_id).n
         if outcome.message is None:
-            if expected:
+            if sent.reply:
                 raise WireError("missing_key", f"Client {outcome.client_id} sent nothing.")
             if type(outcome.n_examples) is not int or not 0 < outcome.n_examples <= n_most:
                 raise WireError("n_examples", f"Example count {outcome.n_examples} is not within 1 to {n_most}.")
             return Update({}, outcome.n_examples)
         asked = Header(self.round_index, outcome.client_id, n_most)
         self._book(wire.book(outcome.message, asked, "up"))
-        bound = self.setting.config["federation"]["max_update_norm"]
-        sent = self.sent.get(outcome.client_id)
-        tensors = wire.admit(outcome.message, expected=expected, header=asked, sent=sent, max_norm=bound)
+        uplink = self.setting.uplink
+        packed = wire.admit(outcome.message, expected=uplink.layout(sent.reply), header=asked)
+        tensors = uplink.unpack(packed, sent.reply, sent.tensors)
+        wire.check_values(tensors, sent.tensors, self.setting.config["federation"]["max_update_norm"])
         return Update(tensors, outcome.n_examples)
 
     def aggregate(self) -> Any:
@@ -125,9 +155,7 @@ class _RoundInProgress:
         quorum = 1 if setting.cohort_kind == "pooled" else setting.config["federation"]["min_updates"]
         state = None
         if first is not None:
-            ctx = RoundContext(
-                self.round_index, setting.cohort(self.round_index), setting.n_clients, seed_tree(setting.config)
-            )
+            ctx = setting.round_context(self.round_index)
             with guarded_globals("The strategy's aggregate"):
                 state = setting.strategy.aggregate(self.state, itertools.chain([first], stream), ctx)
             for _ in stream:  # a strategy that reads only some updates does not save the others their work
@@ -141,33 +169,37 @@ class _RoundInProgress:
 
 
 def run_cell(
-    spec: RunSpec, registry: Registry, worlds: Worlds, cell: Cell, device: torch.device, on_round: OnRound
+    recipe: Recipe, registry: Registry, worlds: Worlds, cell: Cell, engine: Engine, on_round: OnRound
 ) -> tuple[RunResult, bytes | None]:
     """Run or resume one cell; every round is committed before the next begins.
 
     Returns the result and the encoded global tensors (None when there is no global model).
     """
-    setting = Setting.make(spec, registry, worlds, device)
-    seeds = seed_tree(spec.config)
+    setting = Setting.make(recipe.spec, registry, worlds, torch.device(recipe.device))
     with guarded_globals("The strategy's init"):
-        state = setting.strategy.init(
-            setting.start, ServerContext(setting.n_clients, spec.config["federation"]["clients_per_round"], seeds)
-        )
+        state = setting.strategy.init(setting.start, setting.server_context())
     checkpoint = cell.checkpoint()
-    first_round, keep_rounds = 0, dict[int, int]()
-    if checkpoint is not None:
+    if checkpoint is None:
+        rehearse(setting, state)
+        checkpoint = Checkpoint(0, b"", {}, {})
+    else:
         state = decode_state(checkpoint.state, state)
-        first_round, keep_rounds = checkpoint.next_round, dict(checkpoint.keep_rounds)
-    keeps = KeepStore(cell.keep_file, keep_rounds)
-    for round_index in range(first_round, setting.n_rounds):
-        state = _one_round(setting, state, round_index, keeps, cell, on_round)
+    keeps, admitted = KeepStore(cell.keep_file, checkpoint.keep_rounds), dict(checkpoint.admitted_rounds)
+    work = setting.work(recipe)
+    for round_index in range(checkpoint.next_round, setting.n_rounds):
+        progress = _RoundInProgress(setting, work, engine, state, round_index, keeps, admitted)
+        state, report = _one_round(progress, cell)
+        refused = {one.client_id for one in report.quarantined}
+        admitted |= dict.fromkeys((i for i in report.cohort if i not in refused), round_index)
+        on_round(report)
     return conclude(setting, state, keeps, cell.batch_digests())
 
 
-def _one_round(setting: Setting, state: Any, round_index: int, keeps: KeepStore, cell: Cell, on_round: OnRound) -> Any:
+def _one_round(progress: _RoundInProgress, cell: Cell) -> tuple[Any, RoundReport]:
+    """The committed round's state and report."""
     began = time.perf_counter()
+    setting, round_index = progress.setting, progress.round_index
     passing("round.began")
-    progress = _RoundInProgress(setting, state, round_index, keeps)
     new_state = progress.aggregate()
     content = encode_state(new_state)
     _check_finite(content, round_index)
@@ -175,20 +207,20 @@ def _one_round(setting: Setting, state: Any, round_index: int, keeps: KeepStore,
     metrics: dict[str, float] = {}
     last = round_index == setting.n_rounds - 1
     if last or (round_index + 1) % setting.config["evaluation"]["every"] == 0:
-        tensors = setting.export(new_state, None)
-        if tensors is not None:
-            metrics = setting.measure(tensors, setting.engine.task.split("valid_subset"))
+        model = setting.export(new_state, None)
+        if model is not None:
+            metrics = setting.measure(model, setting.task.split("valid_subset"))
     passing("round.evaluated")
+    ledger = sorted(progress.ledger, key=lambda one: (one.client_id, one.direction))
     report = RoundReport(
         round_index, setting.cohort(round_index), progress.n_accepted, tuple(progress.quarantined),
-        sum(progress.losses) / len(progress.losses), metrics, digest(*progress.batch_digests), tuple(progress.ledger),
+        sum(progress.losses) / len(progress.losses), metrics, digest(*progress.batch_digests), tuple(ledger),
         time.perf_counter() - began,
     )  # fmt: skip
     keep = encode_keeps(progress.new_keeps) if progress.new_keeps else None
     cell.commit_round(report, content, keep, tuple(progress.new_keeps))
-    keeps.put(round_index, progress.new_keeps)
-    on_round(report)
-    return new_state
+    progress.keeps.put(round_index, progress.new_keeps)
+    return new_state, report
 
 
 def _check_finite(state: bytes, round_index: int) -> None:

@@ -12,8 +12,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -55,6 +55,8 @@ class Job:
     data: Path | None
     device: str
     plugin_files: tuple[str, ...]
+    engine: str = "local"
+    engine_params: Mapping[str, Any] = field(default_factory=dict)
     verbose: bool = False
 
 
@@ -81,10 +83,15 @@ class Executor:
     """Runs cells in this process, one after the other, sharing tasks and splits between them."""
 
     def __init__(self, job: Job, store: Store, registry: Registry) -> None:
-        from fedgen_bench.world import Worlds
+        from fedgen_bench.world import Worlds, build
 
         self._job, self._store, self._registry = job, store, registry
         self._worlds = Worlds(registry, finder(job.data))
+        self._engine = build(registry, "engine", {"name": job.engine, "params": job.engine_params})
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
+        self._engine.close()
 
     def run(self, spec: RunSpec, on_event: OnEvent) -> Event:
         """Run one cell to its end; what goes wrong in it becomes its status.
@@ -94,6 +101,7 @@ class Executor:
         """
         import torch
 
+        from fedgen_bench.clients import Recipe
         from fedgen_bench.environment import fingerprint
         from fedgen_bench.rounds import run_cell
 
@@ -113,7 +121,8 @@ class Executor:
 
         final = None
         try:
-            result, final = run_cell(spec, self._registry, self._worlds, cell, torch.device(device), on_round)
+            recipe = Recipe(spec, device, self._job.data, self._job.plugin_files)
+            result, final = run_cell(recipe, self._registry, self._worlds, cell, self._engine, on_round)
         except StoreError:
             raise
         except Diverged as error:
@@ -161,15 +170,19 @@ def _round_event(spec: RunSpec, report: RoundReport) -> Event:
 def provenance(spec: RunSpec, registry: Registry) -> dict[str, Any]:
     """Distribution, version and source hash of every component of a run."""
     contender = spec.config["contender"]
-    used = {
-        "task": spec.config["task"],
-        "partitioner": spec.config["partitioner"],
-        "strategy": contender["strategy"],
-        "adapter": contender["adapter"],
-    }
-    return {
-        kind: {"name": one["name"], **asdict(registry.get(kind, one["name"]).provenance)} for kind, one in used.items()
-    }
+    used = [
+        ("task", spec.config["task"]),
+        ("partitioner", spec.config["partitioner"]),
+        ("strategy", contender["strategy"]),
+        ("adapter", contender["adapter"]),
+        *(("compressor", one) for way in ("uplink", "downlink") for one in contender.get(way, ())),
+        *(("attack", one) for one in [spec.config.get("attack")] if one is not None),
+    ]
+    found: dict[str, Any] = {}
+    for kind, one in used:
+        key = kind if kind != "compressor" else f"compressor {one['name']}"
+        found[key] = {"name": one["name"], **asdict(registry.get(kind, one["name"]).provenance)}
+    return found
 
 
 def pending(specs: Iterable[RunSpec], store: Store, on_event: OnEvent) -> list[RunSpec]:
@@ -207,10 +220,10 @@ def run_cells(
         on_event(event)
 
     if workers == 1:
-        executor = Executor(job, store, registry)
-        for spec in todo:
-            note(Event("started", spec.name, spec.config["federation"]["rounds"]))
-            note(executor.run(spec, note))
+        with contextlib.closing(Executor(job, store, registry)) as executor:
+            for spec in todo:
+                note(Event("started", spec.name, spec.config["federation"]["rounds"]))
+                note(executor.run(spec, note))
     else:
         with contextlib.closing(_pooled(todo, job, workers)) as events:
             for event in events:
@@ -287,8 +300,10 @@ def _serve(link: Connection, job: Job, parent: int) -> None:
     if job.verbose:
         log_rounds()
     try:
-        with Store(job.root, lock=False) as store:
-            executor = Executor(job, store, load_registry(job.plugin_files))
+        with (
+            Store(job.root, lock=False) as store,
+            contextlib.closing(Executor(job, store, load_registry(job.plugin_files))) as executor,
+        ):
             while (spec := link.recv()) is not None:
                 link.send(executor.run(spec, link.send))
     except StoreError as error:

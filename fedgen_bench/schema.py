@@ -23,6 +23,12 @@ class Component(_Strict):
     params: dict[str, Any] = {}
 
 
+class Attack(Component):
+    """What hostile clients do, and how many there are."""
+
+    fraction: Annotated[float, Field(gt=0, lt=1)]
+
+
 class SuiteHead(_Strict):
     """Identity of a suite. A published version never changes."""
 
@@ -76,13 +82,18 @@ class Seeds(_Strict):
 
 
 class Contender(_Strict):
-    """A row: strategy + adapter + hyperparameters. `ranked = false` makes it a reference row."""
+    """A row: strategy + adapter + hyperparameters. `ranked = false` makes it a reference row.
+
+    `uplink` and `downlink` are compressors in front of the wire, the first one first.
+    """
 
     name: Annotated[str, Field(pattern=NAME.pattern)]
     strategy: Component
     adapter: Component
     learning_rate: PositiveFloat
     ranked: bool = True
+    uplink: tuple[Component, ...] = ()
+    downlink: tuple[Component, ...] = ()
 
 
 class Tuning(_Strict):
@@ -103,4 +114,5 @@ class SuiteSpec(_Strict):
     evaluation: Evaluation
     seeds: Seeds
     contender: tuple[Contender, ...]
+    attack: Attack | None = None
     tuning: Tuning | None = None

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fedgen_bench.engines.local import LocalEngine
+from fedgen_bench.clients import ClientWork, Recipe
+from fedgen_bench.compression import Chain, Uplink
+from fedgen_bench.data.catalog import finder
 from fedgen_bench.errors import Diverged
 from fedgen_bench.killpoints import passing
-from fedgen_bench.records import ClientContext, Examples, Tensors
-from fedgen_bench.seeds import guarded_globals
+from fedgen_bench.lowrank import truncated
+from fedgen_bench.plugins import load_registry
+from fedgen_bench.records import ClientContext, Examples, Model, RoundContext, ServerContext, Tensors
+from fedgen_bench.seeds import SeedTree, guarded_globals
 from fedgen_bench.trainer import TrainingPlan, autocast, dump_tensors, load_tensors
 from fedgen_bench.world import POOLED_CLIENT, Population, Worlds, build, seed_tree
 
 if TYPE_CHECKING:
+    from fedgen_bench.adapting import Adapted
     from fedgen_bench.plugins import Registry
-    from fedgen_bench.protocols import Metric
+    from fedgen_bench.protocols import Metric, Strategy, Task
     from fedgen_bench.suites import RunSpec
 
 
@@ -28,51 +33,73 @@ class Setting:
     """Everything a run needs, built from its spec: components, data, adapted backbone."""
 
     spec: RunSpec
-    strategy: Any
+    strategy: Strategy
     cohort_kind: str
-    engine: LocalEngine
+    max_fits: int
+    task: Task
+    adapted: Adapted
+    plan: TrainingPlan
     population: Population
     metrics: Mapping[str, Metric]
     lower_is_better: bool
     start: Tensors
     device: torch.device
+    uplink: Uplink
+    downlink: Chain
+    attack: Any
+    attackers: frozenset[int]
 
     @classmethod
     def make(cls, spec: RunSpec, registry: Registry, worlds: Worlds, device: torch.device) -> Setting:
         """Load task, split data, attach the adapter, build the strategy."""
         config = spec.config
+        contender, seeds = config["contender"], seed_tree(config)
         task = worlds.task(config)
         passing("cell.loaded")
         population = worlds.population(config)
         passing("cell.partitioned")
-        strategy_spec = registry.get("strategy", config["contender"]["strategy"]["name"]).spec
-        strategy = build(registry, "strategy", config["contender"]["strategy"])
+        strategy_spec = registry.get("strategy", contender["strategy"]["name"]).spec
         with guarded_globals("The adapter"):
-            adapted = build(registry, "adapter", config["contender"]["adapter"]).attach(
-                task.new_module(), seed_tree(config)
-            )
+            adapted = build(registry, "adapter", contender["adapter"]).attach(task.new_module(), seeds)
         adapted.module.to(device).eval()
         training = config["training"]
         plan = TrainingPlan(
-            training["optimizer"], config["contender"]["learning_rate"], training["weight_decay"],
-            training["batch_size"],
+            training["optimizer"], contender["learning_rate"], training["weight_decay"], training["batch_size"],
             training["local_steps"], training["local_epochs"], training["clip_norm"], training["precision"],
         )  # fmt: skip
         names = [config["evaluation"]["metric"], *config["evaluation"]["other_metrics"]]
-        metrics = {name: build(registry, "metric", {"name": name, "params": {}}) for name in names}
-        engine = LocalEngine(strategy, adapted, task, plan, strategy_spec.fits_per_round)
-        lower = registry.get("metric", names[0]).spec.lower_is_better
-        return cls(
-            spec,
-            strategy,
-            strategy_spec.cohort,
-            engine,
-            population,
-            metrics,
-            lower,
-            dump_tensors(adapted.trainable),
-            device,
+        uplink, downlink = (
+            Chain(tuple(build(registry, "compressor", one) for one in contender.get(direction, ())))
+            for direction in ("uplink", "downlink")
         )
+        attack = config.get("attack")
+        return cls(
+            spec=spec,
+            strategy=build(registry, "strategy", contender["strategy"]),
+            cohort_kind=strategy_spec.cohort,
+            max_fits=strategy_spec.fits_per_round,
+            task=task,
+            adapted=adapted,
+            plan=plan,
+            population=population,
+            metrics={name: build(registry, "metric", {"name": name, "params": {}}) for name in names},
+            lower_is_better=registry.get("metric", names[0]).spec.lower_is_better,
+            start=dump_tensors(adapted.trainable),
+            device=device,
+            uplink=Uplink(uplink),
+            downlink=downlink,
+            attack=None if attack is None else build(registry, "attack", attack),
+            attackers=_attackers(attack, len(population.parts), seeds)
+            if strategy_spec.cohort == "sampled"
+            else frozenset(),
+        )
+
+    def work(self, recipe: Recipe | None = None) -> ClientWork:
+        """What works off this run's client tasks."""
+        return ClientWork(
+            self.strategy, self.adapted, self.task, self.plan, self.max_fits, self.context, self.examples,
+            self.uplink, self.downlink, self.attack if self.cohort_kind == "sampled" else None, self.attackers, recipe,
+        )  # fmt: skip
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -99,31 +126,64 @@ class Setting:
 
     def local_steps(self, round_index: int, client_id: int) -> int:
         """The step budget of one fit; the pooled data get the sum of what the round's clients would."""
-        steps_for = self.engine.plan.steps_for
+        steps_for = self.plan.steps_for
         if self.cohort_kind == "pooled" and round_index < self.n_rounds:
             return sum(steps_for(self.population.client(i).train.n) for i in self.population.schedule[round_index])
         return steps_for(self.examples(client_id).n)
 
-    def context(self, round_index: int, client_id: int, keep: Tensors) -> ClientContext:
+    def server_context(self) -> ServerContext:
+        """What the strategy is told before the first round."""
+        per_round = self.config["federation"]["clients_per_round"]
+        return ServerContext(self.n_clients, per_round, seed_tree(self.config), self.adapted.low_rank)
+
+    def round_context(self, round_index: int) -> RoundContext:
+        """What the strategy is told when it aggregates."""
+        seeds = seed_tree(self.config)
+        return RoundContext(round_index, self.cohort(round_index), self.n_clients, seeds, self.adapted.low_rank)
+
+    def context(self, round_index: int, client_id: int, keep: Tensors, kept_in: int = -1) -> ClientContext:
         """What the strategy is told about a client in a round."""
+        ranks = self.adapted.ranks_of(client_id)
         return ClientContext(
-            round_index, client_id, self.n_clients, self.examples(client_id).n, self.start, keep,
-            self.local_steps(round_index, client_id), self.engine.plan.learning_rate, seed_tree(self.config),
+            round_index, client_id, self.n_clients, self.examples(client_id).n, truncated(self.start, ranks), keep,
+            self.local_steps(round_index, client_id), self.plan.learning_rate, seed_tree(self.config), kept_in, ranks,
         )  # fmt: skip
 
-    def measure(self, tensors: Tensors, data: Any) -> dict[str, float]:
+    def measure(self, model: Model, data: Any) -> dict[str, float]:
         """All metrics of the adapted backbone with these tensors. Raises Diverged when one is not finite."""
-        load_tensors(self.engine.adapted.trainable, tensors)
-        self.engine.adapted.module.eval()
+        self.adapted.fold(model.merges)
+        load_tensors(self.adapted.trainable, model.tensors, self.adapted.low_rank)
+        self.adapted.module.eval()
         with torch.inference_mode(), autocast(self.device, self.config["training"]["precision"]):
-            evidence = self.engine.task.observe(self.engine.adapted.module, data, seed_tree(self.config))
+            evidence = self.task.observe(self.adapted.module, data, seed_tree(self.config))
         measured = {name: metric.compute(evidence) for name, metric in self.metrics.items()}
         for name, value in measured.items():
             if not math.isfinite(value):
                 raise Diverged(f"{name} of the trained model is {value}.")
         return measured
 
-    def export(self, state: Any, ctx: ClientContext | None) -> Tensors | None:
+    def export(self, state: Any, ctx: ClientContext | None) -> Model | None:
         """The strategy's export, watched."""
         with guarded_globals("The strategy's export"):
-            return self.strategy.export(state, ctx)  # type: ignore[no-any-return]
+            exported = self.strategy.export(state, ctx)
+        return exported if exported is None or isinstance(exported, Model) else Model(exported)
+
+
+def _attackers(attack: Mapping[str, Any] | None, n_clients: int, seeds: SeedTree) -> frozenset[int]:
+    """The hostile clients of a seed: the same for every contender."""
+    if attack is None:
+        return frozenset()
+    drawn = seeds.numpy("split", purpose="attackers").permutation(n_clients)
+    return frozenset(int(i) for i in drawn[: round(attack["fraction"] * n_clients)])
+
+
+def open_work(recipe: Recipe) -> ClientWork:
+    """For engines: build a run's `ClientWork` in another process.
+
+    Raises:
+        DataError: data or backbone are not there.
+    """
+    torch.set_num_threads(recipe.spec.config["training"]["threads"])
+    registry = load_registry(recipe.plugin_files)
+    worlds = Worlds(registry, finder(recipe.data))
+    return Setting.make(recipe.spec, registry, worlds, torch.device(recipe.device)).work(recipe)

@@ -70,11 +70,17 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a cut-off run goes on: next round, the state's encoding, and the round that wrote each client's keep."""
+    """Where a cut-off run goes on.
+
+    Args:
+        keep_rounds: by client, the round that wrote its private state.
+        admitted_rounds: by client, the last round in which its update was admitted.
+    """
 
     next_round: int
     state: bytes
     keep_rounds: Mapping[int, int]
+    admitted_rounds: Mapping[int, int]
 
 
 class Store:
@@ -278,10 +284,13 @@ class Cell:
             path = self.folder / f"state-{number:05d}.safetensors"
             if _matches(path, state_sha):
                 self._drop_rounds_from(number + 1)
-                keeps: dict[int, int] = {}
+                keeps, admitted = dict[int, int](), dict[int, int]()
                 for at, text, *_ in rows[: number + 1]:
-                    keeps |= dict.fromkeys(json.loads(text)["kept"], at)
-                return Checkpoint(number + 1, path.read_bytes(), keeps)
+                    table = json.loads(text)
+                    refused = {one["client_id"] for one in table["quarantined"]}
+                    keeps |= dict.fromkeys(table["kept"], at)
+                    admitted |= dict.fromkeys((i for i in table["cohort"] if i not in refused), at)
+                return Checkpoint(number + 1, path.read_bytes(), keeps, admitted)
         self._drop_rounds_from(0)
         return None
 

@@ -187,11 +187,16 @@ def _component_problems(
     slots: list[tuple[str, tuple[str, ...], Any]] = [
         ("task", ("task",), table.get("task")),
         ("partitioner", ("partitioner",), table.get("partitioner")),
+        ("attack", ("attack",), table.get("attack")),
     ]
     contenders = table.get("contender")
     for i, one in enumerate(contenders if isinstance(contenders, list) else ()):
         if isinstance(one, dict):
             slots += [(kind, ("contender", str(i), kind), one.get(kind)) for kind in ("strategy", "adapter")]
+            for way in ("uplink", "downlink"):
+                chain = one.get(way)
+                links = enumerate(chain if isinstance(chain, list) else ())
+                slots += [("compressor", ("contender", str(i), way, str(j)), link) for j, link in links]
     for kind, path, slot in slots:
         if not isinstance(slot, dict) or not isinstance(slot.get("name"), str):
             continue
@@ -211,6 +216,8 @@ def _cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tupl
     for i, name in enumerate(names):
         if name in names[:i]:
             yield ("contender", str(i), "name"), f"Contender `{name}` is defined twice. Rename one of them."
+        for problem in unfit(suite.contender[i], suite, registry):
+            yield ("contender", str(i)), f"Contender `{name}`: {problem}"
     for key in ("reference", "full_model"):
         if (wanted := getattr(suite.suite, key)) not in names:
             yield ("suite", key), unknown("contender", wanted, names)
@@ -238,6 +245,41 @@ def _cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tupl
             yield ("tuning", "grid"), "Grids differ in size. Give every contender the same number of trials."
 
 
+def unfit(contender: Contender, suite: SuiteSpec, registry: Registry) -> Iterator[str]:
+    """Why a contender's choices cannot work together, each with what would."""
+    strategies, adapters = registry.components["strategy"], registry.components["adapter"]
+    if contender.strategy.name not in strategies or contender.adapter.name not in adapters:
+        return
+    strategy, adapter = strategies[contender.strategy.name].spec, adapters[contender.adapter.name].spec
+    if (strategy.low_rank or strategy.changes_backbone) and not adapter.low_rank:
+        what = "folds updates into the backbone" if strategy.changes_backbone else "works on LoRA factors"
+        able = ", ".join(f"`{name}`" for name, one in sorted(adapters.items()) if one.spec.low_rank)
+        yield f"strategy `{strategy.name}` {what}, adapter `{adapter.name}` has none. Adapters that have: {able}."
+    params, _ = make_params(adapter.params, contender.adapter.params)
+    if params is not None and adapter.mixes_ranks(params) and not strategy.mixed_rank:
+        able = ", ".join(f"`{name}`" for name, one in sorted(strategies.items()) if one.spec.mixed_rank)
+        yield (
+            f"its clients have different ranks, and strategy `{strategy.name}` needs factors of one rank. For mixed "
+            f"ranks there are: {able}."
+        )
+    if strategy.optimizers and suite.training.optimizer not in strategy.optimizers:
+        able = " or ".join(f'"{name}"' for name in strategy.optimizers)
+        like = "; ".join(
+            f"`{one.name}` would work"
+            for one in suite.contender
+            if one.name != contender.name and one.ranked and not _wants_other_optimizer(one, suite, registry)
+        ).partition(";")[0]
+        yield (
+            f"strategy `{strategy.name}` holds for training.optimizer = {able}, the suite has "
+            f'"{suite.training.optimizer}".{f" Contender {like} under it." if like else ""}'
+        )
+
+
+def _wants_other_optimizer(contender: Contender, suite: SuiteSpec, registry: Registry) -> bool:
+    found = registry.components["strategy"].get(contender.strategy.name)
+    return found is None or bool(found.spec.optimizers and suite.training.optimizer not in found.spec.optimizers)
+
+
 def plugin_contenders(suite: SuiteSpec, registry: Registry) -> tuple[Contender, ...]:
     """A contender for every strategy that a plugin file brings: on the reference's adapter and learning rate."""
     reference = next(one for one in suite.contender if one.name == suite.suite.reference)
@@ -262,6 +304,12 @@ def _resolved(kind: str, component: Component, registry: Registry) -> dict[str, 
     }
 
 
+def _chains(contender: Contender, registry: Registry) -> dict[str, list[dict[str, Any]]]:
+    """Compressors of a contender that has some."""
+    chains = {"uplink": contender.uplink, "downlink": contender.downlink}
+    return {way: [_resolved("compressor", one, registry) for one in chain] for way, chain in chains.items() if chain}
+
+
 def expand(
     suite: SuiteSpec,
     registry: Registry,
@@ -276,13 +324,17 @@ def expand(
     Raises:
         UsageError: a contender that does not exist.
     """
-    everyone = suite.contender + plugin_contenders(suite, registry)
+    brought = plugin_contenders(suite, registry)
+    for one in brought:
+        if problems := list(unfit(one, suite, registry)):
+            raise UsageError(f"Plugin strategy `{one.name}` cannot be a contender of this suite: {problems[0]}")
+    everyone = suite.contender + brought
     by_name = {one.name: one for one in everyone}
     for name in contenders:
         if name not in by_name:
             raise UsageError(unknown("contender", name, by_name))
     chosen = [one for one in everyone if not contenders or one.name in contenders]
-    shared = {
+    shared: dict[str, Any] = {
         "suite": suite.suite.name,
         "suite_version": suite.suite.version,
         "task": _resolved("task", suite.task, registry),
@@ -291,6 +343,8 @@ def expand(
         "training": suite.training.model_dump(mode="json"),
         "evaluation": suite.evaluation.model_dump(mode="json", exclude={"target"}),
     }
+    if suite.attack is not None:
+        shared["attack"] = _resolved("attack", suite.attack, registry) | {"fraction": suite.attack.fraction}
     return tuple(
         RunSpec(
             suite=suite.suite.name,
@@ -306,6 +360,7 @@ def expand(
                     "learning_rate": one.learning_rate,
                     "strategy": _resolved("strategy", one.strategy, registry),
                     "adapter": _resolved("adapter", one.adapter, registry),
+                    **_chains(one, registry),
                 },
             },
             off_suite=tuple(off_suite),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from fedgen_bench.errors import Diverged, PluginError
-from fedgen_bench.records import Examples, Fit, FitReport, Tensors
+from fedgen_bench.records import Examples, Fit, FitReport, LowRank, Tensors
 from fedgen_bench.seeds import SeedTree, seeded_globals
 
 if TYPE_CHECKING:
-    from fedgen_bench.protocols import Adapted, Task
+    from fedgen_bench.adapting import Adapted
+    from fedgen_bench.protocols import Task
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,48 @@ def order_digest(batches: list[np.ndarray]) -> str:
 
 
 @torch.no_grad()
-def load_tensors(trainable: Mapping[str, torch.nn.Parameter], tensors: Tensors) -> None:
-    """Copy `tensors` into the parameters. Raises PluginError unless names and shapes are exactly the adapter's."""
+def load_tensors(
+    trainable: Mapping[str, torch.nn.Parameter], tensors: Tensors, low_rank: Sequence[LowRank] = ()
+) -> None:
+    """Copy `tensors` into the parameters; LoRA factors of a lower rank are padded with zeros.
+
+    A zero column of B beside a zero row of A has no gradient, so such factors train as those of the lower rank do.
+
+    Raises:
+        PluginError: names or shapes are not the adapter's.
+    """
     if tensors.keys() != trainable.keys():
         odd = min(tensors.keys() ^ trainable.keys())
         raise PluginError(
             f"Tensors do not match the adapter's: `{odd}` is {'missing' if odd in trainable else 'unknown'}."
         )
     for name, parameter in trainable.items():
-        if tensors[name].shape != parameter.shape:
+        if tensors[name].shape == parameter.shape:
+            parameter.copy_(tensors[name])
+        elif name not in _fitting(tensors, trainable, low_rank):
             raise PluginError(
                 f"`{name}` has shape {tuple(tensors[name].shape)}, the adapter's is {tuple(parameter.shape)}."
             )
-        parameter.copy_(tensors[name])
+        else:
+            parameter.zero_()
+            parameter[_leading(tensors[name].shape)] = tensors[name].to(parameter.device)
+
+
+def _fitting(
+    tensors: Tensors, trainable: Mapping[str, torch.nn.Parameter], low_rank: Sequence[LowRank]
+) -> frozenset[str]:
+    """Factors A (r, n_in) and B (n_out, r) of one rank r, at least 1 and at most the adapter's."""
+    fitting = set()
+    for pair in low_rank:
+        (rank, n_in), (n_out, most) = trainable[pair.a].shape, trainable[pair.b].shape
+        r = len(tensors[pair.a])
+        if 0 < r <= rank == most and tensors[pair.a].shape == (r, n_in) and tensors[pair.b].shape == (n_out, r):
+            fitting |= {pair.a, pair.b}
+    return frozenset(fitting)
+
+
+def _leading(shape: torch.Size) -> tuple[slice, ...]:
+    return tuple(slice(size) for size in shape)
 
 
 def dump_tensors(trainable: Mapping[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
@@ -117,7 +147,8 @@ def fit(
         PluginError: tensors that are not the adapter's.
     """
     batches = batch_order(data.n, plan.batch_size, n_steps, place.batch_generator())
-    load_tensors(adapted.trainable, request.start)
+    adapted.fold(request.merges)
+    load_tensors(adapted.trainable, request.start, adapted.low_rank)
     names = sorted(adapted.trainable if request.trainable is None else request.trainable)
     if unknown := set(names) - adapted.trainable.keys():
         raise PluginError(f"Fit.trainable names `{min(unknown)}`, which the adapter does not have.")
@@ -127,7 +158,7 @@ def fit(
         parameter.requires_grad_(name in names)
     parameters = [adapted.trainable[name] for name in names]
     device = parameters[0].device
-    pull = _Pull(request, names, device)
+    pull = _Pull(request, names, parameters)
     optimizer = _optimizer(parameters, plan)
     key = place.seeds.key(
         "batches", round_index=place.round_index, client_id=place.client_id, purpose=f"{place.purpose}/noise"
@@ -152,18 +183,24 @@ def fit(
     mean_loss = float(total) / n_steps
     if not math.isfinite(mean_loss):
         raise Diverged(f"Loss of client {place.client_id} is {mean_loss}.")
-    return FitReport(dump_tensors(adapted.trainable), data.n, n_steps, mean_loss, order_digest(batches))
+    trained = {
+        name: tensor[_leading(request.start[name].shape)].contiguous()
+        for name, tensor in dump_tensors(adapted.trainable).items()
+    }
+    return FitReport(trained, data.n, n_steps, mean_loss, order_digest(batches))
 
 
 class _Pull:
     """The penalty's and the correction's share of the gradient: mu (y - anchor) + correction."""
 
-    def __init__(self, request: Fit, names: list[str], device: torch.device) -> None:
+    def __init__(self, request: Fit, names: list[str], parameters: list[torch.nn.Parameter]) -> None:
+        device = parameters[0].device
         self._mu = request.penalty.mu if request.penalty is not None else 0.0
         anchor = request.start if request.penalty is None or request.penalty.anchor is None else request.penalty.anchor
-        self._anchor = [anchor[name].to(device) for name in names] if self._mu else []
+        shapes = [parameter.shape for parameter in parameters]
+        self._anchor = _padded(anchor, names, shapes, device) if self._mu else []
         correction = request.correction
-        self._correction = None if correction is None else [correction[name].to(device) for name in names]
+        self._correction = None if correction is None else _padded(correction, names, shapes, device)
 
     @torch.no_grad()
     def add_to_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
@@ -179,6 +216,19 @@ class _Pull:
             torch._foreach_add_(gradients, pulls, alpha=self._mu)
         if self._correction is not None:
             torch._foreach_add_(gradients, self._correction)
+
+
+def _padded(tensors: Tensors, names: list[str], shapes: list[torch.Size], device: torch.device) -> list[torch.Tensor]:
+    """Tensors on the device; those of a lower rank stand in the leading corner of zeros."""
+    found = []
+    for name, shape in zip(names, shapes, strict=True):
+        tensor = tensors[name].to(device)
+        if tensor.shape != shape:
+            whole = tensor.new_zeros(shape)
+            whole[_leading(tensor.shape)] = tensor
+            tensor = whole
+        found.append(tensor)
+    return found
 
 
 def _optimizer(parameters: list[torch.nn.Parameter], plan: TrainingPlan) -> torch.optim.Optimizer:

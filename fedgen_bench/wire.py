@@ -95,17 +95,13 @@ def layout_of(tensors: Tensors) -> dict[str, tuple[str, tuple[int, ...]]]:
     return {name: (_DTYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 
-def admit(
-    message: bytes, *, expected: Tensors, header: Header, sent: Tensors | None = None, max_norm: float | None = None
-) -> dict[str, torch.Tensor]:
+def admit(message: bytes, *, expected: Tensors, header: Header) -> dict[str, torch.Tensor]:
     """The gate in front of `aggregate`: the decoded tensors of an update that is exactly what was asked for.
 
     Args:
         message: the encoded update.
         expected: names, shapes and dtypes that the update must have.
         header: the round and client that were asked, and the most examples that the client can have.
-        sent: what the client received; None when it received nothing.
-        max_norm: bound on the Euclidean norm of the change: of the update minus what was sent under the same names.
 
     Raises:
         WireError: its `code` is the quarantine reason.
@@ -130,15 +126,27 @@ def admit(
             raise WireError("dtype", f"`{name}` has dtype {layout[name][0]}, expected {dtype}.")
         if layout[name][1] != shape:
             raise WireError("shape", f"`{name}` has shape {layout[name][1]}, expected {shape}.")
-    _, tensors = decode(message)
+    return decode(message)[1]
+
+
+def check_values(tensors: Tensors, sent: Tensors, max_norm: float | None) -> None:
+    """The gate's second half, behind decompression: values are finite and the change is bounded.
+
+    Args:
+        tensors: the update.
+        sent: what the client received.
+        max_norm: bound on the Euclidean norm of the change: of the update minus what was sent under the same names.
+
+    Raises:
+        WireError: `not_finite` or `norm`.
+    """
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise WireError("not_finite", f"`{name}` holds NaN or infinity.")
     if max_norm is not None:
-        norm = _norm_of_change(tensors, sent or {})
+        norm = _norm_of_change(tensors, sent)
         if not norm <= max_norm:
             raise WireError("norm", f"The norm of the change is {norm:.4g}, at most {max_norm:.4g} is allowed.")
-    return tensors
 
 
 def _norm_of_change(tensors: Tensors, sent: Tensors) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fedgen_bench import protocols
 from fedgen_bench.errors import PluginError
 from fedgen_bench.params import make_params
 from fedgen_bench.records import ClientData, Examples
@@ -24,12 +26,50 @@ POOLED_CLIENT = 0
 
 
 def build(registry: Registry, kind: str, component: Mapping[str, Any]) -> Any:
-    """The component of a run's resolved config."""
+    """The component of a run's resolved config.
+
+    Raises:
+        PluginError: parameters that it refuses, a method that is missing or takes something else.
+    """
     spec = registry.get(kind, component["name"]).spec
     params, problems = make_params(spec.params, component["params"])
     if problems:
         raise PluginError(f"{kind} `{spec.name}`: {problems[0][1]}")
-    return spec.build(params)
+    built = spec.build(params)
+    if problem := broken_method(kind, built):
+        raise PluginError(f"{kind} `{spec.name}`: {problem}")
+    return built
+
+
+PROTOCOLS: Mapping[str, type] = {
+    "strategy": protocols.Strategy,
+    "adapter": protocols.Adapter,
+    "partitioner": protocols.Partitioner,
+    "task": protocols.TaskFactory,
+    "metric": protocols.Metric,
+    "compressor": protocols.Compressor,
+    "attack": protocols.Attack,
+    "engine": protocols.Engine,
+}
+
+
+def broken_method(kind: str, built: Any) -> str | None:
+    """The first method of the kind's protocol that is missing or cannot be called as the core calls it, or None."""
+    for name, declared in vars(PROTOCOLS[kind]).items():
+        if name.startswith("_") or not inspect.isfunction(declared):
+            continue
+        wanted = list(inspect.signature(declared).parameters)[1:]
+        method = getattr(built, name, None)
+        if not callable(method):
+            return f"it has no method `{name}({', '.join(wanted)})`. Add it."
+        try:
+            inspect.signature(method).bind(*wanted)
+        except TypeError:
+            own = inspect.signature(method)
+            return f"`{name}{own}` is called as `{name}({', '.join(wanted)})`. Mend its arguments."
+        if (kind, name) == ("strategy", "client") and not inspect.isgeneratorfunction(method):
+            return "`client` never yields. Yield a `Fit` request to train."
+    return None
 
 
 def identity(component: Mapping[str, Any]) -> str:

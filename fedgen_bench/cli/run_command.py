@@ -79,7 +79,7 @@ def command(
             ended = run_cells(
                 specs,
                 registry,
-                Job(runs, data, device, registry.plugin_files, verbose),
+                Job(runs, data, device, registry.plugin_files, verbose=verbose),
                 store,
                 workers=count,
                 on_event=progress.note,

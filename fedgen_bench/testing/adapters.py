@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from fedgen_bench.protocols import Adapted
+    from fedgen_bench.adapting import Adapted
 
 Check = Callable[[AdapterSpec], None]
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 11)

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.adapting import Adapted
+from fedgen_bench.adapting import Adapted, FoldableBackbone
+from fedgen_bench.lowrank import truncated
 from fedgen_bench.records import (
     ClientContext,
     Examples,
     Header,
     LedgerEntry,
+    LowRank,
+    Model,
     Payload,
     RoundContext,
     ServerContext,
@@ -25,8 +28,12 @@ from fedgen_bench.testing import toy
 if TYPE_CHECKING:
     import torch
 
-    from fedgen_bench.engines.local import LocalEngine
+    from fedgen_bench.clients import ClientOutcome, ClientWork
 
+LOW_RANK = (
+    LowRank("first", "first.lora_A.weight", "first.lora_B.weight", 2, 2.0),
+    LowRank("second", "second.lora_A.weight", "second.lora_B.weight", 2, 0.5),
+)
 SHARDS = (range(8), range(8, 31), range(31, 36), range(36, 50), range(50, 60))
 SEEDS = SeedTree("toy", "split", "shards", "contract", 5)
 
@@ -47,6 +54,60 @@ def split_module(left: Sequence[float] = (0.0, 0.0), right: Sequence[float] = (0
 
     module = Split().eval()
     return Adapted(module, {"left": module.left, "right": module.right})
+
+
+def low_rank_module(client_ranks: Sequence[int] = ()) -> Adapted:
+    """The toy model as weight = sum over two modules of (W0 + scale * B A) u, with LoRA factors of rank 2.
+
+    W0 has shapes (3, 4) and (3, 3), u is a fixed input; A is random, B is 0.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(7)
+
+    class Layer(torch.nn.Module):
+        def __init__(self, pair: LowRank, n_in: int) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(toy.WIDTH, n_in, generator=generator), requires_grad=False)
+            self.a = torch.nn.Parameter(torch.randn(pair.rank, n_in, generator=generator))
+            self.b = torch.nn.Parameter(torch.zeros(toy.WIDTH, pair.rank))
+            self.scale, self.u = pair.scale, torch.linspace(0.2, 0.5, n_in)
+
+        def output(self) -> torch.Tensor:
+            return self.weight @ self.u + self.scale * self.b @ (self.a @ self.u)
+
+    layers = {pair.module: Layer(pair, n_in) for pair, n_in in zip(LOW_RANK, (4, 3), strict=True)}
+
+    class Sum(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.ModuleDict(layers)
+
+        @property
+        def weight(self) -> torch.Tensor:
+            return torch.stack([layer.output() for layer in layers.values()]).sum(dim=0)
+
+    trainable = {
+        name: factor
+        for pair in LOW_RANK
+        for name, factor in ((pair.a, layers[pair.module].a), (pair.b, layers[pair.module].b))
+    }
+    return Adapted(Sum().eval(), trainable, LOW_RANK, tuple(client_ranks), FoldableBackbone(layers))
+
+
+def function_of(adapted: Adapted, model: Model | Tensors) -> torch.Tensor:
+    """The toy weight of shape (3,) that a model gives, whatever its factors are."""
+    import torch
+
+    from fedgen_bench.trainer import load_tensors
+
+    whole = model if isinstance(model, Model) else Model(model)
+    adapted.fold(whole.merges)
+    load_tensors(adapted.trainable, whole.tensors, adapted.low_rank)
+    module: Any = adapted.module
+    with torch.no_grad():
+        weight: torch.Tensor = module.weight.clone()
+    return weight
 
 
 @dataclass(frozen=True)
@@ -73,6 +134,8 @@ class Simulation:
         backwards: train a round's clients in descending order; updates are aggregated in ascending order all the same.
         reorder: hand every tensor map over with its names in the opposite order.
         watch: compare every argument of every call with a copy taken before it.
+        client_ranks: of the low-rank toy model, see `Adapted`.
+        n_steps: local steps of a fit.
     """
 
     spec: StrategySpec
@@ -83,20 +146,24 @@ class Simulation:
     backwards: bool = False
     reorder: bool = False
     watch: bool = False
+    client_ranks: Sequence[int] = ()
+    n_steps: int = 2
     rounds: list[Round] = field(default_factory=list)
     keeps: dict[int, Tensors] = field(default_factory=dict)
+    admitted: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         from fedgen_bench.trainer import TrainingPlan, dump_tensors
 
         self.params = self.spec.params() if self.params is None else self.params
         self.task = toy.LoadedToy(toy.Params())
-        self.adapted = split_module((0.5, -1.0), (2.0,))
-        self.plan = TrainingPlan("sgd", 0.1, 0.0, 4, 2, None, None, "fp32")
+        low_rank = self.spec.low_rank or self.spec.changes_backbone
+        self.adapted = low_rank_module(self.client_ranks) if low_rank else split_module((0.5, -1.0), (2.0,))
+        self.plan = TrainingPlan("sgd", 0.1, 0.0, 4, self.n_steps, None, None, "fp32")
         self._strategy = self.spec.build(self.params)
         self.start = dump_tensors(self.adapted.trainable)
         self.n_clients = 1 if self.spec.cohort == "pooled" else len(self.shards)
-        self.state = self._call("init", self.start, ServerContext(self.n_clients, self.n_clients, SEEDS))
+        self.state = self._call("init", self.start, self.server_context())
 
     @property
     def strategy(self) -> Any:
@@ -104,13 +171,18 @@ class Simulation:
         return self.spec.build(self.params) if self.rebuild else self._strategy
 
     @property
-    def engine(self) -> LocalEngine:
-        """The sequential engine."""
-        from fedgen_bench.engines.local import LocalEngine
+    def work(self) -> ClientWork:
+        """What works off the clients' tasks."""
+        from fedgen_bench.clients import ClientWork
 
         strategy: Any = _Watched(self.strategy) if self.watch else self.strategy
-        adapted: Any = self.adapted
-        return LocalEngine(strategy, adapted, self.task, self.plan, self.spec.fits_per_round)
+        return ClientWork(
+            strategy, self.adapted, self.task, self.plan, self.spec.fits_per_round, self.context, self.examples
+        )
+
+    def server_context(self) -> ServerContext:
+        """What the strategy is told before the first round."""
+        return ServerContext(self.n_clients, self.n_clients, SEEDS, self.adapted.low_rank)
 
     def examples(self, client_id: int) -> Examples:
         """A client's points; everybody's when data are pooled."""
@@ -118,11 +190,13 @@ class Simulation:
         chosen = units if self.spec.cohort == "pooled" else list(self.shards[client_id])
         return Examples({"x": self.task.points[chosen]}, len(chosen))
 
-    def context(self, round_index: int, client_id: int) -> ClientContext:
+    def context(self, round_index: int, client_id: int, keep: Tensors, kept_in: int = -1) -> ClientContext:
         """What the strategy is told."""
+        ranks = self.adapted.ranks_of(client_id)
         return ClientContext(
-            round_index, client_id, self.n_clients, self.examples(client_id).n, self._ordered(self.start),
-            self._ordered(self.keeps.get(client_id, {})), 2, self.plan.learning_rate, SEEDS,
+            round_index, client_id, self.n_clients, self.examples(client_id).n,
+            self._ordered(truncated(self.start, ranks)), self._ordered(keep), self.n_steps, self.plan.learning_rate,
+            SEEDS, kept_in, ranks,
         )  # fmt: skip
 
     def cohort(self, round_index: int) -> tuple[int, ...]:
@@ -137,11 +211,24 @@ class Simulation:
             self._one_round(len(self.rounds))
         return self
 
-    def export(self, client_id: int | None = None) -> Tensors | None:
-        """The strategy's export after the last round."""
-        ctx = None if client_id is None else self.context(len(self.rounds), client_id)
-        found: Tensors | None = self._call("export", self.state, ctx)
-        return found
+    def export(self, client_id: int | None = None) -> Any:
+        """The strategy's export after the last round: tensors, or a `Model` when the backbone was changed."""
+        from fedgen_bench.clients import own_part
+
+        keep = own_part(self.keeps.get(client_id, {})) if client_id is not None else {}
+        ctx = None if client_id is None else self.context(len(self.rounds), client_id, keep)
+        return self._call("export", self.state, ctx)
+
+    def exported(self, client_id: int | None = None) -> Tensors | None:
+        """The export as one map."""
+        from fedgen_bench.conclusion import named_tensors
+
+        found = self.export(client_id)
+        return named_tensors(found) if isinstance(found, Model) else found
+
+    def function(self, client_id: int | None = None) -> torch.Tensor:
+        """The toy weight of shape (3,) that the export gives."""
+        return function_of(self.adapted, self.export(client_id))
 
     def outcome(self) -> list[Tensors | None]:
         """What a run leaves behind: the state's tensors, the global export, every client's own, and private states."""
@@ -149,7 +236,7 @@ class Simulation:
 
         from fedgen_bench.statecodec import encode_state
 
-        exports = [self.export(), *(self.export(i) for i in range(self.n_clients))]
+        exports = [self.exported(), *(self.exported(i) for i in range(self.n_clients))]
         return [load(encode_state(self.state)), *exports, *(self.keeps[i] for i in sorted(self.keeps))]
 
     def _ordered(self, tensors: Tensors) -> Tensors:
@@ -164,46 +251,64 @@ class Simulation:
 
     def _one_round(self, round_index: int) -> None:
         from fedgen_bench import wire
-        from fedgen_bench.engines.local import ClientTask
+        from fedgen_bench.clients import N_MERGES, ClientTask, with_merges
 
         ledger: list[LedgerEntry] = []
         messages: list[bytes] = []
         sent: dict[int, Payload] = {}
+        travelled: dict[int, Tensors] = {}
         tasks = []
         for client_id in self.cohort(round_index):
-            ctx = self.context(round_index, client_id)
+            keep, kept_in = self.keeps.get(client_id, {}), self.admitted.get(client_id, -1)
+            ctx = self.context(round_index, client_id, {}, kept_in)
             header = Header(round_index, client_id, ctx.n_examples)
             payload = self._call("send", self.state, ctx)
-            message = None
-            if payload is not None:
-                sent[client_id] = payload
-                message = wire.encode(self._ordered(payload.tensors), header)
-                ledger.append(wire.book(message, header, "down"))
-                messages.append(message)
-            tasks.append(ClientTask(ctx, message, self.examples(client_id)))
-        outcomes = sorted(self.engine.run(tasks[::-1] if self.backwards else tasks), key=lambda one: one.client_id)
+            if payload is None:
+                tasks.append(ClientTask(round_index, client_id, None, {}, keep, kept_in))
+                continue
+            n_known = int(keep[N_MERGES]) if N_MERGES in keep else 0
+            sent[client_id] = payload
+            travelled[client_id] = with_merges(payload, payload.tensors, n_known)
+            message = wire.encode(self._ordered(travelled[client_id]), header)
+            ledger.append(wire.book(message, header, "down"))
+            messages.append(message)
+            known = payload.merges[:n_known]
+            tasks.append(ClientTask(round_index, client_id, message, payload.tensors, keep, kept_in, known))
+        work = self.work
+        outcomes = sorted(map(work.run, tasks[::-1] if self.backwards else tasks), key=lambda one: one.client_id)
         updates = []
         for outcome in outcomes:
-            if outcome.message is None:
+            asked = sent.get(outcome.client_id)
+            if outcome.message is None or asked is None:
                 updates.append(Update({}, outcome.n_examples))
             else:
                 header = Header(round_index, outcome.client_id, self.examples(outcome.client_id).n)
                 ledger.append(wire.book(outcome.message, header, "up"))
                 messages.append(outcome.message)
-                asked = sent[outcome.client_id]
                 expected = asked.tensors if asked.reply is None else asked.reply
                 tensors = wire.admit(outcome.message, expected=expected, header=header)
+                wire.check_values(tensors, asked.tensors, None)
                 updates.append(Update(self._ordered(tensors), outcome.n_examples))
-            if outcome.keep is not None:
-                self.keeps[outcome.client_id] = outcome.keep
+            self._keep(outcome, asked)
+            self.admitted[outcome.client_id] = round_index
         before = fingerprint(updates) if self.watch else None
-        round_ctx = RoundContext(round_index, self.cohort(round_index), self.n_clients, SEEDS)
+        round_ctx = RoundContext(round_index, self.cohort(round_index), self.n_clients, SEEDS, self.adapted.low_rank)
         self.state = self._call("aggregate", self.state, _once(updates), round_ctx)
         assert before is None or fingerprint(updates) == before, f"{self.spec.name}.aggregate changed an update"
-        payloads = {client_id: payload.tensors for client_id, payload in sent.items()}
         if self.codec:
             self._store_and_read()
-        self.rounds.append(Round(payloads, tuple(updates), tuple(ledger), tuple(messages), self.state))
+        self.rounds.append(Round(travelled, tuple(updates), tuple(ledger), tuple(messages), self.state))
+
+    def _keep(self, outcome: ClientOutcome, sent: Payload | None) -> None:
+        import torch
+
+        from fedgen_bench.clients import N_MERGES
+
+        keep = self.keeps.get(outcome.client_id, {}) if outcome.keep is None else outcome.keep
+        if sent is not None and sent.merges:
+            keep = {**keep, N_MERGES: torch.tensor(len(sent.merges))}
+        if keep:
+            self.keeps[outcome.client_id] = keep
 
     def _store_and_read(self) -> None:
         from safetensors.torch import load, save
@@ -211,7 +316,7 @@ class Simulation:
         from fedgen_bench import wire
         from fedgen_bench.statecodec import decode_state, encode_state
 
-        like = self.spec.build(self.params).init(self.start, ServerContext(self.n_clients, self.n_clients, SEEDS))
+        like = self.spec.build(self.params).init(self.start, self.server_context())
         self.state = decode_state(encode_state(self.state), like)
         self.keeps = {client_id: load(save(wire.owned(keep))) for client_id, keep in self.keeps.items()}
 

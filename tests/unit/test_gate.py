@@ -9,14 +9,12 @@ import pickle
 import pytest
 import torch
 
-from fedgen_bench import ServerContext, Update, wire
-from fedgen_bench.engines.local import LocalEngine
+from fedgen_bench import Update, wire
 from fedgen_bench.errors import RoundFailed
 from fedgen_bench.keeps import KeepStore
 from fedgen_bench.records import Header
 from fedgen_bench.rounds import _RoundInProgress
 from fedgen_bench.testing.simulation import same_bits
-from fedgen_bench.world import seed_tree
 
 NAME = "weight"
 
@@ -38,14 +36,14 @@ class Rogue:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tampering(LocalEngine):
-    """An engine on whose wire the messages of one client are changed: `tamper(outcome)` gives what arrives."""
+class Engine:
+    """The sequential engine; `tamper(outcome)` gives what arrives of one client's messages."""
 
     who: int = -1
     tamper: object = None
 
-    def run(self, tasks):
-        for outcome in super().run(tasks):
+    def run(self, tasks, work):
+        for outcome in map(work.run, tasks):
             yield from self.tamper(outcome) if outcome.client_id == self.who else [outcome]
 
 
@@ -115,17 +113,15 @@ def setting_of(toy_setting, **changed):
         "fedavg", "federation.n_clients=5", "federation.clients_per_round=5", "partitioner.name='iid'",
         "partitioner.params={}", "federation.max_update_norm=1000.0", *changed.pop("overrides", ()),
     )  # fmt: skip
-    engine = setting.engine
-    parts = {field.name: getattr(engine, field.name) for field in dataclasses.fields(LocalEngine)}
-    strategy = Rogue(engine.strategy, 2, changed["spoil"]) if "spoil" in changed else engine.strategy
-    parts["strategy"] = strategy
-    new = Tampering(**parts, who=2, tamper=changed["tamper"]) if "tamper" in changed else LocalEngine(**parts)
-    return dataclasses.replace(setting, engine=new, strategy=strategy)
+    if "spoil" in changed:
+        setting = dataclasses.replace(setting, strategy=Rogue(setting.strategy, 2, changed["spoil"]))
+    return setting, Engine(2, changed["tamper"]) if "tamper" in changed else Engine()
 
 
-def one_round(setting):
-    state = setting.strategy.init(setting.start, ServerContext(setting.n_clients, 5, seed_tree(setting.config)))
-    progress = _RoundInProgress(setting, state, 0, KeepStore(lambda index: None, {}))
+def one_round(setting_and_engine):
+    setting, engine = setting_and_engine
+    state = setting.strategy.init(setting.start, setting.server_context())
+    progress = _RoundInProgress(setting, setting.work(), engine, state, 0, KeepStore(lambda index: None, {}), {})
     return progress.aggregate(), progress
 
 
@@ -181,11 +177,9 @@ def test_round_fails_below_the_quorum_and_says_why(toy_setting):
 
 
 def test_round_without_any_valid_update_fails_before_the_strategy_is_asked(toy_setting):
-    setting = setting_of(toy_setting, spoil=counted_as(0))
-    everybody = dataclasses.replace(setting.engine.strategy, who=None)
-    bad = dataclasses.replace(setting.engine, strategy=_AllBad(everybody.inner))
+    setting, engine = setting_of(toy_setting)
     with pytest.raises(RoundFailed, match="0 valid updates"):
-        one_round(dataclasses.replace(setting, engine=bad, strategy=bad.strategy))
+        one_round((dataclasses.replace(setting, strategy=_AllBad(setting.strategy)), engine))
 
 
 class _AllBad(Rogue):

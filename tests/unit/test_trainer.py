@@ -1,11 +1,13 @@
 # ruff: noqa: ARG001, ARG002, ARG005 - protocols name what these broken pieces do not use
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from fedgen_bench.engines.local import ClientTask, LocalEngine
+from fedgen_bench.clients import ClientTask
 from fedgen_bench.errors import BudgetError, Diverged, PluginError
 from fedgen_bench.records import Examples, Fit, StrategySpec, Update
 from fedgen_bench.testing import toy
@@ -173,9 +175,8 @@ class Asking:
 def outcome_of(strategy, max_fits=1):
     spec = StrategySpec(name="asking", summary="", build=lambda params: strategy)
     simulation = Simulation(spec)
-    engine = LocalEngine(strategy, simulation.adapted, simulation.task, simulation.plan, max_fits)
-    (outcome,) = engine.run([ClientTask(simulation.context(0, 0), None, simulation.examples(0))])
-    return outcome
+    work = replace(simulation.work, max_fits=max_fits)
+    return work.run(ClientTask(0, 0, None, {}, {}))
 
 
 @pytest.mark.parametrize(("steps", "max_fits"), [((2,), 1), ((1, 1), 1), ((None, None), 2), ((3, 1), 2)])

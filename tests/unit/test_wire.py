@@ -18,8 +18,10 @@ GOOD = {"a": torch.ones(2, 3), "b": torch.arange(4.0)}
 ASKED = Header(5, 2, 100)
 
 
-def admit(message, **more):
-    return wire.admit(message, expected=EXPECTED, header=ASKED, **more)
+def admit(message, max_norm=None, sent=None):
+    tensors = wire.admit(message, expected=EXPECTED, header=ASKED)
+    wire.check_values(tensors, sent or {}, max_norm)
+    return tensors
 
 
 def code_of(message, **more):

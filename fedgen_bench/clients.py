@@ -1,0 +1,210 @@
+"""A client's part of a round, as pure data in and out, and what works it off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench import wire
+from fedgen_bench.compression import Chain, Uplink
+from fedgen_bench.errors import BudgetError, PluginError
+from fedgen_bench.killpoints import passing
+from fedgen_bench.records import ClientContext, Examples, Fit, FitReport, Header, Payload, Tensors, Update
+from fedgen_bench.seeds import guarded_globals
+from fedgen_bench.trainer import Place, TrainingPlan, batch_order, fit, order_digest
+
+if TYPE_CHECKING:
+    import torch
+
+    from fedgen_bench.adapting import Adapted
+    from fedgen_bench.protocols import Attack, Strategy, Task
+    from fedgen_bench.suites import RunSpec
+
+MERGE = "#merge/"  # names that begin with # are the core's
+RESIDUAL = "#residual/"
+N_MERGES = "#n_merges"
+Answer = Callable[[Fit, int, Place], FitReport]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What another process needs to build the same `ClientWork`."""
+
+    spec: RunSpec
+    device: str
+    data: Path | None = None
+    plugin_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClientTask:
+    """One client's part of a round.
+
+    Args:
+        message: the encoded payload; None when nothing was sent.
+        like: layout of the payload's tensors before compression (values are not used).
+        keep: the client's private state, the core's part of it included.
+        kept_in: see `ClientContext`.
+        merges: updates of the backbone that the client has already; the message has the later ones.
+    """
+
+    round_index: int
+    client_id: int
+    message: bytes | None
+    like: Tensors
+    keep: Tensors
+    kept_in: int = -1
+    merges: tuple[Tensors, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClientOutcome:
+    """What came back, and figures. No message: nothing is sent. No keep: the private state stays as it is."""
+
+    client_id: int
+    message: bytes | None
+    n_examples: int
+    keep: Tensors | None
+    mean_loss: float
+    batch_digest: str
+
+
+def with_merges(payload: Payload, tensors: Tensors, n_known: int) -> Tensors:
+    """What travels: the payload's (compressed) tensors and the merges that the client lacks."""
+    missing = {
+        f"{MERGE}{index}/{name}": tensor
+        for index, merge in enumerate(payload.merges[n_known:], start=n_known)
+        for name, tensor in merge.items()
+    }
+    return {**tensors, **missing}
+
+
+def split_merges(received: Tensors) -> tuple[Tensors, tuple[Tensors, ...]]:
+    """Tensors, and new merges in their order."""
+    merges: dict[int, dict[str, torch.Tensor]] = {}
+    tensors = {}
+    for name, tensor in received.items():
+        if name.startswith(MERGE):
+            index, _, own = name.removeprefix(MERGE).partition("/")
+            merges.setdefault(int(index), {})[own] = tensor
+        else:
+            tensors[name] = tensor
+    return tensors, tuple(merges[index] for index in sorted(merges))
+
+
+def own_part(keep: Tensors) -> Tensors:
+    """A strategy's part of a private state."""
+    return {name: tensor for name, tensor in keep.items() if not name.startswith("#")}
+
+
+@dataclass(frozen=True)
+class ClientWork:
+    """Works off client tasks: decode, the strategy's client half with its fits, encode.
+
+    Args:
+        max_fits: step budgets that a client may use in a round.
+        context: (round, client, the strategy's private state, kept_in) -> context.
+        examples: client -> its training examples.
+        uplink, downlink: compressors in front of the wire.
+        attack: what hostile clients do, and who they are.
+        recipe: how another process builds the same; None where there is no other.
+    """
+
+    strategy: Strategy
+    adapted: Adapted
+    task: Task
+    plan: TrainingPlan
+    max_fits: int
+    context: Callable[[int, int, Tensors, int], ClientContext]
+    examples: Callable[[int], Examples]
+    uplink: Uplink = field(default_factory=Uplink)
+    downlink: Chain = field(default_factory=Chain)
+    attack: Attack | None = None
+    attackers: frozenset[int] = frozenset()
+    recipe: Recipe | None = None
+
+    def run(self, task: ClientTask, answer: Answer | None = None) -> ClientOutcome:
+        """The outcome of one task. `answer` replaces training in a rehearsal.
+
+        Raises:
+            PluginError: the client half breaks its contract.
+            Diverged: the loss is not a finite number.
+        """
+        ctx = self.context(task.round_index, task.client_id, own_part(task.keep), task.kept_in)
+        payload: Payload | None = None
+        received: Tensors = {}
+        if task.message is not None:
+            packed, merges = split_merges(wire.decode(task.message)[1])
+            received = self.downlink.decompress(packed, task.like)
+            payload = Payload(received, merges=(*task.merges, *merges))
+        passing("client.received")
+        reports: list[FitReport] = []
+        update = self._drive(payload, ctx, reports, answer or self._trained(ctx))
+        passing("client.fitted")
+        tensors, keep = update.tensors, update.keep
+        if self.attack is not None and task.client_id in self.attackers:
+            noise = ctx.seeds.torch("batches", round_index=ctx.round_index, client_id=ctx.client_id, purpose="attack")
+            tensors = self.attack.distort(tensors, received, noise)
+        if tensors:
+            tensors, residual = self.uplink.pack(tensors, received, _residual(task.keep))
+            if residual:
+                own = own_part(task.keep) if keep is None else keep
+                keep = {**own, **{RESIDUAL + name: tensor for name, tensor in residual.items()}}
+        header = Header(ctx.round_index, ctx.client_id, update.n_examples)
+        message = wire.encode(tensors, header) if tensors else None
+        passing("client.replied")
+        loss = sum(one.mean_loss for one in reports) / len(reports) if reports else 0.0
+        return ClientOutcome(ctx.client_id, message, update.n_examples, keep, loss, self._batch_digest(ctx, reports))
+
+    def _batch_digest(self, ctx: ClientContext, reports: list[FitReport]) -> str:
+        """Of the batches that a whole budget takes; a shorter first fit took their beginning."""
+        if reports and reports[0].n_steps == ctx.local_steps:
+            return reports[0].batch_digest
+        place = Place(ctx.seeds, ctx.round_index, ctx.client_id)
+        n_examples = self.examples(ctx.client_id).n
+        return order_digest(batch_order(n_examples, self.plan.batch_size, ctx.local_steps, place.batch_generator()))
+
+    def _trained(self, ctx: ClientContext) -> Answer:
+        data = self.examples(ctx.client_id)
+        return lambda request, n_steps, place: fit(self.adapted, self.task, data, request, self.plan, place, n_steps)
+
+    def _drive(self, payload: Payload | None, ctx: ClientContext, reports: list[FitReport], answer: Answer) -> Update:
+        """Advance the strategy's generator, answering each `Fit`; the global generators are watched around it."""
+        name = type(self.strategy).__name__
+        steps_left = ctx.local_steps * self.max_fits
+        half = self.strategy.client(payload, ctx)
+        report: Any = None
+        while True:
+            try:
+                with guarded_globals(f"{name}.client"):
+                    request = half.send(report)
+            except StopIteration as end:
+                update = end.value
+                break
+            if not isinstance(request, Fit):
+                raise PluginError(f"{name}.client yielded a {type(request).__name__}. Yield `Fit` requests.")
+            place = Place(ctx.seeds, ctx.round_index, ctx.client_id, len(reports))
+            n_steps = ctx.local_steps if request.n_steps is None else request.n_steps
+            if not 0 < n_steps <= steps_left:
+                raise BudgetError(
+                    f"{name} asks for {n_steps} local steps where 1 to {steps_left} are left. Ask for no more than "
+                    "`ctx.local_steps`."
+                )
+            report = answer(request, n_steps, place)
+            steps_left -= n_steps
+            reports.append(report)
+        if not reports:
+            raise PluginError(f"{name}.client never yielded. Yield a `Fit` request to train.")
+        if not isinstance(update, Update):
+            raise PluginError(f"{name}.client returned a {type(update).__name__}. Return an `Update`.")
+        n_examples: object = update.n_examples
+        if not isinstance(n_examples, int | float):
+            kind = type(n_examples).__name__
+            raise PluginError(f"{name}.client returned n_examples as a {kind}. Return `fit.n_examples`, an int.")
+        return update
+
+
+def _residual(keep: Tensors) -> Mapping[str, torch.Tensor]:
+    return {name.removeprefix(RESIDUAL): one for name, one in keep.items() if name.startswith(RESIDUAL)}

@@ -1,0 +1,114 @@
+"""Compressors in front of the wire: chains of them, changes instead of values, and what was lost is sent later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fedgen_bench.errors import PluginError, WireError
+
+if TYPE_CHECKING:
+    import torch
+
+    from fedgen_bench.protocols import Compressor
+    from fedgen_bench.records import Tensors
+
+
+def layout_like(tensors: Tensors) -> Tensors:
+    """Zeros with the names, shapes and dtypes of `tensors`, in no memory to speak of."""
+    return {name: tensor.new_zeros(()).expand(tensor.shape) for name, tensor in tensors.items()}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Compressors one after the other: the next one makes smaller what the one before gave."""
+
+    compressors: tuple[Compressor, ...] = ()
+
+    def compress(self, tensors: Tensors) -> Tensors:
+        """What travels instead of `tensors`."""
+        for compressor in self.compressors:
+            tensors = compressor.compress(tensors)
+        return tensors
+
+    def layout(self, like: Tensors) -> Tensors:
+        """Names, shapes and dtypes of what travels for tensors like these."""
+        return layout_like(self.compress(like))
+
+    def decompress(self, tensors: Tensors, like: Tensors) -> Tensors:
+        """The receiver's copy, with the layout of `like`.
+
+        Raises:
+            WireError: `malformed`, values that no compressor of the chain can have sent.
+            PluginError: a compressor gives back another layout than it was asked for.
+        """
+        stages = [like]
+        for compressor in self.compressors[:-1]:
+            stages.append(compressor.compress(stages[-1]))
+        for compressor, wanted in zip(reversed(self.compressors), reversed(stages), strict=False):
+            try:
+                tensors = compressor.decompress(tensors, wanted)
+            except (ValueError, IndexError, KeyError, RuntimeError) as error:
+                raise WireError("malformed", f"The compressed update cannot be decompressed: {error}.") from None
+            _same_layout(compressor, tensors, wanted)
+        return tensors
+
+
+def _same_layout(compressor: Compressor, tensors: Tensors, wanted: Tensors) -> None:
+    name = type(compressor).__name__
+    if tensors.keys() != wanted.keys():
+        raise PluginError(f"{name}.decompress gives other names than were compressed: mend its `decompress`.")
+    for key, tensor in tensors.items():
+        if tensor.shape != wanted[key].shape or tensor.dtype != wanted[key].dtype:
+            raise PluginError(
+                f"{name}.decompress gives `{key}` as {tensor.dtype} of shape {tuple(tensor.shape)}, it was "
+                f"{wanted[key].dtype} of shape {tuple(wanted[key].shape)}: mend its `decompress`."
+            )
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """A chain over the change of what was received; without compressors values travel as they are."""
+
+    chain: Chain = Chain()
+
+    def pack(
+        self, tensors: Tensors, received: Tensors, residual: Mapping[str, torch.Tensor]
+    ) -> tuple[Tensors, Tensors]:
+        """What travels, and what was lost on the way when the chain feeds errors back (else empty).
+
+        Args:
+            tensors: the update.
+            received: what the client got from the server; tensors of the same name and shape are what it changed.
+            residual: what was lost the last time.
+        """
+        if not self.chain.compressors:
+            return tensors, {}
+        change = _change(tensors, received)
+        if not any(one.error_feedback for one in self.chain.compressors):
+            return self.chain.compress(change), {}
+        owed = {name: one + residual[name] if name in residual else one for name, one in change.items()}
+        packed = self.chain.compress(owed)
+        arrived = self.chain.decompress(packed, layout_like(owed))
+        lost = {name: one - arrived[name] for name, one in owed.items() if one.is_floating_point()}
+        return packed, lost
+
+    def layout(self, like: Tensors) -> Tensors:
+        """Names, shapes and dtypes of what travels for an update like this."""
+        return self.chain.layout(like) if self.chain.compressors else like
+
+    def unpack(self, packed: Tensors, like: Tensors, sent: Tensors) -> Tensors:
+        """The update on the server. Raises as `Chain.decompress` does."""
+        if not self.chain.compressors:
+            return packed
+        change = self.chain.decompress(packed, like)
+        return {name: one + sent[name] if _changes(one, sent.get(name)) else one for name, one in change.items()}
+
+
+def _changes(one: torch.Tensor, base: torch.Tensor | None) -> bool:
+    return base is not None and one.is_floating_point() and base.shape == one.shape
+
+
+def _change(tensors: Tensors, received: Tensors) -> Tensors:
+    return {name: one - received[name] if _changes(one, received.get(name)) else one for name, one in tensors.items()}

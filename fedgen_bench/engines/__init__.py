@@ -1,1 +1,0 @@
-"""Engines run pure client tasks and return outcomes in client-id order."""

@@ -1,0 +1,1 @@
+"""Built-in compressors, one file each."""

@@ -1,0 +1,29 @@
+"""The sequential engine: one client after the other, where the coordinator stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from fedgen_bench import EngineSpec, NoParams, hookimpl
+
+if TYPE_CHECKING:
+    from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork
+
+
+class Local:
+    """Every outcome is computed when it is asked for."""
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
+        return (work.run(task) for task in tasks)
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+
+@hookimpl
+def register_engines() -> list[EngineSpec]:
+    return [EngineSpec(name="local", summary="One client after the other; --jobs are cells at a time.", build=Local)]
