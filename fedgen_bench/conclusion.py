@@ -44,6 +44,9 @@ def conclude(
             if values:
                 spread_of = spread(list(values.values()), lower_is_better=setting.lower_is_better)
                 metrics |= {f"{name}/{main}/{what}": value for what, value in spread_of.items()}
+        asked = {client_id for cohort in setting.population.schedule for client_id in cohort}
+        if unseen := [value for i, value in per_client["personalized"].items() if int(i) not in asked]:
+            metrics[f"personalized_unseen/{main}/mean"] = sum(unseen) / len(unseen)
     passing("final.personalized")
     adapted = setting.adapted
     tensors = None if model is None else named_tensors(model)

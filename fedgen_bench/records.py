@@ -74,10 +74,6 @@ class StrategySpec(ComponentSpec):
     reduces_to: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def _one_rank(params: Any) -> bool:  # noqa: ARG001 - as every `mixes_ranks`
-    return False
-
-
 @dataclass(frozen=True, kw_only=True)
 class AdapterSpec(ComponentSpec):
     """What is trained on a backbone and travels: peft modules, soft prompts, every parameter.
@@ -85,11 +81,11 @@ class AdapterSpec(ComponentSpec):
     Args:
         low_rank: all of it are LoRA factors, which `Adapted.low_rank` lists and whose products can be folded into the
             backbone (`Adapted.fold`).
-        mixes_ranks: whether these params give clients different ranks.
+        mixes_ranks: its clients have different ranks.
     """
 
     low_rank: bool = False
-    mixes_ranks: Callable[[Any], bool] = _one_rank
+    mixes_ranks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -255,8 +255,7 @@ def unfit(contender: Contender, suite: SuiteSpec, registry: Registry) -> Iterato
         what = "folds updates into the backbone" if strategy.changes_backbone else "works on LoRA factors"
         able = ", ".join(f"`{name}`" for name, one in sorted(adapters.items()) if one.spec.low_rank)
         yield f"strategy `{strategy.name}` {what}, adapter `{adapter.name}` has none. Adapters that have: {able}."
-    params, _ = make_params(adapter.params, contender.adapter.params)
-    if params is not None and adapter.mixes_ranks(params) and not strategy.mixed_rank:
+    if adapter.mixes_ranks and not strategy.mixed_rank:
         able = ", ".join(f"`{name}`" for name, one in sorted(strategies.items()) if one.spec.mixed_rank)
         yield (
             f"its clients have different ranks, and strategy `{strategy.name}` needs factors of one rank. For mixed "

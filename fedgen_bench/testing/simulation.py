@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fedgen_bench.clients import ClientOutcome, ClientWork
 
 LOW_RANK = (
-    LowRank("first", "first.lora_A.weight", "first.lora_B.weight", 2, 2.0),
+    LowRank("first", "first.lora_A.weight", "first.lora_B.weight", 2, 1.5),
     LowRank("second", "second.lora_A.weight", "second.lora_B.weight", 2, 0.5),
 )
 SHARDS = (range(8), range(8, 31), range(31, 36), range(36, 50), range(50, 60))
@@ -69,7 +69,7 @@ def low_rank_module(client_ranks: Sequence[int] = ()) -> Adapted:
         def __init__(self, pair: LowRank, n_in: int) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.randn(toy.WIDTH, n_in, generator=generator), requires_grad=False)
-            self.a = torch.nn.Parameter(torch.randn(pair.rank, n_in, generator=generator))
+            self.a = torch.nn.Parameter(0.5 * torch.randn(pair.rank, n_in, generator=generator))
             self.b = torch.nn.Parameter(torch.zeros(toy.WIDTH, pair.rank))
             self.scale, self.u = pair.scale, torch.linspace(0.2, 0.5, n_in)
 

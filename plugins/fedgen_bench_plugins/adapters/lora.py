@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
@@ -22,8 +22,6 @@ class Params:
         dropout: on the input of A.
         targets: endings of module names, for instance `c_attn`; the output head is `lm_head`.
         ranks: rank by module-name ending, over `rank`.
-        client_ranks: the most that client 0, 1, ... may have, from the beginning again after the last; all are alike
-            when empty. alpha / rank stays the same.
     """
 
     rank: int = 8
@@ -31,10 +29,9 @@ class Params:
     dropout: float = 0.0
     targets: tuple[str, ...] = ("c_attn",)
     ranks: dict[str, int] = field(default_factory=dict)
-    client_ranks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if any(rank < 1 for rank in (self.rank, *self.ranks.values(), *self.client_ranks)):
+        if any(rank < 1 for rank in (self.rank, *self.ranks.values())):
             raise ValueError("LoRA ranks must be at least 1.")
         if not 0 < self.alpha < float("inf"):
             raise ValueError(f"alpha must be a finite number above 0, got {self.alpha}.")
@@ -85,7 +82,7 @@ class LoRA:
             fan_in_fan_out=any(type(one).__name__ == "Conv1D" for one in module.modules()),
             task_type="CAUSAL_LM",
         )
-        return replace(wrap_with_peft(module, config, seeds), client_ranks=params.client_ranks)
+        return wrap_with_peft(module, config, seeds)
 
 
 @hookimpl
@@ -97,6 +94,5 @@ def register_adapters() -> list[AdapterSpec]:
             build=LoRA,
             params=Params,
             low_rank=True,
-            mixes_ranks=lambda params: bool(params.client_ranks),
         )
     ]
