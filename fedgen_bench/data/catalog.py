@@ -95,16 +95,16 @@ def find(name: str, data: Path | None = None, *, fetch: bool = False) -> Path:
 
     Raises:
         UsageError: no such data set.
-        DataError: not found (says the three ways to provide it), or with a wrong hash.
+        DataError: not found (says the ways to provide it), or with a wrong hash.
     """
     if name not in DATASETS:
         raise UsageError(unknown("data set", name, DATASETS))
     dataset = DATASETS[name]
     found = locate(dataset, data)
+    if found is None and dataset.base_url is None:
+        raise DataError(f"Data set `{name}` was not found. {_by_hand(dataset)}")
     if found is None and fetch:
         return download(dataset)
-    if found is None and dataset.base_url is None:
-        raise DataError(_by_hand(dataset))
     if found is None:
         raise DataError(
             f"Data set `{name}` ({', '.join(dataset.files)}) was not found. Provide it in one of three ways: "
@@ -120,9 +120,9 @@ def _by_hand(dataset: Dataset) -> str:
     """Which file to put where, for a data set that cannot be downloaded."""
     files = ", ".join(f"{file} (sha256 {sha256})" for file, sha256 in dataset.files.items())
     return (
-        f"Data set `{dataset.name}` was not found and has no download address: none is known to give these very bytes. "
-        f"Put {files} below a folder DIR and give it as `--data DIR` or in the environment variable FEDGEN_DATA, or "
-        f"put it below {cache_root() / 'data'}. {dataset.origin}"
+        f"It cannot be downloaded: no address is known to give these very bytes. Put {files} below a folder DIR and "
+        f"give that as `--data DIR` or in the environment variable FEDGEN_DATA, or put it below {cache_root() / 'data'}. "
+        f"{dataset.origin}"
     )
 
 
@@ -131,7 +131,7 @@ def download(dataset: Dataset) -> Path:
     import pooch
 
     if dataset.base_url is None:
-        raise DataError(_by_hand(dataset))
+        raise DataError(f"Data set `{dataset.name}` was not fetched. {_by_hand(dataset)}")
     folder = cache_root() / "data" / dataset.name
     for file, sha256 in dataset.files.items():
         try:

@@ -59,8 +59,8 @@ def test_natural_gives_one_client_a_value_by_frequency(registry):
 
 
 def test_pathological_deals_shards_of_the_sorted_units(registry):
-    # By hand: sorted by label, ties in natural order, the units are 1 3 6 | 0 2 7 | 4 5, the shards (1 3) (6 0) (2 7) (4 5);
-    # the deal 2 0 3 1 gives the first client (2 7) and (1 3), the second (4 5) and (6 0).
+    # By hand: sorted by label, ties in natural order, the units are 1 3 6 | 0 2 7 | 4 5, the shards (1 3) (6 0) (2 7)
+    # (4 5); the deal 2 0 3 1 gives the first client (2 7) and (1 3), the second (4 5) and (6 0).
     spec = registry.get("partitioner", "pathological").spec
     units = UnitTable(8, {"label": np.array([1, 0, 1, 0, 2, 2, 0, 1])})
     deal = SimpleNamespace(permutation=lambda n: np.array([2, 0, 3, 1][:n]))
