@@ -121,7 +121,8 @@ def _by_hand(dataset: Dataset) -> str:
     files = ", ".join(f"{file} (sha256 {sha256})" for file, sha256 in dataset.files.items())
     return (
         f"It cannot be downloaded: no address is known to give these very bytes. Put {files} below a folder DIR and "
-        f"give that as `--data DIR` or in the environment variable FEDGEN_DATA, or put it below {cache_root() / 'data'}. "
+        "give that as `--data DIR` or in the environment variable FEDGEN_DATA, or put it below "
+        f"{cache_root() / 'data'}. "
         f"{dataset.origin}"
     )
 
