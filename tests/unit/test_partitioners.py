@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,41 @@ def test_natural_gives_one_client_a_value_by_frequency(registry):
     assert [part.tolist() for part in parts] == [[1, 2, 4], [0, 5]]
 
 
-@pytest.mark.parametrize("name", ["dirichlet", "natural"])
+def test_pathological_deals_shards_of_the_sorted_units(registry):
+    # By hand: sorted by label, ties in natural order, the units are 1 3 6 | 0 2 7 | 4 5, the shards (1 3) (6 0) (2 7)
+    # (4 5); the deal 2 0 3 1 gives the first client (2 7) and (1 3), the second (4 5) and (6 0).
+    spec = registry.get("partitioner", "pathological").spec
+    units = UnitTable(8, {"label": np.array([1, 0, 1, 0, 2, 2, 0, 1])})
+    deal = SimpleNamespace(permutation=lambda n: np.array([2, 0, 3, 1][:n]))
+    parts = spec.build(spec.params(shards_per_client=2)).split(units, 2, deal)
+    assert [part.tolist() for part in parts] == [[1, 2, 3, 7], [0, 4, 5, 6]]
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4])
+def test_pathological_clients_are_equal_and_hold_few_labels(registry, shards):
+    # 2000 units of 5 equally frequent labels in 50 x `shards` shards: no shard holds two labels.
+    parts = split(registry, "pathological", 50, LABELS, shards_per_client=shards)
+    assert {len(part) for part in parts} == {40}
+    assert max(len(np.unique(LABELS[part])) for part in parts) == min(shards, 4)
+
+
+def test_pathological_is_dealt_at_random(registry):
+    spec = registry.get("partitioner", "pathological").spec
+    first, second = (
+        spec.build(spec.params()).split(
+            UnitTable(len(LABELS), {"label": LABELS}), 50, np.random.Generator(np.random.Philox(key=key))
+        )
+        for key in (1, 2)
+    )
+    assert not all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_pathological_needs_a_shard(registry):
+    with pytest.raises(ValueError, match="shards_per_client must be at least 1, got 0"):
+        split(registry, "pathological", 2, LABELS, shards_per_client=0)
+
+
+@pytest.mark.parametrize("name", ["dirichlet", "natural", "pathological"])
 def test_partitioner_names_a_missing_column(registry, name):
     with pytest.raises(ValueError, match=r"no column `district`\. They have: label"):
         split(registry, name, 2, LABELS, column="district")

@@ -117,6 +117,19 @@ def test_find_missing_data_names_the_three_ways():
         assert piece in str(caught.value)
 
 
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    "ask", [catalog.find, catalog.finder(None), lambda name: catalog.download(catalog.DATASETS[name])]
+)
+def test_data_without_an_address_say_which_file_to_put_where(ask):
+    (sha256,) = catalog.DATASETS["beige-book"].files.values()
+    with pytest.raises(DataError, match="cannot be downloaded") as caught:
+        ask("beige-book")
+    for piece in ("beige_book/beige_book.parquet", sha256, "--data", "FEDGEN_DATA", "cache/data", "`district`"):
+        assert piece in str(caught.value)
+    assert "data fetch" not in str(caught.value)
+
+
 def test_find_looks_in_option_then_variable_then_cache(nowhere, small, monkeypatch):
     cached = put(nowhere / "cache" / "data" / "small", small)
     assert catalog.find("small") == cached

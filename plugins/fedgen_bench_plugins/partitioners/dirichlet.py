@@ -36,11 +36,7 @@ class Dirichlet:
         """Raises ValueError when the units lack the column."""
         import numpy as np
 
-        if self.params.column not in units.columns:
-            raise ValueError(
-                f"These units have no column `{self.params.column}`. They have: {', '.join(units.columns) or 'none'}."
-            )
-        labels = units.columns[self.params.column]
+        labels = units.column(self.params.column)
         values, counts = np.unique(labels, return_counts=True)
         pools = [list(rng.permutation(np.flatnonzero(labels == value))) for value in values]
         mixes = rng.dirichlet(np.maximum(self.params.alpha * counts / counts.sum() * len(values), 1e-6), size=n_clients)

@@ -28,11 +28,7 @@ class Natural:
         """Raises ValueError when the column is missing or has fewer values than clients are asked for."""
         import numpy as np
 
-        if self.params.column not in units.columns:
-            raise ValueError(
-                f"These units have no column `{self.params.column}`. They have: {', '.join(units.columns) or 'none'}."
-            )
-        codes = units.columns[self.params.column]
+        codes = units.column(self.params.column)
         values, counts = np.unique(codes, return_counts=True)
         if len(values) < n_clients:
             raise ValueError(

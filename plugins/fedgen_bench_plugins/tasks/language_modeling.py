@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from fedgen_bench import ClientData, Examples, SeedTree, TaskSpec, Tensors, UnitTable, hookimpl
@@ -28,11 +29,12 @@ class Params:
     """Knobs of the task.
 
     Args:
-        dataset: `ptb` or `tiny-wire`.
+        dataset: `ptb`, `beige-book` or `tiny-wire`.
         backbone: a shipped name, a local folder, or a hub name.
         block_tokens: length of a training example in tokens.
-        unit_lines: consecutive lines that stay together when data are split over clients (tiny wire: one article).
-        n_topics: k of the k-means that labels units (PTB; tiny wire knows its topics).
+        unit_lines: consecutive lines of a document that stay together when data are split over clients (tiny wire: one
+            article).
+        n_topics: k of the k-means that labels units (PTB; the others know their labels).
         heldout_fraction: the tail of every client's units that its own evaluation uses.
         context_tokens, stride_tokens: evaluation windows hold `context_tokens` and score their last `stride_tokens`
             (the first window scores all of its own).
@@ -40,7 +42,7 @@ class Params:
         batch_windows: evaluation windows in one forward pass.
     """
 
-    dataset: Literal["ptb", "tiny-wire"] = "ptb"
+    dataset: Literal["ptb", "beige-book", "tiny-wire"] = "ptb"
     backbone: str = "mini-lm"
     block_tokens: int = 64
     unit_lines: int = 8
@@ -115,31 +117,25 @@ class LoadedLanguageModeling:
         self.params, self.corpus, self.backbone = params, corpus, backbone
         self.backbone_parameters = sum(parameter.numel() for parameter in backbone.module.parameters())
         self.provenance: Mapping[str, str] = {**corpus.provenance, f"backbone {backbone.name}": backbone.sha256}
+        self._bounds = corpus.unit_bounds(params.unit_lines)
         self._units = lru_cache(maxsize=8)(self._label_units)
 
     def units(self, seeds: SeedTree) -> UnitTable:
-        """Runs of `unit_lines` lines; column `label` holds the topic."""
+        """Runs of `unit_lines` lines of a document; column `label` holds the topic, the others are the corpus' own."""
         return self._units(seeds.key("split", purpose="topics"))
 
     def _label_units(self, key: int) -> UnitTable:
-        size = self.params.unit_lines
-        groups = [self.corpus.train[start : start + size] for start in range(0, len(self.corpus.train), size)]
-        labels = (
-            topic_labels(groups, self.params.n_topics, key)
-            if self.corpus.topics is None
-            else self.corpus.topics[::size]
-        )
-        return UnitTable(len(groups), {"label": labels})
+        columns = {name: values[self._bounds[:-1]] for name, values in self.corpus.columns.items()}
+        if "label" not in columns:
+            groups = [self.corpus.train[start:end] for start, end in pairwise(self._bounds)]
+            columns["label"] = topic_labels(groups, self.params.n_topics, key)
+        return UnitTable(len(self._bounds) - 1, columns)
 
     @cached_property
     def _train_tokens(self) -> list[list[int]]:
         """Tokens of every unit."""
-        size = self.params.unit_lines
         per_line = self._encode(self.corpus.train)
-        return [
-            [token for line in per_line[start : start + size] for token in line]
-            for start in range(0, len(per_line), size)
-        ]
+        return [[token for line in per_line[start:end] for token in line] for start, end in pairwise(self._bounds)]
 
     def _encode(self, lines: Iterable[str]) -> list[list[int]]:
         """Tokens of each line with its line end."""
@@ -160,8 +156,7 @@ class LoadedLanguageModeling:
         padded[: len(stream)] = torch.tensor(stream)
         starts = torch.arange(n_blocks)[:, None] * length
         blocks = padded[starts + torch.arange(length + 1)] if n_blocks else padded.new_empty((0, length + 1))
-        size = self.params.unit_lines
-        lines = [i for unit in tail for i in range(unit * size, min((unit + 1) * size, len(self.corpus.train)))]
+        lines = [i for unit in tail for i in range(self._bounds[unit], self._bounds[unit + 1])]
         heldout = self._eval_text("train", lines) if lines else None
         return ClientData(Examples({"blocks": blocks}, n_blocks), heldout)
 
@@ -179,7 +174,7 @@ class LoadedLanguageModeling:
 
     @cached_property
     def _splits(self) -> dict[str, EvalText]:
-        n, wanted, runs = len(self.corpus.valid), self.params.valid_subset_lines, 8
+        n, wanted, runs = len(self.corpus.valid), self.params.valid_subset_lines, self.corpus.valid_runs
         per_run = -(-wanted // runs)
         subset = (
             range(n)
