@@ -37,7 +37,7 @@ def wrap_with_peft(module: nn.Module, config: Any, seeds: SeedTree) -> Adapted:
 
         wrapped = get_peft_model(module, config)
     trainable = {
-        name.removeprefix("base_model.model.").replace(".default.", "."): parameter
+        name.removeprefix("base_model.model.").replace(".default.", ".").removesuffix(".default"): parameter
         for name, parameter in wrapped.named_parameters()
         if parameter.requires_grad
     }
