@@ -108,7 +108,14 @@ def test_suite_key_is_documented(key):
 
 
 def test_suites_page_documents_no_key_that_is_gone():
-    assert set(re.findall(r"^\| `([a-z_.]+)` \|", SUITES_PAGE, flags=re.MULTILINE)) == set(suite_keys(SuiteSpec))
+    keys = SUITES_PAGE.split("## Keys")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z_.]+)` \|", keys, flags=re.MULTILINE)) == set(suite_keys(SuiteSpec))
+
+
+def test_suites_page_lists_the_adapters_that_there_are():
+    table = SUITES_PAGE.split("## Adapters")[1].split("\n## ")[0]
+    shown = re.findall(r"^\| \[?`(\w+)`", table, flags=re.MULTILINE)
+    assert sorted(shown) == sorted(load_registry([], environ={}).components["adapter"])
 
 
 def test_command_line_page_is_what_the_commands_say():

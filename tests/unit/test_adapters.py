@@ -1,7 +1,7 @@
 """The adapters that ship: how much they train and what it is called, what they compute, what they refuse.
 
 Sizes below are of the GPT-2 kind: L layers of width d, V tokens. A block holds c_attn (d x 3d, bias 3d), attention
-c_proj (d x d, d), c_fc (d x 4d, 4d), MLP c_proj (4d x d, d) and two layer norms (2d each); ln_f (2d) follows the blocks.
+c_proj (d x d, d), c_fc (d x 4d, 4d), MLP c_proj (4d x d, d) and two layer norms (2d each); ln_f (2d) comes last.
 """
 
 from __future__ import annotations
