@@ -122,11 +122,11 @@ def wrap_with_peft(module: nn.Module, config: Any, seeds: SeedTree) -> Adapted:
         LowRank(name, f"{name}.lora_A.weight", f"{name}.lora_B.weight", layer.r["default"], layer.scaling["default"])
         for name, layer in layers.items()
     )
-    if trainable.keys() != {name for pair in low_rank for name in (pair.a, pair.b)}:
+    if not low_rank or trainable.keys() != {name for pair in low_rank for name in (pair.a, pair.b)}:
         return Adapted(wrapped, trainable)
     backbone = FoldableBackbone({name: layer.get_base_layer() for name, layer in layers.items()})
     return Adapted(wrapped, trainable, low_rank, backbone=backbone)
 
 
 def _plain(name: str) -> str:
-    return name.removeprefix("base_model.model.").replace(".default.", ".")
+    return name.removeprefix("base_model.model.").replace(".default.", ".").removesuffix(".default")

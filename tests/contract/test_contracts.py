@@ -8,6 +8,7 @@ from fedgen_bench.testing import parametrize_with_contracts, toy
 REGISTRY = load_registry([toy.__file__], environ={})
 TASK_PARAMS = {"language_modeling": {"dataset": "tiny-wire", "backbone": "tiny-wire-lm", "valid_subset_lines": 16}}
 EXPECTED_FAILURES = {
+    "prefix": {"check_initial_function_unchanged": "a prefix changes what the backbone computes from the start"},
     "prompt": {"check_initial_function_unchanged": "a soft prompt changes what the backbone computes from the start"},
     "natural": {
         "check_more_clients_than_labels": "clients are the values of a column; it refuses to invent others",

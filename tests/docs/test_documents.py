@@ -121,6 +121,12 @@ def test_suites_page_lists_every_suite():
     assert first_column("Suites that come with it") == set(load_registry(environ={}).components["suite"])
 
 
+def test_suites_page_lists_the_adapters_that_there_are():
+    table = SUITES_PAGE.split("## Adapters")[1].split("\n## ")[0]
+    shown = re.findall(r"^\| \[?`(\w+)`", table, flags=re.MULTILINE)
+    assert sorted(shown) == sorted(load_registry([], environ={}).components["adapter"])
+
+
 def test_command_line_page_is_what_the_commands_say():
     spec = importlib.util.spec_from_file_location("make_cli", ROOT / "docs" / "make_cli.py")
     make_cli = importlib.util.module_from_spec(spec)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from fedgen_bench.cli.main import cli
 from fedgen_bench.plugins import load_registry
-from fedgen_bench.testing import toy
+from fedgen_bench.testing import contracts_of, toy
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 
@@ -47,13 +47,21 @@ def test_strategy_example_becomes_a_contender(tmp_path):
 @pytest.mark.parametrize(
     ("heading", "settings"),
     [
-        ("register_adapters", ["contender.fedavg.adapter={name='bitfit',params={ending='weight'}}"]),
+        ("register_adapters", ["contender.fedavg.adapter={name='by_ending',params={ending='weight'}}"]),
         ("register_partitioners", ["partitioner.name=round_robin", "partitioner.params={}"]),
     ],
 )
 def test_component_example_runs(heading, settings, tmp_path):
     overrides = [word for one in settings for word in ("--set", one)]
     run_toy(example(heading, tmp_path), "--contender", "fedavg", "--seed", "1", *overrides)
+
+
+def test_adapter_example_keeps_its_contracts(tmp_path):
+    registry = load_registry([example("register_adapters", tmp_path)])
+    contracts = list(contracts_of(registry, names={"by_ending"}))
+    assert contracts
+    for contract in contracts:
+        contract()
 
 
 def test_metric_example_computes(tmp_path):

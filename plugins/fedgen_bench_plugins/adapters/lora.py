@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
+from fedgen_bench_plugins.adapters.targets import check_targets, stores_transposed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,19 +58,7 @@ class LoRA:
         from peft import LoraConfig
 
         params = self.params
-        names = [name for name, _ in module.named_modules()]
-        for target in params.targets:
-            if not any(name == target or name.endswith(f".{target}") for name in names):
-                known = sorted(
-                    {
-                        name.rsplit(".", 1)[-1]
-                        for name, one in module.named_modules()
-                        if not list(one.children()) and name
-                    }
-                )
-                raise ValueError(
-                    f"LoRA target `{target}` names no module of this backbone. It has: {', '.join(known)}."
-                )
+        check_targets(module, params.targets)
         ratio = params.alpha / params.rank
         pattern = {rf"^(.*\.)?{re.escape(name)}$": rank for name, rank in params.ranks.items()}
         config = LoraConfig(
@@ -79,7 +68,7 @@ class LoRA:
             target_modules=list(params.targets),
             rank_pattern=pattern,
             alpha_pattern={name: ratio * rank for name, rank in pattern.items()},
-            fan_in_fan_out=any(type(one).__name__ == "Conv1D" for one in module.modules()),
+            fan_in_fan_out=stores_transposed(module),
             task_type="CAUSAL_LM",
         )
         return wrap_with_peft(module, config, seeds)

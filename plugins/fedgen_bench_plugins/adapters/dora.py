@@ -1,0 +1,72 @@
+"""DoRA through peft: magnitude and direction of a weight are tuned apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
+from fedgen_bench_plugins.adapters.targets import check_targets, stores_transposed
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Params:
+    """DoRA's knobs.
+
+    Args:
+        rank: r of every target.
+        alpha: the direction's update is (alpha / r) B A.
+        targets: endings of module names, for instance `c_attn`; the output head is `lm_head`.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[str, ...] = ("c_attn",)
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"rank must be at least 1, got {self.rank}.")
+        if not 0 < self.alpha < float("inf"):
+            raise ValueError(f"alpha must be a finite number above 0, got {self.alpha}.")
+        if not self.targets:
+            raise ValueError("DoRA needs at least one target module.")
+
+
+class DoRA:
+    """DoRA (arXiv 2402.09353): W = m (W0 + s B A) / ||W0 + s B A||, s = alpha / r, norms over each output's inputs.
+
+    Trained are A (r x inputs), B (outputs x r) and the magnitudes m (outputs). B = 0 and m = ||W0|| at the start, A
+    comes from the `adapter` stream. The norm counts as a constant in gradients (the paper's section 4.3).
+    """
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
+        """Raises ValueError when a target names no module, or one with an output that all weights leave at zero."""
+        from peft import LoraConfig
+
+        params = self.params
+        check_targets(module, params.targets)
+        config = LoraConfig(
+            r=params.rank,
+            lora_alpha=params.alpha,
+            target_modules=list(params.targets),
+            fan_in_fan_out=stores_transposed(module),
+            use_dora=True,
+            task_type="CAUSAL_LM",
+        )
+        adapted = wrap_with_peft(module, config, seeds)
+        for name, one in adapted.trainable.items():
+            if name.endswith("lora_magnitude_vector.weight") and not one.all():
+                raise ValueError(f"`{name}` has a zero, by which DoRA would divide. Leave this module out of targets.")
+        return adapted
+
+
+@hookimpl
+def register_adapters() -> list[AdapterSpec]:
+    summary = "Magnitudes and low-rank directions of chosen modules (arXiv 2402.09353), through peft."
+    return [AdapterSpec(name="dora", summary=summary, build=DoRA, params=Params)]

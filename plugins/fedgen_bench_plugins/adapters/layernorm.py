@@ -1,0 +1,29 @@
+"""LayerNorm tuning: only weights and biases of the layer norms are trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fedgen_bench import Adapted, AdapterSpec, NoParams, SeedTree, hookimpl
+from fedgen_bench_plugins.adapters.selection import is_norm, parameters_within, train_only
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class LayerNormTuning:
+    """LayerNorm tuning (arXiv 2312.11420): gains and biases of all layer norms, RMS norms included."""
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
+        """Initial values are the backbone's own. Raises ValueError when it has no layer norm with parameters."""
+        norms = [name for name, one in module.named_modules() if is_norm(one)]
+        return train_only(module, parameters_within(module, norms), "layer norm with parameters")
+
+
+@hookimpl
+def register_adapters() -> list[AdapterSpec]:
+    summary = "Gains and biases of all layer norms (arXiv 2312.11420)."
+    return [AdapterSpec(name="layernorm", summary=summary, build=LayerNormTuning)]

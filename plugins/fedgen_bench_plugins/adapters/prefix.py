@@ -1,0 +1,81 @@
+"""Prefix tuning through peft: learned keys and values in front of every layer's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Params:
+    """n_tokens: length of the prefix."""
+
+    n_tokens: int = 16
+
+    def __post_init__(self) -> None:
+        if self.n_tokens < 1:
+            raise ValueError(f"n_tokens must be at least 1, got {self.n_tokens}.")
+
+
+class PrefixTuning:
+    """Prefix tuning (arXiv 2101.00190): every attention layer also sees `n_tokens` learned keys and values.
+
+    Trained is one tensor `prefix` of shape (n_tokens, 2 x layers x width of the keys): for each layer its keys, then
+    its values. It starts as what the backbone computes of tokens drawn from the vocabulary (the paper's real words), so
+    that the adapted backbone begins as the backbone with these tokens before the text. The text's positions begin at
+    `n_tokens`.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
+        """The tokens come from the `adapter` stream. Raises ValueError when the prefix leaves no position for text."""
+        import torch
+        from peft import PrefixTuningConfig
+
+        n_tokens = self.params.n_tokens
+        positions = getattr(module.config, "max_position_embeddings", None)
+        if positions is not None and n_tokens >= positions:
+            raise ValueError(f"n_tokens is {n_tokens}, this backbone has {positions} positions. Lower n_tokens.")
+        vocabulary = len(module.get_input_embeddings().weight)  # type: ignore[operator]
+        words = torch.randint(vocabulary, (1, n_tokens), generator=seeds.torch("adapter", purpose="prefix"))
+        start = _keys_and_values(module, words)
+        adapted = wrap_with_peft(module, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=n_tokens), seeds)
+        (prefix,) = adapted.trainable.values()
+        with torch.no_grad():
+            prefix.copy_(start)
+        return Adapted(adapted.module, {"prefix": prefix})
+
+
+def _keys_and_values(module: nn.Module, words: torch.Tensor) -> torch.Tensor:
+    """What the layers cache of `words` (1, n), as peft lays a prefix out: (n, layers x [keys, values] x width).
+
+    A layer caches keys and values of shape (1, heads, n, width / heads).
+    """
+    import torch
+
+    with torch.no_grad():
+        cache = module.eval()(input_ids=words, use_cache=True).past_key_values
+    pairs = torch.cat(
+        [part for layer in cache.layers for part in (layer.keys, layer.values)]
+    )  # (2 layers, heads, n, d)
+    return pairs.permute(2, 0, 1, 3).flatten(1)
+
+
+@hookimpl
+def register_adapters() -> list[AdapterSpec]:
+    return [
+        AdapterSpec(
+            name="prefix",
+            summary="Learned keys and values before every layer's own (arXiv 2101.00190), through peft.",
+            build=PrefixTuning,
+            params=Params,
+        )
+    ]

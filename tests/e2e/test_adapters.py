@@ -1,0 +1,56 @@
+"""Every adapter in a short federated run on the generated language: it learns, and its bytes are its tensors'."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fedgen_bench.data.catalog import finder
+from fedgen_bench.rounds import run_cell
+from fedgen_bench.setting import Setting
+from fedgen_bench.store import Store
+from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.world import Worlds
+
+SHORT = (
+    "federation.n_clients=4", "federation.clients_per_round=2", "federation.rounds=2", "training.local_steps=8",
+    "task.params.unit_lines=60", "evaluation.personalized_clients=0",
+    "contender.fedavg_full.learning_rate=0.01", "partitioner.name=iid", "partitioner.params={}",
+)  # fmt: skip
+N_MESSAGES = 2 * 2
+
+
+@pytest.fixture(scope="module")
+def worlds(registry):
+    return Worlds(registry, finder(None))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("dora", "{rank = 2, targets = ['c_attn', 'lm_head']}"),
+        ("ia3", "{}"),
+        ("prefix", "{n_tokens = 4}"),
+        ("layernorm", "{}"),
+        ("bitfit", "{}"),
+        ("last_layer", "{head = true}"),
+    ],
+)
+def test_adapter_learns_in_a_federation_and_books_its_tensors(name, params, precision, registry, worlds, tmp_path):
+    adapter = f"contender.fedavg_full.adapter={{name='{name}',params={params}}}"
+    overrides = [*SHORT, adapter, f"training.precision={precision}"]
+    suite = load_suite(registry.get("suite", "quick").spec, registry, overrides)
+    (spec,) = expand(suite, registry, contenders=["fedavg_full"], seeds=[1])
+    setting = Setting.make(spec, registry, worlds, torch.device("cpu"))
+    before = setting.measure(setting.start, setting.engine.task.split("valid_subset"))["perplexity_per_word"]
+    reports = []
+    with Store(tmp_path) as store:
+        result, _ = run_cell(spec, registry, worlds, store.begin(spec, {}, {}), torch.device("cpu"), reports.append)
+    assert result.status == "done"
+    assert reports[-1].metrics["perplexity_per_word"] < before
+    n_numbers = sum(one.numel() for one in setting.start.values())
+    messages = [entry for report in reports for entry in report.ledger]
+    for direction in ("up", "down"):
+        sizes = [one.tensor_bytes for one in messages if one.direction == direction]
+        assert sizes == [4 * n_numbers] * N_MESSAGES
