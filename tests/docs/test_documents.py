@@ -83,6 +83,7 @@ def test_plugins_page_has_no_heading_for_a_hook_that_is_gone():
     "record",
     [spec for _, spec in KINDS.values()]
     + [records.ClientContext, records.Payload, records.Fit, records.FitReport, records.Update, records.Proximal]
+    + [records.ServerContext, records.RoundContext, records.LowRank, records.Model]
     + [records.RoundReport, records.RunResult, records.UnitTable],
     ids=lambda one: one.__name__,
 )
