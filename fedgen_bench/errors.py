@@ -25,6 +25,9 @@ class SuiteError(UsageError):
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
 
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
 
 class PluginError(FedgenError):
     """A plugin that broke its contract, by name."""
@@ -60,6 +63,9 @@ class WireError(FedgenError):
     def __init__(self, code: str, message: str) -> None:
         self.code = code
         super().__init__(message)
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.code, str(self))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -140,7 +140,7 @@ class Engine(Protocol):
     def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
         """Outcomes in the order of the tasks, which are pure: one that was lost is run again elsewhere.
 
-        Where `work` cannot be used, `fedgen_bench.clients.open_work(work.recipe)` builds it anew.
+        Where `work` cannot be used, `fedgen_bench.setting.open_work(work.recipe)` builds it anew.
         """
 
     def close(self) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import multiprocessing
 import multiprocessing.connection
 import os
-import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,13 +20,12 @@ from fedgen_bench.plugins import Registry, load_registry
 from fedgen_bench.records import RoundReport, RunResult
 from fedgen_bench.store import Store
 from fedgen_bench.suites import RunSpec
+from fedgen_bench.workers import exit_text, keep_freed_memory, origin, serve_only
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-_PR_SET_PDEATHSIG = 1
 _SECONDS_TO_LEAVE = 10
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 @dataclass(frozen=True)
@@ -108,9 +104,9 @@ class Executor:
         device = pick_device(self._job.device)
         threads = spec.config["training"]["threads"]
         torch.set_num_threads(threads)
-        _keep_freed_memory()
+        keep_freed_memory()
         began = time.monotonic()
-        cell = self._store.begin(spec, fingerprint(device, threads), provenance(spec, self._registry))
+        cell = self._store.begin(spec, fingerprint(device, threads), provenance(spec, self._registry, self._job.engine))
         committed = 0.0
 
         def on_round(report: RoundReport) -> None:
@@ -130,28 +126,12 @@ class Executor:
             result = RunResult("diverged", f"Round {rounds}: {error}")
         except Exception as error:  # noqa: BLE001 - a failed cell is a row in the table, not the end of the suite
             text = (
-                str(error) if isinstance(error, FedgenError) else f"{type(error).__name__}: {error} ({_origin(error)})"
+                str(error) if isinstance(error, FedgenError) else f"{type(error).__name__}: {error} ({origin(error)})"
             )
             result = RunResult("failed", " ".join(text.split()))
         cell.finish(result, final, time.monotonic() - began - committed)
         self._registry.observe("after_run", run=spec.name, result=result)
         return Event("ended", spec.name, status=result.status, reason=result.reason, seconds=time.monotonic() - began)
-
-
-def _keep_freed_memory() -> None:
-    """Have the allocator keep freed memory: a training step frees and takes the same large blocks again and again.
-
-    Without this, a tenth of a step goes into page faults (glibc only; elsewhere nothing happens).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
-
-
-def _origin(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
 
 
 def _round_event(spec: RunSpec, report: RoundReport) -> Event:
@@ -167,8 +147,8 @@ def _round_event(spec: RunSpec, report: RoundReport) -> Event:
     )
 
 
-def provenance(spec: RunSpec, registry: Registry) -> dict[str, Any]:
-    """Distribution, version and source hash of every component of a run."""
+def provenance(spec: RunSpec, registry: Registry, engine: str) -> dict[str, Any]:
+    """Distribution, version and source hash of every component of a run, and of the engine that ran it."""
     contender = spec.config["contender"]
     used = [
         ("task", spec.config["task"]),
@@ -177,6 +157,7 @@ def provenance(spec: RunSpec, registry: Registry) -> dict[str, Any]:
         ("adapter", contender["adapter"]),
         *(("compressor", one) for way in ("uplink", "downlink") for one in contender.get(way, ())),
         *(("attack", one) for one in [spec.config.get("attack")] if one is not None),
+        ("engine", {"name": engine}),
     ]
     found: dict[str, Any] = {}
     for kind, one in used:
@@ -255,7 +236,7 @@ def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Generator[Event,
                     process.join()
                     del links[link]
                     assert spec is not None
-                    died = f"The worker process died ({_exit_text(process.exitcode)})."
+                    died = f"The worker process died ({exit_text(process.exitcode)})."
                     reason = f"{died} Run the same command again to resume."
                     yield Event("ended", spec.name, status="crashed", reason=reason)
                     if not any(one is not None for _, one in links.values()) and queue:
@@ -287,15 +268,9 @@ def _hand_out(
         yield Event("started", spec.name, spec.config["federation"]["rounds"])
 
 
-def _exit_text(code: int | None) -> str:
-    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-
-
 def _serve(link: Connection, job: Job, parent: int) -> None:
     """A worker process: runs the cells it is handed until the coordinator is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if not serve_only(parent):
         return
     if job.verbose:
         log_rounds()

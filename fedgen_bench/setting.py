@@ -177,13 +177,17 @@ def _attackers(attack: Mapping[str, Any] | None, n_clients: int, seeds: SeedTree
     return frozenset(int(i) for i in drawn[: round(attack["fraction"] * n_clients)])
 
 
-def open_work(recipe: Recipe) -> ClientWork:
+def open_worlds(recipe: Recipe) -> Worlds:
+    """What the runs of one worker process share: plugins, and tasks and splits as they are asked for."""
+    return Worlds(load_registry(recipe.plugin_files), finder(recipe.data))
+
+
+def open_work(recipe: Recipe, worlds: Worlds | None = None) -> ClientWork:
     """For engines: build a run's `ClientWork` in another process.
 
     Raises:
         DataError: data or backbone are not there.
     """
+    worlds = open_worlds(recipe) if worlds is None else worlds
     torch.set_num_threads(recipe.spec.config["training"]["threads"])
-    registry = load_registry(recipe.plugin_files)
-    worlds = Worlds(registry, finder(recipe.data))
-    return Setting.make(recipe.spec, registry, worlds, torch.device(recipe.device)).work(recipe)
+    return Setting.make(recipe.spec, worlds.registry, worlds, torch.device(recipe.device)).work(recipe)

@@ -49,12 +49,15 @@ def tensor_bytes(tensors: Tensors) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
+def header_bytes(message: bytes) -> int:
+    """Length of what stands before the tensors in an encoded message, as the message itself says."""
+    return _LENGTH_BYTES + int.from_bytes(message[:_LENGTH_BYTES], "little")
+
+
 def book(message: bytes, header: Header, direction: Literal["up", "down"], phase: str = "fit") -> LedgerEntry:
     """The ledger's entry for an encoded message; the tensor part is read off the encoding itself."""
-    header_bytes = _LENGTH_BYTES + int.from_bytes(message[:_LENGTH_BYTES], "little")
-    return LedgerEntry(
-        header.round_index, header.client_id, direction, phase, len(message), len(message) - header_bytes, header_bytes
-    )
+    head = header_bytes(message)
+    return LedgerEntry(header.round_index, header.client_id, direction, phase, len(message), len(message) - head, head)
 
 
 def read_header(message: bytes) -> tuple[Header, dict[str, tuple[str, tuple[int, ...]]]]:

@@ -170,7 +170,7 @@ class Worlds:
     """Builds tasks and populations once a process."""
 
     def __init__(self, registry: Registry, find: Callable[[str], Path]) -> None:
-        self._registry, self._find = registry, find
+        self.registry, self._find = registry, find
         self._tasks: dict[str, Task] = {}
         self._populations: dict[str, Population] = {}
 
@@ -178,7 +178,7 @@ class Worlds:
         """The loaded task of a run's config. Raises DataError when its data are not there."""
         key = identity(config["task"])
         if key not in self._tasks:
-            self._tasks[key] = build(self._registry, "task", config["task"]).load(self._find)
+            self._tasks[key] = build(self.registry, "task", config["task"]).load(self._find)
         return self._tasks[key]
 
     def population(self, config: Mapping[str, Any]) -> Population:
@@ -186,6 +186,6 @@ class Worlds:
         seeds = seed_tree(config)
         key = json.dumps([seeds.task, seeds.partitioner, seeds.seed, config["federation"]], sort_keys=True)
         if key not in self._populations:
-            partitioner = build(self._registry, "partitioner", config["partitioner"])
+            partitioner = build(self.registry, "partitioner", config["partitioner"])
             self._populations = {key: make_population(self.task(config), partitioner, config["federation"], seeds)}
         return self._populations[key]

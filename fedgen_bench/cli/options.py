@@ -42,9 +42,20 @@ data = click.option("--data", type=_PATH, default=None, metavar="DIR", help="Fol
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models run."
 )
-workers = click.option(
-    "--workers", type=click.IntRange(1), default=None, help="Cells at a time.  [default: cores / the suite's threads]"
+engine = click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    metavar="NAME",
+    help="Where clients train (see `list engine`).",
 )
+jobs = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=None,
+    help="Worker processes.  [default: cores / the suite's threads]",
+)
+address = click.option("--address", default=None, metavar="ADDR", help="Of the cluster, for engines that have one.")
 
 
 def many(*options: Callable[..., Any]) -> Callable[..., Any]:

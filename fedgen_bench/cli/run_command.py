@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +26,9 @@ if TYPE_CHECKING:
     options.data,
     options.device,
     options.plugin,
-    options.workers,
+    options.engine,
+    options.jobs,
+    options.address,
 )
 @click.option(
     "--set",
@@ -47,7 +48,9 @@ def command(
     data: Path | None,
     device: str,
     plugin_files: tuple[Path, ...],
-    workers: int | None,
+    engine: str,
+    jobs: int | None,
+    address: str | None,
     overrides: tuple[str, ...],
     dry_run: bool,  # noqa: FBT001 - click passes flags so
     verbose: bool,  # noqa: FBT001
@@ -59,12 +62,15 @@ def command(
     """
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
+    from fedgen_bench.cli.placement import placement
     from fedgen_bench.suites import expand, load_suite
+    from fedgen_bench.workers import default_jobs
 
     suite = load_suite(source, registry, overrides)
+    place = placement(registry, engine, jobs, address, default_jobs(suite.training.threads, device))
     specs = expand(suite, registry, contenders=contenders, seeds=seeds, off_suite=overrides)
     if dry_run:
-        return _dry_run(specs, registry, data, device, workers or default_workers(suite, device))
+        return _dry_run(specs, registry, data, device, place.jobs)
     from fedgen_bench.cli.progress import Progress
     from fedgen_bench.publish import publish
     from fedgen_bench.runner import Job, log_rounds, run_cells
@@ -73,15 +79,14 @@ def command(
     if verbose:
         log_rounds()
     need_data(suite, registry, data)
-    count = workers or default_workers(suite, device)
     with Store(runs) as store:
         with Progress(len(specs), suite.evaluation.metric) as progress:
             ended = run_cells(
                 specs,
                 registry,
-                Job(runs, data, device, registry.plugin_files, verbose=verbose),
+                Job(runs, data, device, registry.plugin_files, engine, place.params, verbose=verbose),
                 store,
-                workers=count,
+                workers=place.n_cells,
                 on_event=progress.note,
             )
         plain = load_suite(source, registry)
@@ -96,7 +101,7 @@ def command(
     return 1 if bad else 0
 
 
-def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Path | None, device: str, workers: int) -> int:
+def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Path | None, device: str, jobs: int) -> int:
     import torch
 
     from fedgen_bench.cli.screen import grid, human_bytes
@@ -118,10 +123,10 @@ def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Path | None, de
         for c in cells
     ]
     click.echo(grid(head, rows))
-    seconds = sum(c.seconds for c in cells) / workers
+    seconds = sum(c.seconds for c in cells) / jobs
     up = human_bytes(sum(c.up_bytes for c in cells))
     click.echo(
-        f"{len(cells)} cells, {up} of uplink, about {seconds / 60:.1f} min of training on {workers} workers; "
+        f"{len(cells)} cells, {up} of uplink, about {seconds / 60:.1f} min of training on {jobs} jobs; "
         "evaluation comes on top"
     )
     return 0
@@ -136,11 +141,3 @@ def need_data(suite: SuiteSpec, registry: Registry, data: Path | None) -> None:
     params, _ = make_params(spec.params, suite.task.params)
     for name in spec.build(params).datasets:
         find(name, data, fetch=True)
-
-
-def default_workers(suite: SuiteSpec, device: str) -> int:
-    """Cells at a time: one on CUDA, else as many as the suite's threads fit into the cores."""
-    if device == "cuda":
-        return 1
-    cores = len(os.sched_getaffinity(0))
-    return max(1, cores // suite.training.threads)

@@ -18,7 +18,9 @@ from fedgen_bench.cli import options
     options.data,
     options.device,
     options.plugin,
-    options.workers,
+    options.engine,
+    options.jobs,
+    options.address,
 )
 def command(
     suite_name: str,
@@ -28,7 +30,9 @@ def command(
     data: Path | None,
     device: str,
     plugin_files: tuple[Path, ...],
-    workers: int | None,
+    engine: str,
+    jobs: int | None,
+    address: str | None,
 ) -> int:
     """Run a suite's tuning grid: the same number of trials for every contender, the tuning seed, validation data only.
 
@@ -36,25 +40,26 @@ def command(
     """
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
+    from fedgen_bench.cli.placement import placement
     from fedgen_bench.cli.progress import Progress
-    from fedgen_bench.cli.run_command import default_workers, need_data
+    from fedgen_bench.cli.run_command import need_data
     from fedgen_bench.files import inside, write_atomic
     from fedgen_bench.runner import Job, run_cells
     from fedgen_bench.store import Store
     from fedgen_bench.suites import load_suite
     from fedgen_bench.tuning import trials, tuning_table
+    from fedgen_bench.workers import default_jobs
 
     suite = load_suite(source, registry)
+    place = placement(registry, engine, jobs, address, default_jobs(suite.training.threads, device))
     everything = trials(source, suite, registry)
     chosen = [trial.spec for trial in everything if not contenders or trial.contender in contenders]
     trials(source, suite, registry, contenders)
     need_data(suite, registry, data)
     with Store(runs) as store:
         with Progress(len(chosen), suite.evaluation.metric) as progress:
-            job = Job(runs, data, device, registry.plugin_files)
-            run_cells(
-                chosen, registry, job, store, workers=workers or default_workers(suite, device), on_event=progress.note
-            )
+            job = Job(runs, data, device, registry.plugin_files, engine, place.params)
+            run_cells(chosen, registry, job, store, workers=place.n_cells, on_event=progress.note)
         stored = store.runs(suite_name, suite.suite.version, "tune")
     lower = registry.get("metric", suite.evaluation.metric).spec.lower_is_better
     text = tuning_table(suite, everything, stored, lower_is_better=lower)

@@ -153,7 +153,7 @@ def published(root: Path) -> dict[str, object]:
 def slow_untouched(plugins, tmp_path_factory):
     root = tmp_path_factory.mktemp("untouched")
     files = ["--plugin", toy.__file__, "--plugin", str(plugins / "slow.py")]
-    command = [SCRIPT, "run", "--suite", "slow", "--device", "cpu", "--workers", "2"]
+    command = [SCRIPT, "run", "--suite", "slow", "--device", "cpu", "--jobs", "2"]
     done = subprocess.run([*command, *files], cwd=root, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return published(root)
@@ -161,7 +161,7 @@ def slow_untouched(plugins, tmp_path_factory):
 
 def assert_resumes(fedgen, root: Path, reference: dict[str, object], before: int) -> None:
     assert n_committed(root) == before > 0
-    process = fedgen("--workers", "2")
+    process = fedgen("--jobs", "2")
     _, err = process.communicate()
     assert process.returncode == 0, err
     assert n_committed(root) == 4 * 4
@@ -172,7 +172,7 @@ def assert_resumes(fedgen, root: Path, reference: dict[str, object], before: int
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_run_interrupted_says_how_to_resume_and_leaves_no_process(number, workers, fedgen, tmp_path, slow_untouched):
-    process = fedgen("--workers", workers)
+    process = fedgen("--jobs", workers)
     crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
     pids = workers_of(process)
     assert len(pids) == (2 if workers == "2" else 0)
@@ -188,7 +188,7 @@ def test_run_interrupted_says_how_to_resume_and_leaves_no_process(number, worker
 
 
 def test_run_killed_takes_its_workers_along_and_resumes(fedgen, tmp_path, slow_untouched):
-    process = fedgen("--workers", "2")
+    process = fedgen("--jobs", "2")
     crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
     pids = workers_of(process)
     assert len(pids) == 2
@@ -199,7 +199,7 @@ def test_run_killed_takes_its_workers_along_and_resumes(fedgen, tmp_path, slow_u
 
 
 def test_run_with_a_killed_worker_goes_on_and_names_the_cell_and_resumes(fedgen, tmp_path, slow_untouched):
-    process = fedgen("--workers", "2")
+    process = fedgen("--jobs", "2")
     crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
     os.kill(workers_of(process)[0], signal.SIGKILL)
     out, err = process.communicate()
@@ -212,7 +212,7 @@ def test_run_with_a_killed_worker_goes_on_and_names_the_cell_and_resumes(fedgen,
 
 
 def test_run_with_every_worker_killed_is_a_clear_error(fedgen, tmp_path):
-    process = fedgen("--workers", "2")
+    process = fedgen("--jobs", "2")
     crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
     for pid in workers_of(process):
         os.kill(pid, signal.SIGKILL)
@@ -223,9 +223,9 @@ def test_run_with_every_worker_killed_is_a_clear_error(fedgen, tmp_path):
 
 
 def test_run_twice_on_one_store_second_is_refused_and_first_ends(fedgen, tmp_path, slow_untouched):
-    first = fedgen("--workers", "1")
+    first = fedgen("--jobs", "1")
     crash_driver.wait_until(lambda: n_committed(tmp_path) >= 1)
-    second = fedgen("--workers", "1")
+    second = fedgen("--jobs", "1")
     out, err = second.communicate()
     assert (second.returncode, out) == (1, "")
     assert err == "Error: Another fedgen-bench is writing to runs. Wait for it, or use another folder with `--runs`.\n"
@@ -236,7 +236,7 @@ def test_run_twice_on_one_store_second_is_refused_and_first_ends(fedgen, tmp_pat
 
 
 def test_run_with_cells_that_go_wrong_shows_them_and_goes_on(fedgen, tmp_path):
-    process = fedgen("--workers", "1", suite="rough")
+    process = fedgen("--jobs", "1", suite="rough")
     out, err = process.communicate()
     assert process.returncode == 1
     rows = {line.split()[1]: line.split() for line in out.splitlines()[3:]}
@@ -254,7 +254,7 @@ def test_run_with_cells_that_go_wrong_shows_them_and_goes_on(fedgen, tmp_path):
         assert f"rough/raising/{seed}: failed: {reasons['raising', seed]}" in err
     assert "no \\| such = luck" in (tmp_path / "leaderboards" / "rough" / "table.md").read_text(encoding="utf-8")
     assert "Traceback" not in err
-    again = fedgen("--workers", "1", suite="rough")
+    again = fedgen("--jobs", "1", suite="rough")
     _, err = again.communicate()
     assert again.returncode == 1  # a failed cell is tried again, a diverged one is finished
     assert [line for line in err.splitlines() if "diverged already" in line]

@@ -25,7 +25,7 @@ def example(heading, folder):
 
 
 def run_toy(file, *arguments):
-    plugins = ["--plugin", toy.__file__, "--plugin", str(file), "--device", "cpu", "--workers", "1"]
+    plugins = ["--plugin", toy.__file__, "--plugin", str(file), "--device", "cpu", "--jobs", "1"]
     result = CliRunner().invoke(cli, ["run", "--suite", "toy", *plugins, *arguments], standalone_mode=False)
     if result.exception is not None:
         raise result.exception

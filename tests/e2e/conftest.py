@@ -16,6 +16,6 @@ def fedgen(tmp_path):
 def quick(tmp_path_factory):
     """The `quick` suite, run once with two workers."""
     root = tmp_path_factory.mktemp("quick")
-    done = e2e_driver.run(root, "run", "--suite", "quick", "--workers", "2", "--device", "cpu")
+    done = e2e_driver.run(root, "run", "--suite", "quick", "--jobs", "2", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     return e2e_driver.Quick(root, done)

@@ -74,7 +74,7 @@ def cells(root):
         (["run", *TOY, "--contender", "fedgen_egde"], "Unknown contender `fedgen_egde`. Did you mean `fedgen_edge`?"),
         (["run", *TOY, "--set", "federation.round=3"], "round"),
         (["run", *TOY, "--set", "federation.rounds=none"], "federation.rounds"),
-        (["run", *TOY, "--workers", "0"], "--workers"),
+        (["run", *TOY, "--jobs", "0"], "--jobs"),
         (["run", *TOY, "--device", "gpu"], "--device"),
         (["run", *TOY, "--sed", "1"], "No such option"),
         (["run", "--suite", "toy", "--plugin", "nowhere.py"], "nowhere.py"),
@@ -110,7 +110,7 @@ def test_compare_without_a_store_is_a_clear_error(fedgen, tmp_path):
 
 
 def test_run_with_contender_and_seed_runs_those_cells_only(fedgen, tmp_path):
-    done = fedgen("run", *TOY, "--contender", "fedavg", "--contender", "local_only", "--seed", "2", "--workers", "1")
+    done = fedgen("run", *TOY, "--contender", "fedavg", "--contender", "local_only", "--seed", "2", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     assert len(cells(tmp_path)) == 2
     assert "toy/fedavg/2: done" in done.stderr
@@ -123,9 +123,9 @@ def test_run_with_contender_and_seed_runs_those_cells_only(fedgen, tmp_path):
 
 
 def test_run_with_set_is_shown_and_never_ranked(fedgen, tmp_path):
-    fedgen("run", *TOY, "--workers", "1")
+    fedgen("run", *TOY, "--jobs", "1")
     ranked = (tmp_path / "leaderboards" / "toy" / "table.csv").read_text(encoding="utf-8").splitlines()
-    done = fedgen("run", *TOY, "--workers", "1", "--contender", "fedavg", "--set", "federation.rounds=8")
+    done = fedgen("run", *TOY, "--jobs", "1", "--contender", "fedavg", "--set", "federation.rounds=8")
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "leaderboards" / "toy" / "table.csv").read_text(encoding="utf-8").splitlines()
     assert set(ranked) < set(table)
@@ -156,14 +156,14 @@ def test_run_dry_tells_the_exact_bytes_and_writes_nothing(fedgen, tmp_path):
         assert rounds == "4"
         assert steps == str(4 * 3 * 2)
     assert lines[-1].startswith("8 cells, ")
-    assert fedgen("run", *TOY, "--workers", "1").returncode == 0
+    assert fedgen("run", *TOY, "--jobs", "1").returncode == 0
     assert {key: total for key, total in told.items() if total} == messages(tmp_path)
 
 
 def test_run_with_a_plugin_file_ranks_it_in_the_same_table(fedgen, tmp_path):
     plugin = tmp_path / "my_strategy.py"
     plugin.write_text(STRATEGY, encoding="utf-8")
-    done = fedgen("run", *TOY, "--plugin", str(plugin), "--workers", "2")
+    done = fedgen("run", *TOY, "--plugin", str(plugin), "--jobs", "2")
     assert done.returncode == 0, done.stderr
     rows = {line.split()[1]: line.split() for line in done.stdout.splitlines()[3:]}
     assert {rows[name][0] for name in ("fedgen_edge", "fedavg", "half")} == {"1", "2", "3"}
@@ -228,12 +228,12 @@ def test_show_prints_a_suite_as_it_is(fedgen):
 
 
 def test_tune_writes_a_table_with_one_choice_a_contender(fedgen, tmp_path):
-    done = fedgen("tune", *TOY, "--workers", "1")
+    done = fedgen("tune", *TOY, "--jobs", "1")
     assert done.returncode == 0, done.stderr
     assert done.stdout == (tmp_path / "leaderboards" / "toy" / "tuning.csv").read_text(encoding="utf-8")
     lines = done.stdout.splitlines()
     assert len(lines) == 1 + 4
-    again = fedgen("tune", *TOY, "--workers", "1")
+    again = fedgen("tune", *TOY, "--jobs", "1")
     assert again.stdout == done.stdout
     assert again.stderr.count("done already") == 4
     board = fedgen("leaderboard", *TOY)

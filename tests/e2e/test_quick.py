@@ -168,7 +168,7 @@ def test_run_quick_with_one_worker_gives_the_bits_of_two(quick, tmp_path):
         "run",
         "--suite",
         "quick",
-        "--workers",
+        "--jobs",
         "1",
         "--device",
         "cpu",

@@ -1,0 +1,134 @@
+"""Tasks to workers, outcomes in the order of the tasks; a task whose worker died is run again by another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fedgen_bench.errors import FedgenError
+from fedgen_bench.remote import pack, unpack_outcome
+
+if TYPE_CHECKING:
+    from fedgen_bench.clients import ClientOutcome, ClientTask, Recipe
+    from fedgen_bench.remote import Answer, PackedTask
+
+N_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Died:
+    """In place of an answer: the worker is gone, and how it ended."""
+
+    how: str
+
+
+class Crew(Protocol):
+    """Worker processes, wherever they are; each has a `fedgen_bench.remote.Workshop` and one task at a time."""
+
+    def hire(self) -> Hashable:
+        """A new worker; it need not be ready yet."""
+
+    def give(self, worker: Any, recipe: Recipe, task: PackedTask) -> None:
+        """Have an idle worker begin. Whether it died shows in `wait`."""
+
+    def wait(self, busy: Collection[Any], *, block: bool) -> Iterable[tuple[Any, Answer | Died]]:
+        """The workers that have answered or died; at least one if `block`."""
+
+    def dismiss(self, worker: Any) -> None:
+        """End a worker, whatever it is doing."""
+
+
+@dataclass(frozen=True)
+class _Handed:
+    """A task on a worker: its number in the round, and how many workers died of it so far."""
+
+    number: int
+    task: PackedTask
+    n_deaths: int = 0
+
+
+class Dispatcher:
+    """Keeps a crew's workers from round to round, hires when there is a task for one more, and replaces the dead."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._idle: list[Any] = []
+        self._busy: dict[Any, _Handed] = {}
+
+    def run(self, tasks: Iterable[ClientTask], recipe: Recipe, n_jobs: int) -> Iterator[ClientOutcome]:
+        """Outcomes in order. At most `n_jobs` tasks are worked on and twice as many are taken ahead of their turn.
+
+        Raises:
+            FedgenError: a task's worker died three times. What a task or the iterable raises comes in its turn, too.
+        """
+        self._give_up(self._busy)
+        busy = self._busy = {}
+        answers: dict[int, Answer] = {}
+        source: Iterator[ClientTask] | None = iter(tasks)
+        turn = n_taken = 0
+        try:
+            while True:
+                while source is not None and len(busy) < n_jobs and n_taken - turn < 2 * n_jobs:
+                    try:
+                        self._hand(_Handed(n_taken, pack(next(source))), recipe, busy)
+                    except StopIteration:
+                        source = None
+                        break
+                    except Exception as error:  # noqa: BLE001 - raised when the tasks before it are through
+                        answers[n_taken], source = error, None
+                    n_taken += 1
+                if turn == n_taken:
+                    return
+                for number, answer in self._answers(recipe, busy, block=turn not in answers):
+                    answers[number] = answer
+                    if isinstance(answer, Exception):
+                        source = None
+                if turn in answers:
+                    yield _outcome(answers.pop(turn))
+                    turn += 1
+        finally:
+            self._give_up(busy)
+
+    def close(self) -> None:
+        """End all workers."""
+        self._give_up(self._busy)
+        while self._idle:
+            self._crew.dismiss(self._idle.pop())
+
+    def _hand(self, handed: _Handed, recipe: Recipe, busy: dict[Any, _Handed]) -> None:
+        worker = self._idle.pop() if self._idle else self._crew.hire()
+        busy[worker] = handed
+        self._crew.give(worker, recipe, handed.task)
+
+    def _answers(self, recipe: Recipe, busy: dict[Any, _Handed], *, block: bool) -> Iterator[tuple[int, Answer]]:
+        """What came in, by task number; tasks of the dead are handed out again."""
+        for worker, answer in self._crew.wait(tuple(busy), block=block) if busy else ():
+            handed = busy.pop(worker)
+            if not isinstance(answer, Died):
+                self._idle.append(worker)
+                yield handed.number, answer
+                continue
+            handed = replace(handed, n_deaths=handed.n_deaths + 1)
+            if handed.n_deaths < N_TRIES:
+                self._hand(handed, recipe, busy)
+            else:
+                yield handed.number, _hopeless(handed.task, answer)
+
+    def _give_up(self, busy: dict[Any, _Handed]) -> None:
+        """End workers whose answers nobody waits for any more."""
+        while busy:
+            self._crew.dismiss(busy.popitem()[0])
+
+
+def _outcome(answer: Answer) -> ClientOutcome:
+    if isinstance(answer, Exception):
+        raise answer
+    return unpack_outcome(answer)
+
+
+def _hopeless(task: PackedTask, death: Died) -> FedgenError:
+    return FedgenError(
+        f"The worker process died {N_TRIES} times while it worked on client {task.client_id} in round "
+        f"{task.round_index} ({death.how}). Look for a lack of memory; fewer `--jobs` need less."
+    )
