@@ -60,6 +60,9 @@ class StrategySpec(ComponentSpec):
         changes_backbone: it folds low-rank updates into the backbone.
         stateful: its clients keep private state that their later rounds or their own models depend on.
         exact: the global model moves by exactly sum_k p_k s_k B_k A_k, p_k = n_k / sum n.
+        server_step: the server moves the global model by a step that it computes from the clients' changes (momentum,
+            adaptive rates, normalisation): what clients agree on comes back within rounding, and for a method with a
+            reduction only under the first one's parameters.
         reduces_to: strategies by name, each with the own parameters under which the method is that one.
     """
 
@@ -71,6 +74,7 @@ class StrategySpec(ComponentSpec):
     changes_backbone: bool = False
     stateful: bool = False
     exact: bool = False
+    server_step: bool = False
     reduces_to: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -12,8 +12,9 @@ In a plugin's own tests:
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ def contracts_of(
     kinds: Collection[str] = KINDS,
     names: Collection[str] | None = None,
     task_params: Params | None = None,
+    strategy_params: Params | None = None,
     expected_failures: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Contract]:
     """Every contract that applies to the registered components.
@@ -65,6 +67,8 @@ def contracts_of(
         kinds: of `strategy`, `adapter`, `partitioner`, `task`, `metric`.
         names: components to check; all when None.
         task_params: by task, the parameters to check it with where its defaults need data that may not be there.
+        strategy_params: by strategy, the parameters to check it with where its defaults do not fit the toy world: its
+            tensors are called `left` and `right`, and 4 of 5 clients take part in a round.
         expected_failures: by component and check, the reason why the contract does not hold.
     """
     load = _task_loader(registry, task_params or {})
@@ -73,7 +77,10 @@ def contracts_of(
         for name, found in registry.components[kind].items():
             if kind not in kinds or (names is not None and name not in names):
                 continue
-            for check, run in _checks(kind, found.spec, registry, load):
+            spec = found.spec
+            if kind == "strategy" and strategy_params and name in strategy_params:
+                spec = _with_defaults(spec, strategy_params[name])
+            for check, run in _checks(kind, spec, registry, load):
                 yield Contract(kind, name, check, run, excused.get(name, {}).get(check, ""))
 
 
@@ -103,6 +110,16 @@ def _task_loader(registry: Registry, task_params: Params) -> Callable[[str], Tas
         return task
 
     return lru_cache(maxsize=None)(load)
+
+
+def _with_defaults(spec: Any, values: Mapping[str, Any]) -> Any:
+    """The spec with other defaults: a params type that is the same but for them."""
+    wanted, problems = make_params(spec.params, values)
+    assert not problems, f"{spec.name}: {problems}"
+    kinds = typing.get_type_hints(spec.params)
+    fields = [(name, kinds[name], field(default_factory=partial(getattr, wanted, name))) for name in values]
+    params = make_dataclass(spec.params.__name__, fields, bases=(spec.params,), frozen=True)
+    return replace(spec, params=params)
 
 
 def _checks(

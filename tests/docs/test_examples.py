@@ -39,9 +39,9 @@ def in_own_folder(tmp_path, monkeypatch):
 
 
 def test_strategy_example_becomes_a_contender(tmp_path):
-    run_toy(example("register_strategies", tmp_path), "--contender", "fedavgm")
+    run_toy(example("register_strategies", tmp_path), "--contender", "momentum")
     records = json.loads(Path("leaderboards/toy/results.json").read_text())["records"]
-    assert [(one["contender"], one["status"]) for one in records] == [("fedavgm", "done")] * 2
+    assert [(one["contender"], one["status"]) for one in records] == [("momentum", "done")] * 2
 
 
 @pytest.mark.parametrize(
