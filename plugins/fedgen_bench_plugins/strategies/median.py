@@ -1,0 +1,67 @@
+"""Median: every coordinate is the middle one of the clients'."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+
+from fedgen_bench import (
+    ClientContext,
+    Fit,
+    FitReport,
+    NoParams,
+    Payload,
+    RoundContext,
+    ServerContext,
+    StrategySpec,
+    Tensors,
+    Update,
+    hookimpl,
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """The global tensors."""
+
+    tensors: Tensors
+
+
+class Median:
+    """Coordinate-wise median (arXiv 1803.01498, Option I): x_j <- the median over clients of y_kj, unweighted.
+
+    For an even number of clients it is the mean of the two values in the middle. A round's updates are all in memory.
+    """
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def init(self, start: Tensors, ctx: ServerContext) -> State:
+        return State(start)
+
+    def send(self, state: State, ctx: ClientContext) -> Payload:
+        return Payload(state.tensors)
+
+    def client(self, payload: Payload, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
+        fit = yield Fit(start=payload.tensors)
+        return Update(fit.tensors, fit.n_examples)
+
+    def aggregate(self, state: State, updates: Iterable[Update], ctx: RoundContext) -> State:
+        import torch
+
+        got = [update.tensors for update in updates]
+        lower, upper = (len(got) - 1) // 2, len(got) // 2
+        medians = {}
+        for name in state.tensors:
+            ordered = torch.stack([one[name] for one in got]).sort(dim=0).values
+            medians[name] = ordered[lower].lerp(ordered[upper], 0.5)
+        return State(medians)
+
+    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
+        return state.tensors
+
+
+@hookimpl
+def register_strategies() -> list[StrategySpec]:
+    summary = "Coordinate-wise median of the clients' tensors (arXiv 1803.01498)."
+    return [StrategySpec(name="median", summary=summary, build=Median)]
