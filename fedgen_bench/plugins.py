@@ -90,6 +90,21 @@ class Registry:
             raise UsageError(unknown(kind.replace("_", " "), name, known))
         return known[name]
 
+    def find(self, name: str, kinds: Iterable[str] = KINDS) -> list[tuple[str, Registered]]:
+        """Every component called NAME, or the one called KIND/NAME, with its kind.
+
+        Raises:
+            UsageError: there is none, with the closest name.
+        """
+        kind, _, short = name.rpartition("/")
+        if kind and kind not in kinds:
+            raise UsageError(unknown("kind", kind, kinds))
+        among = [kind] if kind else list(kinds)
+        found = [(one, self.components[one][short]) for one in among if short in self.components[one]]
+        if not found:
+            raise UsageError(unknown("component", short, {known for one in among for known in self.components[one]}))
+        return found
+
     def observe(self, hook: str, **event: Any) -> None:
         """Call an observer hook; an observer's failure is a warning, never the run's."""
         if self._manager is None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from fedgen_bench.contenders import added_contenders
 from fedgen_bench.errors import SuiteError, UsageError, unknown
 from fedgen_bench.params import defaults, make_params, problems_of
 from fedgen_bench.plugins import Registered, Registry
@@ -279,20 +280,6 @@ def _wants_other_optimizer(contender: Contender, suite: SuiteSpec, registry: Reg
     return found is None or bool(found.spec.optimizers and suite.training.optimizer not in found.spec.optimizers)
 
 
-def plugin_contenders(suite: SuiteSpec, registry: Registry) -> tuple[Contender, ...]:
-    """A contender for every strategy that a plugin file brings: on the reference's adapter and learning rate."""
-    reference = next(one for one in suite.contender if one.name == suite.suite.reference)
-    taken = {one.name for one in suite.contender}
-    used = {one.strategy.name for one in suite.contender}
-    return tuple(
-        reference.model_copy(
-            update={"name": name, "strategy": Component(name=name), "ranked": found.spec.cohort == "sampled"}
-        )
-        for name, found in sorted(registry.components["strategy"].items())
-        if found.from_file and name not in taken and name not in used
-    )
-
-
 def _resolved(kind: str, component: Component, registry: Registry) -> dict[str, Any]:
     found: Registered = registry.get(kind, component.name)
     return {
@@ -314,19 +301,20 @@ def expand(
     registry: Registry,
     *,
     contenders: Sequence[str] = (),
+    added: Sequence[str] = (),
     seeds: Sequence[int] = (),
     off_suite: Sequence[str] = (),
     purpose: str = "leaderboard",
 ) -> tuple[RunSpec, ...]:
-    """Ordered cells: contenders as the suite lists them (then the plugins'), seeds inside.
+    """Ordered cells: contenders as the suite lists them, then those of `added_contenders(..., added)`, seeds inside.
 
     Raises:
-        UsageError: a contender that does not exist.
+        UsageError: a contender that does not exist or cannot work.
     """
-    brought = plugin_contenders(suite, registry)
+    brought = added_contenders(suite, registry, added)
     for one in brought:
         if problems := list(unfit(one, suite, registry)):
-            raise UsageError(f"Plugin strategy `{one.name}` cannot be a contender of this suite: {problems[0]}")
+            raise UsageError(f"`{one.name}` cannot be a contender of this suite: {problems[0]}")
     everyone = suite.contender + brought
     by_name = {one.name: one for one in everyone}
     for name in contenders:

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     options.address,
 )
 @click.option(
+    "--with",
+    "added",
+    multiple=True,
+    metavar="NAME",
+    help="Add a contender: the suite's reference with this strategy, adapter or uplink compressor (repeatable).",
+)
+@click.option(
     "--set",
     "overrides",
     multiple=True,
@@ -51,6 +58,7 @@ def command(
     engine: str,
     jobs: int | None,
     address: str | None,
+    added: tuple[str, ...],
     overrides: tuple[str, ...],
     dry_run: bool,  # noqa: FBT001 - click passes flags so
     verbose: bool,  # noqa: FBT001
@@ -68,7 +76,7 @@ def command(
 
     suite = load_suite(source, registry, overrides)
     place = placement(registry, engine, jobs, address, default_jobs(suite.training.threads, device))
-    specs = expand(suite, registry, contenders=contenders, seeds=seeds, off_suite=overrides)
+    specs = expand(suite, registry, contenders=contenders, added=added, seeds=seeds, off_suite=overrides)
     if dry_run:
         return _dry_run(specs, registry, data, device, place.jobs)
     from fedgen_bench.cli.progress import Progress

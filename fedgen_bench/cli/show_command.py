@@ -10,8 +10,6 @@ import click
 
 from fedgen_bench.cli import options
 from fedgen_bench.cli.catalogue import describe
-from fedgen_bench.errors import UsageError, unknown
-from fedgen_bench.plugins import KINDS
 
 
 @click.command("show")
@@ -20,17 +18,7 @@ from fedgen_bench.plugins import KINDS
 def command(name: str, plugin_files: tuple[Path, ...]) -> int:
     """Show a component with its documentation, or a suite's text, by NAME (or KIND/NAME)."""
     registry = options.open_registry(plugin_files)
-    kind, _, short = name.rpartition("/")
-    if kind and kind not in KINDS:
-        raise UsageError(unknown("kind", kind, KINDS))
-    hits = [
-        (one, registry.components[one][short])
-        for one in ([kind] if kind else KINDS)
-        if short in registry.components[one]
-    ]
-    if not hits:
-        raise UsageError(unknown("component", short, {known for one in KINDS for known in registry.components[one]}))
-    for where, found in hits:
+    for where, found in registry.find(name):
         if where == "suite":
             click.echo(found.spec.text)
             continue
