@@ -65,4 +65,5 @@ class FedProx:
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
     summary = "FedAvg with the local penalty mu/2 ||y - x||^2 (arXiv 1812.06127)."
-    return [StrategySpec(name="fedprox", summary=summary, build=FedProx, params=Params)]
+    same = {"fedavg": {"mu": 0.0}}
+    return [StrategySpec(name="fedprox", summary=summary, build=FedProx, params=Params, reduces_to=same)]

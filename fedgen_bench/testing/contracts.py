@@ -21,25 +21,36 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.data.catalog import finder
 from fedgen_bench.params import make_params
 from fedgen_bench.testing.adapters import adapter_checks
+from fedgen_bench.testing.attacks import attack_checks
+from fedgen_bench.testing.compressors import compressor_checks
 from fedgen_bench.testing.partitioners import partitioner_checks
+from fedgen_bench.testing.promises import check_reduces_to
 from fedgen_bench.testing.strategies import strategy_checks
 from fedgen_bench.testing.tasks import check_metric, task_checks
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
     from fedgen_bench.protocols import Task
+    from fedgen_bench.records import StrategySpec
 
-KINDS = ("strategy", "adapter", "partitioner", "task", "metric")
+KINDS = ("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack")
 Params = Mapping[str, Mapping[str, Any]]
+Check = tuple[Callable[..., None], Callable[[], None]]  # what holds its name and docstring, and what is called
 
 
 @dataclass(frozen=True)
 class Contract:
-    """One check of one component; call it. `expected_failure` says why it does not hold, where that is documented."""
+    """One check of one component; call it.
+
+    Args:
+        summary: what must hold, one sentence.
+        expected_failure: why it does not hold, where the component's `exceptions` say so.
+    """
 
     kind: str
     component: str
     check: str
+    summary: str
     run: Callable[[], None]
     expected_failure: str = ""
 
@@ -57,31 +68,37 @@ def contracts_of(
     kinds: Collection[str] = KINDS,
     names: Collection[str] | None = None,
     task_params: Params | None = None,
-    strategy_params: Params | None = None,
-    expected_failures: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Contract]:
     """Every contract that applies to the registered components.
 
     Args:
         registry: from `load_registry`.
-        kinds: of `strategy`, `adapter`, `partitioner`, `task`, `metric`.
+        kinds: of `KINDS`.
         names: components to check; all when None.
         task_params: by task, the parameters to check it with where its defaults need data that may not be there.
-        strategy_params: by strategy, the parameters to check it with where its defaults do not fit the toy world: its
-            tensors are called `left` and `right`, and 4 of 5 clients take part in a round.
-        expected_failures: by component and check, the reason why the contract does not hold.
     """
     load = _task_loader(registry, task_params or {})
-    excused = expected_failures or {}
     for kind in KINDS:
         for name, found in registry.components[kind].items():
-            if kind not in kinds or (names is not None and name not in names):
-                continue
-            spec = found.spec
-            if kind == "strategy" and strategy_params and name in strategy_params:
-                spec = _with_defaults(spec, strategy_params[name])
-            for check, run in _checks(kind, spec, registry, load):
-                yield Contract(kind, name, check, run, excused.get(name, {}).get(check, ""))
+            if kind in kinds and (names is None or name in names):
+                yield from _contracts(kind, found.spec, registry, load)
+
+
+def _contracts(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Contract]:
+    excused = dict(spec.exceptions)
+    if kind == "strategy" and spec.check_params:
+        spec = _with_defaults(spec, spec.check_params)
+    for check, run in _checks(kind, spec, registry, load):
+        summary = (check.__doc__ or "").strip().partition("\n")[0]
+        reason = excused.pop(check.__name__, "")
+        yield Contract(kind, spec.name, check.__name__, summary, run, reason)
+    for stray in excused:
+        summary = "Exceptions are made from checks that apply."
+        yield Contract(kind, spec.name, stray, summary, partial(_no_such_check, stray))
+
+
+def _no_such_check(name: str) -> None:
+    raise AssertionError(f"no check `{name}` applies to this component: take it out of `exceptions`")
 
 
 def parametrize_with_contracts(registry: Registry, **choice: Any) -> Any:
@@ -104,7 +121,7 @@ def parametrize_with_contracts(registry: Registry, **choice: Any) -> Any:
 def _task_loader(registry: Registry, task_params: Params) -> Callable[[str], Task]:
     def load(name: str) -> Task:
         spec = registry.get("task", name).spec
-        params, problems = make_params(spec.params, task_params.get(name, {}))
+        params, problems = make_params(spec.params, task_params.get(name, spec.check_params))
         assert not problems, f"task {name}: {problems}"
         task: Task = spec.build(params).load(finder(None))
         return task
@@ -122,19 +139,28 @@ def _with_defaults(spec: Any, values: Mapping[str, Any]) -> Any:
     return replace(spec, params=params)
 
 
-def _checks(
-    kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]
-) -> Iterable[tuple[str, Callable[[], None]]]:
+def _checks(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Check]:
     if kind == "task":
-        return [(check.__name__, partial(_on_task, check, load, spec.name)) for check in task_checks()]
-    if kind == "metric":
-        return [("check_metric", partial(_on_some_task, spec, load, tuple(registry.components["task"])))]
-    checks: Iterable[Callable[[Any], None]]
-    if kind == "strategy":
-        checks = strategy_checks(spec)
+        yield from ((check, partial(_on_task, check, load, spec.name)) for check in task_checks())
+    elif kind == "metric":
+        yield check_metric, partial(_on_some_task, spec, load, tuple(registry.components["task"]))
+    elif kind == "strategy":
+        yield from ((check, partial(check, spec)) for check in strategy_checks(spec))
+        if spec.reduces_to:
+            yield check_reduces_to, partial(check_reduces_to, spec, partial(_strategy, registry))
     else:
-        checks = adapter_checks() if kind == "adapter" else partitioner_checks()
-    return [(check.__name__, partial(check, spec)) for check in checks]
+        checks: Mapping[str, Callable[[], Iterable[Callable[[Any], None]]]] = {
+            "adapter": adapter_checks,
+            "partitioner": partitioner_checks,
+            "compressor": compressor_checks,
+            "attack": attack_checks,
+        }
+        yield from ((check, partial(check, spec)) for check in checks[kind]())
+
+
+def _strategy(registry: Registry, name: str) -> StrategySpec:
+    found: StrategySpec = registry.get("strategy", name).spec
+    return found
 
 
 def _on_task(check: Callable[[Any], None], load: Callable[[str], Task], name: str) -> None:

@@ -24,12 +24,17 @@ from fedgen_bench.records import (
 )
 from fedgen_bench.seeds import SeedTree, guarded_globals
 from fedgen_bench.testing import toy
+from fedgen_bench.testing.watching import Noted, Trained, Watched, fingerprint, same_bits
 
 if TYPE_CHECKING:
     import torch
 
     from fedgen_bench.clients import ClientOutcome, ClientWork
 
+__all__ = [
+    "LOW_RANK", "SEEDS", "SHARDS", "Round", "Simulation", "fingerprint", "function_of", "low_rank_module", "same_bits",
+    "split_module",
+]  # fmt: skip
 LOW_RANK = (
     LowRank("first", "first.lora_A.weight", "first.lora_B.weight", 2, 1.5),
     LowRank("second", "second.lora_A.weight", "second.lora_B.weight", 2, 0.5),
@@ -136,6 +141,9 @@ class Simulation:
         watch: compare every argument of every call with a copy taken before it.
         client_ranks: of the low-rank toy model, see `Adapted`.
         n_steps: local steps of a fit.
+        low_rank: train the toy model of LoRA factors; what the strategy declares when None.
+        note: remember every client's last fit in `trained`.
+        forget: drop the strategy's part of every private state after each round.
     """
 
     spec: StrategySpec
@@ -148,6 +156,10 @@ class Simulation:
     watch: bool = False
     client_ranks: Sequence[int] = ()
     n_steps: int = 2
+    low_rank: bool | None = None
+    note: bool = False
+    forget: bool = False
+    trained: dict[int, Trained] = field(default_factory=dict)
     rounds: list[Round] = field(default_factory=list)
     keeps: dict[int, Tensors] = field(default_factory=dict)
     admitted: dict[int, int] = field(default_factory=dict)
@@ -157,8 +169,9 @@ class Simulation:
 
         self.params = self.spec.params() if self.params is None else self.params
         self.task = toy.LoadedToy(toy.Params())
-        low_rank = self.spec.low_rank or self.spec.changes_backbone
-        self.adapted = low_rank_module(self.client_ranks) if low_rank else split_module((0.5, -1.0), (2.0,))
+        if self.low_rank is None:
+            self.low_rank = self.spec.low_rank or self.spec.changes_backbone
+        self.adapted = low_rank_module(self.client_ranks) if self.low_rank else split_module((0.5, -1.0), (2.0,))
         self.plan = TrainingPlan("sgd", 0.1, 0.0, 4, self.n_steps, None, None, "fp32")
         self._strategy = self.spec.build(self.params)
         self.start = dump_tensors(self.adapted.trainable)
@@ -175,7 +188,8 @@ class Simulation:
         """What works off the clients' tasks."""
         from fedgen_bench.clients import ClientWork
 
-        strategy: Any = _Watched(self.strategy) if self.watch else self.strategy
+        strategy: Any = Watched(self.strategy) if self.watch else self.strategy
+        strategy = Noted(strategy, self.trained) if self.note else strategy
         return ClientWork(
             strategy, self.adapted, self.task, self.plan, self.spec.fits_per_round, self.context, self.examples
         )
@@ -183,6 +197,10 @@ class Simulation:
     def server_context(self) -> ServerContext:
         """What the strategy is told before the first round."""
         return ServerContext(self.n_clients, self.n_clients, SEEDS, self.adapted.low_rank)
+
+    def round_context(self, round_index: int) -> RoundContext:
+        """What the strategy is told when it aggregates."""
+        return RoundContext(round_index, self.cohort(round_index), self.n_clients, SEEDS, self.adapted.low_rank)
 
     def examples(self, client_id: int) -> Examples:
         """A client's points; everybody's when data are pooled."""
@@ -200,9 +218,9 @@ class Simulation:
         )  # fmt: skip
 
     def cohort(self, round_index: int) -> tuple[int, ...]:
-        """Everybody but one, another one each round; everybody when there are at most two."""
-        everyone = tuple(range(self.n_clients))
-        left_out = round_index % self.n_clients if self.n_clients > 2 else None  # noqa: PLR2004 - see above
+        """Everybody who has data but one, another one each round; all of them when there are at most two."""
+        everyone = tuple(i for i in range(self.n_clients) if self.examples(i).n)
+        left_out = everyone[round_index % len(everyone)] if len(everyone) > 2 else None  # noqa: PLR2004 - see above
         return tuple(i for i in everyone if i != left_out)
 
     def run(self, n_rounds: int = 3) -> Simulation:
@@ -292,8 +310,7 @@ class Simulation:
             self._keep(outcome, asked)
             self.admitted[outcome.client_id] = round_index
         before = fingerprint(updates) if self.watch else None
-        round_ctx = RoundContext(round_index, self.cohort(round_index), self.n_clients, SEEDS, self.adapted.low_rank)
-        self.state = self._call("aggregate", self.state, _once(updates), round_ctx)
+        self.state = self._call("aggregate", self.state, _once(updates), self.round_context(round_index))
         assert before is None or fingerprint(updates) == before, f"{self.spec.name}.aggregate changed an update"
         if self.codec:
             self._store_and_read()
@@ -305,6 +322,8 @@ class Simulation:
         from fedgen_bench.clients import N_MERGES
 
         keep = self.keeps.get(outcome.client_id, {}) if outcome.keep is None else outcome.keep
+        if self.forget:
+            keep = {name: tensor for name, tensor in keep.items() if name == N_MERGES}
         if sent is not None and sent.merges:
             keep = {**keep, N_MERGES: torch.tensor(len(sent.merges))}
         if keep:
@@ -321,58 +340,5 @@ class Simulation:
         self.keeps = {client_id: load(save(wire.owned(keep))) for client_id, keep in self.keeps.items()}
 
 
-class _Watched:
-    """A strategy whose client half must leave its payload and context as they are, at every yield."""
-
-    def __init__(self, strategy: Any) -> None:
-        self._strategy = strategy
-
-    def client(self, payload: Payload | None, ctx: ClientContext) -> Any:
-        before = fingerprint((payload, ctx))
-        half = self._strategy.client(payload, ctx)
-        answer: Any = None
-        reports: list[tuple[Any, str]] = []
-        while True:
-            try:
-                request = half.send(answer)
-            except StopIteration as end:
-                self._compare(before, (payload, ctx), reports)
-                return end.value
-            self._compare(before, (payload, ctx), reports)
-            answer = yield request
-            reports.append((answer, fingerprint(answer)))
-
-    def _compare(self, before: str, now: Any, reports: list[tuple[Any, str]]) -> None:
-        name = type(self._strategy).__name__
-        assert fingerprint(now) == before, f"{name}.client changed its payload or context"
-        assert all(fingerprint(report) == was for report, was in reports), f"{name}.client changed a fit's report"
-
-
 def _once(updates: Sequence[Update]) -> Iterator[Update]:
     yield from updates
-
-
-def fingerprint(value: Any) -> str:
-    """A text that changes whenever a tensor, number or name anywhere inside `value` does."""
-    import dataclasses
-
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        raw = value.detach().contiguous().flatten().view(torch.uint8) if value.numel() else value.flatten()
-        return f"{value.dtype}{tuple(value.shape)}{raw.tolist()}"
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        inside = [f"{one.name}={fingerprint(getattr(value, one.name))}" for one in dataclasses.fields(value)]
-        return f"{type(value).__name__}({inside})"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{fingerprint(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return f"[{','.join(fingerprint(one) for one in value)}]"
-    return repr(value)
-
-
-def same_bits(ours: Tensors | None, theirs: Tensors | None) -> bool:
-    """Equal names, dtypes, shapes and bits, in whatever order of names."""
-    if ours is None or theirs is None:
-        return ours is theirs
-    return fingerprint(dict(sorted(ours.items()))) == fingerprint(dict(sorted(theirs.items())))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.records import Model, StrategySpec, Tensors
+from fedgen_bench.records import Model, StrategySpec, Tensors, Update
+from fedgen_bench.testing.promises import close, declared_checks
 from fedgen_bench.testing.simulation import SHARDS, Simulation, function_of, same_bits
+
+if TYPE_CHECKING:
+    import torch
 
 Check = Callable[[StrategySpec], None]
 
@@ -98,24 +103,30 @@ def check_booked_bytes(spec: StrategySpec) -> None:
         assert up == sum(tensor_bytes(update.tensors) for update in one.updates), "updates and ledger disagree"
 
 
+def check_client_without_data(spec: StrategySpec) -> None:
+    """A client that holds no data is never asked; the others' rounds go on, and its own export can be loaded."""
+    simulation = Simulation(spec, shards=(*SHARDS[:2], (), *SHARDS[2:])).run()
+    for found in (simulation.export(), simulation.export(0 if spec.cohort == "pooled" else 2)):
+        assert found is None or _is_finite(function_of(simulation.adapted, found)), "an export is not finite"
+
+
 def check_one_client(spec: StrategySpec) -> None:
-    """One client: the global model is that client's own tensors; to the bit unless the spec says `server_step`."""
-    simulation = Simulation(spec, _plain_params(spec), shards=SHARDS[1:2]).run(1)
+    """One client: the global model is that client's own, to the bit (LoRA factors, server steps: in fp32 precision)."""
+    simulation = Simulation(spec, _plain_params(spec), shards=SHARDS[1:2], note=True).run(1)
     (update,) = simulation.rounds[0].updates
-    _assert_comes_back(spec, simulation.export(), update.tensors, "one client's tensors come back changed")
+    _assert_global_is(simulation, simulation.state, update.tensors, simulation.trained[0].model)
 
 
 def check_identical_clients(spec: StrategySpec) -> None:
-    """Clients that return the same tensors: the global model is these tensors, with the precision of one client's."""
-    from fedgen_bench.records import RoundContext, Update
-    from fedgen_bench.testing.simulation import SEEDS
-
-    simulation = Simulation(spec, _plain_params(spec)).run(1)
+    """Clients that return the same: the global model is theirs, with the precision of one client's."""
+    simulation = Simulation(spec, _plain_params(spec), note=True)
+    before = simulation.state
+    simulation.run(1)
     tensors = simulation.rounds[0].updates[0].tensors
     updates = [Update(dict(tensors), n) for n in (7, 1, 3, 22)]
-    state: Any = simulation.strategy.aggregate(simulation.state, iter(updates), RoundContext(1, (0, 1, 2, 3), 5, SEEDS))
-    model = simulation.strategy.export(state, None)
-    _assert_comes_back(spec, model, tensors, "identical clients' tensors come back changed")
+    round_ctx = replace(simulation.round_context(0), cohort=(0, 1, 2, 3))
+    state: Any = simulation.strategy.aggregate(before, iter(updates), round_ctx)
+    _assert_global_is(simulation, state, tensors, simulation.trained[simulation.cohort(0)[0]].model)
 
 
 def _plain_params(spec: StrategySpec) -> Any:
@@ -124,24 +135,35 @@ def _plain_params(spec: StrategySpec) -> Any:
     return spec.params(**reductions[0]) if reductions else spec.params()
 
 
-def _assert_comes_back(spec: StrategySpec, model: Tensors, sent: Tensors, why: str) -> None:
-    """Every tensor of the model that was sent (private ones are not, and more than the model may be)."""
-    import torch
-
-    common = model.keys() & sent.keys()
+def _assert_global_is(simulation: Simulation, state: Any, sent: Tensors, trained: Model) -> None:
+    """The global function, or every tensor of the model that was sent: private ones are not, and more may be."""
+    exported = simulation.strategy.export(state, None)
+    if simulation.low_rank:
+        ours, theirs = (function_of(simulation.adapted, one) for one in (exported, trained))
+        assert close(ours, theirs), f"the clients' function {theirs.tolist()} comes back as {ours.tolist()}"
+        return
+    common = exported.keys() & sent.keys()
     assert common, "no tensor of the global model is among what clients send"
-    if spec.server_step:
-        for name in common:
-            torch.testing.assert_close(model[name], sent[name], rtol=1e-5, atol=1e-6, msg=lambda text: f"{why}: {text}")
-    else:
-        assert same_bits({name: model[name] for name in common}, {name: sent[name] for name in common}), why
+    for name in common:
+        same = close(exported[name], sent[name]) if simulation.spec.server_step else exported[name].equal(sent[name])
+        assert same, f"the clients' `{name}` comes back changed"
+
+
+def _is_finite(values: torch.Tensor) -> bool:
+    return bool(values.isfinite().all())
 
 
 _ALWAYS: tuple[Check, ...] = (
     check_deterministic, check_no_hidden_state, check_survives_checkpoint, check_arguments_unchanged,
     check_global_generators_unmoved, check_export_layout,
 )  # fmt: skip
-_TRAINED: tuple[Check, ...] = (check_execution_order, check_name_order, check_trains, check_booked_bytes)
+_TRAINED: tuple[Check, ...] = (
+    check_execution_order,
+    check_name_order,
+    check_trains,
+    check_booked_bytes,
+    check_client_without_data,
+)
 _AVERAGED: tuple[Check, ...] = (check_one_client, check_identical_clients)
 
 
@@ -151,6 +173,7 @@ def strategy_checks(spec: StrategySpec) -> Iterator[Check]:
     if spec.cohort == "none":
         return
     yield from _TRAINED
+    yield from declared_checks(spec)
     simulation = Simulation(spec).run(1)
     if simulation.export() is not None and any(update.tensors for update in simulation.rounds[0].updates):
         yield from _AVERAGED if spec.cohort == "sampled" else _AVERAGED[:1]

@@ -75,8 +75,8 @@ def test_bytes_per_client_are_those_of_the_method(simulate, name, up, down):
 
 
 def test_flora_sends_every_stack_once_to_everybody(simulate):
-    # A round's stack has 4 * 2 ranks: 4 (A + B). Client i misses round i: in round 1 clients 0, 2, 3, 4 get the one stack
-    # that there is; in round 2 client 1, which has none, gets two, clients 0, 3 and 4 get one.
+    # A round's stack has 4 * 2 ranks: 4 (A + B). Client i misses round i: in round 1 clients 0, 2, 3, 4 get the one
+    # stack that there is; in round 2 client 1, which has none, gets two, clients 0, 3 and 4 get one.
     simulation = simulate("flora").run(3)
     stack = N_COHORT * (A_BYTES + B_BYTES)
     assert booked(simulation, "up") == [stack] * 3
@@ -123,9 +123,9 @@ def test_fedsa_keeps_b_private_and_a_stranger_has_the_backbone(simulate):
 
 
 def test_rolora_alternates_and_sends_what_a_client_lacks(simulate):
-    # Cohorts: all but client 0, 1, 2. Round 0 trains B; everybody derives the start, nothing is sent down. Round 1 trains
-    # A: B is new to all four. Round 2 trains B: A is new to clients 0, 1, 3, 4; client 1 missed round 1, so B is new to
-    # it as well.
+    # Cohorts: all but client 0, 1, 2. Round 0 trains B; everybody derives the start, nothing is sent down. Round 1
+    # trains A: B is new to all four. Round 2 trains B: A is new to clients 0, 1, 3, 4; client 1 missed round 1, so B is
+    # new to it as well.
     simulation = simulate("rolora").run(3)
     assert [set(one.updates[0].tensors) for one in simulation.rounds] == [
         {pair.b for pair in LOW_RANK}, {pair.a for pair in LOW_RANK}, {pair.b for pair in LOW_RANK},

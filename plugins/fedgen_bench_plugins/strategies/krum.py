@@ -101,4 +101,13 @@ def _scores(got: list[Tensors], n_nearest: int) -> list[float]:
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
     summary = "The update nearest to its neighbours (arXiv 1703.02757); Multi-Krum with `n_selected`."
-    return [StrategySpec(name="krum", summary=summary, build=Krum, params=Params)]
+    return [
+        StrategySpec(
+            name="krum",
+            summary=summary,
+            build=Krum,
+            params=Params,
+            exceptions={"check_one_client": "distances to neighbours need three updates; it refuses fewer"},
+            check_params={"n_byzantine": 0},
+        )
+    ]

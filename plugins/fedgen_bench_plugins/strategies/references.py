@@ -111,7 +111,10 @@ def register_strategies() -> list[StrategySpec]:
             name="frozen", summary="Reference: the backbone as it is, zero-shot.", build=Frozen, cohort="none"
         ),
         StrategySpec(
-            name="local_only", summary="Reference: every client trains alone, nothing is sent.", build=LocalOnly
+            name="local_only",
+            summary="Reference: every client trains alone, nothing is sent.",
+            build=LocalOnly,
+            stateful=True,
         ),
         StrategySpec(
             name="centralized",

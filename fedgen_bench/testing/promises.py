@@ -1,0 +1,123 @@
+"""What a strategy declares in its spec, each promise as a check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from fedgen_bench.records import Model, StrategySpec
+from fedgen_bench.testing.simulation import Simulation, function_of, same_bits
+
+if TYPE_CHECKING:
+    import torch
+
+Check = Callable[[StrategySpec], None]
+FindStrategy = Callable[[str], StrategySpec]
+TOLERANCE = 1e-5
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
+    """Within 1e-5 of the larger of `theirs` and 1 (the toy world's scale)."""
+    return float((ours - theirs).norm()) <= TOLERANCE * max(float(theirs.norm()), 1.0)
+
+
+def functions(simulation: Simulation) -> dict[int | None, torch.Tensor]:
+    """The toy weights of everything that is exported: by client, None for the global model."""
+    exports = {i: simulation.export(i) for i in (None, *range(simulation.n_clients))}
+    return {i: function_of(simulation.adapted, found) for i, found in exports.items() if found is not None}
+
+
+def check_reduces_to(spec: StrategySpec, find: FindStrategy) -> None:
+    """With the parameters that the spec names, the method is the other one: the same functions after three rounds."""
+    for name, params in spec.reduces_to.items():
+        ours = Simulation(spec, spec.params(**params)).run()
+        theirs = Simulation(find(name), low_rank=ours.low_rank).run()
+        mine, other = functions(ours), functions(theirs)
+        for client in mine.keys() & other.keys():
+            who = "the global model" if client is None else f"client {client}"
+            assert close(mine[client], other[client]), (
+                f"{who} is {mine[client].tolist()}, under `{name}` it is {other[client].tolist()}"
+            )
+        assert mine.keys() & other.keys(), f"nothing that both `{spec.name}` and `{name}` export"
+
+
+def check_exact(spec: StrategySpec) -> None:
+    """The global function is the mean of the clients' own: it moves by sum_k p_k s_k B_k A_k, p_k = n_k / sum n."""
+    simulation = Simulation(spec, note=True)
+    for _ in range(3):
+        simulation.run(1)
+        cohort, updates = simulation.cohort(len(simulation.rounds) - 1), simulation.rounds[-1].updates
+        total = sum(update.n_examples for update in updates)
+        ideal = sum(
+            update.n_examples / total * function_of(simulation.adapted, simulation.trained[client_id].model).double()
+            for client_id, update in zip(cohort, updates, strict=True)
+        )
+        realised = simulation.function().double()
+        assert close(realised, ideal), (
+            f"round {len(simulation.rounds) - 1} gives {realised.tolist()}, the clients' mean is {ideal.tolist()}"
+        )
+
+
+def check_mixed_rank(spec: StrategySpec) -> None:
+    """Clients of ranks 2 and 1: each trains factors of its own rank, and all that is exported loads and has learnt."""
+    simulation = Simulation(spec, client_ranks=(2, 1), note=True)
+    start = functions(simulation)
+    simulation.run()
+    for client_id, one in simulation.trained.items():
+        for pair in simulation.adapted.ranks_of(client_id):
+            ranks = {len(one.request.start[pair.a]), one.request.start[pair.b].shape[1]}
+            assert ranks == {pair.rank}, f"client {client_id} of rank {pair.rank} trains factors of rank {ranks}"
+    found = functions(simulation)
+    assert all(bool(one.isfinite().all()) for one in found.values()), "an export is not finite"
+    assert any(not close(one, start[i]) for i, one in found.items() if i in start), "training changed nothing"
+
+
+def check_stateful(spec: StrategySpec) -> None:
+    """Private states are written, and a run that loses them after every round ends with other models."""
+    from fedgen_bench.clients import own_part
+
+    simulation = Simulation(spec).run()
+    assert any(own_part(keep) for keep in simulation.keeps.values()), "no private state is written"
+    forgetful = Simulation(spec, forget=True).run()
+    clients = (None, *range(simulation.n_clients))
+    assert any(not same_bits(simulation.exported(i), forgetful.exported(i)) for i in clients), (
+        "private states make no difference"
+    )
+
+
+def check_changes_backbone(spec: StrategySpec) -> None:
+    """Every client gets each update of the backbone exactly once, absentees when they are back; each is booked."""
+    from fedgen_bench.clients import split_merges
+    from fedgen_bench.wire import tensor_bytes
+
+    simulation = Simulation(spec).run(4)
+    exported = simulation.export()
+    assert isinstance(exported, Model), "the global model names no updates of the backbone: export a `Model`"
+    assert exported.merges, "the backbone never changed"
+    had = dict.fromkeys(range(simulation.n_clients), 0)
+    for one in simulation.rounds:
+        booked = {entry.client_id: entry.tensor_bytes for entry in one.ledger if entry.direction == "down"}
+        for client_id, travelled in one.payloads.items():
+            tensors, merges = split_merges(travelled)
+            expected = exported.merges[had[client_id] : had[client_id] + len(merges)]
+            assert len(merges) == len(expected), f"client {client_id} gets an update of the backbone twice"
+            for got, wanted in zip(merges, expected, strict=True):
+                assert same_bits(got, wanted), (
+                    f"client {client_id} gets other updates of the backbone than are exported"
+                )
+            had[client_id] += len(merges)
+            assert booked[client_id] == tensor_bytes(tensors) + sum(map(tensor_bytes, merges)), "merges are not booked"
+    last = simulation.rounds[-1].payloads
+    assert len({had[client_id] for client_id in last}) == 1, f"clients of one round have {had} updates of the backbone"
+
+
+def declared_checks(spec: StrategySpec) -> Iterator[Check]:
+    """The checks of what the spec declares, but for `reduces_to`, which needs the other strategies."""
+    if spec.exact:
+        yield check_exact
+    if spec.mixed_rank:
+        yield check_mixed_rank
+    if spec.stateful:
+        yield check_stateful
+    if spec.changes_backbone:
+        yield check_changes_backbone
