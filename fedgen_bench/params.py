@@ -41,7 +41,7 @@ def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tupl
         params.__name__, __config__=ConfigDict(strict=True, extra="forbid", protected_namespaces=()), **fields
     )
     try:
-        valid = model.model_validate_json(json.dumps(values, default=str))
+        valid = model.model_validate_json(json.dumps(dict(values), default=str))
     except ValidationError as error:
         return None, problems_of(error, list(fields))
     try:

@@ -17,7 +17,7 @@ class FP16:
         return {name: one.half() if one.is_floating_point() else one for name, one in tensors.items()}
 
     def decompress(self, tensors: Tensors, like: Tensors) -> Tensors:
-        return {name: one.to(like[name].dtype) for name, one in tensors.items()}
+        return {name: tensors[name].to(wanted.dtype) for name, wanted in like.items()}
 
 
 @hookimpl
