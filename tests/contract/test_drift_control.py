@@ -62,6 +62,9 @@ def test_scaffold_rounds_are_those_followed_by_hand(by_hand, is_close):
     t = (2.1875, 3 + 7.6 / 3 - 3.325, 0.95 - 3.8 / 3)
     second = by_hand("scaffold", 2, shards=THREE)
     is_close(second.function(), [0.63585 + 0.19 * t[0], -0.1944 + 0.19 * t[1], 1.3122 + 0.19 * t[2]])
+    # c_0+ = -c + (x - y_0) / 0.2 = -c + 0.95 (x - t_0), t_0 = (2, 0, 0) - c: the mean of the gradients on its way.
+    c_0 = torch.cat([second.keeps[0]["left"], second.keeps[0]["right"][0]])
+    is_close(c_0, [0.95 + 0.95 * (0.785 - 2.95), 7.6 / 3 - 0.95 * (0.24 + 7.6 / 3), 0.95 * (1.62 + 3.8 / 3) - 3.8 / 3])
 
 
 def test_scaffold_server_steps_a_part_of_the_way(by_hand, is_close):
