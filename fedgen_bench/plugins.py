@@ -176,6 +176,7 @@ def _collect(
     components: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}
     failures: list[Failure] = []
     for label, (provenance, from_file) in origins.items():
+        plugin = label if from_file else f"{provenance.distribution}:{label}"
         for kind, (hook, _) in KINDS.items():
             for implementation in getattr(manager.hook, hook).get_hookimpls():
                 if implementation.plugin_name != label:
@@ -183,7 +184,7 @@ def _collect(
                 try:
                     specs = list(implementation.function())
                 except (Exception, SystemExit) as error:  # noqa: BLE001 - as at import
-                    failures.append(Failure(label, f"{hook} failed: {type(error).__name__}: {error}"))
+                    failures.append(Failure(plugin, f"{hook} failed: {type(error).__name__}: {error}"))
                     continue
                 for spec in specs:
                     problem = check_component(kind, spec)
@@ -192,7 +193,7 @@ def _collect(
                         owner = other.provenance.distribution
                         problem = f"{kind} `{spec.name}` is already registered by {owner}; rename one of them"
                     if problem is not None:
-                        failures.append(Failure(label, problem))
+                        failures.append(Failure(plugin, problem))
                         continue
                     components[kind][spec.name] = Registered(spec, provenance, from_file)
     return components, failures

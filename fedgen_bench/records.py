@@ -39,7 +39,7 @@ class ComponentSpec:
         params: a frozen dataclass of the component's knobs, each with a default.
         version: raised whenever results of the component change.
         exceptions: contract checks that it cannot keep, by name, each with the reason why.
-        check_params: parameters for the contract checks where the defaults do not fit. A strategy must suit the toy
+        trial: parameters for the contract checks where the defaults do not fit. A strategy must suit the toy
             world, whose tensors are called `left` and `right` and four of whose five clients take part in a round; a
             task should read nothing that may not be there.
     """
@@ -50,7 +50,7 @@ class ComponentSpec:
     params: type = NoParams
     version: str = "1"
     exceptions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    check_params: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    trial: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,8 @@ COMMANDS = {
     "leaderboard": "Write a leaderboard from stored results, or check a published one.",
     "list": "List components, where they come from, and what failed to load.",
     "show": "Show one component or suite.",
+    "new-plugin": "Write an installable package with a component of your own.",
+    "check": "Run the contract checks of a component, a plugin file or a distribution.",
     "compare": "Compare two contenders of a suite over their seeds.",
     "tune": "Run a suite's tuning grid on validation data.",
     "pretrain": "Train a backbone from its recipe.",
@@ -27,7 +29,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Commands live in `fedgen_bench.cli.<name>_command` and are imported when one is called."""
+    """Commands live in `fedgen_bench.cli.<name>_command` (`_` for `-`) and are imported when one is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -35,7 +37,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f"fedgen_bench.cli.{cmd_name}_command").command  # type: ignore[no-any-return]
+        module = f"fedgen_bench.cli.{cmd_name.replace('-', '_')}_command"
+        return importlib.import_module(module).command  # type: ignore[no-any-return]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from fedgen_bench.records import StrategySpec
 
 KINDS = ("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack")
-Params = Mapping[str, Mapping[str, Any]]
 Check = tuple[Callable[..., None], Callable[[], None]]  # what holds its name and docstring, and what is called
 
 
@@ -67,27 +66,25 @@ def contracts_of(
     *,
     kinds: Collection[str] = KINDS,
     names: Collection[str] | None = None,
-    task_params: Params | None = None,
 ) -> Iterator[Contract]:
     """Every contract that applies to the registered components.
 
     Args:
         registry: from `load_registry`.
         kinds: of `KINDS`.
-        names: components to check; all when None.
-        task_params: by task, the parameters to check it with where its defaults need data that may not be there.
+        names: components to check, as NAME or KIND/NAME; all when None.
     """
-    load = _task_loader(registry, task_params or {})
+    load = _task_loader(registry)
     for kind in KINDS:
         for name, found in registry.components[kind].items():
-            if kind in kinds and (names is None or name in names):
+            if kind in kinds and (names is None or name in names or f"{kind}/{name}" in names):
                 yield from _contracts(kind, found.spec, registry, load)
 
 
 def _contracts(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Contract]:
     excused = dict(spec.exceptions)
-    if kind == "strategy" and spec.check_params:
-        spec = _with_defaults(spec, spec.check_params)
+    if kind == "strategy" and spec.trial:
+        spec = _with_defaults(spec, spec.trial)
     for check, run in _checks(kind, spec, registry, load):
         summary = (check.__doc__ or "").strip().partition("\n")[0]
         reason = excused.pop(check.__name__, "")
@@ -118,10 +115,10 @@ def parametrize_with_contracts(registry: Registry, **choice: Any) -> Any:
     return pytest.mark.parametrize("contract", cases)
 
 
-def _task_loader(registry: Registry, task_params: Params) -> Callable[[str], Task]:
+def _task_loader(registry: Registry) -> Callable[[str], Task]:
     def load(name: str) -> Task:
         spec = registry.get("task", name).spec
-        params, problems = make_params(spec.params, task_params.get(name, spec.check_params))
+        params, problems = make_params(spec.params, spec.trial)
         assert not problems, f"task {name}: {problems}"
         task: Task = spec.build(params).load(finder(None))
         return task

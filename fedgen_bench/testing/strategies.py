@@ -174,6 +174,14 @@ def strategy_checks(spec: StrategySpec) -> Iterator[Check]:
         return
     yield from _TRAINED
     yield from declared_checks(spec)
-    simulation = Simulation(spec).run(1)
-    if simulation.export() is not None and any(update.tensors for update in simulation.rounds[0].updates):
+    if _averages(spec):
         yield from _AVERAGED if spec.cohort == "sampled" else _AVERAGED[:1]
+
+
+def _averages(spec: StrategySpec) -> bool:
+    """Whether there is a global model, and updates that it is made of; one that cannot run fails other checks."""
+    try:
+        simulation = Simulation(spec).run(1)
+        return simulation.export() is not None and any(update.tensors for update in simulation.rounds[0].updates)
+    except Exception:  # noqa: BLE001 - a strategy may raise anything
+        return False

@@ -87,6 +87,6 @@ def register_strategies() -> list[StrategySpec]:
             params=Params,
             stateful=True,
             reduces_to={"fedavg": {"personal": ()}},
-            check_params={"personal": ("right",)},
+            trial={"personal": ("right",)},
         )
     ]

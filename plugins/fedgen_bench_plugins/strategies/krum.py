@@ -108,6 +108,6 @@ def register_strategies() -> list[StrategySpec]:
             build=Krum,
             params=Params,
             exceptions={"check_one_client": "distances to neighbours need three updates; it refuses fewer"},
-            check_params={"n_byzantine": 0},
+            trial={"n_byzantine": 0},
         )
     ]

@@ -249,12 +249,5 @@ def _windows(tokens: torch.Tensor, eos_id: int, params: Params) -> Iterable[tupl
 @hookimpl
 def register_tasks() -> list[TaskSpec]:
     summary = "Next-token training and perplexity per word of any causal language model."
-    return [
-        TaskSpec(
-            name="language_modeling",
-            summary=summary,
-            build=LanguageModeling,
-            params=Params,
-            check_params={"dataset": "tiny-wire", "backbone": "tiny-wire-lm", "valid_subset_lines": 16},
-        )
-    ]
+    trial = {"dataset": "tiny-wire", "backbone": "tiny-wire-lm", "valid_subset_lines": 16}
+    return [TaskSpec(name="language_modeling", summary=summary, build=LanguageModeling, params=Params, trial=trial)]
