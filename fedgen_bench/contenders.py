@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,17 @@ if TYPE_CHECKING:
 
 EXCHANGED = ("strategy", "adapter", "compressor")
 _SETTINGS = {
-    "partitioner": "--set \"partitioner={{name='{name}'}}\"",
-    "metric": "--set \"evaluation.other_metrics=['{name}']\"",
-    "task": "--set \"task={{name='{name}'}}\"",
+    "partitioner": 'partitioner={{name="{name}"}}',
+    "metric": 'evaluation.other_metrics=["{name}"]',
+    "task": 'task={{name="{name}"}}',
 }
+
+
+def options_for(kind: str, name: str) -> tuple[str, ...]:
+    """Options of `fedgen-bench run` that put a component into a suite's table; none when there are none."""
+    if kind in EXCHANGED:
+        return ("--with", name)
+    return ("--set", _SETTINGS[kind].format(name=name)) if kind in _SETTINGS else ()
 
 
 def added_contenders(suite: SuiteSpec, registry: Registry, asked: Iterable[str] = ()) -> tuple[Contender, ...]:
@@ -47,8 +55,8 @@ def _exchangeable(text: str, registry: Registry) -> tuple[str, Registered]:
         raise UsageError(f"`{text}` is the name of several components. Write one of {choices}.")
     if not able:
         kind, one = found[0]
-        setting = _SETTINGS.get(kind, "").format(name=one.spec.name)
-        hint = f" Try it with `{setting}`: such results are shown, never ranked." if setting else ""
+        words = shlex.join(options_for(kind, one.spec.name))
+        hint = f" Try it with `{words}`: such results are shown, never ranked." if words else ""
         raise UsageError(f"`{text}` is a {kind.replace('_', ' ')}, which is no part of a contender.{hint}")
     return able[0]
 

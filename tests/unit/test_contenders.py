@@ -69,8 +69,8 @@ def test_added_compressor_stands_on_the_uplink(compressing):
         ("fedpox", "Unknown component `fedpox`. Did you mean `fedprox`?"),
         ("fedavg", "has a contender `fedavg` already. Choose it with `--contender fedavg`."),
         ("full", "`adapter/full`, `compressor/full`"),
-        ("iid", "--set \"partitioner={name='iid'}\""),
-        ("toy_loss", "--set \"evaluation.other_metrics=['toy_loss']\""),
+        ("iid", "--set 'partitioner={name=\"iid\"}'"),
+        ("toy_loss", "--set 'evaluation.other_metrics=[\"toy_loss\"]'"),
         ("csv", "`csv` is a table format, which is no part of a contender."),
     ],
 )
@@ -87,7 +87,7 @@ def test_component_of_two_kinds_is_added_by_kind(compressing):
     assert [one.name for one in added.uplink] == ["full"]
 
 
-@pytest.mark.parametrize("setting", ["partitioner={name='iid'}", "evaluation.other_metrics=['toy_loss']"])
+@pytest.mark.parametrize("setting", ['partitioner={name="iid"}', 'evaluation.other_metrics=["toy_loss"]'])
 def test_settings_that_a_refusal_names_are_accepted(setting, toy_suite):
     toy_suite(setting)
 
