@@ -5,6 +5,9 @@ These are the names that plugins use; importing them loads no heavy library.
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from fedgen_bench.adapting import Adapted, wrap_with_peft
 from fedgen_bench.aggregation import weighted_mean
 from fedgen_bench.hookspecs import hookimpl
@@ -75,11 +78,20 @@ __all__ = [
     "UnitTable",
     "Update",
     "hookimpl",
+    "load_results",
     "padded",
     "product_norm",
+    "run_suite",
     "seeded_globals",
     "stacked",
     "truncated",
     "weighted_mean",
     "wrap_with_peft",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of `api`, which is imported when one is asked for: plugins import this package and stay light."""
+    if name in {"load_results", "run_suite"}:
+        return getattr(importlib.import_module("fedgen_bench.api"), name)
+    raise AttributeError(f"module `fedgen_bench` has no attribute `{name}`")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.errors import StoreError, UsageError
 from fedgen_bench.files import inside, write_atomic
 from fedgen_bench.killpoints import passing
-from fedgen_bench.leaderboard import Table, build_table, record_of, results_text
+from fedgen_bench.leaderboard import Record, Table, build_table, record_of, results_text
 from fedgen_bench.params import make_params
 from fedgen_bench.records import SuiteSource
 from fedgen_bench.suites import load_suite
@@ -25,22 +25,34 @@ if TYPE_CHECKING:
 RESULTS = "results.json"
 
 
-def render(table: Table, registry: Registry) -> dict[str, str]:
-    """Text of every registered table format, by file name."""
+def render(table: Table, registry: Registry, *, only: str | None = None) -> dict[str, str]:
+    """Text of every registered table format (or of one), by file name."""
     formats = registry.components["table_format"]
     rendered = {}
     for _, found in sorted(formats.items()):
+        if only is not None and found.spec.filename != only:
+            continue
         params, _ = make_params(found.spec.params, {})
         rendered[found.spec.filename] = found.spec.build(params).render(table)
     return rendered
+
+
+def finished(store: Store, suite: SuiteSpec) -> list[StoredRun]:
+    """The store's runs of a suite version that have ended, well or not."""
+    return [run for run in store.runs(suite.suite.name, suite.suite.version) if run.status != "running"]
+
+
+def records_of(runs: Sequence[StoredRun]) -> list[Record]:
+    """The published record of every run, as JSON has it."""
+    return [json.loads(json.dumps(record_of(run))) for run in runs]
 
 
 def publish(
     source: SuiteSource, suite: SuiteSpec, registry: Registry, store: Store, leaderboards: Path
 ) -> tuple[Table, Path]:
     """Rank what the store has for this suite version and write `leaderboards/<suite>/`; returns table and folder."""
-    runs = [run for run in store.runs(suite.suite.name, suite.suite.version) if run.status != "running"]
-    records = [json.loads(json.dumps(record_of(run))) for run in runs]
+    runs = finished(store, suite)
+    records = records_of(runs)
     table = build_table(suite, records, registry)
     folder = inside(_made(leaderboards), suite.suite.name)
     texts = {
@@ -87,8 +99,8 @@ def _environments(runs: Sequence[StoredRun]) -> str:
     return json.dumps(listed, indent=1, sort_keys=True) + "\n"
 
 
-def check_folder(folder: Path, registry: Registry) -> list[str]:
-    """Files of a published folder that differ from what its results give; plots are only asked to be there.
+def published(folder: Path) -> tuple[SuiteSource, list[Record]]:
+    """The suite and the records of a published folder.
 
     Raises:
         UsageError: there is no published result.
@@ -103,10 +115,18 @@ def check_folder(folder: Path, registry: Registry) -> list[str]:
         body = json.loads(path.read_text(encoding="utf-8"))
         if body["schema"] != 1:
             raise StoreError(f"{path} has schema {body['schema']}, this version knows 1. Upgrade fedgen-bench.")
-        source = SuiteSource(name=body["suite"], text=body["suite_text"], path=str(path))
-        records = body["records"]
+        return SuiteSource(name=body["suite"], text=body["suite_text"], path=str(path)), body["records"]
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} cannot be read ({error!r}). Restore it from its commit.") from error
+
+
+def check_folder(folder: Path, registry: Registry) -> list[str]:
+    """Files of a published folder that differ from what its results give; plots are only asked to be there.
+
+    Raises:
+        UsageError, StoreError: as `published`.
+    """
+    source, records = published(folder)
     suite = load_suite(source, registry)
     expected = {
         RESULTS: results_text(suite, source.text, records),

@@ -56,7 +56,7 @@ class Job:
     verbose: bool = False
 
 
-OnEvent = Callable[[Event], None]
+OnEvent = Callable[[Event], object]
 
 
 def pick_device(wanted: str) -> str:

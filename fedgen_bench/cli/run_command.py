@@ -12,7 +12,6 @@ from fedgen_bench.cli import options
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
-    from fedgen_bench.schema import SuiteSpec
     from fedgen_bench.suites import RunSpec
 
 
@@ -70,7 +69,8 @@ def command(
     """
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
-    from fedgen_bench.cli.placement import placement
+    from fedgen_bench.api import need_data
+    from fedgen_bench.placement import placement
     from fedgen_bench.suites import expand, load_suite
     from fedgen_bench.workers import default_jobs
 
@@ -138,14 +138,3 @@ def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Path | None, de
         "evaluation comes on top"
     )
     return 0
-
-
-def need_data(suite: SuiteSpec, registry: Registry, data: Path | None) -> None:
-    """Missing data end the command before anything is written."""
-    from fedgen_bench.data.catalog import find
-    from fedgen_bench.params import make_params
-
-    spec = registry.get("task", suite.task.name).spec
-    params, _ = make_params(spec.params, suite.task.params)
-    for name in spec.build(params).datasets:
-        find(name, data, fetch=True)

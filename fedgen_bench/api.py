@@ -1,0 +1,220 @@
+"""Suites from Python: run one, load what is stored or published, and look at it as data frames and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.data.catalog import find
+from fedgen_bench.errors import UsageError, unknown
+from fedgen_bench.leaderboard import COLUMNS, Record, Table, build_table
+from fedgen_bench.params import make_params
+from fedgen_bench.placement import placement
+from fedgen_bench.plugins import load_registry
+from fedgen_bench.publish import RESULTS, finished, publish, published, records_of, render
+from fedgen_bench.runner import Event, Job, run_cells
+from fedgen_bench.store import Store
+from fedgen_bench.suites import expand, load_suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fedgen_bench.plugins import Registry
+    from fedgen_bench.schema import SuiteSpec
+    from fedgen_bench.store import StoredRun
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing as SVG text; notebooks show it."""
+
+    svg: str
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def save(self, path: str | Path) -> None:
+        """Write the SVG file."""
+        Path(path).write_text(self.svg, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Runs of one suite.
+
+    Args:
+        table: the leaderboard, with what its formats need.
+        records: one published record a run.
+        stored: the runs as the store has them; None when only published results were loaded.
+    """
+
+    table: Table
+    records: tuple[Record, ...]
+    stored: tuple[StoredRun, ...] | None = None
+    _registry: Registry | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row a contender, ranked ones first, with the columns of `table.csv`."""
+        import pandas as pd
+
+        return pd.DataFrame([dict(row) for row in self.table.rows], columns=list(COLUMNS))
+
+    @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """One row for every evaluated round of a run: rounds done, the suite's metric, uplink bytes until then."""
+        return self._frame(
+            ("n_rounds", self.table.metric, "uplink_bytes"),
+            lambda record: [(int(done), value, int(uplink)) for done, value, uplink in record["curve"]],
+        )
+
+    @cached_property
+    def clients(self) -> pd.DataFrame:
+        """One row for every evaluated client of a run and model (`global`, `personalized`): the suite's metric."""
+        return self._frame(
+            ("model", "client_id", self.table.metric),
+            lambda record: [
+                (model, int(client_id), value)
+                for model, values in record["per_client"].items()
+                for client_id, value in values.items()
+            ],
+        )
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """One row for every booked message.
+
+        Raises:
+            UsageError: these results were loaded from a published folder, which holds sums only.
+        """
+        import pandas as pd
+
+        if self.stored is None:
+            raise UsageError('Published results hold no ledger. Load the store: `load_results("runs", suite=...)`.')
+        rows = [
+            {"contender": run.spec.contender, "seed": run.spec.seed, "off_suite": ", ".join(run.spec.off_suite)}
+            | vars(entry)
+            for run in self.stored
+            for report in run.rounds
+            for entry in report.ledger
+        ]
+        return pd.DataFrame(rows)
+
+    def plot(self, name: str = "convergence") -> Plot:
+        """A plot of the leaderboard: a registered table format that draws, by the name of its file without `.svg`.
+
+        Raises:
+            UsageError: there is no such plot, with the closest name.
+        """
+        registry = load_registry() if self._registry is None else self._registry
+        drawn = {file.removesuffix(".svg") for file in _files(registry) if file.endswith(".svg")}
+        if name not in drawn:
+            raise UsageError(unknown("plot", name, drawn))
+        return Plot(render(self.table, registry, only=f"{name}.svg")[f"{name}.svg"])
+
+    def _frame(self, columns: Sequence[str], rows: Callable[[Record], Sequence[tuple[Any, ...]]]) -> pd.DataFrame:
+        import pandas as pd
+
+        found = [
+            (record["contender"], record["seed"], ", ".join(record["off_suite"]), *row)
+            for record in self.records
+            for row in rows(record)
+        ]
+        return pd.DataFrame(found, columns=["contender", "seed", "off_suite", *columns])
+
+
+def _files(registry: Registry) -> set[str]:
+    return {one.spec.filename for one in registry.components["table_format"].values()}
+
+
+def run_suite(
+    suite: str,
+    *,
+    contenders: Sequence[str] = (),
+    added: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+    runs: str | Path = "runs",
+    leaderboards: str | Path = "leaderboards",
+    data: str | Path | None = None,
+    device: str = "auto",
+    engine: str = "local",
+    jobs: int = 1,
+    address: str | None = None,
+    on_event: Callable[[Event], object] | None = None,
+) -> Results:
+    """Run what is left of a suite, write its leaderboard, and return all its results, as `fedgen-bench run` does.
+
+    Args:
+        suite: a registered suite's name.
+        contenders: only these, by name.
+        added: strategies, adapters and compressors that become contenders (`--with`).
+        seeds: only these.
+        overrides: `path=value` (`--set`); such runs are shown, never ranked.
+        plugins: paths of plugin files.
+        runs: folder of the store.
+        leaderboards: folder that leaderboards are written to.
+        data: a folder to look for data sets in first.
+        device: `auto`, `cpu` or `cuda`.
+        engine: where clients are trained (`--engine`).
+        jobs: worker processes; with more than one a script needs `if __name__ == "__main__":` around the call.
+        address: of an engine's cluster (`--address`).
+        on_event: called as cells start, commit rounds and end.
+
+    Raises:
+        UsageError: a name or value that does not exist or fit.
+        DataError: data that are missing.
+        StoreError: the store cannot be used.
+    """
+    registry = load_registry(plugins)
+    source = registry.get("suite", suite).spec
+    spec = load_suite(source, registry, overrides)
+    cells = expand(spec, registry, contenders=contenders, added=added, seeds=seeds, off_suite=overrides)
+    folder = None if data is None else Path(data)
+    need_data(spec, registry, folder)
+    with Store(Path(runs)) as store:
+        place = placement(registry, engine, jobs, address, jobs)
+        job = Job(Path(runs), folder, device, registry.plugin_files, engine, place.params)
+        run_cells(cells, registry, job, store, workers=place.n_cells, on_event=on_event or _ignore)
+        plain = load_suite(source, registry)
+        table, _ = publish(source, plain, registry, store, Path(leaderboards))
+        stored = finished(store, plain)
+    return Results(table, tuple(records_of(stored)), tuple(stored), registry)
+
+
+def _ignore(_: Event) -> None:
+    pass
+
+
+def load_results(where: str | Path, suite: str | None = None, *, plugins: Sequence[str | Path] = ()) -> Results:
+    """Results from a published folder (`leaderboards/<suite>`), or from a store (`runs`) for one suite.
+
+    Raises:
+        UsageError: there are none, or a store's suite is not named.
+        StoreError: they cannot be read.
+        PairingError: they must not stand side by side.
+    """
+    registry = load_registry(plugins)
+    folder = Path(where)
+    if (folder / RESULTS).is_file():
+        source, records = published(folder)
+        return Results(build_table(load_suite(source, registry), records, registry), tuple(records), None, registry)
+    if suite is None:
+        raise UsageError(f"{folder} holds no {RESULTS}. If it is a store, name the suite: `load_results(..., suite=)`.")
+    spec = load_suite(registry.get("suite", suite).spec, registry)
+    with Store(folder, lock=False, create=False) as store:
+        stored = finished(store, spec)
+    records = records_of(stored)
+    return Results(build_table(spec, records, registry), tuple(records), tuple(stored), registry)
+
+
+def need_data(suite: SuiteSpec, registry: Registry, data: Path | None) -> None:
+    """Missing data end a command before anything is written. Raises DataError."""
+    spec = registry.get("task", suite.task.name).spec
+    params, _ = make_params(spec.params, suite.task.params)
+    for name in spec.build(params).datasets:
+        find(name, data, fetch=True)

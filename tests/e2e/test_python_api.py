@@ -1,0 +1,129 @@
+"""The Python page's examples, run as they stand, and what the frames hold against the database."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fedgen_bench
+from fedgen_bench.errors import StoreError, UsageError
+from fedgen_bench.leaderboard import COLUMNS
+from fedgen_bench.testing import toy
+
+PAGE = (Path(__file__).parents[2] / "docs" / "python-api.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """The toy suite, run from Python."""
+    root = tmp_path_factory.mktemp("api")
+    events = []
+    results = fedgen_bench.run_suite(
+        "toy",
+        added=["fedprox"],
+        plugins=[toy.__file__],
+        runs=root / "runs",
+        leaderboards=root / "leaderboards",
+        device="cpu",
+        on_event=events.append,
+    )
+    return root, results, events
+
+
+def test_examples_of_the_page_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    names = {"__name__": "page"}
+    for block in blocks:
+        exec(compile(block, "page", "exec"), names)
+    assert names["curves"].shape == (5, 1)  # five rounds; `frozen` has none
+    assert list(names["own"]["contender"].unique()) == ["fedgen_edge", "frozen"]
+    assert names["up"]["fedgen_edge"] > 0
+    assert Path("quality_vs_uplink.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_run_suite_returns_the_leaderboard_that_it_wrote(stored):
+    root, results, events = stored
+    board = results.leaderboard
+    assert list(board.columns) == list(COLUMNS)
+    assert set(board["contender"]) == {"fedgen_edge", "fedavg", "local_only", "centralized", "fedprox"}
+    assert set(board["status"]) == {"done"}
+    assert sum(event.kind == "ended" for event in events) == 10
+    lines = (root / "leaderboards" / "toy" / "table.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + len(board)
+
+
+def test_run_suite_again_skips_what_is_done(stored):
+    root, results, _ = stored
+    events = []
+    again = fedgen_bench.run_suite(
+        "toy",
+        contenders=["fedavg"],
+        plugins=[toy.__file__],
+        runs=root / "runs",
+        leaderboards=root / "leaderboards",
+        on_event=events.append,
+    )
+    assert [event.kind for event in events] == ["skipped", "skipped"]
+    assert again.leaderboard.equals(results.leaderboard)
+
+
+def test_ledger_has_every_message_of_the_database(stored):
+    root, results, _ = stored
+    with contextlib.closing(sqlite3.connect(root / "runs" / "fedgen.sqlite")) as db:
+        expected = db.execute("SELECT count(*), sum(encoded_bytes) FROM ledger").fetchone()
+    assert (len(results.ledger), results.ledger["encoded_bytes"].sum()) == expected
+
+
+def test_rounds_carry_the_uplink_so_far(stored):
+    _, results, _ = stored
+    mine = results.rounds.query("contender == 'fedavg' and seed == 1")
+    sent = results.ledger.query("contender == 'fedavg' and seed == 1 and direction == 'up'")
+    by_round = sent.groupby("round_index")["encoded_bytes"].sum().cumsum()
+    assert list(mine["n_rounds"]) == [1, 2, 3, 4]
+    assert list(mine["uplink_bytes"]) == list(by_round)
+
+
+def test_clients_spread_is_the_tables(stored):
+    _, results, _ = stored
+    own = results.clients.query("contender == 'fedgen_edge' and model == 'personalized'")
+    by_seed = own.groupby("seed")["toy_loss"].mean()
+    (row,) = results.leaderboard.query("contender == 'fedgen_edge'").to_dict("records")
+    assert by_seed.mean() == pytest.approx(row["personalized_mean"])
+
+
+def test_published_results_give_the_same_frames_but_no_ledger(stored):
+    root, results, _ = stored
+    published = fedgen_bench.load_results(root / "leaderboards" / "toy", plugins=[toy.__file__])
+    for frame in ("leaderboard", "rounds", "clients"):
+        ours, theirs = (
+            getattr(one, frame).sort_values(["contender", *(["seed"] if frame != "leaderboard" else [])])
+            for one in (results, published)
+        )
+        assert ours.reset_index(drop=True).equals(theirs.reset_index(drop=True)), frame
+    with pytest.raises(UsageError, match="hold no ledger"):
+        _ = published.ledger
+
+
+def test_load_results_that_are_not_there_says_what_to_do(tmp_path):
+    with pytest.raises(UsageError, match="name the suite"):
+        fedgen_bench.load_results(tmp_path)
+    with pytest.raises(StoreError, match="There is no results store"):
+        fedgen_bench.load_results(tmp_path, "quick")
+
+
+def test_unknown_plot_names_the_closest(stored):
+    with pytest.raises(UsageError, match="Did you mean `convergence`"):
+        stored[1].plot("convergense")
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, fedgen_bench; print(sorted({'torch', 'pandas', 'numpy', 'pydantic'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
