@@ -20,7 +20,7 @@ from fedgen_bench.testing import toy
 
 KINDS = ("strategy", "adapter", "partitioner", "metric", "compressor")
 TOY = ("--suite", "toy", "--plugin", toy.__file__)
-CELL = ("--device", "cpu", "--workers", "1")
+CELL = ("--device", "cpu", "--jobs", "1")
 
 
 class Site:
