@@ -23,6 +23,7 @@ from fedgen_bench.params import make_params
 from fedgen_bench.testing.adapters import adapter_checks
 from fedgen_bench.testing.attacks import attack_checks
 from fedgen_bench.testing.compressors import compressor_checks
+from fedgen_bench.testing.engines import engine_checks
 from fedgen_bench.testing.partitioners import partitioner_checks
 from fedgen_bench.testing.promises import check_reduces_to
 from fedgen_bench.testing.strategies import strategy_checks
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from fedgen_bench.protocols import Task
     from fedgen_bench.records import StrategySpec
 
-KINDS = ("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack")
+KINDS = ("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "engine")
 Check = tuple[Callable[..., None], Callable[[], None]]  # what holds its name and docstring, and what is called
 
 
@@ -151,6 +152,7 @@ def _checks(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task
             "partitioner": partitioner_checks,
             "compressor": compressor_checks,
             "attack": attack_checks,
+            "engine": engine_checks,
         }
         yield from ((check, partial(check, spec)) for check in checks[kind]())
 
