@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 20
 _SHARED_BYTES = 100_000  # Ray copies smaller arguments into the call itself
 _CARRIED = ("FEDGEN_", "HF_", "PYTHONPATH")
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # 15 otherwise: on a busy machine actors would hardly run
+}
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,8 @@ def _imported() -> Any:
     """Ray, quiet and without reports home. Raises PluginError when it is not installed."""
     from fedgen_bench.errors import PluginError
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:

@@ -1,0 +1,60 @@
+"""A client-round on an engine's worker against the same one in the coordinator: what crossing over costs.
+
+One job, so that nothing is gained by working side by side.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fedgen_bench import wire
+from fedgen_bench.clients import ClientTask, Recipe
+from fedgen_bench.data.catalog import finder
+from fedgen_bench.plugins import load_registry
+from fedgen_bench.records import Header
+from fedgen_bench.setting import Setting
+from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.testing import toy
+from fedgen_bench.testing.engines import same_outcome
+from fedgen_bench.world import Worlds
+
+REGISTRY = load_registry([toy.__file__], environ={})
+
+
+def client_rounds(suite, contender, n, *overrides):
+    """What works off a contender's tasks, and `n` tasks of the first client that is asked."""
+    loaded = load_suite(REGISTRY.get("suite", suite).spec, REGISTRY, overrides)
+    (spec,) = expand(loaded, REGISTRY, contenders=[contender], seeds=[1])
+    setting = Setting.make(spec, REGISTRY, Worlds(REGISTRY, finder(None)), torch.device("cpu"))
+    client_id = setting.cohort(0)[0]
+    message = wire.encode(setting.start, Header(0, client_id, 1))
+    task = ClientTask(0, client_id, message, setting.start, {})
+    return setting.work(Recipe(spec, "cpu", None, REGISTRY.plugin_files)), [task] * n
+
+
+@pytest.fixture(params=["processes", "ray"])
+def engine(request):
+    if request.param == "ray":
+        pytest.importorskip("ray", reason='needs `pip install "fedgen-bench[ray]"`')
+    spec = REGISTRY.get("engine", request.param).spec
+    engine = spec.build(spec.params(jobs=1))
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("suite", "contender", "n", "rounds"),
+    [("toy", "fedavg", 100, 5), ("quick", "fedgen_edge", 4, 5), ("quick", "fedavg_full", 4, 5)],
+)
+def test_client_round_on_a_worker_against_one_in_the_coordinator(engine, against, suite, contender, n, rounds):
+    work, tasks = client_rounds(suite, contender, n)
+    here, there = against(
+        "the coordinator",
+        lambda: list(map(work.run, tasks)),
+        lambda: list(engine.run(tasks, work)),
+        rounds,
+        n,
+        "client_round",
+    )
+    assert all(map(same_outcome, here, there))
