@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     {
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         *ROOT.glob("*/*/cards/*.md"),
     }
 )

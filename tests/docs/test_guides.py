@@ -1,0 +1,132 @@
+"""The how-to pages' plugins keep their contracts and do what the pages say."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from click.testing import CliRunner
+
+from fedgen_bench.cli.main import cli
+from fedgen_bench.plugins import load_registry
+from fedgen_bench.testing import contracts_of, toy
+
+GUIDES = Path(__file__).parents[2] / "docs" / "how-to"
+TINY_WIRE = {"language_modeling": {"dataset": "tiny-wire", "backbone": "tiny-wire-lm", "valid_subset_lines": 16}}
+
+
+@pytest.fixture(autouse=True)
+def in_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def plugin_of(page):
+    """The page's plugin, under the name that the page gives it."""
+    text = (GUIDES / f"{page}.md").read_text(encoding="utf-8")
+    name, code = re.search(
+        r"Save it as `([a-z_]+\.py)`:\n\n```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL
+    ).groups()
+    Path(name).write_text(code, encoding="utf-8")
+    return name
+
+
+def run(suite, *arguments):
+    words = ["run", "--suite", suite, "--plugin", toy.__file__, *arguments, "--device", "cpu", "--workers", "1"]
+    result = CliRunner().invoke(cli, words, standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    assert result.return_value == 0, result.output
+    return json.loads(Path(f"leaderboards/{suite}/results.json").read_text(encoding="utf-8"))["records"]
+
+
+def test_every_guide_has_a_test():
+    assert {page.stem for page in GUIDES.glob("*.md")} == {
+        "adapter", "partitioner", "task", "metric", "tracker", "compressor",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("page", ["adapter", "partitioner", "task", "metric"])
+def test_guide_keeps_its_contract(page):
+    file = plugin_of(page)
+    checks = list(contracts_of(load_registry([file], environ={}), names={Path(file).stem}, task_params=TINY_WIRE))
+    assert len(checks) > (1 if page != "metric" else 0)
+    for check in checks:
+        check()
+
+
+def test_adapter_guide_trains_the_shifts_alone():
+    registry = load_registry([plugin_of("adapter")], environ={})
+    from fedgen_bench.testing.adapters import attach
+
+    adapted = attach(registry.get("adapter", "output_shift").spec)
+    config = adapted.module.config
+    assert sum(one.numel() for one in adapted.trainable.values()) == config.n_layer * config.n_embd
+
+
+def test_partitioner_guide_gives_few_labels():
+    import numpy as np
+
+    from fedgen_bench import UnitTable
+
+    spec = load_registry([plugin_of("partitioner")], environ={}).get("partitioner", "few_labels").spec
+    labels = np.arange(60) % 6
+    parts = spec.build(spec.params()).split(UnitTable(60, {"label": labels}), 6, np.random.default_rng(1))
+    assert sorted(np.concatenate(parts)) == list(range(60))
+    # Client k asks for places 2k and 2k + 1 of 6, so three clients' pairs cover all labels, and two share each of them.
+    assert [(len(part), len(set(labels[part]))) for part in parts] == [(10, 2)] * 6
+
+
+def test_metric_guide_is_the_inverse_of_perplexity():
+    spec = load_registry([plugin_of("metric")], environ={}).get("metric", "word_probability").spec
+    # ln 8 nats for 3 words is a factor of 2 a word.
+    evidence = {"nll_nats": 2.0794415416798357, "n_words": 3.0}
+    assert spec.build(spec.params()).compute(evidence) == pytest.approx(0.5)
+
+
+def test_task_guide_learns():
+    records = run("letters", "--plugin", plugin_of("task"), "--seed", "1")
+    quality = {one["contender"]: one["metrics"]["test/perplexity_per_word"] for one in records}
+    assert quality["frozen"] == pytest.approx(26)  # all 26 letters alike
+    # Four styles, two steps each: 1, 2, 2, 3, 3, 4, 4, 5. A model without the style can reach about 5.
+    assert 4 < quality["fedavg"] < 20
+
+
+def test_tracker_guide_writes_every_round():
+    (record,) = run("toy", "--plugin", plugin_of("tracker"), "--contender", "fedavg", "--seed", "1")
+    folder = Path("scalars/toy/fedavg/1")
+    rows = {file.stem: list(csv.reader(file.open(encoding="utf-8"))) for file in folder.iterdir()}
+    assert {"loss", "uplink_bytes", "valid-toy_loss", "final-test-toy_loss"} <= set(rows)
+    assert [step for step, _ in rows["loss"]] == ["0", "1", "2", "3"]
+    assert sum(int(value) for _, value in rows["uplink_bytes"]) == record["bytes"]["up"]["encoded"]
+    assert float(rows["final-test-toy_loss"][0][1]) == record["metrics"]["test/toy_loss"]
+
+
+def test_compressor_guide_books_a_bit_a_number():
+    file = plugin_of("compressor")
+    (record,) = run(
+        "toy", "--plugin", file, "--contender", "fedavg", "--seed", "1",
+        "--set", "contender.fedavg.uplink=[{name='signs'}]",
+    )  # fmt: skip
+    # Four rounds of three clients: the three numbers take one byte of bits and four of scale; 12 bytes the other way.
+    assert record["bytes"]["up"]["tensors"] == 12 * (1 + 4)
+    assert record["bytes"]["down"]["tensors"] == 12 * 12
+    assert record["status"] == "done"
+
+
+def test_compressor_guide_gives_back_signs_and_mean():
+    import torch
+
+    spec = load_registry([plugin_of("compressor")], environ={}).get("compressor", "signs").spec
+    signs = spec.build(spec.params())
+    sent = {"w": torch.tensor([[1.0, -2.0, 3.0], [-4.0, 5.0, 0.0]]), "n": torch.tensor([7])}
+    packed = signs.compress(sent)
+    # Bits from the right: + - + - + + is 0b110101.
+    assert packed["w.bits"].tolist() == [0b110101]
+    assert packed["w.scale"].tolist() == [2.5]
+    whole = signs.decompress(packed, sent)
+    assert whole["w"].tolist() == [[2.5, -2.5, 2.5], [-2.5, 2.5, 2.5]]
+    assert whole["n"].tolist() == [7]
