@@ -1,0 +1,130 @@
+"""A hook of MkDocs: pages that are made when the site is built, and links that hold in the repository and in the site.
+
+The overview is the README; cards and published tables are taken from where they stand; the pages on Python names and
+components are made from the code. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import griffe
+from mkdocs.structure.files import File
+
+from fedgen_bench.plugins import KINDS, Registered, load_registry
+from fedgen_bench.records import ComponentSpec
+
+ROOT = Path(__file__).parents[1]
+WHOLE = ("fedgen_bench.records", "fedgen_bench.protocols", "fedgen_bench.testing.contracts")
+INTRODUCTIONS = {
+    "fedgen_bench.records": "What plugins declare, are given and return.",
+    "fedgen_bench.protocols": "What `build` of a spec must return.",
+    "fedgen_bench.testing.contracts": "For the tests of plugins; import these names from `fedgen_bench.testing`.",
+}
+
+
+def copied() -> dict[str, str]:
+    """Files of the repository outside `docs/` that are pages or pictures of the site, by path: their path there."""
+    found = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+    for card in sorted(ROOT.glob("*/*/cards/*.md")):
+        found[card.relative_to(ROOT).as_posix()] = f"cards/{card.name}"
+    for table in sorted(ROOT.glob("leaderboards/*/table.md")):
+        found[table.relative_to(ROOT).as_posix()] = f"results/{table.parent.name}.md"
+        for plot in sorted(table.parent.glob("*.svg")):
+            found[plot.relative_to(ROOT).as_posix()] = f"results/{table.parent.name}/{plot.name}"
+    if len(set(found.values())) < len(found):
+        raise ValueError("Two cards have one name. Rename one of them.")
+    return found
+
+
+def python_names() -> str:
+    """The page on public names: what `fedgen_bench` exports, by the module that it stands in."""
+    package = griffe.load("fedgen_bench", search_paths=[ROOT], allow_inspection=False)
+    names: dict[str, list[str]] = {module: [] for module in WHOLE}
+    for name in package.exports or ():
+        target = package.members[str(name)].target_path
+        names.setdefault(target.rpartition(".")[0], []).append(str(name))
+    lines = ["# Python names", "", "Plugins import these from `fedgen_bench`; importing them loads no heavy library.", ""]
+    for module in sorted(names, key=lambda one: (one not in WHOLE, WHOLE.index(one) if one in WHOLE else one)):
+        lines += [f"## `{module}`", "", INTRODUCTIONS.get(module, ""), ""]
+        if module in WHOLE:
+            lines += [f"::: {module}", "    options: {show_root_heading: false, show_root_toc_entry: false}", ""]
+        else:
+            lines += [line for name in sorted(names[module]) for line in (f"::: {module}.{name}", "")]
+    return "\n".join(lines)
+
+
+def components() -> str:
+    """The page on what comes with fedgen-bench: every component with its parameters, and its card."""
+    registry = load_registry(environ={})
+    if registry.failures or not registry.components["strategy"]:
+        raise ValueError(f"The plugins are not there: {registry.failures}. Install the package.")
+    cards = {Path(target).stem: target for target in copied().values() if target.startswith("cards/")}
+    lines = ["# Components", "", "What comes with fedgen-bench, made from the code. Cards give papers and equations.", ""]
+    for kind in KINDS:
+        lines += [f"## {kind.replace('_', ' ').capitalize()}", ""]
+        for name, found in sorted(registry.components[kind].items()):
+            lines += [*_component(name, found, cards.get(name, "")), ""]
+    others = sorted(cards.keys() - {name for kind in KINDS for name in registry.components[kind]})
+    if others:
+        lines += ["## Other cards", "", *(f"- [{name}]({cards[name]})" for name in others)]
+    return "\n".join(lines)
+
+
+def _component(name: str, found: Registered, card: str) -> Iterator[str]:
+    spec = found.spec
+    yield f"### `{name}`"
+    yield ""
+    if isinstance(spec, ComponentSpec):
+        documents = [spec.summary, inspect.getdoc(spec.build) if inspect.isclass(spec.build) else None]
+        params: dict[str, Any] = dataclasses.asdict(spec.params())
+        if params:
+            documents.append(inspect.getdoc(spec.params))
+        for text in filter(None, documents):
+            yield f"```text\n{text}\n```\n" if text is not spec.summary else f"{text}\n"
+        if params:
+            yield "Defaults: " + ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in params.items()) + ".\n"
+    else:
+        title = re.search(r'^title = "(.*)"$', spec.text, flags=re.MULTILINE)
+        yield f"{title[1] if title else ''}. `fedgen-bench show suite/{name}` prints it.\n"
+    if card:
+        yield f"Card: [{name}]({card})."
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add what is not in `docs/`."""
+    for source, target in copied().items():
+        files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
+    files.append(File.generated(config, "api.md", content=python_names()))
+    files.append(File.generated(config, "components.md", content=components()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Turn links between files of the repository into links between pages; what is no page becomes plain text."""
+    pages = copied()
+    sources = {target: source for source, target in pages.items()}
+    here = page.file.src_uri
+    folder = posixpath.dirname(sources.get(here, f"docs/{here}"))
+
+    def turned(link: re.Match[str]) -> str:
+        mark, text, target, anchor = link.groups()
+        path = posixpath.normpath(posixpath.join(folder, target))
+        site = pages.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
+        if here in GENERATED or (site is None and not (ROOT / path).exists()):
+            return link[0]
+        if site is None:
+            return text
+        return f"{mark}[{text}]({posixpath.relpath(site, posixpath.dirname(here) or '.')}{anchor or ''})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\((?!https?:)([^)#\s]+)(#[^)\s]*)?\)", turned, markdown)
+
+
+GENERATED = ("api.md", "components.md")
