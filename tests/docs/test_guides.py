@@ -1,6 +1,5 @@
 """The how-to pages' plugins keep their contracts and do what the pages say."""
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -90,7 +89,7 @@ def test_metric_guide_is_the_inverse_of_perplexity():
 def test_task_guide_learns():
     records = run("letters", "--plugin", plugin_of("task"), "--seed", "1")
     quality = {one["contender"]: one["metrics"]["test/perplexity_per_word"] for one in records}
-    assert quality["frozen"] == pytest.approx(26)  # all 26 letters alike
+    assert quality["frozen"] == pytest.approx(26, abs=1e-3)  # all 26 letters alike
     # Four styles, two steps each: 1, 2, 2, 3, 3, 4, 4, 5. A model without the style can reach about 5.
     assert 4 < quality["fedavg"] < 20
 
@@ -98,7 +97,7 @@ def test_task_guide_learns():
 def test_tracker_guide_writes_every_round():
     (record,) = run("toy", "--plugin", plugin_of("tracker"), "--contender", "fedavg", "--seed", "1")
     folder = Path("scalars/toy/fedavg/1")
-    rows = {file.stem: list(csv.reader(file.open(encoding="utf-8"))) for file in folder.iterdir()}
+    rows = {file.stem: [line.split(",") for line in file.read_text(encoding="utf-8").splitlines()] for file in folder.iterdir()}
     assert {"loss", "uplink_bytes", "valid-toy_loss", "final-test-toy_loss"} <= set(rows)
     assert [step for step, _ in rows["loss"]] == ["0", "1", "2", "3"]
     assert sum(int(value) for _, value in rows["uplink_bytes"]) == record["bytes"]["up"]["encoded"]
