@@ -51,7 +51,12 @@ def python_names() -> str:
     for name in package.exports or ():
         target = package.members[str(name)].target_path
         names.setdefault(target.rpartition(".")[0], []).append(str(name))
-    lines = ["# Python names", "", "Plugins import these from `fedgen_bench`; importing them loads no heavy library.", ""]
+    lines = [
+        "# Python names",
+        "",
+        "Plugins import these from `fedgen_bench`; importing them loads no heavy library.",
+        "",
+    ]
     for module in sorted(names, key=lambda one: (one not in WHOLE, WHOLE.index(one) if one in WHOLE else one)):
         lines += [f"## `{module}`", "", INTRODUCTIONS.get(module, ""), ""]
         if module in WHOLE:
@@ -67,7 +72,12 @@ def components() -> str:
     if registry.failures or not registry.components["strategy"]:
         raise ValueError(f"The plugins are not there: {registry.failures}. Install the package.")
     cards = {Path(target).stem: target for target in copied().values() if target.startswith("cards/")}
-    lines = ["# Components", "", "What comes with fedgen-bench, made from the code. Cards give papers and equations.", ""]
+    lines = [
+        "# Components",
+        "",
+        "What comes with fedgen-bench, made from the code. Cards give papers and equations.",
+        "",
+    ]
     for kind in KINDS:
         lines += [f"## {kind.replace('_', ' ').capitalize()}", ""]
         for name, found in sorted(registry.components[kind].items()):

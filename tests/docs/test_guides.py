@@ -97,7 +97,10 @@ def test_task_guide_learns():
 def test_tracker_guide_writes_every_round():
     (record,) = run("toy", "--plugin", plugin_of("tracker"), "--contender", "fedavg", "--seed", "1")
     folder = Path("scalars/toy/fedavg/1")
-    rows = {file.stem: [line.split(",") for line in file.read_text(encoding="utf-8").splitlines()] for file in folder.iterdir()}
+    rows = {
+        file.stem: [line.split(",") for line in file.read_text(encoding="utf-8").splitlines()]
+        for file in folder.iterdir()
+    }
     assert {"loss", "uplink_bytes", "valid-toy_loss", "final-test-toy_loss"} <= set(rows)
     assert [step for step, _ in rows["loss"]] == ["0", "1", "2", "3"]
     assert sum(int(value) for _, value in rows["uplink_bytes"]) == record["bytes"]["up"]["encoded"]
