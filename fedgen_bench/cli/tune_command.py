@@ -41,9 +41,9 @@ def command(
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
     from fedgen_bench.api import need_data
-    from fedgen_bench.placement import placement
     from fedgen_bench.cli.progress import Progress
     from fedgen_bench.files import inside, write_atomic
+    from fedgen_bench.placement import placement
     from fedgen_bench.runner import Job, run_cells
     from fedgen_bench.store import Store
     from fedgen_bench.suites import load_suite
