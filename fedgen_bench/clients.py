@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fedgen_bench import wire
 from fedgen_bench.compression import Chain, Uplink
@@ -208,3 +208,16 @@ class ClientWork:
 
 def _residual(keep: Tensors) -> Mapping[str, torch.Tensor]:
     return {name.removeprefix(RESIDUAL): one for name, one in keep.items() if name.startswith(RESIDUAL)}
+
+
+class Engine(Protocol):
+    """Runs client tasks somewhere; used for one cell after the other and closed at the end."""
+
+    def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
+        """Outcomes in the order of the tasks, which are pure: one that was lost is run again elsewhere.
+
+        Where `work` cannot be used, `fedgen_bench.setting.open_work(work.recipe)` builds it anew.
+        """
+
+    def close(self) -> None:
+        """Give back processes and connections."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fedgen_bench.adapting import Adapted
-    from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork
     from fedgen_bench.records import (
         ClientContext,
         ClientData,
@@ -132,19 +131,6 @@ class Attack(Protocol):
 
     def distort(self, tensors: Tensors, received: Tensors, generator: torch.Generator) -> Tensors:
         """What is sent instead of `tensors`; `received` is what the server sent under the same names."""
-
-
-class Engine(Protocol):
-    """Runs client tasks somewhere; used for one cell after the other and closed at the end."""
-
-    def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
-        """Outcomes in the order of the tasks, which are pure: one that was lost is run again elsewhere.
-
-        Where `work` cannot be used, `fedgen_bench.setting.open_work(work.recipe)` builds it anew.
-        """
-
-    def close(self) -> None:
-        """Give back processes and connections."""
 
 
 class TableFormat(Protocol):

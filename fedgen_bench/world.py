@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedgen_bench import protocols
+from fedgen_bench import clients, protocols
 from fedgen_bench.errors import PluginError
 from fedgen_bench.params import make_params
 from fedgen_bench.records import ClientData, Examples
@@ -49,7 +49,7 @@ PROTOCOLS: Mapping[str, type] = {
     "metric": protocols.Metric,
     "compressor": protocols.Compressor,
     "attack": protocols.Attack,
-    "engine": protocols.Engine,
+    "engine": clients.Engine,
 }
 
 

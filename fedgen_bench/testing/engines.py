@@ -14,7 +14,7 @@ from fedgen_bench.records import EngineSpec
 
 if TYPE_CHECKING:
     from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork
-    from fedgen_bench.protocols import Engine
+    from fedgen_bench.clients import Engine
 
 Check = Callable[[EngineSpec], None]
 JOBS = 2
