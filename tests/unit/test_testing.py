@@ -234,7 +234,7 @@ def test_contract_catches_a_promise_that_is_not_kept(broken, check):
 FLORA = declared(Stacks, changes_backbone=True, exact=True, mixed_rank=True)
 
 
-@pytest.mark.parametrize("check", strategies.strategy_checks(FLORA), ids=lambda one: one.__name__)
+@pytest.mark.parametrize("check", list(strategies.strategy_checks(FLORA)), ids=lambda one: one.__name__)
 def test_contract_lets_kept_promises_through(check):
     check(FLORA)
 

@@ -146,7 +146,7 @@ def test_contract_catches_a_compressor_that_breaks_it(broken, check):
     assert not isinstance(caught.value, AttributeError | NameError)
 
 
-@pytest.mark.parametrize("check", compressors.compressor_checks())
+@pytest.mark.parametrize("check", list(compressors.compressor_checks()))
 def test_contract_lets_an_honest_compressor_through(check):
     check(CompressorSpec(name="halves", summary="", build=Halves))
 
@@ -214,6 +214,6 @@ def test_contract_catches_an_attack_that_breaks_it(broken, check):
     assert not isinstance(caught.value, AttributeError | NameError | TypeError)
 
 
-@pytest.mark.parametrize("check", attacks.attack_checks())
+@pytest.mark.parametrize("check", list(attacks.attack_checks()))
 def test_contract_lets_a_working_attack_through(check):
     check(AttackSpec(name="flips", summary="", build=Flips))
