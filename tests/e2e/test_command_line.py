@@ -257,7 +257,17 @@ def test_env_prints_what_results_record(fedgen):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["list"], ["list", "--json"], ["show", "fedprox"], ["run", "--help"], ["data"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["new-plugin", "--help"],
+        ["check", "--help"],
+        ["list"],
+        ["list", "--json"],
+        ["show", "fedprox"],
+        ["run", "--help"],
+        ["data"],
+    ],
     ids=" ".join,
 )
 def test_commands_that_only_tell_import_nothing_heavy(arguments):
