@@ -90,16 +90,16 @@ class Registry:
             raise UsageError(unknown(kind.replace("_", " "), name, known))
         return known[name]
 
-    def find(self, name: str, kinds: Iterable[str] = KINDS) -> list[tuple[str, Registered]]:
+    def find(self, name: str) -> list[tuple[str, Registered]]:
         """Every component called NAME, or the one called KIND/NAME, with its kind.
 
         Raises:
             UsageError: there is none, with the closest name.
         """
         kind, _, short = name.rpartition("/")
-        if kind and kind not in kinds:
-            raise UsageError(unknown("kind", kind, kinds))
-        among = [kind] if kind else list(kinds)
+        if kind and kind not in KINDS:
+            raise UsageError(unknown("kind", kind, KINDS))
+        among = [kind] if kind else list(KINDS)
         found = [(one, self.components[one][short]) for one in among if short in self.components[one]]
         if not found:
             raise UsageError(unknown("component", short, {known for one in among for known in self.components[one]}))
