@@ -143,7 +143,7 @@ def published(root: Path) -> dict[str, object]:
     folder = root / "leaderboards" / "slow"
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     for record in results["records"]:
-        del record["environment"]
+        del record["environment"], record["provenance"]["engine"]
     found: dict[str, object] = {name: (folder / name).read_bytes() for name in crash_driver.COMPARED}
     cells = {path.name + path.parent.name: path.read_bytes() for path in (root / "runs" / "cells").rglob("*.*")}
     return found | cells | {"results.json": results}
@@ -170,12 +170,14 @@ def assert_resumes(fedgen, root: Path, reference: dict[str, object], before: int
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_run_interrupted_says_how_to_resume_and_leaves_no_process(number, workers, fedgen, tmp_path, slow_untouched):
-    process = fedgen("--jobs", workers)
+@pytest.mark.parametrize(("jobs", "engine", "n_workers"), [("1", "local", 0), ("2", "local", 2), ("2", "processes", 2)])
+def test_run_interrupted_says_how_to_resume_and_leaves_no_process(
+    number, jobs, engine, n_workers, fedgen, tmp_path, slow_untouched
+):
+    process = fedgen("--jobs", jobs, "--engine", engine)
     crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
     pids = workers_of(process)
-    assert len(pids) == (2 if workers == "2" else 0)
+    assert len(pids) == n_workers
     process.send_signal(number)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 130
@@ -187,8 +189,9 @@ def test_run_interrupted_says_how_to_resume_and_leaves_no_process(number, worker
         assert_resumes(fedgen, tmp_path, slow_untouched, n_committed(tmp_path))
 
 
-def test_run_killed_takes_its_workers_along_and_resumes(fedgen, tmp_path, slow_untouched):
-    process = fedgen("--jobs", "2")
+@pytest.mark.parametrize("engine", ["local", "processes"])
+def test_run_killed_takes_its_workers_along_and_resumes(engine, fedgen, tmp_path, slow_untouched):
+    process = fedgen("--jobs", "2", "--engine", engine)
     crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
     pids = workers_of(process)
     assert len(pids) == 2
@@ -209,6 +212,17 @@ def test_run_with_a_killed_worker_goes_on_and_names_the_cell_and_resumes(fedgen,
     assert "Traceback" not in err
     assert "incomplete" in out
     assert_resumes(fedgen, tmp_path, slow_untouched, n_committed(tmp_path))
+
+
+def test_run_with_killed_workers_of_an_engine_ends_as_if_nothing_had_happened(fedgen, tmp_path, slow_untouched):
+    process = fedgen("--jobs", "2", "--engine", "processes")
+    for n in (2, 6):
+        crash_driver.wait_until(lambda n=n: n_committed(tmp_path) >= n)
+        for pid in workers_of(process):
+            os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert published(tmp_path) == slow_untouched
 
 
 def test_run_with_every_worker_killed_is_a_clear_error(fedgen, tmp_path):

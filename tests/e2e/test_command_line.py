@@ -75,6 +75,8 @@ def cells(root):
         (["run", *TOY, "--set", "federation.round=3"], "round"),
         (["run", *TOY, "--set", "federation.rounds=none"], "federation.rounds"),
         (["run", *TOY, "--jobs", "0"], "--jobs"),
+        (["run", *TOY, "--engine", "proceses"], "Unknown engine `proceses`. Did you mean `processes`?"),
+        (["run", *TOY, "--address", "a:1"], "Engine `local` has no address. Leave `--address` out or use `ray`."),
         (["run", *TOY, "--device", "gpu"], "--device"),
         (["run", *TOY, "--sed", "1"], "No such option"),
         (["run", "--suite", "toy", "--plugin", "nowhere.py"], "nowhere.py"),
