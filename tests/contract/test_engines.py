@@ -23,7 +23,6 @@ METHODS = '''
 import os, signal
 from pathlib import Path
 from fedgen_bench import Fit, NoParams, Payload, StrategySpec, Update, hookimpl, weighted_mean
-from fedgen_bench.errors import WireError
 
 class Calm:
     """FedAvg."""
@@ -53,14 +52,11 @@ class Doomed(Calm):
 class Raising(Calm):
     def upset(self, ctx): raise ZeroDivisionError("no luck")
 
-class Wired(Calm):
-    def upset(self, ctx): raise WireError("malformed", "no bytes")
-
 class Greedy(Calm):
     def client(self, payload, ctx):
         yield Fit(start=payload.tensors, n_steps=99 * ctx.local_steps)
 
-ALL = {"calm": Calm, "fragile": Fragile, "doomed": Doomed, "raising": Raising, "wired": Wired, "greedy": Greedy}
+ALL = {"calm": Calm, "fragile": Fragile, "doomed": Doomed, "raising": Raising, "greedy": Greedy}
 
 @hookimpl
 def register_strategies():
@@ -152,7 +148,7 @@ def upset_here(methods, tmp_path_factory):
     root = tmp_path_factory.mktemp("local")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEST_MARKER", str(root))  # is there: nobody is killed
-        return upset(root, methods, "local", "fragile", "raising", "wired", "greedy")
+        return upset(root, methods, "local", "fragile", "raising", "greedy")
 
 
 def test_engine_fails_cells_as_local_does_and_a_killed_worker_changes_no_bit(
@@ -160,7 +156,7 @@ def test_engine_fails_cells_as_local_does_and_a_killed_worker_changes_no_bit(
 ):
     marker = tmp_path / "killed"
     monkeypatch.setenv("TEST_MARKER", str(marker))
-    got = upset(tmp_path, methods, engine, "doomed", "fragile", "raising", "wired", "greedy")
+    got = upset(tmp_path, methods, engine, "doomed", "fragile", "raising", "greedy")
     assert marker.exists()
     doomed = got.pop("doomed")
     assert doomed[0] == "failed"
@@ -168,8 +164,7 @@ def test_engine_fails_cells_as_local_does_and_a_killed_worker_changes_no_bit(
     assert " in round 1 (" in doomed[1]
     assert got == upset_here
     assert {name: one[0] for name, one in got.items()} == {
-        "fedavg": "done", "fragile": "done", "raising": "failed", "wired": "failed", "greedy": "failed",
+        "fedavg": "done", "fragile": "done", "raising": "failed", "greedy": "failed",
     }  # fmt: skip
     assert got["raising"][1].startswith("ZeroDivisionError: no luck (upset.py:")
-    assert got["wired"][1] == "no bytes"
     assert "asks for" in got["greedy"][1]

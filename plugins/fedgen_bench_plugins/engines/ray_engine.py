@@ -192,8 +192,11 @@ class _Actors:
         del self._asked[worker]
         try:
             answer: Answer = self._ray.get(asked)
-        except self._ray.exceptions.RayActorError as error:
-            return Died(" ".join(str(error).split())[:200])
+        except self._ray.exceptions.RayTaskError:
+            raise
+        except self._ray.exceptions.RayError as error:  # the actor, its node or what it was handed is lost
+            self.dismiss(worker)
+            return Died(str(error).strip().splitlines()[-1].strip()[:200])
         return answer
 
     def dismiss(self, worker: Any) -> None:
