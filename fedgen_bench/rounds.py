@@ -35,8 +35,8 @@ from fedgen_bench.store import Checkpoint
 from fedgen_bench.world import Worlds
 
 if TYPE_CHECKING:
-    from fedgen_bench.plugins import Registry
     from fedgen_bench.clients import Engine
+    from fedgen_bench.plugins import Registry
     from fedgen_bench.store import Cell
 
 OnRound = Callable[[RoundReport], None]

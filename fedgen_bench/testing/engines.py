@@ -13,8 +13,7 @@ from fedgen_bench.errors import Diverged, PluginError
 from fedgen_bench.records import EngineSpec
 
 if TYPE_CHECKING:
-    from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork
-    from fedgen_bench.clients import Engine
+    from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork, Engine
 
 Check = Callable[[EngineSpec], None]
 JOBS = 2

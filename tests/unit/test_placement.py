@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from fedgen_bench.cli.placement import Placement, placement
+
 from fedgen_bench.errors import UsageError
 
 
