@@ -212,6 +212,8 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         name: getattr(suite, name).model_dump(mode="json")
         for name in ("task", "partitioner", "federation", "training", "evaluation")
     }
+    if suite.attack is not None:
+        setup["attack"] = suite.attack.model_dump(mode="json")
     setup["contender"] = {
         one.name: one.model_dump(mode="json", exclude={way for way in ("uplink", "downlink") if not getattr(one, way)})
         for one in suite.contender

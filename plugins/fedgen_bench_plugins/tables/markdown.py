@@ -166,8 +166,9 @@ class Markdown:
         return ["## Other metrics, mean over seeds", "", *_grid(["contender", *names], rows)] if names else []
 
     def _setup(self, table: Table) -> list[str]:
-        sections = ("task", "partitioner", "federation", "training", "evaluation")
-        lines = ["## Set-up", "", *(f"- {section}: {escape(_flat(table.setup[section]))}" for section in sections)]
+        sections = ("task", "partitioner", "federation", "training", "evaluation", "attack")
+        shown = [name for name in sections if name in table.setup]
+        lines = ["## Set-up", "", *(f"- {name}: {escape(_flat(table.setup[name]))}" for name in shown)]
         lines.append("- contenders:")
         lines += [
             f"  - {escape(name)}: {escape(_flat({k: v for k, v in one.items() if k != 'name'}))}"
