@@ -22,11 +22,12 @@ from fedgen_bench.plugins import KINDS, Registered, load_registry
 from fedgen_bench.records import ComponentSpec
 
 ROOT = Path(__file__).parents[1]
-WHOLE = ("fedgen_bench.records", "fedgen_bench.protocols", "fedgen_bench.testing.contracts")
+WHOLE = ("fedgen_bench.records", "fedgen_bench.protocols", "fedgen_bench.testing.contracts", "fedgen_bench.api")
 INTRODUCTIONS = {
     "fedgen_bench.records": "What plugins declare, are given and return.",
     "fedgen_bench.protocols": "What `build` of a spec must return.",
     "fedgen_bench.testing.contracts": "For the tests of plugins; import these names from `fedgen_bench.testing`.",
+    "fedgen_bench.api": "Suites from Python; `fedgen_bench` imports this when one of its functions is asked for.",
 }
 
 
@@ -48,7 +49,10 @@ def python_names() -> str:
     """The page on public names: what `fedgen_bench` exports, by the module that it stands in."""
     package = griffe.load("fedgen_bench", search_paths=[ROOT], allow_inspection=False)
     names: dict[str, list[str]] = {module: [] for module in WHOLE}
+    lazy = griffe.load("fedgen_bench.api", search_paths=[ROOT], allow_inspection=False).members
     for name in package.exports or ():
+        if str(name) not in package.members and str(name) in lazy:
+            continue
         target = package.members[str(name)].target_path
         names.setdefault(target.rpartition(".")[0], []).append(str(name))
     lines = [

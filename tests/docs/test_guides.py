@@ -34,7 +34,7 @@ def plugin_of(page):
 
 
 def run(suite, *arguments):
-    words = ["run", "--suite", suite, "--plugin", toy.__file__, *arguments, "--device", "cpu", "--workers", "1"]
+    words = ["run", "--suite", suite, "--plugin", toy.__file__, *arguments, "--device", "cpu", "--jobs", "1"]
     result = CliRunner().invoke(cli, words, standalone_mode=False)
     if result.exception is not None:
         raise result.exception
