@@ -176,7 +176,8 @@ class LowRank:
 
     Args:
         module: the module's name in the backbone.
-        a, b: names of A of shape (rank, n_in) and B of shape (n_out, rank) among the adapter's tensors.
+        a: name of A, of shape (rank, n_in), among the adapter's tensors.
+        b: name of B, of shape (n_out, rank).
         rank: r of the adapter, or of the client that the context is about.
         scale: alpha / r.
     """
