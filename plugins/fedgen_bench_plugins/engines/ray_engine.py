@@ -107,24 +107,23 @@ def _start(ray: Any, address: str, n_cpus: int) -> None:
     """Join the cluster at `address`, or start one of this machine alone.
 
     Raises:
-        FedgenError: nothing answers at the address.
+        FedgenError: nothing answers at the address, or Ray does not start.
     """
     import logging
 
     from fedgen_bench.errors import FedgenError
 
-    quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
-    if not address:
-        ray.init("local", num_cpus=n_cpus, include_dashboard=False, **quiet)
-        return
-    _reach(address)
-    carried = {name: value for name, value in os.environ.items() if name.startswith(_CARRIED)}
+    where: dict[str, Any] = {"address": "local", "num_cpus": n_cpus, "include_dashboard": False}
+    if address:
+        _reach(address)
+        carried = {name: value for name, value in os.environ.items() if name.startswith(_CARRIED)}
+        where = {"address": address, "runtime_env": {"env_vars": carried}}
     try:
-        ray.init(address, runtime_env={"env_vars": carried}, **quiet)
+        ray.init(**where, logging_level=logging.CRITICAL, log_to_driver=False)
     except Exception as error:  # noqa: BLE001 - Ray has no one type for it
         raise FedgenError(
-            f"There is no Ray cluster at {address}: {error} Start one with `ray start --head`, on this machine or with "
-            "this machine in it."
+            f"Ray cannot be had at {where['address']}: {error} Start a cluster with `ray start --head` on this machine "
+            "or with this machine in it, or use `--engine processes`."
         ) from None
 
 
