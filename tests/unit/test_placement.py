@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fedgen_bench.cli.placement import Placement, placement
+from fedgen_bench.placement import Placement, placement
 
 from fedgen_bench.errors import UsageError
 
