@@ -22,10 +22,17 @@ from fedgen_bench.plugins import KINDS, Registered, load_registry
 from fedgen_bench.records import ComponentSpec
 
 ROOT = Path(__file__).parents[1]
-WHOLE = ("fedgen_bench.records", "fedgen_bench.protocols", "fedgen_bench.testing.contracts", "fedgen_bench.api")
+WHOLE = (
+    "fedgen_bench.records",
+    "fedgen_bench.protocols",
+    "fedgen_bench.clients",
+    "fedgen_bench.testing.contracts",
+    "fedgen_bench.api",
+)
 INTRODUCTIONS = {
     "fedgen_bench.records": "What plugins declare, are given and return.",
     "fedgen_bench.protocols": "What `build` of a spec must return.",
+    "fedgen_bench.clients": "For engines: a client's part of a round as data, and what works it off.",
     "fedgen_bench.testing.contracts": "For the tests of plugins; import these names from `fedgen_bench.testing`.",
     "fedgen_bench.api": "Suites from Python; `fedgen_bench` imports this when one of its functions is asked for.",
 }
