@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fedgen_bench.placement import Placement, placement
 
 from fedgen_bench.errors import UsageError
+from fedgen_bench.placement import Placement, placement
 
 
 @pytest.mark.parametrize(
