@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pickle
 import signal
 import traceback
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 from fedgen_bench.errors import PluginError
@@ -58,13 +58,13 @@ def origin(error: BaseException) -> str:
 def portable(error: Exception) -> Exception:
     """The error as another process can raise it: with its type, message and origin.
 
-    A type that does not survive pickling becomes a PluginError that names it.
+    A type that does not survive the way becomes a PluginError that names it.
     """
     where = origin(error)
     try:
         setattr(error, _ORIGIN, where)
-        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-        if type(copy) is type(error) and str(copy) == str(error):
+        again = ForkingPickler.loads(ForkingPickler.dumps(error))  # as a pipe between our own processes will do
+        if type(again) is type(error) and str(again) == str(error):
             return error
     except Exception:  # noqa: BLE001, S110 - a foreign type may do anything here
         pass

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fedgen_bench.clients import Recipe
 from fedgen_bench.data.catalog import finder
+from fedgen_bench.records import Model
 from fedgen_bench.rounds import run_cell
 from fedgen_bench.setting import Setting
 from fedgen_bench.store import Store
 from fedgen_bench.suites import expand, load_suite
-from fedgen_bench.world import Worlds
+from fedgen_bench.world import Worlds, build
 
 SHORT = (
     "federation.n_clients=4", "federation.clients_per_round=2", "federation.rounds=2", "training.local_steps=8",
@@ -43,10 +45,11 @@ def test_adapter_learns_in_a_federation_and_books_its_tensors(name, params, prec
     suite = load_suite(registry.get("suite", "quick").spec, registry, overrides)
     (spec,) = expand(suite, registry, contenders=["fedavg_full"], seeds=[1])
     setting = Setting.make(spec, registry, worlds, torch.device("cpu"))
-    before = setting.measure(setting.start, setting.engine.task.split("valid_subset"))["perplexity_per_word"]
+    before = setting.measure(Model(setting.start), setting.task.split("valid_subset"))["perplexity_per_word"]
     reports = []
     with Store(tmp_path) as store:
-        result, _ = run_cell(spec, registry, worlds, store.begin(spec, {}, {}), torch.device("cpu"), reports.append)
+        cell, engine = store.begin(spec, {}, {}), build(registry, "engine", {"name": "local", "params": {}})
+        result, _ = run_cell(Recipe(spec, "cpu"), registry, worlds, cell, engine, reports.append)
     assert result.status == "done"
     assert reports[-1].metrics["perplexity_per_word"] < before
     n_numbers = sum(one.numel() for one in setting.start.values())

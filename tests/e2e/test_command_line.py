@@ -203,6 +203,9 @@ def test_list_prints_a_line_for_every_component_of_every_kind(fedgen):
         "partitioner",
         "task",
         "metric",
+        "compressor",
+        "attack",
+        "engine",
         "suite",
         "table_format",
     }
