@@ -107,8 +107,10 @@ class ClientWork:
         max_fits: step budgets that a client may use in a round.
         context: (round, client, the strategy's private state, kept_in) -> context.
         examples: client -> its training examples.
-        uplink, downlink: compressors in front of the wire.
-        attack: what hostile clients do, and who they are.
+        uplink: compressors in front of the wire to the server.
+        downlink: those in front of the wire to the clients.
+        attack: what hostile clients do.
+        attackers: who they are.
         recipe: how another process builds the same; None where there is no other.
     """
 
