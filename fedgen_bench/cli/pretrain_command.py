@@ -33,10 +33,7 @@ def command(recipe: Path | None, data: Path, work: Path) -> int:
     """Train a backbone from its recipe; the same command resumes. The result is in WORK/backbone."""
     from fedgen_bench.backbones.loading import SHIPPED
     from fedgen_bench.backbones.pretrain import pretrain
-    from fedgen_bench.backbones.recipe import load_recipe
 
-    folder = pretrain(
-        load_recipe(recipe or SHIPPED["mini-lm"] / "recipe.toml"), data, work, lambda text: click.echo(text, err=True)
-    )
+    folder = pretrain(recipe or SHIPPED["mini-lm"] / "recipe.toml", data, work, lambda text: click.echo(text, err=True))
     click.echo(str(folder))
     return 0

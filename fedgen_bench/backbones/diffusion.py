@@ -1,0 +1,99 @@
+"""Denoising diffusion, for pretraining and for tasks: the noise-prediction loss and DDIM sampling. Noise is the caller's.
+
+Images are fp32 in [-1, 1] of shape (n, 3, height, width); `module(images, timesteps, labels)` predicts their noise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def to_unit(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 pixels as fp32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
+def to_pixels(images: torch.Tensor) -> torch.Tensor:
+    """fp32 in [-1, 1] as uint8 pixels; values beyond are cut."""
+    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def noised(scheduler: Any, images: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise (arXiv 2006.11239, equation 4)."""
+    return scheduler.add_noise(images, noise, timesteps)  # type: ignore[no-any-return]
+
+
+def noise_errors(
+    module: nn.Module,
+    scheduler: Any,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    timesteps: torch.Tensor,
+    noise: torch.Tensor,
+) -> torch.Tensor:
+    """Squared error of the predicted noise, mean over an image's values; fp32 of shape (n,)."""
+    predicted = module(noised(scheduler, images, noise, timesteps), timesteps, labels)
+    return (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+
+
+def snr_weights(scheduler: Any, timesteps: torch.Tensor, gamma: float) -> torch.Tensor:
+    """min-SNR-gamma weights of a noise-prediction loss (arXiv 2303.09556): min(SNR_t, gamma) / SNR_t."""
+    alphas = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
+    snr = alphas / (1 - alphas)
+    return snr.clamp(max=gamma) / snr
+
+
+def training_loss(
+    module: nn.Module,
+    scheduler: Any,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    generator: torch.Generator,
+    snr_gamma: float | None = None,
+) -> torch.Tensor:
+    """DDPM's simple loss (arXiv 2006.11239, equation 14), weighted by min-SNR when `snr_gamma` is given.
+
+    Timesteps and noise are drawn on the CPU from `generator`, so that every device sees the same ones.
+    """
+    device = images.device
+    timesteps = torch.randint(len(scheduler.alphas_cumprod), (len(images),), generator=generator).to(device)
+    noise = torch.randn(images.shape, generator=generator).to(device)
+    errors = noise_errors(module, scheduler, images, labels, timesteps, noise)
+    if snr_gamma is not None:
+        errors = errors * snr_weights(scheduler, timesteps, snr_gamma)
+    return errors.mean()
+
+
+def sample_ddim(
+    module: nn.Module,
+    scheduler: Any,
+    latents: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    n_steps: int,
+    guidance: float = 1.0,
+    null_label: int = -1,
+) -> torch.Tensor:
+    """Deterministic DDIM (arXiv 2010.02502, eta = 0) from `latents`; images in [-1, 1] of the same shape.
+
+    With `guidance` w other than 1 the noise is eps_null + w (eps_label - eps_null) (arXiv 2207.12598), which takes two
+    passes a step; `null_label` is the label that stands for none.
+    """
+    from diffusers import DDIMScheduler
+
+    ddim = DDIMScheduler.from_config(scheduler.config)
+    ddim.set_timesteps(n_steps)
+    images = latents
+    for timestep in ddim.timesteps.tolist():
+        steps = torch.full((len(images),), timestep, device=images.device)
+        noise = module(images, steps, labels)
+        if guidance != 1.0:
+            without = module(images, steps, torch.full_like(labels, null_label))
+            noise = without + guidance * (noise - without)
+        images = ddim.step(noise.float(), timestep, images, eta=0.0).prev_sample
+    return images
