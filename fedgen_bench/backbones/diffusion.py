@@ -1,4 +1,4 @@
-"""Denoising diffusion, for pretraining and for tasks: the noise-prediction loss and DDIM sampling. Noise is the caller's.
+"""Denoising diffusion, for pretraining and for tasks: the noise-prediction loss and DDIM sampling.
 
 Images are fp32 in [-1, 1] of shape (n, 3, height, width); `module(images, timesteps, labels)` predicts their noise.
 """

@@ -1,4 +1,4 @@
-"""Train a conditional U-Net from a recipe: data-parallel workers of one thread each, resumable, the moving average kept.
+"""Train a conditional U-Net from a recipe: workers of one thread each, resumable, the moving average of weights kept.
 
 Every draw is keyed by (seed, step, worker), so a resumed run needs only weights, optimiser state and the step.
 """
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 import tomllib
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from fedgen_bench.backbones.pretrain import Say
 from fedgen_bench.backbones.unet import CONTEXT, ConditionalUNet, new_context, quiet_diffusers
 from fedgen_bench.data import cifar10
 from fedgen_bench.data.catalog import find
-from fedgen_bench.data.images import Images
+from fedgen_bench.data.images import Images, grid_png
 from fedgen_bench.errors import DataError
 from fedgen_bench.files import sha256_of
 
@@ -117,7 +118,7 @@ def _rate(step: int, training: Training) -> float:
 def _batch(
     images: Images, recipe: Recipe, step: int, worker: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Generator]:
-    """A worker's share of a step: images, half of them flipped, labels, some dropped, and the generator of its noise."""
+    """A worker's share of a step: images, half of them flipped; labels, some dropped; the generator of its noise."""
     training = recipe.training
     rng = np.random.Generator(np.random.Philox(key=[training.seed, step * training.workers + worker]))
     index = rng.integers(len(images), size=training.batch_size // training.workers)
@@ -204,10 +205,8 @@ def _worker(rank: int, path: Path, data: Path, workdir: Path, rendezvous: Path) 
                 csv.writer(handle).writerow(row)
             save_checkpoint(checkpoint, module, [optimizer], {"step": done}, average)
             rate = (done - first) * training.batch_size / (time.monotonic() - began)
-            print(
-                f"step {done}/{training.steps} train {np.mean(losses):.4f} heldout {held:.4f} {rate:.0f} images/s",
-                flush=True,
-            )  # noqa: T201 - a worker has no other way
+            text = f"step {done}/{training.steps} train {np.mean(losses):.4f} heldout {held:.4f} {rate:.0f} images/s"
+            sys.stderr.write(text + "\n")
             losses = []
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -238,12 +237,10 @@ def _export(recipe: Recipe, workdir: Path) -> Path:
 @torch.no_grad()
 def _save_grid(module: ConditionalUNet, scheduler: Any, path: Path) -> None:
     """A row of generated images a class, all rows from the same latents."""
-    from fedgen_bench.data.images import save_grid
-
     n_classes, size = len(cifar10.CLASSES), cifar10.SIZE
     latents = torch.randn(_GRID_COLUMNS, 3, size, size, generator=torch.Generator().manual_seed(0))
     rows = [
         sample_ddim(module, scheduler, latents, torch.full((_GRID_COLUMNS,), label), n_steps=_GRID_STEPS)
         for label in range(n_classes)
     ]
-    save_grid(to_pixels(torch.stack(rows)).numpy(), path)
+    path.write_bytes(grid_png(to_pixels(torch.stack(rows)).numpy()))

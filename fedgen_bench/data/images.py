@@ -72,9 +72,11 @@ def _decoded(content: bytes | None, size: int, where: str) -> np.ndarray:
         raise DataError(f"{where}: the bytes are no PNG or JPEG image. Replace the file.") from error
 
 
-def save_grid(pixels: np.ndarray, path: Path) -> None:
-    """Write uint8 pixels of shape (rows, columns, 3, height, width) as one PNG, images side by side."""
+def grid_png(pixels: np.ndarray) -> bytes:
+    """uint8 pixels of shape (rows, columns, 3, height, width) as one PNG, images side by side."""
     from PIL import Image
 
     rows, columns, _, height, width = pixels.shape
-    Image.fromarray(pixels.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)).save(path)
+    out = io.BytesIO()
+    Image.fromarray(pixels.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)).save(out, format="PNG")
+    return out.getvalue()
