@@ -39,15 +39,16 @@ def conclude(
     per_client: dict[str, dict[str, float]] = {}
     if setting.spec.purpose != "tune":
         per_client = _per_client(setting, state, keeps, model)
-        main = setting.config["evaluation"]["metric"]
+        followed = setting.spec.followed_metric
         for name, values in per_client.items():
             if values:
                 spread_of = spread(list(values.values()), lower_is_better=setting.lower_is_better)
-                metrics |= {f"{name}/{main}/{what}": value for what, value in spread_of.items()}
+                metrics |= {f"{name}/{followed}/{what}": value for what, value in spread_of.items()}
         asked = {client_id for cohort in setting.population.schedule for client_id in cohort}
         if unseen := [value for i, value in per_client["personalized"].items() if int(i) not in asked]:
-            metrics[f"personalized_unseen/{main}/mean"] = sum(unseen) / len(unseen)
+            metrics[f"personalized_unseen/{followed}/mean"] = sum(unseen) / len(unseen)
     passing("final.personalized")
+    showcase = setting.showcase(model) if model is not None and setting.spec.purpose != "tune" else ""
     adapted = setting.adapted
     tensors = None if model is None else named_tensors(model)
     digests = {
@@ -65,21 +66,24 @@ def conclude(
         "final_sha256": "" if tensors is None else tensors_digest(tensors),
     }
     final = None if tensors is None else save(wire.owned(tensors))
-    return RunResult("done", "", metrics, per_client, digests, facts), final
+    return RunResult("done", "", metrics, per_client, digests, facts, showcase), final
 
 
 def _per_client(setting: Setting, state: Any, keeps: KeepStore, model: Model | None) -> dict[str, dict[str, float]]:
-    """The main metric on held-out tails of the evaluated clients: `global` and `personalized`, by client id."""
+    """The followed metric on held-out tails of the evaluated clients: `global` and `personalized`, by client id."""
     chosen = evaluated_clients(setting)
-    main = setting.config["evaluation"]["metric"]
+
+    def value(model: Model, heldout: Any) -> float:
+        return setting.measure(model, heldout, setting.round_metrics)[setting.spec.followed_metric]
+
     found: dict[str, dict[str, float]] = {"global": {}, "personalized": {}}
     for client_id in chosen:
         data = setting.population.client(client_id)
         if model is not None:
-            found["global"][str(client_id)] = setting.measure(model, data.heldout)[main]
+            found["global"][str(client_id)] = value(model, data.heldout)
         own = _personal(setting, state, keeps, client_id, data)
         if own is not None:
-            found["personalized"][str(client_id)] = setting.measure(own, data.heldout)[main]
+            found["personalized"][str(client_id)] = value(own, data.heldout)
     return found
 
 

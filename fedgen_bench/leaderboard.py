@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.errors import PairingError
+from fedgen_bench.schema import plain
 from fedgen_bench.seeds import digest
 from fedgen_bench.stats import Interval, interval, paired_difference
 
@@ -29,8 +30,17 @@ Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Followed:
+    """The metric of curves, target, clients' own data: the one that ranks unless the suite has a `round_metric`."""
+
+    metric: str
+    unit: str
+    lower_is_better: bool
+
+
+@dataclass(frozen=True)
 class Curve:
-    """One contender's evaluation over rounds, by seed: (round + 1, metric, uplink bytes so far)."""
+    """One contender's evaluation over rounds, by seed: (round + 1, followed metric, uplink bytes so far)."""
 
     contender: str
     ranked: bool
@@ -39,7 +49,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Table:
-    """A leaderboard: rows by COLUMNS (None where there is nothing to say), and what a reader needs beside them."""
+    """A leaderboard: rows by COLUMNS (None where there is nothing to say), and what a reader needs beside them.
+
+    Args:
+        metric: the one that ranks, read on the test part.
+        showcase: by contender, base64 of a PNG of what its global model generates; empty for tasks without pictures.
+    """
 
     suite: str
     version: int
@@ -59,18 +74,25 @@ class Table:
     data: Mapping[str, str]
     setup: Mapping[str, Any]
     notes: str
+    followed: Followed
+    showcase: Mapping[str, str]
+
+    @property
+    def follows_another(self) -> bool:
+        """Whether another metric than the one that ranks is followed over rounds."""
+        return self.followed.metric != self.metric
 
 
-def record_of(run: StoredRun) -> dict[str, Any]:
+def record_of(run: StoredRun, *, with_showcase: bool = False) -> dict[str, Any]:
     """The published record of a run: everything the table needs, nothing that depends on the clock."""
     config, result = run.spec.config, run.result
     evaluated: list[list[float]] = []
     uplink = 0
-    main = config["evaluation"]["metric"]
+    followed = run.spec.followed_metric
     for report in run.rounds:
         uplink += sum(one.encoded_bytes for one in report.ledger if one.direction == "up")
-        if main in report.metrics:
-            evaluated.append([report.round_index + 1, report.metrics[main], uplink])
+        if followed in report.metrics:
+            evaluated.append([report.round_index + 1, report.metrics[followed], uplink])
     entries = [one for report in run.rounds for one in report.ledger]
     return {
         "contender": run.spec.contender,
@@ -100,6 +122,7 @@ def record_of(run: StoredRun) -> dict[str, Any]:
         ],
         "provenance": run.provenance,
         "environment": run.environment,
+        **({"showcase": result.showcase} if with_showcase and result.showcase else {}),
     }
 
 
@@ -158,6 +181,8 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     metric = suite.evaluation.metric
     spec = registry.get("metric", metric).spec
     quality, lower = f"test/{metric}", spec.lower_is_better
+    follow = registry.get("metric", suite.evaluation.followed).spec
+    followed = Followed(follow.name, follow.unit, follow.lower_is_better)
     order = {one.name: i for i, one in enumerate(suite.contender)}
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
     for record in sorted(
@@ -172,7 +197,7 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     by_seed: dict[str, dict[int, float]] = {}
     for (name, off_suite), group in groups.items():
         label = name if not off_suite else f"{name} ({', '.join(off_suite)})"
-        row = _row(label, group, suite, quality, full_up, lower=lower)
+        row = _row(label, group, suite, quality, full_up, followed)
         rows.append(row)
         if not off_suite:
             by_seed[name] = {r["seed"]: r["metrics"][quality] for r in group if quality in r["metrics"]}
@@ -209,26 +234,23 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     )
     data = {key: value for record in records for key, value in record["facts"].get("data", {}).items()}
     setup = {
-        name: getattr(suite, name).model_dump(mode="json")
-        for name in ("task", "partitioner", "federation", "training", "evaluation")
+        name: plain(getattr(suite, name)) for name in ("task", "partitioner", "federation", "training", "evaluation")
     }
     if suite.attack is not None:
-        setup["attack"] = suite.attack.model_dump(mode="json")
-    setup["contender"] = {
-        one.name: one.model_dump(mode="json", exclude={way for way in ("uplink", "downlink") if not getattr(one, way)})
-        for one in suite.contender
-    }
+        setup["attack"] = plain(suite.attack)
+    setup["contender"] = {one.name: plain(one) for one in suite.contender}
+    showcase = {r["contender"]: r["showcase"] for r in records if "showcase" in r and not r["off_suite"]}
     return Table(
         suite.suite.name, suite.suite.version, suite.suite.title, metric, spec.unit, lower, suite.suite.reference,
         suite.suite.full_model,
         suite.evaluation.target, suite.seeds.leaderboard, (*ranked, *unranked), others, paired, curves,
         reasons, dict(sorted(data.items())),
-        setup, suite.suite.notes,
+        setup, suite.suite.notes, followed, {name: showcase[name] for name, _ in groups if name in showcase},
     )  # fmt: skip
 
 
 def _row(
-    label: str, group: Sequence[Record], suite: SuiteSpec, quality: str, full_up: float | None, *, lower: bool
+    label: str, group: Sequence[Record], suite: SuiteSpec, quality: str, full_up: float | None, followed: Followed
 ) -> dict[str, Any]:
     done = [r for r in group if r["status"] == "done"]
     contender = group[0]["config"]["contender"]
@@ -255,11 +277,11 @@ def _row(
             "quality_ci_high": found.high,
         }
         row |= {key: None for key in ("quality_std", "quality_ci_low", "quality_ci_high") if math.isnan(row[key])}
-    metric = suite.evaluation.metric
+    metric = followed.metric
     row["personalized_mean"] = _mean_or_none([r["metrics"].get(f"personalized/{metric}/mean") for r in done])
     worst = "personalized" if facts["cohort_kind"] != "none" else "global"
     row["worst_decile_mean"] = _mean_or_none([r["metrics"].get(f"{worst}/{metric}/worst_decile") for r in done])
-    reached = [_target(r, suite.evaluation.target, lower=lower) for r in done]
+    reached = [_target(r, suite.evaluation.target, lower=followed.lower_is_better) for r in done]
     row["rounds_to_target_mean"] = _mean_or_none([None if one is None else one[0] for one in reached])
     if facts["cohort_kind"] == "sampled":
         row["uplink_to_target_bytes"] = _mean_or_none([None if one is None else one[1] for one in reached])

@@ -86,11 +86,17 @@ class Task(Protocol):
     def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
         """Mean training loss of a batch; noise, if any, comes from `generator`."""
 
-    def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> Mapping[str, float]:
-        """Evidence from evaluating `module` on a client's held-out tail or on `split(name)`; metrics read it."""
+    def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> Mapping[str, Any]:
+        """Evidence from evaluating `module` on a client's held-out tail or on `split(name)`; metrics read it.
+
+        Numbers, strings and CPU tensors, also inside tuples and dataclasses.
+        """
 
     def split(self, name: str) -> Any:
         """The evaluation data called `valid_subset` (read every round), `valid` or `test` (read once)."""
+
+    def showcase(self, module: nn.Module, seeds: SeedTree) -> bytes | None:
+        """A PNG of what `module` generates, from the same noise for every contender; None where there is no picture."""
 
 
 class TaskFactory(Protocol):
@@ -105,9 +111,9 @@ class TaskFactory(Protocol):
 
 
 class Metric(Protocol):
-    """A number from a task's evidence."""
+    """A number from a task's evidence, or one for each of several parts (classes, for instance) by name."""
 
-    def compute(self, evidence: Mapping[str, float]) -> float:
+    def compute(self, evidence: Mapping[str, Any]) -> float | Mapping[str, float]:
         """Raises KeyError when the task does not provide what the metric needs."""
 
 
@@ -134,7 +140,7 @@ class Attack(Protocol):
 
 
 class TableFormat(Protocol):
-    """Turns a leaderboard into the text of one file."""
+    """Turns a leaderboard into one file."""
 
-    def render(self, table: Any) -> str:
-        """The same table always gives the same text."""
+    def render(self, table: Any) -> str | bytes | None:
+        """What the file holds, the same for the same table; None where the table gives no such file."""

@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 RESULTS = "results.json"
 
 
-def render(table: Table, registry: Registry, *, only: str | None = None) -> dict[str, str]:
-    """Text of every registered table format (or of one), by file name."""
+def render(table: Table, registry: Registry, *, only: str | None = None) -> dict[str, bytes | None]:
+    """What every registered table format (or one) gives, by file name; None where the table gives no such file."""
     formats = registry.components["table_format"]
-    rendered = {}
+    rendered: dict[str, bytes | None] = {}
     for _, found in sorted(formats.items()):
         if only is not None and found.spec.filename != only:
             continue
         params, _ = make_params(found.spec.params, {})
-        rendered[found.spec.filename] = found.spec.build(params).render(table)
+        content = found.spec.build(params).render(table)
+        rendered[found.spec.filename] = content.encode() if isinstance(content, str) else content
     return rendered
 
 
@@ -42,9 +43,13 @@ def finished(store: Store, suite: SuiteSpec) -> list[StoredRun]:
     return [run for run in store.runs(suite.suite.name, suite.suite.version) if run.status != "running"]
 
 
-def records_of(runs: Sequence[StoredRun]) -> list[Record]:
-    """The published record of every run, as JSON has it."""
-    return [json.loads(json.dumps(record_of(run))) for run in runs]
+def records_of(runs: Sequence[StoredRun], suite: SuiteSpec) -> list[Record]:
+    """The published record of every run, as JSON has it; pictures are published of the first leaderboard seed alone."""
+
+    def shown(run: StoredRun) -> bool:
+        return run.spec.seed == suite.seeds.leaderboard[0] and not run.spec.off_suite
+
+    return [json.loads(json.dumps(record_of(run, with_showcase=shown(run)))) for run in runs]
 
 
 def publish(
@@ -52,18 +57,21 @@ def publish(
 ) -> tuple[Table, Path]:
     """Rank what the store has for this suite version and write `leaderboards/<suite>/`; returns table and folder."""
     runs = finished(store, suite)
-    records = records_of(runs)
+    records = records_of(runs, suite)
     table = build_table(suite, records, registry)
     folder = inside(_made(leaderboards), suite.suite.name)
-    texts = {
-        RESULTS: results_text(suite, source.text, records),
+    contents = {
+        RESULTS: results_text(suite, source.text, records).encode(),
         **render(table, registry),
-        "timing.csv": _timing(runs),
-        "environment.json": _environments(runs),
+        "timing.csv": _timing(runs).encode(),
+        "environment.json": _environments(runs).encode(),
     }
     passing("table.rendered")
-    for name, text in texts.items():
-        write_atomic(folder / name, text.encode())
+    for name, content in contents.items():
+        if content is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            write_atomic(folder / name, content)
     return table, folder
 
 
@@ -121,7 +129,7 @@ def published(folder: Path) -> tuple[SuiteSource, list[Record]]:
 
 
 def check_folder(folder: Path, registry: Registry) -> list[str]:
-    """Files of a published folder that differ from what its results give; plots are only asked to be there.
+    """Files of a published folder that differ from what its results give; drawn ones are only asked to be there.
 
     Raises:
         UsageError, StoreError: as `published`.
@@ -129,14 +137,16 @@ def check_folder(folder: Path, registry: Registry) -> list[str]:
     source, records = published(folder)
     suite = load_suite(source, registry)
     expected = {
-        RESULTS: results_text(suite, source.text, records),
+        RESULTS: results_text(suite, source.text, records).encode(),
         **render(build_table(suite, records, registry), registry),
     }
     drawn = {one.spec.filename for one in registry.components["table_format"].values() if not one.spec.exact}
     return sorted(
-        name for name, text in expected.items() if not _is_published(folder / name, None if name in drawn else text)
+        name for name, content in expected.items() if not _is_published(folder / name, content, exact=name not in drawn)
     )
 
 
-def _is_published(path: Path, text: str | None) -> bool:
-    return path.is_file() and (text is None or path.read_bytes() == text.encode())
+def _is_published(path: Path, content: bytes | None, *, exact: bool) -> bool:
+    if content is None:
+        return not path.exists()
+    return path.is_file() and (not exact or path.read_bytes() == content)

@@ -110,7 +110,7 @@ class TaskSpec(ComponentSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(ComponentSpec):
-    """A number computed from a task's evidence (see `protocols.Task.observe`).
+    """A number, or one a part, computed from a task's evidence (see `protocols.Task.observe`).
 
     Args:
         unit: stands in table notes.
@@ -424,7 +424,13 @@ class RoundReport:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a finished run is: its final metrics, by `<split>/<metric>`, and its digests."""
+    """What a finished run is.
+
+    Args:
+        metrics: final metrics by `<split>/<metric>`, those with parts by `<split>/<metric>/<part>`.
+        per_client: the followed metric by model (`global`, `personalized`) and client id.
+        showcase: base64 of a PNG of what the global model generates; empty when there is none.
+    """
 
     status: str
     reason: str
@@ -432,3 +438,4 @@ class RunResult:
     per_client: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    showcase: str = ""

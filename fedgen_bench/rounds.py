@@ -209,7 +209,7 @@ def _one_round(progress: _RoundInProgress, cell: Cell) -> tuple[Any, RoundReport
     if last or (round_index + 1) % setting.config["evaluation"]["every"] == 0:
         model = setting.export(new_state, None)
         if model is not None:
-            metrics = setting.measure(model, setting.task.split("valid_subset"))
+            metrics = setting.measure(model, setting.task.split("valid_subset"), setting.round_metrics)
     passing("round.evaluated")
     ledger = sorted(progress.ledger, key=lambda one: (one.client_id, one.direction))
     report = RoundReport(

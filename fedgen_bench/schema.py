@@ -61,6 +61,7 @@ class Training(_Strict):
     clip_norm: PositiveFloat | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     threads: Positive = 1
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 class Evaluation(_Strict):
@@ -68,10 +69,17 @@ class Evaluation(_Strict):
 
     metric: str
     other_metrics: tuple[str, ...] = ()
+    optional_metrics: tuple[str, ...] = ()
+    round_metric: str | None = None
     every: Positive = 1
     target: Annotated[float, Field(allow_inf_nan=False)]
     personalized_clients: Annotated[int, Field(ge=0)] = 0
     personalized_steps: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def followed(self) -> str:
+        """The metric that is read after rounds and on clients' own data, and that `target` is a value of."""
+        return self.round_metric or self.metric
 
 
 class Seeds(_Strict):
@@ -116,3 +124,14 @@ class SuiteSpec(_Strict):
     contender: tuple[Contender, ...]
     attack: Attack | None = None
     tuning: Tuning | None = None
+
+
+_ONLY_WHEN_GIVEN = ("ema_decay", "optional_metrics", "round_metric", "uplink", "downlink")
+
+
+def plain(table: BaseModel) -> dict[str, Any]:
+    """A suite's table as JSON has it; keys that came after suites were published stand in it only when they are given.
+
+    Identities of runs are hashes of these tables.
+    """
+    return table.model_dump(mode="json", exclude={key for key in _ONLY_WHEN_GIVEN if not getattr(table, key, None)})

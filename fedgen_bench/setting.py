@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import torch
 from fedgen_bench.clients import ClientWork, Recipe
 from fedgen_bench.compression import Chain, Uplink
 from fedgen_bench.data.catalog import finder
-from fedgen_bench.errors import Diverged
+from fedgen_bench.errors import Diverged, PluginError
 from fedgen_bench.killpoints import passing
 from fedgen_bench.lowrank import truncated
 from fedgen_bench.plugins import load_registry
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
     from fedgen_bench.protocols import Metric, Strategy, Task
     from fedgen_bench.suites import RunSpec
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Setting:
     plan: TrainingPlan
     population: Population
     metrics: Mapping[str, Metric]
+    round_metrics: tuple[str, ...]
     lower_is_better: bool
     start: Tensors
     device: torch.device
@@ -66,8 +70,11 @@ class Setting:
         plan = TrainingPlan(
             training["optimizer"], contender["learning_rate"], training["weight_decay"], training["batch_size"],
             training["local_steps"], training["local_epochs"], training["clip_norm"], training["precision"],
+            training.get("ema_decay"),
         )  # fmt: skip
-        names = [config["evaluation"]["metric"], *config["evaluation"]["other_metrics"]]
+        evaluation, followed = config["evaluation"], spec.followed_metric
+        optional = evaluation.get("optional_metrics", ())
+        names = tuple(dict.fromkeys([evaluation["metric"], followed, *evaluation["other_metrics"], *optional]))
         uplink, downlink = (
             Chain(tuple(build(registry, "compressor", one) for one in contender.get(direction, ())))
             for direction in ("uplink", "downlink")
@@ -83,7 +90,8 @@ class Setting:
             plan=plan,
             population=population,
             metrics={name: build(registry, "metric", {"name": name, "params": {}}) for name in names},
-            lower_is_better=registry.get("metric", names[0]).spec.lower_is_better,
+            round_metrics=(followed,) if "round_metric" in evaluation else names,
+            lower_is_better=registry.get("metric", followed).spec.lower_is_better,
             start=dump_tensors(adapted.trainable),
             device=device,
             uplink=Uplink(uplink),
@@ -149,18 +157,66 @@ class Setting:
             self.local_steps(round_index, client_id), self.plan.learning_rate, seed_tree(self.config), kept_in, ranks,
         )  # fmt: skip
 
-    def measure(self, model: Model, data: Any) -> dict[str, float]:
-        """All metrics of the adapted backbone with these tensors. Raises Diverged when one is not finite."""
-        self.adapted.fold(model.merges)
-        load_tensors(self.adapted.trainable, model.tensors, self.adapted.low_rank)
-        self.adapted.module.eval()
+    def measure(self, model: Model, data: Any, names: Iterable[str] | None = None) -> dict[str, float]:
+        """Metrics of the adapted backbone with these tensors, all when `names` is None; parts as `<metric>/<part>`.
+
+        Raises:
+            Diverged: one is not finite.
+            PluginError: the task does not provide what a metric needs, or one that must be a number has parts.
+        """
+        self._load(model)
         with torch.inference_mode(), autocast(self.device, self.config["training"]["precision"]):
             evidence = self.task.observe(self.adapted.module, data, seed_tree(self.config))
-        measured = {name: metric.compute(evidence) for name, metric in self.metrics.items()}
+        measured: dict[str, float] = {}
+        for name in self.metrics if names is None else names:
+            measured |= self._computed(name, evidence)
         for name, value in measured.items():
             if not math.isfinite(value):
                 raise Diverged(f"{name} of the trained model is {value}.")
         return measured
+
+    def _load(self, model: Model) -> None:
+        self.adapted.fold(model.merges)
+        load_tensors(self.adapted.trainable, model.tensors, self.adapted.low_rank)
+        self.adapted.module.eval()
+
+    def _computed(self, name: str, evidence: Mapping[str, Any]) -> dict[str, float]:
+        """One metric by name, or its parts; nothing when it is optional and its evidence is not there."""
+        evaluation = self.config["evaluation"]
+        try:
+            value = self.metrics[name].compute(evidence)
+        except KeyError as error:
+            if name in evaluation.get("optional_metrics", ()):
+                return {}
+            raise PluginError(
+                f"Metric `{name}` needs evidence {error}, which task `{self.config['task']['name']}` does not give "
+                "here. Name another metric in the suite's [evaluation], or put this one into `optional_metrics`."
+            ) from error
+        if not isinstance(value, Mapping):
+            return {name: float(value)}
+        if name in (evaluation["metric"], self.spec.followed_metric):
+            raise PluginError(
+                f"Metric `{name}` gives a number for each of its parts, and one number ranks and is followed over "
+                "rounds. Name it in `evaluation.other_metrics` or `evaluation.optional_metrics`."
+            )
+        return {f"{name}/{part}": float(number) for part, number in value.items()}
+
+    def showcase(self, model: Model) -> str:
+        """Base64 of the PNG that the task makes with this model; empty where it makes none.
+
+        Raises:
+            PluginError: what it makes is no PNG.
+        """
+        self._load(model)
+        with (
+            guarded_globals("The task's showcase"),
+            torch.inference_mode(),
+            autocast(self.device, self.config["training"]["precision"]),
+        ):
+            picture = self.task.showcase(self.adapted.module, seed_tree(self.config))
+        if picture is not None and not picture.startswith(PNG_SIGNATURE):
+            raise PluginError("The task's showcase is no PNG. Return a PNG file's bytes, or None.")
+        return base64.b64encode(picture or b"").decode()
 
     def export(self, state: Any, ctx: ClientContext | None) -> Model | None:
         """The strategy's export, watched."""

@@ -350,6 +350,7 @@ class Cell:
                 "per_client": result.per_client,
                 "digests": dict(result.digests),
                 "facts": dict(result.facts),
+                **({"showcase": result.showcase} if result.showcase else {}),
             },
             sort_keys=True,
         )

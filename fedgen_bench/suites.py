@@ -19,7 +19,7 @@ from fedgen_bench.errors import SuiteError, UsageError, unknown
 from fedgen_bench.params import defaults, make_params, problems_of
 from fedgen_bench.plugins import Registered, Registry
 from fedgen_bench.records import SuiteSource
-from fedgen_bench.schema import Component, Contender, SuiteSpec
+from fedgen_bench.schema import Component, Contender, Evaluation, SuiteSpec, plain
 from fedgen_bench.seeds import digest
 
 _MAX_TEXT_BYTES = 1 << 20
@@ -59,6 +59,12 @@ class RunSpec:
     def ranked(self) -> bool:
         """Whether the contender competes (reference rows do not)."""
         return bool(self.config["contender"]["ranked"])
+
+    @property
+    def followed_metric(self) -> str:
+        """The metric that is read after rounds and on clients' own data."""
+        evaluation = self.config["evaluation"]
+        return str(evaluation.get("round_metric", evaluation["metric"]))
 
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
@@ -222,10 +228,7 @@ def _cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tupl
     for key in ("reference", "full_model"):
         if (wanted := getattr(suite.suite, key)) not in names:
             yield ("suite", key), unknown("contender", wanted, names)
-    for key, metrics in (("metric", (suite.evaluation.metric,)), ("other_metrics", suite.evaluation.other_metrics)):
-        for metric in metrics:
-            if metric not in registry.components["metric"]:
-                yield ("evaluation", key), unknown("metric", metric, registry.components["metric"])
+    yield from _metric_problems(suite.evaluation, registry)
     if suite.federation.clients_per_round > suite.federation.n_clients:
         sizes = suite.federation
         text = f"clients_per_round ({sizes.clients_per_round}) exceeds n_clients ({sizes.n_clients})."
@@ -244,6 +247,19 @@ def _cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tupl
                 yield ("tuning", "grid", name), unknown("contender", name, names)
         if len({len(grid) for grid in suite.tuning.grid.values()}) > 1:
             yield ("tuning", "grid"), "Grids differ in size. Give every contender the same number of trials."
+
+
+def _metric_problems(evaluation: Evaluation, registry: Registry) -> Iterator[tuple[tuple[str, ...], str]]:
+    known = registry.components["metric"]
+    for key in ("metric", "round_metric", "other_metrics", "optional_metrics"):
+        value = getattr(evaluation, key)
+        for metric in (value,) if isinstance(value, str) else value or ():
+            if metric not in known:
+                yield ("evaluation", key), unknown("metric", metric, known)
+    needed = {evaluation.metric, evaluation.followed, *evaluation.other_metrics}
+    for metric in evaluation.optional_metrics:
+        if metric in needed:
+            yield ("evaluation", "optional_metrics"), f"Metric `{metric}` is asked for already. Name it once."
 
 
 def unfit(contender: Contender, suite: SuiteSpec, registry: Registry) -> Iterator[str]:
@@ -326,9 +342,9 @@ def expand(
         "suite_version": suite.suite.version,
         "task": _resolved("task", suite.task, registry),
         "partitioner": _resolved("partitioner", suite.partitioner, registry),
-        "federation": suite.federation.model_dump(mode="json"),
-        "training": suite.training.model_dump(mode="json"),
-        "evaluation": suite.evaluation.model_dump(mode="json", exclude={"target"}),
+        "federation": plain(suite.federation),
+        "training": plain(suite.training),
+        "evaluation": {key: value for key, value in plain(suite.evaluation).items() if key != "target"},
     }
     if suite.attack is not None:
         shared["attack"] = _resolved("attack", suite.attack, registry) | {"fraction": suite.attack.fraction}

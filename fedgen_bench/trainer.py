@@ -32,6 +32,7 @@ class TrainingPlan:
     local_epochs: int | None
     clip_norm: float | None
     precision: str
+    ema_decay: float | None = None
 
     def steps_for(self, n_examples: int) -> int:
         """The step budget of one fit of a client with that many examples."""
@@ -140,7 +141,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def fit(
     adapted: Adapted, task: Task, data: Examples, request: Fit, plan: TrainingPlan, place: Place, n_steps: int
 ) -> FitReport:
-    """Run one `Fit` for `n_steps` steps and report.
+    """Run one `Fit` for `n_steps` steps and report the trained tensors, or their moving average (`ema_decay`).
 
     Raises:
         Diverged: the loss is not a finite number.
@@ -160,6 +161,7 @@ def fit(
     device = parameters[0].device
     pull = _Pull(request, names, parameters)
     optimizer = _optimizer(parameters, plan)
+    average = None if plan.ema_decay is None else _Average(plan.ema_decay, parameters)
     key = place.seeds.key(
         "batches", round_index=place.round_index, client_id=place.client_id, purpose=f"{place.purpose}/noise"
     )
@@ -178,7 +180,11 @@ def fit(
                 torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+            if average is not None:
+                average.follow(parameters)
             total += loss.detach()
+    if average is not None:
+        average.replace(parameters)
     adapted.module.eval()
     mean_loss = float(total) / n_steps
     if not math.isfinite(mean_loss):
@@ -216,6 +222,29 @@ class _Pull:
             torch._foreach_add_(gradients, pulls, alpha=self._mu)
         if self._correction is not None:
             torch._foreach_add_(gradients, self._correction)
+
+
+class _Average:
+    """Exponential moving average over a fit's steps: a_0 = start, a_t = d_t a_(t-1) + (1 - d_t) theta_t.
+
+    d_t = min(decay, t / (t + 9)), so that the start fades from the average of a short fit as well.
+    """
+
+    def __init__(self, decay: float, parameters: list[torch.nn.Parameter]) -> None:
+        self._decay, self._n_steps = decay, 0
+        self._values = [parameter.detach().clone() for parameter in parameters]
+
+    @torch.no_grad()
+    def follow(self, parameters: list[torch.nn.Parameter]) -> None:
+        self._n_steps += 1
+        decay = min(self._decay, self._n_steps / (self._n_steps + 9))
+        values: Any = parameters
+        torch._foreach_lerp_(self._values, values, 1 - decay)
+
+    @torch.no_grad()
+    def replace(self, parameters: list[torch.nn.Parameter]) -> None:
+        for parameter, value in zip(parameters, self._values, strict=True):
+            parameter.copy_(value)
 
 
 def _padded(tensors: Tensors, names: list[str], shapes: list[torch.Size], device: torch.device) -> list[torch.Tensor]:

@@ -38,6 +38,7 @@ def print_table(table: Table) -> None:
     click.echo(
         f"{table.title}: suite {table.suite}, version {table.version}; {table.metric_unit} on test, "
         f"{'lower' if table.lower_is_better else 'higher'} is better"
+        + (f"; personalised in {table.followed.unit}" if table.follows_another else "")
     )
     head = (
         "rank",

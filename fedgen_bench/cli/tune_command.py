@@ -16,6 +16,7 @@ from fedgen_bench.cli import options
     options.runs,
     options.leaderboards,
     options.data,
+    options.fid_weights,
     options.device,
     options.plugin,
     options.engine,
@@ -28,6 +29,7 @@ def command(
     runs: Path,
     leaderboards: Path,
     data: Path | None,
+    fid_weights: Path | None,
     device: str,
     plugin_files: tuple[Path, ...],
     engine: str,
@@ -42,6 +44,7 @@ def command(
     source = options.find_suite(registry, suite_name)
     from fedgen_bench.api import need_data
     from fedgen_bench.cli.progress import Progress
+    from fedgen_bench.data.catalog import places
     from fedgen_bench.files import inside, write_atomic
     from fedgen_bench.placement import placement
     from fedgen_bench.runner import Job, run_cells
@@ -50,15 +53,16 @@ def command(
     from fedgen_bench.tuning import trials, tuning_table
     from fedgen_bench.workers import default_jobs
 
+    sources = places(data, fid_weights)
     suite = load_suite(source, registry)
     place = placement(registry, engine, jobs, address, default_jobs(suite.training.threads, device))
     everything = trials(source, suite, registry)
     chosen = [trial.spec for trial in everything if not contenders or trial.contender in contenders]
     trials(source, suite, registry, contenders)
-    need_data(suite, registry, data)
+    need_data(suite, registry, sources)
     with Store(runs) as store:
-        with Progress(len(chosen), suite.evaluation.metric) as progress:
-            job = Job(runs, data, device, registry.plugin_files, engine, place.params)
+        with Progress(len(chosen), suite.evaluation.followed) as progress:
+            job = Job(runs, sources, device, registry.plugin_files, engine, place.params)
             run_cells(chosen, registry, job, store, workers=place.n_cells, on_event=progress.note)
         stored = store.runs(suite_name, suite.suite.version, "tune")
     lower = registry.get("metric", suite.evaluation.metric).spec.lower_is_better

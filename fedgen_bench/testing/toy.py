@@ -106,6 +106,9 @@ class LoadedToy:
         """All points, whatever the name."""
         return self.points
 
+    def showcase(self, module: nn.Module, seeds: SeedTree) -> None:
+        """Numbers give no picture."""
+
 
 class ToyLoss:
     """Mean loss."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class JsonTable:
-    """Everything that the table holds; numbers that are not finite are null."""
+    """What the table holds, without pictures; numbers that are not finite are null."""
 
     def __init__(self, params: NoParams) -> None:
         self.params = params
@@ -27,7 +27,11 @@ class JsonTable:
                 return [plain(one) for one in value]
             return None if isinstance(value, float) and not math.isfinite(value) else value
 
-        return json.dumps(plain(dataclasses.asdict(table)), indent=1, sort_keys=True, allow_nan=False) + "\n"
+        body = dataclasses.asdict(table)
+        del body["showcase"]
+        if not table.follows_another:
+            del body["followed"]
+        return json.dumps(plain(body), indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""`convergence.svg` and `quality_vs_uplink.svg`: the metric over rounds and over uplink, with the range over seeds."""
+"""`convergence.svg` and `quality_vs_uplink.svg`: the followed metric over rounds and uplink, with its range."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _figure(table: Table, x_of: Callable[[Point], float], x_label: str, what: st
             axes.set_xscale("log")
         axes.axhline(table.target, color="0.6", linewidth=0.8, linestyle=":", label=f"target {table.target:g}")
         axes.set_xlabel(x_label)
-        axes.set_ylabel(f"{table.metric_unit} (validation subset)")
+        axes.set_ylabel(f"{table.followed.unit} (validation subset)")
         axes.set_title(f"{table.title}\n{what}", loc="left", fontsize=10)
         axes.grid(visible=True, color="0.92", which="both")
         axes.spines[["top", "right"]].set_visible(False)

@@ -223,6 +223,9 @@ class LoadedLanguageModeling:
         evidence = {"nll_nats": total, "n_words": float(data.n_words), "n_bytes": float(data.n_bytes)}
         return evidence if data.floor_nats is None else {**evidence, "floor_nats": data.floor_nats}
 
+    def showcase(self, module: nn.Module, seeds: SeedTree) -> None:
+        """Text gives no picture."""
+
 
 def _windows(tokens: torch.Tensor, eos_id: int, params: Params) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
     """(inputs, targets) in groups of one shape: the targets are scored, each token of the text exactly once.
