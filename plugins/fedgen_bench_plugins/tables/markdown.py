@@ -48,15 +48,16 @@ class Markdown:
     def render(self, table: Table) -> str:
         lines = [f"# {escape(table.title)}: suite `{table.suite}`, version {table.version}", ""]
         lines += _grid(_HEAD, self._rows(table))
-        lines += ["", *self._notes(table), "", *self._paired(table), "", *self._others(table), "", *self._setup(table)]
+        lines += ["", *self._notes(table), "", *self._paired(table), "", *self._others(table), *self._parts(table)]
+        lines += ["", *self._setup(table)]
         return "\n".join(lines).rstrip() + "\n"
 
     def _rows(self, table: Table) -> list[list[str]]:
-        lower = table.lower_is_better
+        lower, followed_lower = table.lower_is_better, table.followed.lower_is_better
         best = {
             column: _best(table.rows, column, lower=direction)
             for column, direction in (
-                ("quality_mean", lower), ("personalized_mean", lower), ("worst_decile_mean", lower),
+                ("quality_mean", lower), ("personalized_mean", followed_lower), ("worst_decile_mean", followed_lower),
                 ("rounds_to_target_mean", True),
                 ("uplink_to_target_bytes", True), ("uplink_total_bytes", True), ("uplink_per_client_round_bytes", True),
                 ("downlink_total_bytes", True), ("uplink_reduction_vs_full", False),
@@ -111,19 +112,24 @@ class Markdown:
 
     def _notes(self, table: Table) -> list[str]:
         better = "Lower" if table.lower_is_better else "Higher"
+        followed = table.followed
+        direction = "lower" if followed.lower_is_better else "higher"
+        own, why = "the same metric", "other data"
+        if table.follows_another:
+            own, why = f"{followed.unit} ({direction} is better)", "another metric, other data"
         notes = [
             (
                 f"- **quality**: {table.metric_unit} on the whole test part, read once after the last round; "
                 f"mean ± standard deviation over seeds {', '.join(map(str, table.seeds))}. {better} is better."
             ),
             (
-                "- **personalised**, **worst decile**: the same metric on clients' own held-out tails, after "
+                f"- **personalised**, **worst decile**: {own} on clients' own held-out tails, after "
                 f"{table.setup['evaluation']['personalized_steps']} more local steps from the tensors that the method "
                 "gives the client; mean over the evaluated clients, and mean of the worst tenth of them. "
-                "Not comparable with the quality column: other text."
+                f"Not comparable with the quality column: {why}."
             ),
             (
-                f"- **target**: {table.metric_unit} of {show_quality(table.target)} on the validation subset that is "
+                f"- **target**: {followed.unit} of {show_quality(table.target)} on the validation subset that is "
                 "evaluated every round; a dash where not every seed reached it."
             ),
             (
@@ -152,7 +158,9 @@ class Markdown:
                 key
                 for values in table.others.values()
                 for key in values
-                if not key.startswith(("personalized/", "global/")) and key != f"test/{table.metric}"
+                if not key.startswith(("personalized/", "global/"))
+                and key != f"test/{table.metric}"
+                and _part(key) is None
             }
         )
         names += sorted(
@@ -164,6 +172,24 @@ class Markdown:
             if values
         ]
         return ["## Other metrics, mean over seeds", "", *_grid(["contender", *names], rows)] if names else []
+
+    def _parts(self, table: Table) -> list[str]:
+        """A grid for every metric that has parts and every split: contenders by parts."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for key in {key for values in table.others.values() for key in values}:
+            if part := _part(key):
+                found.setdefault((part[1], part[0]), set()).add(part[2])
+        lines = []
+        for (metric, split), parts in sorted(found.items()):
+            names = sorted(parts)
+            rows = [
+                [escape(name), *(show_quality(values.get(f"{split}/{metric}/{part}")) for part in names)]
+                for name, values in table.others.items()
+                if values
+            ]
+            head = ["contender", *map(escape, names)]
+            lines += ["", f"## `{metric}` by part, {split}, mean over seeds", "", *_grid(head, rows)]
+        return lines
 
     def _setup(self, table: Table) -> list[str]:
         sections = ("task", "partitioner", "federation", "training", "evaluation", "attack")
@@ -177,6 +203,13 @@ class Markdown:
         lines.append("- data, by sha256:")
         lines += [f"  - {escape(name)}: `{sha256}`" for name, sha256 in table.data.items()]
         return [*lines, "- software, processor and wall-clock: `environment.json`, `timing.csv`"]
+
+
+def _part(key: str) -> tuple[str, str, str] | None:
+    """Split, metric and part of what one part of a metric is recorded under, or None."""
+    split, _, rest = key.partition("/")
+    metric, _, part = rest.partition("/")
+    return (split, metric, part) if split in {"valid", "test"} and part else None
 
 
 def _flat(value: Any) -> str:
