@@ -1,28 +1,23 @@
-"""Backbones by name: shipped with the wheel, generated at first use, a local folder, or a hub name.
+"""Backbones by name: causal language models with their tokenizers, denoising U-Nets with their noise schedulers.
 
 Weights are safetensors only.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import shutil
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.data.catalog import cache_root
+from fedgen_bench.backbones.shipped import LANGUAGE_MODELS, locate, weights_sha256
 from fedgen_bench.errors import DataError
 from fedgen_bench.files import sha256_of
 
 if TYPE_CHECKING:
     from torch import nn
 
-SHIPPED = {"mini-lm": Path(__file__).parent / "mini_lm"}
-GENERATED = ("tiny-wire-lm",)
+    from fedgen_bench.backbones.unet import UNetBackbone
 
 
 @dataclass(frozen=True)
@@ -42,18 +37,12 @@ def load_backbone(name: str) -> Backbone:
     Raises:
         DataError: the model cannot be had, or its weights are not safetensors.
     """
-    if name in GENERATED:
-        return _load(name, _generated(name), local=True)
-    if name in SHIPPED:
-        return _load(name, SHIPPED[name], local=True)
-    return _load(name, Path(name), local=True) if Path(name).is_dir() else _load(name, name, local=False)
-
-
-def _load(name: str, where: Path | str, *, local: bool) -> Backbone:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    where = locate(name)
+    local = isinstance(where, Path)
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
@@ -65,8 +54,7 @@ def _load(name: str, where: Path | str, *, local: bool) -> Backbone:
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"Backbone `{name}` cannot be loaded ({reason}). Give a shipped name "
-            f"({', '.join([*SHIPPED, *GENERATED])}), "
+            f"Backbone `{name}` cannot be loaded ({reason}). Give a shipped name ({', '.join(LANGUAGE_MODELS)}), "
             "a local folder with config.json, model.safetensors and tokenizer, or a hub name where the hub can be "
             "reached."
         ) from None
@@ -75,36 +63,18 @@ def _load(name: str, where: Path | str, *, local: bool) -> Backbone:
             f"Backbone `{name}` has no end-of-sequence token, which stands for line ends. Add `eos_token` to its "
             "tokenizer."
         )
-    return Backbone(name, module.eval(), tokenizer, int(tokenizer.eos_token_id), _weights_sha256(module, where))
+    whole = Path(where) / "model.safetensors"
+    sha256 = sha256_of(whole) if local and whole.is_file() else weights_sha256(module)
+    return Backbone(name, module.eval(), tokenizer, int(tokenizer.eos_token_id), sha256)
 
 
-def _weights_sha256(module: nn.Module, where: Path | str) -> str:
-    if isinstance(where, Path) and (where / "model.safetensors").is_file():
-        return sha256_of(where / "model.safetensors")
-    total = hashlib.sha256()
-    for key, tensor in sorted(module.state_dict().items()):
-        total.update(key.encode())
-        total.update(tensor.contiguous().numpy().tobytes())
-    return total.hexdigest()
+def load_unet(name: str, *, n_classes: int, image_size: int) -> UNetBackbone:
+    """Load a diffusers U-Net for images of `image_size` pixels a side and labels 0 to n_classes - 1.
 
+    Raises:
+        DataError: the model cannot be had, or is for other images or classes.
+    """
+    from fedgen_bench.backbones.unet import read_unet
 
-def _generated(name: str) -> Path:
-    """The cached folder of a generated backbone, made at first use; one process makes it, others wait."""
-    from fedgen_bench.backbones import tiny_wire_lm
-
-    folder = cache_root() / "backbones" / f"{name}-{tiny_wire_lm.recipe_digest()}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.exists():
-                with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-                    made = Path(work) / "made"
-                    tiny_wire_lm.make(made)
-                    shutil.move(made, folder)
-    except OSError as error:
-        raise DataError(
-            f"The generated backbone cannot be cached in {folder.parent}: {error}. Set FEDGEN_CACHE to a writable "
-            "folder."
-        ) from error
-    return folder
+    where = locate(name)
+    return read_unet(name, where, n_classes=n_classes, image_size=image_size, local=isinstance(where, Path))

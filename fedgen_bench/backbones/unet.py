@@ -6,7 +6,6 @@ A folder is laid out as diffusers does, with the U-Net in `unet/` and the schedu
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from fedgen_bench.backbones.shipped import UNETS, weights_sha256
 from fedgen_bench.errors import DataError
 
 CONTEXT = "context.safetensors"
@@ -108,9 +108,9 @@ def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int, 
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
             raise DataError(
-                f"Backbone `{name}` cannot be loaded ({reason}). Give a shipped name, a local folder with a diffusers "
-                "U-Net (config.json and safetensors weights) and its scheduler_config.json, or a hub name where the "
-                "hub can be reached."
+                f"Backbone `{name}` cannot be loaded ({reason}). Give a shipped name ({', '.join(UNETS)}), a local "
+                "folder with a diffusers U-Net (config.json and safetensors weights) and its scheduler_config.json, or "
+                "a hub name where the hub can be reached."
             ) from None
     if problem := _unfit(unet, scheduler, image_size):
         raise DataError(f"Backbone `{name}` {problem}")
@@ -123,7 +123,7 @@ def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int, 
             f"({n_classes + 1}, any, {width}). Use another data set or backbone."
         )
     module = ConditionalUNet(unet, context).eval()
-    return UNetBackbone(name, module, scheduler, _sha256(module))
+    return UNetBackbone(name, module, scheduler, weights_sha256(module))
 
 
 def _subfolder(where: Path | str, inner: str, *, local: bool) -> str | None:
@@ -178,12 +178,3 @@ def _unfit(unet: Any, scheduler: Any, image_size: int) -> str:
     if scheduler.config.prediction_type != "epsilon":
         return f"predicts `{scheduler.config.prediction_type}`; the loss is for one that predicts noise (`epsilon`)."
     return ""
-
-
-def _sha256(module: nn.Module) -> str:
-    """Hash of all weights by name."""
-    total = hashlib.sha256()
-    for key, tensor in sorted(module.state_dict().items()):
-        total.update(key.encode())
-        total.update(tensor.contiguous().numpy().tobytes())
-    return total.hexdigest()

@@ -31,8 +31,8 @@ import click
 )
 def command(recipe: Path | None, data: Path, work: Path) -> int:
     """Train a backbone from its recipe; the same command resumes. The result is in WORK/backbone."""
-    from fedgen_bench.backbones.loading import SHIPPED
     from fedgen_bench.backbones.pretrain import pretrain
+    from fedgen_bench.backbones.shipped import SHIPPED
 
     folder = pretrain(recipe or SHIPPED["mini-lm"] / "recipe.toml", data, work, lambda text: click.echo(text, err=True))
     click.echo(str(folder))

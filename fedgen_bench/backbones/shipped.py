@@ -1,0 +1,65 @@
+"""Where a backbone of some name is: shipped with the wheel, generated at first use, a local folder, or the hub."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedgen_bench.data.catalog import cache_root
+from fedgen_bench.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SHIPPED = {name: Path(__file__).parent / name.replace("-", "_") for name in ("mini-lm", "mini-unet")}
+GENERATED = ("tiny-wire-lm", "tiny-shapes-unet")  # each by a module of its name, which has `make` and `recipe_digest`
+LANGUAGE_MODELS = ("mini-lm", "tiny-wire-lm")
+UNETS = ("mini-unet", "tiny-shapes-unet")
+
+
+def locate(name: str) -> Path | str:
+    """The folder of a backbone, which is made first if need be; `name` itself when it is for the hub to know.
+
+    Raises:
+        DataError: a generated backbone cannot be stored.
+    """
+    if name in GENERATED:
+        return _generated(name)
+    if name in SHIPPED:
+        return SHIPPED[name]
+    return Path(name) if Path(name).is_dir() else name
+
+
+def _generated(name: str) -> Path:
+    """The cached folder of a generated backbone, made at first use; one process makes it, others wait."""
+    recipe = importlib.import_module(f"fedgen_bench.backbones.{name.replace('-', '_')}")
+    folder = cache_root() / "backbones" / f"{name}-{recipe.recipe_digest()}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+                    made = Path(work) / "made"
+                    recipe.make(made)
+                    shutil.move(made, folder)
+    except OSError as error:
+        raise DataError(
+            f"The generated backbone cannot be cached in {folder.parent}: {error}. Set FEDGEN_CACHE to a writable "
+            "folder."
+        ) from error
+    return folder
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """Hash of all weights by name."""
+    total = hashlib.sha256()
+    for key, tensor in sorted(module.state_dict().items()):
+        total.update(key.encode())
+        total.update(tensor.contiguous().numpy().tobytes())
+    return total.hexdigest()

@@ -1,0 +1,65 @@
+"""Backbones by name: where they are, one process makes a generated one, what is refused and how it is said."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from fedgen_bench.backbones import shipped
+from fedgen_bench.backbones.loading import load_backbone, load_unet
+from fedgen_bench.errors import DataError
+
+
+@pytest.fixture
+def recipe(monkeypatch, tmp_path):
+    """A generated backbone `made-here` whose recipe writes one file and counts."""
+    module = types.ModuleType("made_here")
+    module.calls = []
+
+    def make(folder):
+        module.calls.append(folder)
+        folder.mkdir()
+        (folder / "weights").write_text("some", encoding="utf-8")
+
+    module.make, module.recipe_digest = make, lambda: "0123"
+    monkeypatch.setitem(sys.modules, "fedgen_bench.backbones.made_here", module)
+    monkeypatch.setattr(shipped, "GENERATED", ("made-here",))
+    monkeypatch.setenv("FEDGEN_CACHE", str(tmp_path / "cache"))
+    return module
+
+
+def test_generated_backbone_is_made_once_and_kept_under_its_digest(recipe, tmp_path):
+    first, second = shipped.locate("made-here"), shipped.locate("made-here")
+    assert first == second == tmp_path / "cache" / "backbones" / "made-here-0123"
+    assert (first / "weights").read_text(encoding="utf-8") == "some"
+    assert len(recipe.calls) == 1
+
+
+def test_generated_backbone_that_breaks_off_leaves_nothing(recipe, monkeypatch, tmp_path):
+    def breaks(folder):
+        folder.mkdir()
+        raise OSError("no space")
+
+    monkeypatch.setattr(recipe, "make", breaks)
+    with pytest.raises(DataError, match=r"cannot be cached in .*no space.*Set FEDGEN_CACHE"):
+        shipped.locate("made-here")
+    assert [one.name for one in (tmp_path / "cache" / "backbones").iterdir()] == ["made-here-0123.lock"]
+
+
+def test_names_are_folders_of_the_wheel_local_folders_or_the_hubs(tmp_path):
+    package = Path(shipped.__file__).parent
+    assert shipped.locate("mini-lm") == package / "mini_lm"
+    assert shipped.locate("mini-unet") == package / "mini_unet"
+    assert shipped.locate(str(tmp_path)) == tmp_path
+    assert shipped.locate("owner/name") == "owner/name"
+    assert {*shipped.LANGUAGE_MODELS, *shipped.UNETS} == {*shipped.SHIPPED, *shipped.GENERATED}
+
+
+def test_backbone_of_the_other_kind_is_refused_with_the_names_of_this_one():
+    with pytest.raises(DataError, match=r"`mini-unet` cannot be loaded .*\(mini-lm, tiny-wire-lm\)"):
+        load_backbone("mini-unet")
+    with pytest.raises(DataError, match=r"`mini-lm` cannot be loaded .*\(mini-unet, tiny-shapes-unet\)"):
+        load_unet("mini-lm", n_classes=10, image_size=16)
