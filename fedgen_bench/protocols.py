@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     )
     from fedgen_bench.seeds import SeedTree
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # what `Task.showcase` begins with
+
 
 class Strategy(Protocol):
     """A federated method, both halves in one place.

@@ -17,6 +17,7 @@ from fedgen_bench.errors import Diverged, PluginError
 from fedgen_bench.killpoints import passing
 from fedgen_bench.lowrank import truncated
 from fedgen_bench.plugins import load_registry
+from fedgen_bench.protocols import PNG_SIGNATURE
 from fedgen_bench.records import ClientContext, Examples, Model, RoundContext, ServerContext, Tensors
 from fedgen_bench.seeds import SeedTree, guarded_globals
 from fedgen_bench.trainer import TrainingPlan, autocast, dump_tensors, load_tensors
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
     from fedgen_bench.protocols import Metric, Strategy, Task
     from fedgen_bench.suites import RunSpec
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)

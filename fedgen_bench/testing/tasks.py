@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.protocols import PNG_SIGNATURE
 from fedgen_bench.records import MetricSpec
 from fedgen_bench.seeds import SeedTree, guarded_globals
 from fedgen_bench.testing.simulation import fingerprint
@@ -88,7 +90,7 @@ def check_loss(task: Task) -> None:
 
 
 def check_observe(task: Task) -> None:
-    """Evaluation gives the same finite evidence twice, also on a held-out tail, and leaves the module alone."""
+    """Evaluation gives the same finite evidence twice, of splits and a held-out tail, and leaves the module alone."""
     import numpy as np
     import torch
 
@@ -96,12 +98,45 @@ def check_observe(task: Task) -> None:
     before = fingerprint([parameter.detach() for parameter in module.parameters()])
     heldout = task.client_data(np.arange(min(30, task.units(SEEDS).n_units))).heldout
     with torch.inference_mode(), guarded_globals("observe"):
-        for data in (task.split("valid_subset"), *([] if heldout is None else [heldout])):
+        for data in (task.split("valid_subset"), task.split("valid"), *([] if heldout is None else [heldout])):
             first = task.observe(module, data, SEEDS)
             assert first, "no evidence"
-            assert dict(first) == dict(task.observe(module, data, SEEDS)), "two equal evaluations differ"
-            assert all(math.isfinite(value) for value in first.values()), f"evidence is not finite: {first}"
+            assert fingerprint(first) == fingerprint(task.observe(module, data, SEEDS)), "two equal evaluations differ"
+            for name, value in first.items():
+                assert all(math.isfinite(number) for number in _numbers(value)), f"evidence `{name}` is not finite"
     assert fingerprint([parameter.detach() for parameter in module.parameters()]) == before
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Every number anywhere inside a piece of evidence; strings hold none."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        assert value.device.type == "cpu", "evidence stays on the device"
+        yield from value.flatten().tolist()
+    elif dataclasses.is_dataclass(value):
+        for one in dataclasses.fields(value):
+            yield from _numbers(getattr(value, one.name))
+    elif isinstance(value, Mapping):
+        yield from _numbers(tuple(value.values()))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _numbers(one)
+    elif not isinstance(value, str):
+        yield value
+
+
+def check_showcase(task: Task) -> None:
+    """The picture is None or a PNG, the same every time, and leaves module and global generators alone."""
+    import torch
+
+    module = task.new_module()
+    before = fingerprint([parameter.detach() for parameter in module.parameters()])
+    with torch.inference_mode(), guarded_globals("showcase"):
+        first, second = (task.showcase(module, SEEDS) for _ in range(2))
+    assert first is None or first.startswith(PNG_SIGNATURE), "the picture is no PNG"
+    assert first == second, "two equal pictures differ"
+    assert fingerprint([parameter.detach() for parameter in module.parameters()]) == before, "the module was changed"
 
 
 def check_splits(task: Task) -> None:
@@ -112,7 +147,9 @@ def check_splits(task: Task) -> None:
     assert all(isinstance(key, str) and isinstance(value, str) for key, value in task.provenance.items())
 
 
-_CHECKS: tuple[Check, ...] = (check_units, check_client_data, check_new_module, check_loss, check_observe, check_splits)
+_CHECKS: tuple[Check, ...] = (
+    check_units, check_client_data, check_new_module, check_loss, check_observe, check_splits, check_showcase,
+)  # fmt: skip
 
 
 def task_checks() -> Iterator[Check]:
@@ -120,8 +157,8 @@ def task_checks() -> Iterator[Check]:
     yield from _CHECKS
 
 
-def evidence(task: Task, *, spoilt: bool = False) -> Mapping[str, float]:
-    """Evidence of the backbone, or of one that noise has spoilt."""
+def evidence(task: Task, split: str, *, spoilt: bool = False) -> Mapping[str, Any]:
+    """Evidence of the backbone on a split, or of one that noise has spoilt."""
     import torch
 
     module = task.new_module()
@@ -130,17 +167,30 @@ def evidence(task: Task, *, spoilt: bool = False) -> Mapping[str, float]:
             noise = torch.Generator().manual_seed(0)
             for parameter in module.parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=noise))
-        return task.observe(module, task.split("valid_subset"), SEEDS)
+        return task.observe(module, task.split(split), SEEDS)
 
 
 def check_metric(spec: MetricSpec, task: Task) -> None:
-    """The metric is a finite number, the same every time, and better for the backbone than for a spoilt one.
+    """The metric is finite, the same every time, and better for the backbone than for a spoilt one.
 
-    Raises KeyError when the task does not provide what the metric needs.
+    Of a metric with parts each is finite, both models have the same ones, and their mean is better.
+
+    Raises KeyError when the task does not provide what the metric needs, neither on the validation subset nor on the
+    whole validation part.
     """
     metric: Any = spec.build(spec.params())
-    good, bad = (metric.compute(evidence(task, spoilt=spoilt)) for spoilt in (False, True))
-    assert math.isfinite(good)
-    assert math.isfinite(bad)
-    assert good == metric.compute(evidence(task)), "two equal evaluations differ"
-    assert (good < bad) is spec.lower_is_better, f"direction: {good} for the backbone, {bad} for a spoilt one"
+    try:
+        split, found = "valid_subset", metric.compute(evidence(task, "valid_subset"))
+    except KeyError:
+        split, found = "valid", metric.compute(evidence(task, "valid"))
+    good, bad = _by_part(found), _by_part(metric.compute(evidence(task, split, spoilt=True)))
+    assert good, "the metric has no part"
+    assert good.keys() == bad.keys(), "the parts depend on the model"
+    assert all(math.isfinite(value) for value in (*good.values(), *bad.values())), f"not finite: {good}, {bad}"
+    assert good == _by_part(metric.compute(evidence(task, split))), "two equal evaluations differ"
+    ours, spoilt = (sum(values.values()) / len(values) for values in (good, bad))
+    assert (ours < spoilt) is spec.lower_is_better, f"direction: {ours} for the backbone, {spoilt} for a spoilt one"
+
+
+def _by_part(value: float | Mapping[str, float]) -> Mapping[str, float]:
+    return value if isinstance(value, Mapping) else {"": value}
