@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.data.catalog import find
+from fedgen_bench.data.catalog import Places, find, places
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.leaderboard import COLUMNS, Record, Table, build_table
 from fedgen_bench.params import make_params
@@ -65,17 +65,17 @@ class Results:
 
     @cached_property
     def rounds(self) -> pd.DataFrame:
-        """One row for every evaluated round of a run: rounds done, the suite's metric, uplink bytes until then."""
+        """One row for every evaluated round of a run: rounds done, the followed metric, uplink bytes until then."""
         return self._frame(
-            ("n_rounds", self.table.metric, "uplink_bytes"),
+            ("n_rounds", self.table.followed.metric, "uplink_bytes"),
             lambda record: [(int(done), value, int(uplink)) for done, value, uplink in record["curve"]],
         )
 
     @cached_property
     def clients(self) -> pd.DataFrame:
-        """One row for every evaluated client of a run and model (`global`, `personalized`): the suite's metric."""
+        """One row for every evaluated client of a run and model (`global`, `personalized`): the followed metric."""
         return self._frame(
-            ("model", "client_id", self.table.metric),
+            ("model", "client_id", self.table.followed.metric),
             lambda record: [
                 (model, int(client_id), value)
                 for model, values in record["per_client"].items()
@@ -107,13 +107,16 @@ class Results:
         """A plot of the leaderboard: a registered table format that draws, by the name of its file without `.svg`.
 
         Raises:
-            UsageError: there is no such plot, with the closest name.
+            UsageError: there is no such plot, with the closest name, or none of this table.
         """
         registry = load_registry() if self._registry is None else self._registry
         drawn = {file.removesuffix(".svg") for file in _files(registry) if file.endswith(".svg")}
         if name not in drawn:
             raise UsageError(unknown("plot", name, drawn))
-        return Plot(render(self.table, registry, only=f"{name}.svg")[f"{name}.svg"])
+        drawing = render(self.table, registry, only=f"{name}.svg")[f"{name}.svg"]
+        if drawing is None:
+            raise UsageError(f"This table gives no plot `{name}`. Choose another.")
+        return Plot(drawing.decode())
 
     def _frame(self, columns: Sequence[str], rows: Callable[[Record], Sequence[tuple[Any, ...]]]) -> pd.DataFrame:
         import pandas as pd
@@ -141,6 +144,7 @@ def run_suite(
     runs: str | Path = "runs",
     leaderboards: str | Path = "leaderboards",
     data: str | Path | None = None,
+    fid_weights: str | Path | None = None,
     device: str = "auto",
     engine: str = "local",
     jobs: int = 1,
@@ -159,6 +163,7 @@ def run_suite(
         runs: folder of the store.
         leaderboards: folder that leaderboards are written to.
         data: a folder to look for data sets in first.
+        fid_weights: a weights file of `inception-v3-compat` (`--fid-weights`).
         device: `auto`, `cpu` or `cuda`.
         engine: where clients are trained (`--engine`).
         jobs: worker processes; with more than one a script needs `if __name__ == "__main__":` around the call.
@@ -174,16 +179,16 @@ def run_suite(
     source = registry.get("suite", suite).spec
     spec = load_suite(source, registry, overrides)
     cells = expand(spec, registry, contenders=contenders, added=added, seeds=seeds, off_suite=overrides)
-    folder = None if data is None else Path(data)
-    need_data(spec, registry, folder)
+    sources = places(data, fid_weights)
+    need_data(spec, registry, sources)
     with Store(Path(runs)) as store:
         place = placement(registry, engine, jobs, address, jobs)
-        job = Job(Path(runs), folder, device, registry.plugin_files, engine, place.params)
+        job = Job(Path(runs), sources, device, registry.plugin_files, engine, place.params)
         run_cells(cells, registry, job, store, workers=place.n_cells, on_event=on_event or _ignore)
         plain = load_suite(source, registry)
         table, _ = publish(source, plain, registry, store, Path(leaderboards))
         stored = finished(store, plain)
-    return Results(table, tuple(records_of(stored)), tuple(stored), registry)
+    return Results(table, tuple(records_of(stored, plain)), tuple(stored), registry)
 
 
 def _ignore(_: Event) -> None:
@@ -208,11 +213,11 @@ def load_results(where: str | Path, suite: str | None = None, *, plugins: Sequen
     spec = load_suite(registry.get("suite", suite).spec, registry)
     with Store(folder, lock=False, create=False) as store:
         stored = finished(store, spec)
-    records = records_of(stored)
+    records = records_of(stored, spec)
     return Results(build_table(spec, records, registry), tuple(records), tuple(stored), registry)
 
 
-def need_data(suite: SuiteSpec, registry: Registry, data: Path | None) -> None:
+def need_data(suite: SuiteSpec, registry: Registry, data: Places) -> None:
     """Missing data end a command before anything is written. Raises DataError."""
     spec = registry.get("task", suite.task.name).spec
     params, _ = make_params(spec.params, suite.task.params)

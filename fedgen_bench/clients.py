@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fedgen_bench import wire
 from fedgen_bench.compression import Chain, Uplink
+from fedgen_bench.data.catalog import Places
 from fedgen_bench.errors import BudgetError, PluginError
 from fedgen_bench.killpoints import passing
 from fedgen_bench.records import ClientContext, Examples, Fit, FitReport, Header, Payload, Tensors, Update
@@ -34,7 +34,7 @@ class Recipe:
 
     spec: RunSpec
     device: str
-    data: Path | None = None
+    data: Places = field(default_factory=Places)
     plugin_files: tuple[str, ...] = ()
 
 

@@ -37,6 +37,10 @@ class DataError(FedgenError):
     """Data that is missing, or is not what its hash says."""
 
 
+class MissingDataError(DataError):
+    """Data that is in none of the places where it is looked for."""
+
+
 class StoreError(FedgenError):
     """The results store cannot be read, written or trusted."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +16,7 @@ from fedgen_bench.workers import keep_freed_memory, portable
 
 if TYPE_CHECKING:
     from fedgen_bench.clients import ClientWork, Recipe
+    from fedgen_bench.data.catalog import Places
     from fedgen_bench.records import Tensors
     from fedgen_bench.world import Worlds
 
@@ -100,7 +100,7 @@ class Workshop:
         keep_freed_memory()
         self._recipe: Recipe | None = None
         self._work: ClientWork
-        self._source: tuple[Path | None, tuple[str, ...]] | None = None
+        self._source: tuple[Places, tuple[str, ...]] | None = None
         self._worlds: Worlds
 
     def answer(self, recipe: Recipe, task: PackedTask) -> Answer:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from fedgen_bench.data.catalog import finder
+from fedgen_bench.data.catalog import Places, finder
 from fedgen_bench.errors import Diverged, FedgenError, StoreError
 from fedgen_bench.plugins import Registry, load_registry
 from fedgen_bench.records import RoundReport, RunResult
@@ -48,7 +48,7 @@ class Job:
     """What a worker process needs to run cells."""
 
     root: Path
-    data: Path | None
+    data: Places
     device: str
     plugin_files: tuple[str, ...]
     engine: str = "local"

@@ -31,6 +31,6 @@ def toy_setting(registry, toy_suite):
 
     def make(contender, *overrides, seed=1):
         (spec,) = expand(toy_suite(*overrides), registry, contenders=[contender], seeds=[seed])
-        return Setting.make(spec, registry, Worlds(registry, finder(None)), torch.device("cpu"))
+        return Setting.make(spec, registry, Worlds(registry, finder()), torch.device("cpu"))
 
     return make

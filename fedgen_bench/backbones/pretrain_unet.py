@@ -27,7 +27,7 @@ from fedgen_bench.backbones.diffusion import noise_errors, sample_ddim, to_pixel
 from fedgen_bench.backbones.pretrain import Say
 from fedgen_bench.backbones.unet import CONTEXT, ConditionalUNet, new_context, quiet_diffusers
 from fedgen_bench.data import cifar10
-from fedgen_bench.data.catalog import find
+from fedgen_bench.data.catalog import Places, find
 from fedgen_bench.data.images import Images, grid_png
 from fedgen_bench.errors import DataError
 from fedgen_bench.files import sha256_of
@@ -99,7 +99,7 @@ def build(recipe: Recipe) -> tuple[ConditionalUNet, Any]:
 
 def _read(recipe: Recipe, data: Path) -> tuple[Images, Images]:
     """Training images, and held-out ones of the same classes. Raises DataError for another file than the recipe's."""
-    folder = find("cifar10", data)
+    folder = find("cifar10", Places(data))
     if (got := sha256_of(folder / cifar10.TRAIN)) != recipe.train_sha256:
         raise DataError(f"{folder / cifar10.TRAIN} has sha256 {got}, the recipe was written for {recipe.train_sha256}.")
     images = cifar10.read_train(folder)

@@ -8,8 +8,10 @@ import click
 
 from fedgen_bench.cli import options
 from fedgen_bench.cli.screen import grid
-from fedgen_bench.data.catalog import DATASETS, check, download, locate
+from fedgen_bench.data.catalog import DATASETS, Dataset, Places, check, download, hashes, locate
 from fedgen_bench.errors import DataError, UsageError, unknown
+
+_SHOWN_DIGITS = 8
 
 
 @click.group("data", invoke_without_command=True)
@@ -21,18 +23,24 @@ def command(ctx: click.Context, data: Path | None) -> int:
         return 0
     rows = []
     for name, dataset in sorted(DATASETS.items()):
-        found = locate(dataset, data)
+        found = locate(dataset, Places(data))
         if found is None:
-            rows.append((name, "missing", "", dataset.summary))
+            rows.append((name, "missing (optional)" if dataset.option else "missing", "", dataset.summary))
             continue
-        try:
-            check(dataset, found[1])
-            state = "ok"
-        except DataError:
-            state = "wrong hash"
-        rows.append((name, state, f"{found[1]} ({found[0]})", dataset.summary))
+        rows.append((name, _state(dataset, found[1]), f"{found[1]} ({found[0]})", dataset.summary))
     click.echo(grid(("name", "state", "where", "what"), rows))
     return 0
+
+
+def _state(dataset: Dataset, found: Path) -> str:
+    """Whether the hashes are right; where several versions are accepted, which one it is."""
+    try:
+        check(dataset, found)
+    except DataError:
+        return "wrong hash"
+    if all(dataset.files.values()):
+        return "ok"
+    return f"ok (unpinned: {', '.join(sha256[:_SHOWN_DIGITS] for sha256 in hashes(dataset.name, found).values())})"
 
 
 @command.command("fetch")

@@ -39,6 +39,13 @@ contender = click.option(
 )
 seed = click.option("--seed", "seeds", multiple=True, type=int, metavar="N", help="Only this seed (repeatable).")
 data = click.option("--data", type=_PATH, default=None, metavar="DIR", help="Folder to look for data sets in first.")
+fid_weights = click.option(
+    "--fid-weights",
+    type=_PATH,
+    default=None,
+    metavar="FILE",
+    help="Weights of the extractor `inception-v3-compat`: .pth or .safetensors.",
+)
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models run."
 )

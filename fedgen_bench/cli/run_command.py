@@ -11,6 +11,7 @@ import click
 from fedgen_bench.cli import options
 
 if TYPE_CHECKING:
+    from fedgen_bench.data.catalog import Places
     from fedgen_bench.plugins import Registry
     from fedgen_bench.suites import RunSpec
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     options.runs,
     options.leaderboards,
     options.data,
+    options.fid_weights,
     options.device,
     options.plugin,
     options.engine,
@@ -52,6 +54,7 @@ def command(
     runs: Path,
     leaderboards: Path,
     data: Path | None,
+    fid_weights: Path | None,
     device: str,
     plugin_files: tuple[Path, ...],
     engine: str,
@@ -70,15 +73,17 @@ def command(
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
     from fedgen_bench.api import need_data
+    from fedgen_bench.data.catalog import places
     from fedgen_bench.placement import placement
     from fedgen_bench.suites import expand, load_suite
     from fedgen_bench.workers import default_jobs
 
+    sources = places(data, fid_weights)
     suite = load_suite(source, registry, overrides)
     place = placement(registry, engine, jobs, address, default_jobs(suite.training.threads, device))
     specs = expand(suite, registry, contenders=contenders, added=added, seeds=seeds, off_suite=overrides)
     if dry_run:
-        return _dry_run(specs, registry, data, device, place.jobs)
+        return _dry_run(specs, registry, sources, device, place.jobs)
     from fedgen_bench.cli.progress import Progress
     from fedgen_bench.publish import publish
     from fedgen_bench.runner import Job, log_rounds, run_cells
@@ -86,13 +91,13 @@ def command(
 
     if verbose:
         log_rounds()
-    need_data(suite, registry, data)
+    need_data(suite, registry, sources)
     with Store(runs) as store:
-        with Progress(len(specs), suite.evaluation.metric) as progress:
+        with Progress(len(specs), suite.evaluation.followed) as progress:
             ended = run_cells(
                 specs,
                 registry,
-                Job(runs, data, device, registry.plugin_files, engine, place.params, verbose=verbose),
+                Job(runs, sources, device, registry.plugin_files, engine, place.params, verbose=verbose),
                 store,
                 workers=place.n_cells,
                 on_event=progress.note,
@@ -109,7 +114,7 @@ def command(
     return 1 if bad else 0
 
 
-def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Path | None, device: str, jobs: int) -> int:
+def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device: str, jobs: int) -> int:
     import torch
 
     from fedgen_bench.cli.screen import grid, human_bytes

@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedgen_bench.errors import DataError, UsageError, unknown
+from fedgen_bench.errors import DataError, MissingDataError, UsageError, unknown
 from fedgen_bench.files import sha256_of
+
+INCEPTION = "inception-v3-compat"
+_SHA256_DIGITS = 64
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What a data set's files are made from: `unpack(archive, folder)` writes them.
+
+    Args:
+        known_hash: `<algorithm>:<digits>`.
+    """
+
+    url: str
+    known_hash: str
+    unpack: Callable[[Path, Path], None]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Files by path with their sha256, and the public address they are downloaded from.
+    """Files by path with the digits that their sha256 begins with, and the public address they are downloaded from.
 
     Args:
+        files: 64 digits pin a file's bytes, fewer are what its publisher states. With none the file is accepted in
+            several versions, and results record which one they were made from.
         base_url: what stands before each file's path; None when no address is known to give these very bytes.
         origin: where such a file comes from, for people.
+        subfolders: below a place, folders that may hold the files too.
+        archive: what the files are made from, in place of `base_url`.
+        option: the command line's option that gives the only file, whatever its name. Such a data set is found as its
+            file, not as a folder; it is never needed, so only `fedgen-bench data fetch` downloads it.
     """
 
     name: str
@@ -27,6 +50,23 @@ class Dataset:
     base_url: str | None
     terms: str
     origin: str = ""
+    subfolders: tuple[str, ...] = ()
+    archive: Archive | None = None
+    option: str = ""
+
+    def under(self, folder: Path) -> Path:
+        """What `find` gives when the files are in this folder."""
+        return folder / next(iter(self.files)) if self.option else folder
+
+    def paths(self, found: Path) -> dict[str, Path]:
+        """The files of what `find` gave."""
+        return {found.name: found} if self.option else {file: found / file for file in self.files}
+
+
+def _unpack_cifar10(archive: Path, folder: Path) -> None:
+    from fedgen_bench.data.cifar10 import convert
+
+    convert(archive, folder)
 
 
 DATASETS: Mapping[str, Dataset] = {
@@ -56,9 +96,58 @@ DATASETS: Mapping[str, Dataset] = {
         {"train-00000-of-00001.parquet": "", "test-00000-of-00001.parquet": ""},
         None,
         "Collected by Krizhevsky, Nair and Hinton from the 80 Million Tiny Images; free for research.",
-        "It is `uoft-cs/cifar10` on the hub.",
+        "The files are those of `uoft-cs/cifar10` on the hub.",
+        subfolders=("plain_text",),
+        archive=Archive(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            "md5:c32a1d4ab5d03f1284b67883e8d87530",  # stated beside the link on https://www.cs.toronto.edu/~kriz/cifar.html
+            _unpack_cifar10,
+        ),
+    ),
+    INCEPTION: Dataset(
+        INCEPTION,
+        "Weights of the Inception v3 that FID is defined with, as torch-fidelity publishes them; optional.",
+        {"weights-inception-2015-12-05-6726825d.pth": "6726825d"},  # as torch.hub reads the name: the sha256 begins so
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/",
+        "Published with torch-fidelity, Apache License 2.0.",
+        option="--fid-weights",
     ),
 }
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where data sets are looked for before `FEDGEN_DATA` and the cache.
+
+    Args:
+        folder: holds data sets, each in a folder of its name or not.
+        files: by data set, a file of the user's own that stands for it and is held to no hash.
+
+    Raises:
+        UsageError: such a file does not exist.
+    """
+
+    folder: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, file in self.files.items():
+            if not file.is_file():
+                raise UsageError(f"{DATASETS[name].option}: there is no file {file}. Give the path of a weights file.")
+
+    def absolute(self) -> Places:
+        """The same places, seen from any working directory."""
+        folder = None if self.folder is None else self.folder.absolute()
+        return Places(folder, {name: file.absolute() for name, file in self.files.items()})
+
+
+USUAL_PLACES = Places()
+
+
+def places(data: str | Path | None, fid_weights: str | Path | None) -> Places:
+    """What `--data` and `--fid-weights` say. Raises UsageError when the weights file does not exist."""
+    files = {} if fid_weights is None else {INCEPTION: Path(fid_weights)}
+    return Places(None if data is None else Path(data), files)
 
 
 def cache_root() -> Path:
@@ -70,58 +159,83 @@ def cache_root() -> Path:
     return Path(pooch.os_cache("fedgen-bench"))
 
 
-def places(data: Path | None) -> Iterator[tuple[str, Path]]:
-    """Where a data set is looked for, in order: (how to name it, folder)."""
-    if data is not None:
-        yield "--data", data
+def _roots(folder: Path | None) -> Iterator[tuple[str, Path]]:
+    """Folders that are looked through, in order: (how to name it, folder)."""
+    if folder is not None:
+        yield "--data", folder
     if env := os.environ.get("FEDGEN_DATA"):
         yield "FEDGEN_DATA", Path(env)
     yield "cache", cache_root() / "data"
 
 
-def locate(dataset: Dataset, data: Path | None) -> tuple[str, Path] | None:
-    """The first place that holds all files, as `<place>/<name>/<file>` or `<place>/<file>`."""
-    for label, root in places(data):
-        for folder in (root / dataset.name, root):
+def locate(dataset: Dataset, data: Places = USUAL_PLACES) -> tuple[str, Path] | None:
+    """The first place that has the data set, unchecked: (how to name the place, what `find` gives).
+
+    Files are looked for in `<folder>/<name>/`, in `<folder>/`, and in the data set's subfolders of both.
+    """
+    if dataset.name in data.files:
+        return dataset.option, data.files[dataset.name]
+    for label, root in _roots(data.folder):
+        for folder in (base / sub for base in (root / dataset.name, root) for sub in (".", *dataset.subfolders)):
             if all((folder / file).is_file() for file in dataset.files):
-                return label, folder
+                return label, dataset.under(folder)
     return None
 
 
-def check(dataset: Dataset, folder: Path) -> None:
+def hashes(name: str, found: Path) -> dict[str, str]:
+    """Hex sha256 of every file of what `find` gave."""
+    return {file: sha256_of(path) for file, path in DATASETS[name].paths(found).items()}
+
+
+def check(dataset: Dataset, found: Path) -> None:
     """Raises DataError when a file is not the one everybody uses."""
-    for file, sha256 in dataset.files.items():
-        got = sha256_of(folder / file)
-        if sha256 and got != sha256:
+    for file, path in dataset.paths(found).items():
+        known = dataset.files[file]
+        if known and not (got := sha256_of(path)).startswith(known):
             raise DataError(
-                f"{folder / file} has sha256 {got}, expected {sha256}. Replace the file: other data give other numbers."
+                f"{path} has sha256 {got}, expected {_digits(known)}. Replace the file: other data give other numbers."
             )
 
 
-def find(name: str, data: Path | None = None, *, fetch: bool = False) -> Path:
-    """The checked folder of a data set.
+def _digits(known: str) -> str:
+    return known if len(known) == _SHA256_DIGITS else f"{known}..."
+
+
+def find(name: str, data: Places = USUAL_PLACES, *, fetch: bool = False) -> Path:
+    """The checked folder of a data set, or the file of one that an option gives; `fetch` downloads what is missing.
 
     Raises:
         UsageError: no such data set.
-        DataError: not found (says the ways to provide it), or with a wrong hash.
+        MissingDataError: not found (says the ways to provide it).
+        DataError: with a wrong hash, or it cannot be downloaded.
     """
     if name not in DATASETS:
         raise UsageError(unknown("data set", name, DATASETS))
     dataset = DATASETS[name]
     found = locate(dataset, data)
-    if found is None and dataset.base_url is None:
-        raise DataError(f"Data set `{name}` was not found. {_by_hand(dataset)}")
-    if found is None and fetch:
+    if found is None and not _has_address(dataset):
+        raise MissingDataError(f"Data set `{name}` was not found. {_by_hand(dataset)}")
+    if found is None and fetch and not dataset.option:
         return download(dataset)
     if found is None:
-        raise DataError(
-            f"Data set `{name}` ({', '.join(dataset.files)}) was not found. Provide it in one of three ways: "
-            f"`--data DIR` with the files in DIR or DIR/{name}, the same folder in the environment variable "
-            "FEDGEN_DATA, "
-            f"or `fedgen-bench data fetch {name}`, which downloads it into the cache ({cache_root() / 'data' / name})."
+        raise MissingDataError(
+            f"Data set `{name}` ({', '.join(dataset.files)}) was not found. Provide it in one of these ways: "
+            f"{_by_option(dataset)}`--data DIR` with the files in DIR or DIR/{name}, the same folder in the "
+            f"environment variable FEDGEN_DATA, or `fedgen-bench data fetch {name}`, which downloads it into the "
+            f"cache ({cache_root() / 'data' / name})."
         )
-    check(dataset, found[1])
-    return found[1]
+    place, where = found
+    if place != dataset.option:
+        check(dataset, where)
+    return where
+
+
+def _by_option(dataset: Dataset) -> str:
+    return f"`{dataset.option} FILE`, " if dataset.option else ""
+
+
+def _has_address(dataset: Dataset) -> bool:
+    return dataset.base_url is not None or dataset.archive is not None
 
 
 def _by_hand(dataset: Dataset) -> str:
@@ -136,29 +250,58 @@ def _by_hand(dataset: Dataset) -> str:
 
 
 def download(dataset: Dataset) -> Path:
-    """Download into the cache with progress and hash check. Raises DataError."""
-    import pooch
+    """Download into the cache with progress and hash check, unless it is there; returns what `find` gives.
 
-    if dataset.base_url is None:
+    Raises:
+        DataError: there is no address, it cannot be reached, or gives other bytes.
+    """
+    if not _has_address(dataset):
         raise DataError(f"Data set `{dataset.name}` was not fetched. {_by_hand(dataset)}")
     folder = cache_root() / "data" / dataset.name
-    for file, sha256 in dataset.files.items():
+    if not _is_complete(dataset, folder):
         try:
-            pooch.retrieve(
-                dataset.base_url + file,
-                known_hash=f"sha256:{sha256}",
-                fname=file,
-                path=folder,
-                progressbar=sys.stderr.isatty(),
-            )
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as work:
+                for file, path in _retrieve_all(dataset, Path(work)).items():
+                    path.replace(folder / file)
         except (OSError, ValueError) as error:
+            address = dataset.archive.url if dataset.archive else dataset.base_url
             raise DataError(
-                f"`{dataset.name}` cannot be downloaded from {dataset.base_url}{file} ({error}). "
-                f"Provide the files with `--data DIR` or FEDGEN_DATA, or put them into {folder}."
+                f"`{dataset.name}` cannot be downloaded from {address} ({error}). "
+                f"Provide the files with {_by_option(dataset)}`--data DIR` or FEDGEN_DATA, or put them into {folder}."
             ) from error
-    return folder
+    return dataset.under(folder)
 
 
-def finder(data: Path | None) -> Callable[[str], Path]:
+def _is_complete(dataset: Dataset, folder: Path) -> bool:
+    return all(
+        (folder / file).is_file() and sha256_of(folder / file).startswith(known)
+        for file, known in dataset.files.items()
+    )
+
+
+def _retrieve_all(dataset: Dataset, work: Path) -> dict[str, Path]:
+    """All files, downloaded and checked. Raises OSError or ValueError."""
+    if dataset.archive is not None:
+        dataset.archive.unpack(_retrieve(dataset.archive.url, dataset.archive.known_hash, work), work)
+        return {file: work / file for file in dataset.files}
+    return {
+        file: _retrieve(f"{dataset.base_url}{file}", f"sha256:{known}", work) for file, known in dataset.files.items()
+    }
+
+
+def _retrieve(url: str, known_hash: str, work: Path) -> Path:
+    """One file, whose hash begins with the known digits. Raises OSError or ValueError."""
+    import pooch
+
+    path = work / url.rpartition("/")[2]
+    pooch.HTTPDownloader(progressbar=sys.stderr.isatty())(url, str(path), None)
+    algorithm, _, digits = known_hash.partition(":")
+    if not (got := pooch.file_hash(path, alg=algorithm)).startswith(digits):
+        raise ValueError(f"what came has {algorithm} {got}, not {digits}")
+    return path
+
+
+def finder(data: Places = USUAL_PLACES) -> Callable[[str], Path]:
     """`find` for tasks: looks in all places and downloads as the last one."""
     return lambda name: find(name, data, fetch=True)

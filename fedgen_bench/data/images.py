@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,23 +34,14 @@ def read_parquet(path: Path, *, size: int, n_classes: int, image: str = "img", l
     """Images of a parquet file whose column `image` holds {bytes, path} and whose column `label` holds integers.
 
     Raises:
-        DataError: no such columns, bytes that are no image, another size or mode, labels out of range.
+        DataError: no parquet file, no such columns, no rows, bytes that are no image, another size or mode, labels out
+            of range.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        columns = pq.read_table(path, columns=[image, label])
-        encoded = columns.column(image).combine_chunks().field("bytes").to_pylist()
-        labels = np.asarray(columns.column(label).to_numpy(), dtype=np.int64)
-    except (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+    encoded, labels = _read_columns(path, image, label)
+    outside = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if len(outside):
         raise DataError(
-            f"{path} cannot be read as images ({str(error).splitlines()[0]}). It needs a column `{image}` of "
-            f"{{bytes, path}} and a column `{label}` of integers."
-        ) from error
-    if len(labels) and not 0 <= labels.min() <= labels.max() < n_classes:
-        raise DataError(
-            f"{path} has labels from {labels.min()} to {labels.max()}; they must be 0 to {n_classes - 1}. "
+            f"{path}, row {outside[0]}: the label is {labels[outside[0]]}; it must be 0 to {n_classes - 1}. "
             "Use a file of the right data set."
         )
     pixels = np.empty((len(labels), 3, size, size), np.uint8)
@@ -57,19 +50,69 @@ def read_parquet(path: Path, *, size: int, n_classes: int, image: str = "img", l
     return Images(pixels, labels)
 
 
-def _decoded(content: bytes | None, size: int, where: str) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
+def _read_columns(path: Path, image: str, label: str) -> tuple[list[bytes | None], np.ndarray]:
+    """Encoded images, None where there is none, and labels."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
-        with Image.open(io.BytesIO(content or b""), formats=("PNG", "JPEG")) as picture:
-            if picture.mode != _MODE or picture.size != (size, size):
-                raise DataError(
-                    f"{where}: the image has mode {picture.mode} and size {picture.size}; it must be {_MODE}, "
-                    f"{size} x {size}. Convert it, or use the original file."
-                )
-            return np.asarray(picture)
-    except (UnidentifiedImageError, OSError) as error:
+        schema = pq.read_schema(path)
+        if problem := _misfit(schema, image, label):
+            raise DataError(
+                f"{path} {problem}. It needs a column `{image}` of {{bytes, path}} and a column `{label}` of integers."
+            )
+        table = pq.read_table(path, columns=[image, label])
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read as parquet ({reason}). Replace the file.") from error
+    if not table.num_rows:
+        raise DataError(f"{path} has no rows. Replace the file.")
+    images, labels = (table.column(name).combine_chunks() for name in (image, label))
+    if labels.null_count:
+        row = np.flatnonzero(labels.is_null())[0]
+        raise DataError(f"{path}, row {row}: there is no label. Replace the file.")
+    encoded = images.flatten()[images.type.get_field_index("bytes")].to_pylist()
+    return encoded, labels.to_numpy().astype(np.int64)
+
+
+def _misfit(schema: Any, image: str, label: str) -> str | None:
+    """What is wrong with the columns of a file."""
+    from pyarrow import types
+
+    for name in (image, label):
+        if name not in schema.names:
+            return f"has no column `{name}`, only {', '.join(schema.names) or 'none'}"
+    kind = schema.field(image).type
+    position = kind.get_field_index("bytes") if types.is_struct(kind) else -1
+    if position < 0 or not (types.is_binary(kind[position].type) or types.is_large_binary(kind[position].type)):
+        return f"has a column `{image}` of {kind}"
+    if not types.is_integer(schema.field(label).type):
+        return f"has a column `{label}` of {schema.field(label).type}"
+    return None
+
+
+def _decoded(content: bytes | None, size: int, where: str) -> np.ndarray:
+    from PIL import Image
+
+    if content is None:
+        raise DataError(f"{where}: there is no image. Replace the file.")
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
+            mode, (width, height) = picture.mode, picture.size
+            if mode == _MODE and width == height == size:
+                return np.asarray(picture)
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        struct.error,
+        Image.DecompressionBombError,
+    ) as error:  # PIL raises them all
         raise DataError(f"{where}: the bytes are no PNG or JPEG image. Replace the file.") from error
+    raise DataError(
+        f"{where}: the image is {mode}, {width} x {height} pixels; it must be {_MODE}, {size} x {size}. "
+        "Convert it, or use the original file."
+    )
 
 
 def grid_png(pixels: np.ndarray) -> bytes:

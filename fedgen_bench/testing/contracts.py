@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from fedgen_bench.records import StrategySpec
 
 KINDS = ("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "engine")
-Check = tuple[Callable[..., None], Callable[[], None]]  # what holds its name and docstring, and what is called
+# What holds a check's name and docstring, what is called, and the kind of backbone for an adapter.
+Check = tuple[Callable[..., None], Callable[[], None], str]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Contract:
 
     Args:
         summary: what must hold, one sentence.
+        backbone: kind of backbone that an adapter is checked on.
         expected_failure: why it does not hold, where the component's `exceptions` say so.
     """
 
@@ -53,13 +55,19 @@ class Contract:
     summary: str
     run: Callable[[], None]
     expected_failure: str = ""
+    backbone: str = ""
 
     def __call__(self) -> None:
         """Raises AssertionError when the component breaks the contract."""
         self.run()
 
     def __str__(self) -> str:
-        return f"{self.kind}-{self.component}-{self.check}"
+        return "-".join(part for part in (self.kind, self.component, self.backbone, self.check) if part)
+
+    @property
+    def subject(self) -> str:
+        """What is checked, and on what."""
+        return f"{self.kind}/{self.component}" + (f" on {self.backbone}" if self.backbone else "")
 
 
 def contracts_of(
@@ -83,14 +91,14 @@ def contracts_of(
 
 
 def _contracts(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Contract]:
-    excused = dict(spec.exceptions)
+    excused, unused = spec.exceptions, set(spec.exceptions)
     if kind == "strategy" and spec.trial:
         spec = _with_defaults(spec, spec.trial)
-    for check, run in _checks(kind, spec, registry, load):
+    for check, run, backbone in _checks(kind, spec, registry, load):
         summary = (check.__doc__ or "").strip().partition("\n")[0]
-        reason = excused.pop(check.__name__, "")
-        yield Contract(kind, spec.name, check.__name__, summary, run, reason)
-    for stray in excused:
+        unused.discard(check.__name__)
+        yield Contract(kind, spec.name, check.__name__, summary, run, excused.get(check.__name__, ""), backbone)
+    for stray in sorted(unused):
         summary = "Exceptions are made from checks that apply."
         yield Contract(kind, spec.name, stray, summary, partial(_no_such_check, stray))
 
@@ -121,7 +129,7 @@ def _task_loader(registry: Registry) -> Callable[[str], Task]:
         spec = registry.get("task", name).spec
         params, problems = make_params(spec.params, spec.trial)
         assert not problems, f"task {name}: {problems}"
-        task: Task = spec.build(params).load(finder(None))
+        task: Task = spec.build(params).load(finder())
         return task
 
     return lru_cache(maxsize=None)(load)
@@ -139,22 +147,24 @@ def _with_defaults(spec: Any, values: Mapping[str, Any]) -> Any:
 
 def _checks(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Check]:
     if kind == "task":
-        yield from ((check, partial(_on_task, check, load, spec.name)) for check in task_checks())
+        yield from ((check, partial(_on_task, check, load, spec.name), "") for check in task_checks())
     elif kind == "metric":
-        yield check_metric, partial(_on_some_task, spec, load, tuple(registry.components["task"]))
+        yield check_metric, partial(_on_some_task, spec, load, tuple(registry.components["task"])), ""
     elif kind == "strategy":
-        yield from ((check, partial(check, spec)) for check in strategy_checks(spec))
+        yield from ((check, partial(check, spec), "") for check in strategy_checks(spec))
         if spec.reduces_to:
-            yield check_reduces_to, partial(check_reduces_to, spec, partial(_strategy, registry))
+            yield check_reduces_to, partial(check_reduces_to, spec, partial(_strategy, registry)), ""
+    elif kind == "adapter":
+        for backbone in spec.backbones:
+            yield from ((check, partial(check, spec, backbone), backbone) for check in adapter_checks())
     else:
         checks: Mapping[str, Callable[[], Iterable[Callable[[Any], None]]]] = {
-            "adapter": adapter_checks,
             "partitioner": partitioner_checks,
             "compressor": compressor_checks,
             "attack": attack_checks,
             "engine": engine_checks,
         }
-        yield from ((check, partial(check, spec)) for check in checks[kind]())
+        yield from ((check, partial(check, spec), "") for check in checks[kind]())
 
 
 def _strategy(registry: Registry, name: str) -> StrategySpec:

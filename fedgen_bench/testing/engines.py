@@ -35,8 +35,8 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
     registry = load_registry([toy.__file__], environ={})
     suite = load_suite(registry.get("suite", "toy").spec, registry, overrides)
     (spec,) = expand(suite, registry, contenders=[contender], seeds=[1])
-    setting = Setting.make(spec, registry, Worlds(registry, finder(None)), torch.device("cpu"))
-    return setting.work(Recipe(spec, "cpu", None, registry.plugin_files))
+    setting = Setting.make(spec, registry, Worlds(registry, finder()), torch.device("cpu"))
+    return setting.work(Recipe(spec, "cpu", plugin_files=registry.plugin_files))
 
 
 def tasks_of(work: ClientWork, n: int = 6) -> Iterator[ClientTask]:

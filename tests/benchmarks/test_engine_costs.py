@@ -26,11 +26,11 @@ def client_rounds(suite, contender, n, *overrides):
     """What works off a contender's tasks, and `n` tasks of the first client that is asked."""
     loaded = load_suite(REGISTRY.get("suite", suite).spec, REGISTRY, overrides)
     (spec,) = expand(loaded, REGISTRY, contenders=[contender], seeds=[1])
-    setting = Setting.make(spec, REGISTRY, Worlds(REGISTRY, finder(None)), torch.device("cpu"))
+    setting = Setting.make(spec, REGISTRY, Worlds(REGISTRY, finder()), torch.device("cpu"))
     client_id = setting.cohort(0)[0]
     message = wire.encode(setting.start, Header(0, client_id, 1))
     task = ClientTask(0, client_id, message, setting.start, {})
-    return setting.work(Recipe(spec, "cpu", None, REGISTRY.plugin_files)), [task] * n
+    return setting.work(Recipe(spec, "cpu", plugin_files=REGISTRY.plugin_files)), [task] * n
 
 
 @pytest.fixture(params=["processes", "ray"])

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from fedgen_bench.adapting import Adapted
-from fedgen_bench.data.catalog import finder
+from fedgen_bench.data.catalog import Places, finder
 from fedgen_bench.plugins import load_registry
 from fedgen_bench.records import Examples, Fit
 from fedgen_bench.runner import Job, run_cells
@@ -79,7 +79,7 @@ def test_fit_on_the_tiny_backbone_against_a_bare_loop(against):
     registry = load_registry()
     suite = load_suite(registry.get("suite", "quick").spec, registry)
     (spec,) = expand(suite, registry, contenders=["fedavg_full"], seeds=[1])
-    task = build(registry, "task", spec.config["task"]).load(finder(None))
+    task = build(registry, "task", spec.config["task"]).load(finder())
     adapted = build(registry, "adapter", spec.config["contender"]["adapter"]).attach(task.new_module(), SEEDS)
     blocks = task.client_data(np.arange(60)).train.tensors["blocks"]
     compare(against, adapted, task, blocks, n_steps=6, rounds=40)
@@ -119,7 +119,9 @@ def test_client_round_in_the_toy_world_against_its_training_alone(against, tmp_p
     def ours():
         root = tmp_path / str(next(numbers))
         with Store(root) as store:
-            return run_cells([spec], registry, Job(root, None, "cpu", ()), store, workers=1, on_event=lambda _: None)
+            return run_cells(
+                [spec], registry, Job(root, Places(), "cpu", ()), store, workers=1, on_event=lambda _: None
+            )
 
     _, (ended,) = against("training alone", alone, ours, 4, 400, "client_round")
     assert ended.status == "done"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fedgen_bench.data.catalog import Places
 from fedgen_bench.plugins import load_registry
 from fedgen_bench.runner import Job, run_cells
 from fedgen_bench.store import Store
@@ -84,7 +85,7 @@ def run(root, suite, engine="local", *, contenders, overrides=(), plugins=(toy._
     loaded = load_suite(registry.get("suite", suite).spec, registry, overrides)
     specs = expand(loaded, registry, contenders=contenders, seeds=[1])
     params = {} if engine == "local" else {"jobs": 2}
-    job = Job(root, None, "cpu", registry.plugin_files, engine, params)
+    job = Job(root, Places(), "cpu", registry.plugin_files, engine, params)
     with Store(root) as store:
         ended = run_cells(specs, registry, job, store, workers=1, on_event=lambda _: None)
         runs = {one.spec.contender: one for one in store.runs(suite, loaded.suite.version)}

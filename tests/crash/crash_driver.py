@@ -58,6 +58,7 @@ def pin_commit(patch: Any) -> None:
 def run_world(root: str, *, table: bool = True) -> dict[str, Any]:
     """Run or resume the cells below `root` and publish; tells the rounds that were run and the kill points' passes."""
     from fedgen_bench import killpoints
+    from fedgen_bench.data.catalog import Places
     from fedgen_bench.publish import publish
     from fedgen_bench.runner import Job, run_cells
     from fedgen_bench.store import Store
@@ -71,7 +72,7 @@ def run_world(root: str, *, table: bool = True) -> dict[str, Any]:
 
     runs = Path(root) / "runs"
     with Store(runs) as store:
-        job = Job(runs, None, "cpu", registry.plugin_files)
+        job = Job(runs, Places(), "cpu", registry.plugin_files)
         ended = run_cells(specs, registry, job, store, workers=1, on_event=note)
         if table:
             publish(source, suite, registry, store, Path(root) / "leaderboards")

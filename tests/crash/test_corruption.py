@@ -9,6 +9,7 @@ import sqlite3
 import crash_driver
 import pytest
 
+from fedgen_bench.data.catalog import Places
 from fedgen_bench.errors import StoreError
 from fedgen_bench.runner import Job, run_cells
 from fedgen_bench.store import Store
@@ -25,7 +26,7 @@ def cut_off():
                 raise KeyboardInterrupt
 
         with Store(root / "runs") as store, pytest.raises(KeyboardInterrupt):
-            run_cells(specs, registry, Job(root / "runs", None, "cpu", ()), store, workers=1, on_event=note)
+            run_cells(specs, registry, Job(root / "runs", Places(), "cpu", ()), store, workers=1, on_event=note)
         yield root
 
 

@@ -13,6 +13,7 @@ import crash_driver
 import pytest
 
 from fedgen_bench import publish as publishing
+from fedgen_bench.data.catalog import Places
 from fedgen_bench.errors import StoreError
 from fedgen_bench.files import write_atomic
 from fedgen_bench.publish import publish
@@ -91,7 +92,7 @@ def run_one(root: Path) -> None:
     """The first cell alone."""
     registry, _, _, specs = crash_driver.world()
     with Store(root / "runs") as store:
-        job = Job(root / "runs", None, "cpu", registry.plugin_files)
+        job = Job(root / "runs", Places(), "cpu", registry.plugin_files)
         run_cells(specs[:1], registry, job, store, workers=1, on_event=ignore)
 
 
@@ -163,7 +164,7 @@ def test_run_when_the_database_is_full_is_a_clear_error_and_resumes_byte_equal(o
     while True:
         pages += 1
         with crash_driver.scratch() as root:
-            job = Job(root / "runs", None, "cpu", registry.plugin_files)
+            job = Job(root / "runs", Places(), "cpu", registry.plugin_files)
             (root / "runs").mkdir()
             with contextlib.closing(sqlite3.connect(root / "runs" / "fedgen.sqlite")) as db:
                 db.executescript("PRAGMA page_size = 512; VACUUM")  # small pages: many ways to be full

@@ -24,7 +24,7 @@ N_MESSAGES = 2 * 2
 
 @pytest.fixture(scope="module")
 def worlds(registry):
-    return Worlds(registry, finder(None))
+    return Worlds(registry, finder())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -118,9 +118,7 @@ def test_find_missing_data_names_the_three_ways():
 
 
 @pytest.mark.usefixtures("nowhere")
-@pytest.mark.parametrize(
-    "ask", [catalog.find, catalog.finder(None), lambda name: catalog.download(catalog.DATASETS[name])]
-)
+@pytest.mark.parametrize("ask", [catalog.find, catalog.finder(), lambda name: catalog.download(catalog.DATASETS[name])])
 def test_data_without_an_address_say_which_file_to_put_where(ask):
     (sha256,) = catalog.DATASETS["beige-book"].files.values()
     with pytest.raises(DataError, match="cannot be downloaded") as caught:
@@ -137,20 +135,20 @@ def test_find_looks_in_option_then_variable_then_cache(nowhere, small, monkeypat
     monkeypatch.setenv("FEDGEN_DATA", str(from_variable))
     assert catalog.find("small") == from_variable
     given = put(nowhere / "given" / "small", small)
-    assert catalog.find("small", nowhere / "given") == given
+    assert catalog.find("small", catalog.Places(nowhere / "given")) == given
 
 
 def test_find_refuses_a_file_with_another_hash(nowhere, small):
     folder = put(nowhere / "given", small | {"two.txt": b"3\n"})
     with pytest.raises(DataError, match=r"two\.txt has sha256 .* expected"):
-        catalog.find("small", folder)
+        catalog.find("small", catalog.Places(folder))
 
 
 @pytest.mark.usefixtures("small")
 def test_find_needs_all_files(nowhere):
     put(nowhere / "given", {"one.txt": b"1\n"})
     with pytest.raises(DataError, match="was not found"):
-        catalog.find("small", nowhere / "given")
+        catalog.find("small", catalog.Places(nowhere / "given"))
 
 
 def test_find_unknown_data_set_suggests_a_name():

@@ -59,8 +59,7 @@ class Ray:
         assert recipe is not None, "the work must say how another process builds it"
         if self._dispatcher is None:
             self._dispatcher = self._connected(recipe)
-        if recipe.data is not None:
-            recipe = replace(recipe, data=recipe.data.absolute())
+        recipe = replace(recipe, data=recipe.data.absolute())
         return self._dispatcher.run(tasks, recipe, self._jobs)
 
     def _connected(self, recipe: Recipe) -> Dispatcher:
