@@ -20,17 +20,20 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     metavar="DIR",
-    help="Folder with the recipe's texts.",
+    help="Folder with the recipe's texts or images.",
 )
 @click.option(
     "--work",
     type=click.Path(path_type=Path),
     required=True,
     metavar="DIR",
-    help="Folder for checkpoints and the finished backbone.",
+    help="Folder for checkpoints and the result.",
 )
 def command(recipe: Path | None, data: Path, work: Path) -> int:
-    """Train a backbone from its recipe; the same command resumes. The result is in WORK/backbone."""
+    """Train a backbone or an extractor from its recipe; the same command resumes.
+
+    Prints the folder with the result, below WORK.
+    """
     from fedgen_bench.backbones.pretrain import pretrain
     from fedgen_bench.backbones.shipped import SHIPPED
 
