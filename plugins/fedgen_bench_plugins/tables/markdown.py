@@ -182,10 +182,11 @@ class Markdown:
         lines = []
         for (metric, split), parts in sorted(found.items()):
             names = sorted(parts)
+            keys = [f"{split}/{metric}/{part}" for part in names]
             rows = [
-                [escape(name), *(show_quality(values.get(f"{split}/{metric}/{part}")) for part in names)]
+                [escape(name), *(show_quality(values.get(key)) for key in keys)]
                 for name, values in table.others.items()
-                if values
+                if values.keys() & set(keys)
             ]
             head = ["contender", *map(escape, names)]
             lines += ["", f"## `{metric}` by part, {split}, mean over seeds", "", *_grid(head, rows)]

@@ -1,0 +1,125 @@
+"""The contracts of tasks and metrics catch fakes that break one rule each, and let honest ones through."""
+
+# ruff: noqa: ARG002 - protocols name what these broken pieces do not use
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from fedgen_bench import MetricSpec
+from fedgen_bench.protocols import PNG_SIGNATURE
+from fedgen_bench.testing import tasks, toy
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    values: torch.Tensor
+
+
+class Honest(toy.LoadedToy):
+    """Evidence of tensors, more of it on the whole parts, and a picture."""
+
+    def __init__(self):
+        super().__init__(toy.Params())
+
+    def split(self, name):
+        return (self.points, name)
+
+    def observe(self, module, data, seeds):
+        points, name = data if isinstance(data, tuple) else (data, "")
+        found = {**super().observe(module, points, seeds), "names": ("x", "y", "z")}
+        errors = (module.weight.detach() - points.mean(dim=0)).square()
+        return found if name in {"", "valid_subset"} else {**found, "errors": Weights(errors)}
+
+    def showcase(self, module, seeds):
+        return PNG_SIGNATURE + bytes(str(module.weight.tolist()), "ascii")
+
+
+class TellsAnother(Honest):
+    n_calls = 0.0
+
+    def observe(self, module, data, seeds):
+        self.n_calls += 1
+        return {**super().observe(module, data, seeds), "errors": Weights(torch.tensor([self.n_calls]))}
+
+
+class Infinite(Honest):
+    def observe(self, module, data, seeds):
+        return {**super().observe(module, data, seeds), "errors": (Weights(torch.tensor([1.0, math.inf])),)}
+
+
+class Jpeg(Honest):
+    def showcase(self, module, seeds):
+        return b"\xff\xd8"
+
+
+class Moves(Honest):
+    def showcase(self, module, seeds):
+        module.weight.data.add_(1)
+        return super().showcase(module, seeds)
+
+
+class Paints(Honest):
+    n_calls = 0
+
+    def showcase(self, module, seeds):
+        self.n_calls += 1
+        return PNG_SIGNATURE + bytes([self.n_calls])
+
+
+@pytest.mark.parametrize("check", list(tasks.task_checks()), ids=lambda one: one.__name__)
+def test_task_contract_accepts_tensors_as_evidence_and_a_picture(check):
+    check(Honest())
+
+
+@pytest.mark.parametrize(
+    ("check", "fake", "message"),
+    [
+        (tasks.check_observe, TellsAnother, "two equal evaluations differ"),
+        (tasks.check_observe, Infinite, "evidence `errors` is not finite"),
+        (tasks.check_showcase, Jpeg, "is no PNG"),
+        (tasks.check_showcase, Moves, "differ"),
+        (tasks.check_showcase, Paints, "two equal pictures differ"),
+    ],
+)
+def test_task_contract_catches(check, fake, message):
+    with pytest.raises(AssertionError, match=message):
+        check(fake())
+
+
+class ByAxis:
+    def __init__(self, params):
+        pass
+
+    def compute(self, evidence):
+        return dict(zip(evidence["names"], evidence["errors"].values.tolist(), strict=True))
+
+
+class Spoilt(ByAxis):
+    def compute(self, evidence):
+        return {**super().compute(evidence), "w": math.nan}
+
+
+def spec_of(build, **more):
+    return MetricSpec(name="by_axis", summary="", build=build, **more)
+
+
+def test_metric_contract_reads_parts_of_a_whole_split():
+    tasks.check_metric(spec_of(ByAxis), Honest())
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [(spec_of(ByAxis, lower_is_better=False), "direction"), (spec_of(Spoilt), "not finite")],
+)
+def test_metric_contract_catches(spec, message):
+    with pytest.raises(AssertionError, match=message):
+        tasks.check_metric(spec, Honest())
+
+
+def test_metric_contract_says_when_the_task_lacks_the_evidence():
+    with pytest.raises(KeyError, match="names"):
+        tasks.check_metric(spec_of(ByAxis), toy.LoadedToy(toy.Params()))
