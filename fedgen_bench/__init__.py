@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from fedgen_bench.adapting import Adapted, wrap_with_peft
+from fedgen_bench.adapting import Adapted, is_language_model, wrap_with_peft
 from fedgen_bench.aggregation import weighted_mean
 from fedgen_bench.hookspecs import hookimpl
 from fedgen_bench.lowrank import padded, product_norm, stacked, truncated
@@ -78,6 +78,7 @@ __all__ = [
     "UnitTable",
     "Update",
     "hookimpl",
+    "is_language_model",
     "load_results",
     "padded",
     "product_norm",

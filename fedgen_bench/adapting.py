@@ -100,12 +100,20 @@ class Adapted:
             raise PluginError("This adapter cannot fold updates into the backbone. Use adapter `lora`.")
 
 
+def is_language_model(module: nn.Module) -> bool:
+    """Whether a module is a causal language model as transformers makes them, which peft wraps in a way of its own."""
+    return hasattr(module, "prepare_inputs_for_generation")
+
+
 def wrap_with_peft(module: nn.Module, config: Any, seeds: SeedTree) -> Adapted:
     """`peft.get_peft_model` with initial values from the `adapter` stream alone; the backbone is frozen.
 
-    Names lose peft's prefixes and adapter name, so they are the same in every version of it. Plain LoRA layers are
-    listed in `low_rank` and take folded updates.
+    A `config` that names no task type gets that of the module: causal language model, or none for any other. Names lose
+    peft's prefixes and adapter name, so they are the same in every version of it. Plain LoRA layers are listed in
+    `low_rank` and take folded updates.
     """
+    if config.task_type is None and is_language_model(module):
+        config.task_type = "CAUSAL_LM"
     with seeded_globals(seeds.key("adapter")), warnings.catch_warnings():
         # An update of a tied head changes the head alone, on purpose; nothing is merged here.
         warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")

@@ -92,10 +92,15 @@ class AdapterSpec(ComponentSpec):
         low_rank: all of it are LoRA factors, which `Adapted.low_rank` lists and whose products can be folded into the
             backbone (`Adapted.fold`).
         mixes_ranks: its clients have different ranks.
+        backbones: the kinds of backbone that it fits, `language_model` or `unet`, each with the parameters that the
+            contract tests give it there; those left out have their defaults.
     """
 
     low_rank: bool = False
     mixes_ranks: bool = False
+    backbones: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=lambda: MappingProxyType({"language_model": MappingProxyType({})})
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

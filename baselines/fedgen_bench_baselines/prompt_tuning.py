@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
+from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, is_language_model, wrap_with_peft
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,10 +33,18 @@ class PromptTuning:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Initial values come from the `adapter` stream; `random` ones have the embedding's own spread."""
+        """Initial values come from the `adapter` stream; `random` ones have the embedding's own spread.
+
+        Raises ValueError when the backbone is no language model.
+        """
         import torch
         from peft import PromptTuningConfig
 
+        if not is_language_model(module):
+            raise ValueError(
+                "A soft prompt stands before text, and this backbone is no language model. Choose another adapter, "
+                "for instance `textual_inversion`."
+            )
         embedding = module.get_input_embeddings().weight  # type: ignore[operator]
         n_tokens, generator = self.params.n_tokens, seeds.torch("adapter", purpose="prompt")
         if self.params.init == "vocabulary":

@@ -75,7 +75,7 @@ def _left_out(registry: Registry, target: str, *, is_file: bool) -> list[Failure
 def _listed(contracts: Iterable[Contract]) -> int:
     from fedgen_bench.cli.screen import grid
 
-    rows = [(f"{one.kind}/{one.component}", one.check, one.summary) for one in contracts]
+    rows = [(one.subject, one.check, one.summary) for one in contracts]
     click.echo(grid(("component", "check", "what must hold"), rows))
     return 0
 
@@ -88,10 +88,10 @@ def _checked(contracts: Iterable[Contract], left_out: Iterable[Failure]) -> int:
     for failure in left_out:
         counts["failed"] += 1
         click.echo(f"FAILED  {failure.plugin} is left out: {failure.reason}")
-    component = ""
+    subject = ""
     for contract in contracts:
-        if component != (component := f"{contract.kind}/{contract.component}"):
-            click.echo(component)
+        if subject != (subject := contract.subject):
+            click.echo(subject)
         outcome = outcome_of(contract)
         counts[outcome.status] += 1
         for line in _lines(outcome):

@@ -1,15 +1,15 @@
-"""What every adapter must hold, checked on the small generated language model."""
+"""What every adapter must hold, checked on a small backbone of every kind that it fits."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from fedgen_bench.records import AdapterSpec, Examples, Fit, Tensors
+from fedgen_bench.params import make_params
+from fedgen_bench.records import AdapterSpec, Fit, Tensors
 from fedgen_bench.seeds import SeedTree, guarded_globals
+from fedgen_bench.testing.grounds import GROUNDS, Ground
 from fedgen_bench.testing.simulation import same_bits
 
 if TYPE_CHECKING:
@@ -18,61 +18,36 @@ if TYPE_CHECKING:
 
     from fedgen_bench.adapting import Adapted
 
-Check = Callable[[AdapterSpec], None]
+Check = Callable[[AdapterSpec, str], None]
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 11)
-_N_TOKENS = 24
 
 
-@lru_cache(maxsize=1)
-def _backbone() -> nn.Module:
-    from fedgen_bench.backbones.loading import load_backbone
-
-    return load_backbone("tiny-wire-lm").module
-
-
-def backbone() -> nn.Module:
-    """A private copy of the small generated language model."""
-    return copy.deepcopy(_backbone())
-
-
-def attach(spec: AdapterSpec, seeds: SeedTree = SEEDS) -> Adapted:
-    """The adapter with default parameters on a private copy of the backbone."""
-    adapted: Adapted = spec.build(spec.params()).attach(backbone(), seeds)
+def attach(spec: AdapterSpec, kind: str, seeds: SeedTree = SEEDS) -> Adapted:
+    """The adapter on a private copy of the small backbone of a kind, with the parameters that it declares for it."""
+    params, problems = make_params(spec.params, spec.backbones[kind])
+    assert not problems, f"parameters on {kind}: {problems}"
+    adapted: Adapted = spec.build(params).attach(_ground(kind).backbone(), seeds)
     adapted.module.eval()
     return adapted
 
 
-class _NextToken:
-    """Just enough of a task for the trainer."""
-
-    def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
-        from torch.nn.functional import cross_entropy
-
-        inputs, targets = batch["tokens"][:, :-1], batch["tokens"][:, 1:]
-        return cross_entropy(logits_of(module, inputs).flatten(0, 1), targets.flatten())
+def _ground(kind: str) -> Ground:
+    assert kind in GROUNDS, f"`backbones` names `{kind}`; there are {', '.join(GROUNDS)}"
+    return GROUNDS[kind]
 
 
-def tokens(n: int = 6) -> torch.Tensor:
-    """Token ids of shape (n, 24), always the same."""
-    import torch
-
-    return torch.randint(0, 60, (n, _N_TOKENS), generator=torch.Generator().manual_seed(4))
+def _outputs(module: nn.Module, kind: str) -> torch.Tensor:
+    ground = _ground(kind)
+    return ground.outputs(module, ground.inputs())
 
 
-def logits_of(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """Logits of the input positions, shape (n, length, vocabulary)."""
-    logits: torch.Tensor = module(input_ids=inputs).logits[:, -inputs.shape[1] :]
-    return logits
-
-
-def train(adapted: Adapted, n_steps: int = 3) -> Tensors:
+def train(adapted: Adapted, ground: Ground, n_steps: int = 3) -> Tensors:
     """Tensors after a few steps of the core's training loop."""
     from fedgen_bench.trainer import Place, TrainingPlan, dump_tensors, fit
 
     plan = TrainingPlan("adamw", 0.01, 0.0, 3, n_steps, None, None, "fp32")
-    task: Any = _NextToken()
-    data = Examples({"tokens": tokens()}, 6)
-    return fit(adapted, task, data, Fit(dump_tensors(adapted.trainable)), plan, Place(SEEDS, 0, 0), n_steps).tensors
+    start, task = Fit(dump_tensors(adapted.trainable)), cast("Any", ground)
+    return fit(adapted, task, ground.examples(), start, plan, Place(SEEDS, 0, 0), n_steps).tensors
 
 
 def _dump(adapted: Adapted) -> Tensors:
@@ -81,42 +56,44 @@ def _dump(adapted: Adapted) -> Tensors:
     return dump_tensors(adapted.trainable)
 
 
-def check_deterministic(spec: AdapterSpec) -> None:
+def check_deterministic(spec: AdapterSpec, kind: str) -> None:
     """The seed tree alone decides the initial values, whatever the global generators hold."""
     import torch
 
-    first = _dump(attach(spec))
+    first = _dump(attach(spec, kind))
     with torch.random.fork_rng():
         torch.manual_seed(123)
-        assert same_bits(first, _dump(attach(spec))), "initial values depend on torch's global generator"
+        assert same_bits(first, _dump(attach(spec, kind))), "initial values depend on torch's global generator"
 
 
-def check_paired(spec: AdapterSpec) -> None:
+def check_paired(spec: AdapterSpec, kind: str) -> None:
     """Initial values do not depend on strategy or partitioner: contenders with one adapter start from one point."""
     other = replace(SEEDS, strategy="another", partitioner="another")
-    assert same_bits(_dump(attach(spec)), _dump(attach(spec, other))), "initial values depend on the strategy"
+    assert same_bits(_dump(attach(spec, kind)), _dump(attach(spec, kind, other))), (
+        "initial values depend on the strategy"
+    )
 
 
-def check_global_generators_unmoved(spec: AdapterSpec) -> None:
+def check_global_generators_unmoved(spec: AdapterSpec, kind: str) -> None:
     """Attaching moves no global generator."""
     with guarded_globals(f"adapter {spec.name}"):
-        attach(spec)
+        attach(spec, kind)
 
 
-def check_names_plain(spec: AdapterSpec) -> None:
+def check_names_plain(spec: AdapterSpec, kind: str) -> None:
     """Names are the backbone's own, without a library's prefixes or adapter names."""
-    for name in attach(spec).trainable:
+    for name in attach(spec, kind).trainable:
         parts = name.split(".")
         assert name, "a trainable tensor without a name"
         stray = {"base_model", "default", "modules_to_save", "prompt_encoder"} & set(parts)
         assert not stray, f"`{name}` carries {stray}"
 
 
-def check_trainable_belongs_to_module(spec: AdapterSpec) -> None:
+def check_trainable_belongs_to_module(spec: AdapterSpec, kind: str) -> None:
     """`trainable` holds parameters of the module, each once, fp32, and asks for their gradient."""
     import torch
 
-    adapted = attach(spec)
+    adapted = attach(spec, kind)
     own = {id(parameter) for parameter in adapted.module.parameters()}
     ids = [id(parameter) for parameter in adapted.trainable.values()]
     assert set(ids) <= own, "a trainable tensor is no parameter of the module"
@@ -124,29 +101,29 @@ def check_trainable_belongs_to_module(spec: AdapterSpec) -> None:
     assert all(one.dtype == torch.float32 and one.requires_grad for one in adapted.trainable.values())
 
 
-def check_evaluation_repeatable(spec: AdapterSpec) -> None:
+def check_evaluation_repeatable(spec: AdapterSpec, kind: str) -> None:
     """In evaluation mode the adapted backbone is a function: the same input gives the same bits."""
     import torch
 
-    module = attach(spec).module
+    module = attach(spec, kind).module
     with torch.inference_mode():
-        assert torch.equal(logits_of(module, tokens()), logits_of(module, tokens())), "evaluation is noisy"
+        assert torch.equal(_outputs(module, kind), _outputs(module, kind)), "evaluation is noisy"
 
 
-def check_initial_function_unchanged(spec: AdapterSpec) -> None:
+def check_initial_function_unchanged(spec: AdapterSpec, kind: str) -> None:
     """Before training the adapted backbone computes what the backbone does."""
     import torch
 
     with torch.inference_mode():
-        plain, adapted = logits_of(backbone(), tokens()), logits_of(attach(spec).module, tokens())
+        plain, adapted = _outputs(_ground(kind).backbone(), kind), _outputs(attach(spec, kind).module, kind)
     assert torch.equal(plain, adapted), "attaching the adapter changes the backbone's outputs"
 
 
-def check_only_trainable_learns(spec: AdapterSpec) -> None:
+def check_only_trainable_learns(spec: AdapterSpec, kind: str) -> None:
     """Training changes every trainable tensor and nothing else, and no other parameter gets a gradient."""
     import torch
 
-    adapted = attach(spec)
+    adapted = attach(spec, kind)
     trainable = {id(parameter) for parameter in adapted.trainable.values()}
     asking = {id(parameter) for parameter in adapted.module.parameters() if parameter.requires_grad}
     assert asking == trainable, "what asks for a gradient is not what is trainable"
@@ -157,7 +134,7 @@ def check_only_trainable_learns(spec: AdapterSpec) -> None:
     }
     if not trainable:
         return
-    before, after = _dump(adapted), train(adapted)
+    before, after = _dump(adapted), train(adapted, _ground(kind))
     for name, tensor in before.items():
         assert not torch.equal(tensor, after[name]), f"`{name}` is trainable but does not learn"
     for name, parameter in adapted.module.named_parameters():
@@ -166,16 +143,16 @@ def check_only_trainable_learns(spec: AdapterSpec) -> None:
             assert torch.equal(parameter, others[name]), f"`{name}` is not trainable but changes"
 
 
-def check_tensors_are_everything(spec: AdapterSpec) -> None:
+def check_tensors_are_everything(spec: AdapterSpec, kind: str) -> None:
     """Trained tensors in a freshly attached backbone give the trained function: nothing learns outside them."""
     import torch
 
     from fedgen_bench.trainer import load_tensors
 
-    trained, fresh = attach(spec), attach(spec)
-    load_tensors(fresh.trainable, train(trained) if trained.trainable else {})
+    trained, fresh = attach(spec, kind), attach(spec, kind)
+    load_tensors(fresh.trainable, train(trained, _ground(kind)) if trained.trainable else {})
     with torch.inference_mode():
-        ours, theirs = logits_of(trained.module, tokens()), logits_of(fresh.module, tokens())
+        ours, theirs = _outputs(trained.module, kind), _outputs(fresh.module, kind)
     assert torch.equal(ours, theirs), "the trained tensors do not carry the trained function"
 
 
@@ -187,5 +164,5 @@ _CHECKS: tuple[Check, ...] = (
 
 
 def adapter_checks() -> Iterator[Check]:
-    """All of them apply to every adapter."""
+    """All of them apply to every adapter, on every kind of backbone that it fits."""
     yield from _CHECKS

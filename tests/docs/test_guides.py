@@ -60,7 +60,7 @@ def test_adapter_guide_trains_the_shifts_alone():
     registry = load_registry([plugin_of("adapter")], environ={})
     from fedgen_bench.testing.adapters import attach
 
-    adapted = attach(registry.get("adapter", "output_shift").spec)
+    adapted = attach(registry.get("adapter", "output_shift").spec, "language_model")
     config = adapted.module.config
     assert sum(one.numel() for one in adapted.trainable.values()) == config.n_layer * config.n_embd
 

@@ -13,8 +13,11 @@ import torch
 
 from fedgen_bench.backbones.loading import load_backbone
 from fedgen_bench.params import make_params
-from fedgen_bench.testing.adapters import SEEDS, logits_of, tokens, train
+from fedgen_bench.testing.adapters import SEEDS
+from fedgen_bench.testing.adapters import train as train_on
+from fedgen_bench.testing.grounds import GROUNDS
 
+GROUND = GROUNDS["language_model"]
 BACKBONES = ("tiny-wire-lm", "mini-lm")  # (L, d, V) = (2, 64, 245) and (4, 256, 8192)
 ALL_LINEAR = ["c_attn", "c_proj", "c_fc", "lm_head"]
 
@@ -53,9 +56,17 @@ def llama():
         return LlamaForCausalLM(config).eval()
 
 
+def tokens():
+    return GROUND.inputs()["tokens"]
+
+
+def train(adapted):
+    return train_on(adapted, GROUND)
+
+
 def outputs(module, inputs=None):
     with torch.inference_mode():
-        return logits_of(module, tokens() if inputs is None else inputs)
+        return GROUND.outputs(module, {"tokens": tokens() if inputs is None else inputs})
 
 
 @pytest.mark.parametrize(

@@ -11,33 +11,34 @@ from fedgen_bench_plugins.adapters.mixed_lora import MixedLoRA, Params
 from fedgen_bench import LowRank, Update, padded, product_norm, stacked, truncated
 from fedgen_bench.adapting import Adapted
 from fedgen_bench.errors import PluginError
-from fedgen_bench.records import Examples, Fit, Proximal
-from fedgen_bench.testing.adapters import SEEDS, _NextToken, backbone, logits_of, tokens
+from fedgen_bench.records import Fit, Proximal
+from fedgen_bench.testing.adapters import SEEDS
+from fedgen_bench.testing.grounds import GROUNDS
 from fedgen_bench.trainer import Place, TrainingPlan, dump_tensors, fit, load_tensors
 
+GROUND = GROUNDS["language_model"]
 TARGETS = ("c_attn", "c_proj", "lm_head")
 PLAN = TrainingPlan("adamw", 0.01, 0.0, 3, 3, None, None, "fp32")
 
 
 def trained(adapted, start, **request):
-    data = Examples({"tokens": tokens()}, 6)
-    return fit(adapted, _NextToken(), data, Fit(start, **request), PLAN, Place(SEEDS, 0, 0), 3)
+    return fit(adapted, GROUND, GROUND.examples(), Fit(start, **request), PLAN, Place(SEEDS, 0, 0), 3)
 
 
 def function(adapted, tensors, merges=()):
     adapted.fold(merges)
     load_tensors(adapted.trainable, tensors, adapted.low_rank)
     with torch.inference_mode():
-        return logits_of(adapted.module, tokens())
+        return GROUND.outputs(adapted.module, GROUND.inputs())
 
 
 @pytest.fixture(scope="module")
 def mixed():
-    return MixedLoRA(Params(client_ranks=(4, 2), scale=2.0, targets=TARGETS)).attach(backbone(), SEEDS)
+    return MixedLoRA(Params(client_ranks=(4, 2), scale=2.0, targets=TARGETS)).attach(GROUND.backbone(), SEEDS)
 
 
 def test_lower_rank_trains_as_an_adapter_of_that_rank_does(mixed):
-    small = LoRA(LoRAParams(rank=2, alpha=4.0, targets=TARGETS)).attach(backbone(), SEEDS)
+    small = LoRA(LoRAParams(rank=2, alpha=4.0, targets=TARGETS)).attach(GROUND.backbone(), SEEDS)
     start = truncated(dump_tensors(mixed.trainable), mixed.ranks_of(1))
     for penalty in (None, Proximal(0.3)):
         ours, theirs = trained(mixed, start, penalty=penalty), trained(small, start, penalty=penalty)
@@ -62,7 +63,7 @@ def test_factors_of_two_ranks_are_refused(mixed):
 
 @pytest.fixture(scope="module")
 def lora():
-    return LoRA(LoRAParams(rank=2, alpha=8.0, targets=TARGETS)).attach(backbone(), SEEDS)
+    return LoRA(LoRAParams(rank=2, alpha=8.0, targets=TARGETS)).attach(GROUND.backbone(), SEEDS)
 
 
 def test_folded_factors_compute_what_the_adapter_does(lora):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class BitFit:
-    """BitFit (arXiv 2106.10199): every bias of the backbone, those of its layer norms included, and nothing else."""
+    """BitFit (arXiv 2106.10199): every bias of the backbone, those of its norms included, and nothing else."""
 
     def __init__(self, params: NoParams) -> None:
         self.params = params
@@ -25,4 +25,5 @@ class BitFit:
 
 @hookimpl
 def register_adapters() -> list[AdapterSpec]:
-    return [AdapterSpec(name="bitfit", summary="Every bias of the backbone (arXiv 2106.10199).", build=BitFit)]
+    summary = "Every bias of the backbone (arXiv 2106.10199)."
+    return [AdapterSpec(name="bitfit", summary=summary, build=BitFit, backbones={"language_model": {}, "unet": {}})]

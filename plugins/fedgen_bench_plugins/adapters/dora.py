@@ -19,7 +19,7 @@ class Params:
     Args:
         rank: r of every target.
         alpha: the direction's update is (alpha / r) B A.
-        targets: endings of module names, for instance `c_attn`; the output head is `lm_head`.
+        targets: endings of module names, as in `lora`; convolutions as well.
     """
 
     rank: int = 8
@@ -57,7 +57,6 @@ class DoRA:
             target_modules=list(params.targets),
             fan_in_fan_out=stores_transposed(module),
             use_dora=True,
-            task_type="CAUSAL_LM",
         )
         adapted = wrap_with_peft(module, config, seeds)
         for name, one in adapted.trainable.items():
@@ -69,4 +68,5 @@ class DoRA:
 @hookimpl
 def register_adapters() -> list[AdapterSpec]:
     summary = "Magnitudes and low-rank directions of chosen modules (arXiv 2402.09353), through peft."
-    return [AdapterSpec(name="dora", summary=summary, build=DoRA, params=Params)]
+    backbones = {"language_model": {}, "unet": {"targets": ("to_q", "to_v", "conv1")}}
+    return [AdapterSpec(name="dora", summary=summary, build=DoRA, params=Params, backbones=backbones)]

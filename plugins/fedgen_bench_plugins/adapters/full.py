@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import Adapted, AdapterSpec, NoParams, SeedTree, hookimpl
 
@@ -34,7 +34,10 @@ class Nothing:
 
 @hookimpl
 def register_adapters() -> list[AdapterSpec]:
+    backbones: dict[str, dict[str, Any]] = {"language_model": {}, "unet": {}}
     return [
-        AdapterSpec(name="full", summary="Every parameter of the backbone.", build=Full),
-        AdapterSpec(name="none", summary="No parameter: the backbone stays as it is.", build=Nothing),
+        AdapterSpec(name="full", summary="Every parameter of the backbone.", build=Full, backbones=backbones),
+        AdapterSpec(
+            name="none", summary="No parameter: the backbone stays as it is.", build=Nothing, backbones=backbones
+        ),
     ]

@@ -34,7 +34,8 @@ class IA3:
     """(IA)^3 (arXiv 2205.05638): l * (W x + b) for `outputs`, W (l * x) + b for `inputs`; vectors l are 1 at first.
 
     The paper rescales keys, values and what enters the MLP's second layer. GPT-2 computes queries, keys and values in
-    one module, `c_attn`, so that queries are rescaled as well.
+    one module, `c_attn`, so that queries are rescaled as well. A U-Net's attention has the paper's modules: outputs
+    `to_k` and `to_v`, inputs `ff.net.2`.
     """
 
     def __init__(self, params: Params) -> None:
@@ -51,7 +52,6 @@ class IA3:
             target_modules=targets,
             feedforward_modules=rf"(?:.*\.)?(?:{endings})" if endings else [],
             fan_in_fan_out=stores_transposed(module),
-            task_type="CAUSAL_LM",
         )
         return wrap_with_peft(module, config, seeds)
 
@@ -59,4 +59,6 @@ class IA3:
 @hookimpl
 def register_adapters() -> list[AdapterSpec]:
     summary = "Learned vectors that rescale activations (arXiv 2205.05638), through peft."
-    return [AdapterSpec(name="ia3", summary=summary, build=IA3, params=Params)]
+    paper = {"outputs": ("to_k", "to_v"), "inputs": ("ff.net.2",)}
+    backbones = {"language_model": {}, "unet": paper}
+    return [AdapterSpec(name="ia3", summary=summary, build=IA3, params=Params, backbones=backbones)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl
+from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, is_language_model
 from fedgen_bench_plugins.adapters.selection import is_norm, parameters_within, train_only
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ class LastLayer:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Initial values are the backbone's own. Raises ValueError when it has fewer blocks, or nothing to train."""
+        """Initial values are the backbone's own.
+
+        Raises ValueError when it is no language model, has fewer blocks, or nothing to train.
+        """
+        if not is_language_model(module):
+            raise ValueError("last_layer knows the blocks of language models alone. Choose another adapter.")
         blocks, wanted = _blocks(module), self.params.n_blocks
         if wanted > len(blocks):
             raise ValueError(f"n_blocks is {wanted}, this backbone has {len(blocks)} blocks. Lower n_blocks.")

@@ -1,4 +1,4 @@
-"""LayerNorm tuning: only weights and biases of the layer norms are trained."""
+"""LayerNorm tuning: only weights and biases of the norms are trained."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ if TYPE_CHECKING:
 
 
 class LayerNormTuning:
-    """LayerNorm tuning (arXiv 2312.11420): gains and biases of all layer norms, RMS norms included."""
+    """LayerNorm tuning (arXiv 2312.11420): gains and biases of all layer norms, RMS norms and group norms included."""
 
     def __init__(self, params: NoParams) -> None:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Initial values are the backbone's own. Raises ValueError when it has no layer norm with parameters."""
+        """Initial values are the backbone's own. Raises ValueError when it has no norm with parameters."""
         norms = [name for name, one in module.named_modules() if is_norm(one)]
-        return train_only(module, parameters_within(module, norms), "layer norm with parameters")
+        return train_only(module, parameters_within(module, norms), "norm with parameters")
 
 
 @hookimpl
 def register_adapters() -> list[AdapterSpec]:
-    summary = "Gains and biases of all layer norms (arXiv 2312.11420)."
-    return [AdapterSpec(name="layernorm", summary=summary, build=LayerNormTuning)]
+    summary = "Gains and biases of all norms (arXiv 2312.11420)."
+    return [
+        AdapterSpec(
+            name="layernorm", summary=summary, build=LayerNormTuning, backbones={"language_model": {}, "unet": {}}
+        )
+    ]

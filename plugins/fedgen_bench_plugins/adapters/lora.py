@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
-from fedgen_bench_plugins.adapters.targets import check_targets, stores_transposed
+from fedgen_bench_plugins.adapters.targets import check_linear, check_targets, stores_transposed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +21,8 @@ class Params:
         rank: r of every target that `ranks` does not name.
         alpha: the update is (alpha / r) B A; with `ranks`, every module keeps the ratio alpha / rank.
         dropout: on the input of A.
-        targets: endings of module names, for instance `c_attn`; the output head is `lm_head`.
+        targets: endings of module names, for instance `c_attn` (GPT-2; the output head is `lm_head`), or `to_q` and
+            `to_out.0` (the attention of a diffusion U-Net); linear layers only.
         ranks: rank by module-name ending, over `rank`.
     """
 
@@ -54,11 +55,12 @@ class LoRA:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Raises ValueError when a target names no module."""
+        """Raises ValueError when a target names no module, or a convolution."""
         from peft import LoraConfig
 
         params = self.params
         check_targets(module, params.targets)
+        check_linear(module, params.targets)
         ratio = params.alpha / params.rank
         pattern = {rf"^(.*\.)?{re.escape(name)}$": rank for name, rank in params.ranks.items()}
         config = LoraConfig(
@@ -69,7 +71,6 @@ class LoRA:
             rank_pattern=pattern,
             alpha_pattern={name: ratio * rank for name, rank in pattern.items()},
             fan_in_fan_out=stores_transposed(module),
-            task_type="CAUSAL_LM",
         )
         return wrap_with_peft(module, config, seeds)
 
@@ -83,5 +84,6 @@ def register_adapters() -> list[AdapterSpec]:
             build=LoRA,
             params=Params,
             low_rank=True,
+            backbones={"language_model": {}, "unet": {"targets": ("to_q", "to_k", "to_v", "to_out.0")}},
         )
     ]

@@ -47,7 +47,7 @@ class MixedLoRA:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Raises ValueError when a target names no module."""
+        """Raises ValueError when a target names no module, or a convolution."""
         adapted = LoRA(self.params.lora()).attach(module, seeds)
         return replace(adapted, client_ranks=self.params.client_ranks)
 
@@ -56,5 +56,13 @@ class MixedLoRA:
 def register_adapters() -> list[AdapterSpec]:
     summary = "LoRA whose clients have ranks of their own, for strategies that mix ranks."
     return [
-        AdapterSpec(name="mixed_lora", summary=summary, build=MixedLoRA, params=Params, low_rank=True, mixes_ranks=True)
+        AdapterSpec(
+            name="mixed_lora",
+            summary=summary,
+            build=MixedLoRA,
+            params=Params,
+            low_rank=True,
+            mixes_ranks=True,
+            backbones={"language_model": {}, "unet": {"targets": ("to_q", "to_v")}},
+        )
     ]

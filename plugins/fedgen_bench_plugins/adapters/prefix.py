@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
+from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, is_language_model, wrap_with_peft
 
 if TYPE_CHECKING:
     import torch
@@ -36,10 +36,17 @@ class PrefixTuning:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """The tokens come from the `adapter` stream. Raises ValueError when the prefix leaves no position for text."""
+        """The tokens come from the `adapter` stream.
+
+        Raises ValueError when the backbone is no language model, or the prefix leaves no position for text.
+        """
         import torch
         from peft import PrefixTuningConfig
 
+        if not is_language_model(module):
+            raise ValueError(
+                "A prefix stands before text, and this backbone is no language model. Choose another adapter."
+            )
         n_tokens = self.params.n_tokens
         positions = getattr(module.config, "max_position_embeddings", None)
         if positions is not None and n_tokens >= positions:

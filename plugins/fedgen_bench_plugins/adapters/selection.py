@@ -26,8 +26,8 @@ def train_only(module: nn.Module, names: Collection[str], what: str) -> Adapted:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a layer norm or an RMS norm, by its class's name: every architecture brings its own class."""
-    return type(module).__name__.endswith(("LayerNorm", "RMSNorm"))
+    """Whether a module is a layer, RMS or group norm, by its class's name: every architecture brings its own class."""
+    return type(module).__name__.endswith(("LayerNorm", "RMSNorm", "GroupNorm"))
 
 
 def parameters_within(module: nn.Module, names: Collection[str]) -> set[str]:
