@@ -39,12 +39,18 @@ _GRID_STEPS = 20
 
 @dataclass(frozen=True)
 class Training:
-    """AdamW, linear warm-up and linear decay to zero, an exponential moving average of the weights, random flips."""
+    """AdamW, an exponential moving average of the weights, random flips.
+
+    The rate warms up linearly over `warmup_steps`, falls linearly as if to be zero at `decay_steps`, and is taken to zero
+    over the last `cooldown_steps` of `steps`.
+    """
 
     steps: int
     batch_size: int
     learning_rate: float
     warmup_steps: int
+    decay_steps: int
+    cooldown_steps: int
     weight_decay: float
     ema_decay: float
     snr_gamma: float
@@ -112,7 +118,9 @@ def _read(recipe: Recipe, data: Path) -> tuple[Images, Images]:
 def _rate(step: int, training: Training) -> float:
     if step < training.warmup_steps:
         return training.learning_rate * (step + 1) / training.warmup_steps
-    return training.learning_rate * (training.steps - step) / (training.steps - training.warmup_steps)
+    decayed = (training.decay_steps - step) / (training.decay_steps - training.warmup_steps)
+    cooled = min(1.0, (training.steps - step) / training.cooldown_steps)
+    return training.learning_rate * decayed * cooled
 
 
 def _batch(

@@ -1,0 +1,304 @@
+"""Image generation with any diffusers U-Net: noise-prediction training, DDIM samples, features for FID and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from fedgen_bench import ClientData, Examples, SeedTree, TaskSpec, Tensors, UnitTable, hookimpl
+from fedgen_bench_plugins.tasks.image_sets import DATASETS_OF, IMAGE_SETS, ImageSet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from fedgen_bench.backbones.unet import UNetBackbone
+    from fedgen_bench.data.images import Images
+    from fedgen_bench.extractors import Extractor, Features
+
+_FEWEST_TRAIN_UNITS = 2
+_SHOWN_PER_CLASS = 2
+
+
+@dataclass(frozen=True)
+class Params:
+    """Knobs of the task.
+
+    Args:
+        dataset: `cifar10` or `tiny-shapes` (generated, 16 x 16).
+        backbone: a shipped name, a local folder, or a hub name.
+        snr_gamma: min-SNR weighting of the training loss; none when left out.
+        flip: mirror half of the training images.
+        label_dropout: share of the training images that are trained without their label, for guidance.
+        sampler_steps, guidance: of DDIM; guidance other than 1 takes two passes a step.
+        n_samples, n_valid_samples: images generated for test and for validation, classes in turn.
+        n_reference: test images that generated ones are compared with, the first ones of the file; all when left out.
+        n_scored: images of validation and of test whose noise prediction is scored.
+        n_subset: those that are scored after a round.
+        noise_levels: timesteps at which an image is scored, spread evenly over the schedule.
+        heldout_fraction: the tail of every client's images that its own evaluation uses.
+        extractors: feature extractors that must be at hand.
+        optional_extractors: those that are used where their weights are at hand.
+        batch_images: images in one forward pass of evaluation; it takes part in the bits of results.
+    """
+
+    dataset: Literal["cifar10", "tiny-shapes"] = "cifar10"
+    backbone: str = "mini-unet"
+    snr_gamma: float | None = 5.0
+    flip: bool = True
+    label_dropout: float = 0.0
+    sampler_steps: int = 10
+    guidance: float = 1.0
+    n_samples: int = 1000
+    n_valid_samples: int = 500
+    n_reference: int | None = None
+    n_scored: int = 500
+    n_subset: int = 100
+    noise_levels: int = 2
+    heldout_fraction: float = 0.1
+    extractors: tuple[str, ...] = ("cifarnet",)
+    optional_extractors: tuple[str, ...] = ("inception-v3-compat",)
+    batch_images: int = 50
+
+    def __post_init__(self) -> None:
+        counts = {
+            "sampler_steps", "n_samples", "n_valid_samples", "n_scored", "n_subset", "noise_levels", "batch_images",
+        }  # fmt: skip
+        for name in sorted(counts):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("heldout_fraction", "label_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
+        if self.snr_gamma is not None and not 0 < self.snr_gamma < float("inf"):
+            raise ValueError(f"snr_gamma must be a finite number above 0, got {self.snr_gamma}.")
+
+
+@dataclass(frozen=True)
+class EvalImages:
+    """Images to be scored, and to be compared with generated ones where `n_samples` is not 0."""
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    n_scored: int
+    n_samples: int = 0
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class ImageGeneration:
+    """What `build` returns: parameters known, nothing read."""
+
+    params: Params
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return DATASETS_OF[self.params.dataset]
+
+    def load(self, find: Callable[[str], Path]) -> LoadedImageGeneration:
+        """Raises DataError when data, backbone or extractors cannot be had or do not fit each other."""
+        from fedgen_bench.backbones.loading import load_unet
+        from fedgen_bench.extractors import load_extractor
+
+        params = self.params
+        images = IMAGE_SETS[params.dataset](find)
+        _check_sizes(params, images)
+        backbone = load_unet(params.backbone, n_classes=len(images.classes), image_size=images.size)
+        _check_labels(params, backbone)
+        at_hand = [*params.extractors, *(name for name in params.optional_extractors if _is_at_hand(name, find))]
+        return LoadedImageGeneration(params, images, backbone, [load_extractor(name, find) for name in at_hand])
+
+
+def _check_sizes(params: Params, images: ImageSet) -> None:
+    from fedgen_bench.errors import DataError
+
+    if params.n_reference is not None and params.n_reference > len(images.test):
+        raise DataError(
+            f"n_reference asks for {params.n_reference} reference images; the test part has {len(images.test)}. "
+            "Lower n_reference, or leave it out."
+        )
+
+
+def _check_labels(params: Params, backbone: UNetBackbone) -> None:
+    from fedgen_bench.errors import DataError
+
+    if backbone.module.null_label is None and (params.guidance != 1.0 or params.label_dropout):
+        raise DataError(
+            f"Backbone `{backbone.name}` knows no missing label, which guidance and label_dropout need. Set guidance "
+            "to 1.0 and label_dropout to 0.0, or use a backbone with context tokens."
+        )
+
+
+def _is_at_hand(name: str, find: Callable[[str], Path]) -> bool:
+    from fedgen_bench.errors import MissingDataError
+
+    try:
+        find(name)
+    except MissingDataError:
+        return False
+    return True
+
+
+class LoadedImageGeneration:
+    """The task with its images, backbone and extractors in memory."""
+
+    def __init__(self, params: Params, images: ImageSet, backbone: UNetBackbone, extractors: list[Extractor]) -> None:
+        self.params, self.images, self.backbone, self.extractors = params, images, backbone, extractors
+        self.backbone_parameters = sum(parameter.numel() for parameter in backbone.module.parameters())
+        self.provenance: Mapping[str, str] = {
+            **images.provenance,
+            f"backbone {backbone.name}": backbone.sha256,
+            **{f"extractor {one.name}": one.sha256 for one in extractors},
+        }
+        self._reference = lru_cache(maxsize=None)(self._reference_features)
+
+    def units(self, seeds: SeedTree) -> UnitTable:
+        """Every training image is a unit; column `label` holds its class."""
+        return UnitTable(len(self.images.train), {"label": self.images.train.labels})
+
+    def client_data(self, units: np.ndarray) -> ClientData:
+        """Images and labels; the last ones are held out when at least two are left to train on."""
+        n_heldout = round(len(units) * self.params.heldout_fraction)
+        n_heldout = 0 if len(units) - n_heldout < _FEWEST_TRAIN_UNITS else n_heldout
+        kept, tail = units[: len(units) - n_heldout], units[len(units) - n_heldout :]
+        pixels, labels = _tensors(self.images.train.take(kept))
+        heldout = EvalImages(*_tensors(self.images.train.take(tail)), n_scored=len(tail)) if len(tail) else None
+        return ClientData(Examples({"pixels": pixels, "labels": labels}, len(kept)), heldout)
+
+    @cached_property
+    def _splits(self) -> dict[str, EvalImages]:
+        params = self.params
+        valid = _tensors(self.images.valid)
+        test = tuple(one[: params.n_reference] for one in _tensors(self.images.test))
+        return {
+            "valid_subset": EvalImages(*valid, n_scored=params.n_subset),
+            "valid": EvalImages(*valid, n_scored=params.n_scored, n_samples=params.n_valid_samples, part="valid"),
+            "test": EvalImages(*test, n_scored=params.n_scored, n_samples=params.n_samples, part="test"),
+        }
+
+    def split(self, name: str) -> EvalImages:
+        """`valid_subset`, `valid` or `test`."""
+        return self._splits[name]
+
+    def new_module(self) -> nn.Module:
+        """A private copy of the backbone."""
+        import copy
+
+        return copy.deepcopy(self.backbone.module)
+
+    def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
+        """Noise-prediction loss; flips, dropped labels, timesteps and noise come from `generator`, on the CPU."""
+        import torch
+
+        from fedgen_bench.backbones.diffusion import to_unit, training_loss
+
+        images, labels = to_unit(batch["pixels"]), batch["labels"]
+        draws = torch.rand(2, len(labels), generator=generator).to(images.device)
+        if self.params.flip:
+            images = torch.where((draws[0] < 0.5)[:, None, None, None], images.flip(-1), images)  # noqa: PLR2004 - half
+        if self.params.label_dropout:
+            labels = labels.masked_fill(draws[1] < self.params.label_dropout, self._null_label)
+        return training_loss(module, self.backbone.scheduler, images, labels, generator, self.params.snr_gamma)
+
+    @property
+    def _null_label(self) -> int:
+        null = self.backbone.module.null_label
+        return -1 if null is None else null
+
+    def observe(self, module: nn.Module, data: EvalImages, seeds: SeedTree) -> dict[str, Any]:
+        """`noise_error` (sum of mean squared errors, float64) and `n_noise_errors`; for splits also features.
+
+        Those are, for every extractor, `generated/<extractor>` and `reference/<extractor>`, with `generated/labels`,
+        `reference/labels` and the names of the `classes`.
+        """
+        evidence = self._noise_evidence(module, data, seeds)
+        if not data.n_samples:
+            return evidence
+        labels = self._labels_in_turn(data.n_samples)
+        pixels = self._generate(module, labels, seeds, f"samples/{data.part}")
+        evidence |= {
+            "classes": self.images.classes, "generated/labels": labels, "reference/labels": data.labels,
+        }  # fmt: skip
+        device = next(module.parameters()).device
+        for i, extractor in enumerate(self.extractors):
+            evidence[f"generated/{extractor.name}"] = extractor.features(pixels, device)
+            evidence[f"reference/{extractor.name}"] = self._reference(i, data.part, device)
+        return evidence
+
+    def _reference_features(self, extractor: int, part: str, device: torch.device) -> Features:
+        return self.extractors[extractor].features(self.split(part).pixels, device)
+
+    def _labels_in_turn(self, n: int) -> torch.Tensor:
+        import torch
+
+        return torch.arange(n) % len(self.images.classes)
+
+    def _noise_evidence(self, module: nn.Module, data: EvalImages, seeds: SeedTree) -> dict[str, Any]:
+        """Every scored image at `noise_levels` timesteps, one in each equal part of the schedule."""
+        import torch
+
+        from fedgen_bench.backbones.diffusion import noise_errors, to_unit
+
+        device = next(module.parameters()).device
+        scheduler, levels = self.backbone.scheduler, self.params.noise_levels
+        chosen = torch.linspace(0, len(data.labels) - 1, min(data.n_scored, len(data.labels))).round().long()
+        generator = seeds.torch("evaluation", purpose="noise")
+        shape = (len(chosen), levels)
+        within = torch.rand(shape, generator=generator)
+        timesteps = ((torch.arange(levels) + within) / levels * len(scheduler.alphas_cumprod)).long().flatten()
+        noise = torch.randn((len(timesteps), *data.pixels.shape[1:]), generator=generator)
+        which = chosen.repeat_interleave(levels)
+        total = 0.0
+        for part in torch.arange(len(which)).split(self.params.batch_images):
+            images = to_unit(data.pixels[which[part]]).to(device)
+            rest = (one[part].to(device) for one in (data.labels[which], timesteps, noise))
+            total += float(noise_errors(module, scheduler, images, *rest).sum(dtype=torch.float64))
+        return {"noise_error": total, "n_noise_errors": float(len(which))}
+
+    def _generate(self, module: nn.Module, labels: torch.Tensor, seeds: SeedTree, purpose: str) -> torch.Tensor:
+        """Generated uint8 pixels on the CPU, one image a label; latents come from the evaluation stream."""
+        import torch
+
+        from fedgen_bench.backbones.diffusion import sample_ddim, to_pixels
+
+        device, size = next(module.parameters()).device, self.images.size
+        latents = torch.randn((len(labels), 3, size, size), generator=seeds.torch("evaluation", purpose=purpose))
+        parts = [
+            sample_ddim(
+                module, self.backbone.scheduler, some.to(device), wanted.to(device),
+                n_steps=self.params.sampler_steps, guidance=self.params.guidance, null_label=self._null_label,
+            )
+            for some, wanted in zip(
+                latents.split(self.params.batch_images), labels.split(self.params.batch_images), strict=True
+            )
+        ]  # fmt: skip
+        return to_pixels(torch.cat(parts)).cpu()
+
+    def showcase(self, module: nn.Module, seeds: SeedTree) -> bytes:
+        """A strip of generated images, two a class, classes in order; PNG."""
+        from fedgen_bench.data.images import grid_png
+
+        labels = self._labels_in_turn(_SHOWN_PER_CLASS * len(self.images.classes)).sort().values
+        pixels = self._generate(module, labels, seeds, "showcase")
+        return grid_png(pixels[None].numpy())
+
+
+def _tensors(images: Images) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    return torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
+
+
+@hookimpl
+def register_tasks() -> list[TaskSpec]:
+    summary = "Noise-prediction training of any diffusers U-Net, and FID, KID and denoising loss of it."
+    trial = {
+        "dataset": "tiny-shapes", "backbone": "tiny-shapes-unet", "n_samples": 40, "n_valid_samples": 40,
+        "n_reference": 200, "n_scored": 20, "n_subset": 10, "sampler_steps": 4, "optional_extractors": (),
+    }  # fmt: skip
+    return [TaskSpec(name="image_generation", summary=summary, build=ImageGeneration, params=Params, trial=trial)]

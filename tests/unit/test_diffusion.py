@@ -1,0 +1,129 @@
+"""The noise-prediction loss and DDIM sampling, against formulas by hand and diffusers' own pipeline."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from fedgen_bench.backbones import diffusion
+from fedgen_bench.backbones.unet import quiet_diffusers
+
+with quiet_diffusers():
+    from diffusers import DDIMPipeline, DDIMScheduler, DDPMScheduler, UNet2DModel
+
+
+@pytest.fixture
+def scheduler():
+    return DDPMScheduler(num_train_timesteps=100, beta_schedule="squaredcos_cap_v2")
+
+
+class Knowing(nn.Module):
+    """Knows the clean image of every label, so that it predicts the noise exactly."""
+
+    def __init__(self, scheduler, clean):
+        super().__init__()
+        self.alphas, self.clean = scheduler.alphas_cumprod, clean
+
+    def forward(self, images, timesteps, labels):
+        alphas = self.alphas[timesteps][:, None, None, None]
+        return (images - alphas.sqrt() * self.clean[labels]) / (1 - alphas).sqrt()
+
+
+class Silent(nn.Module):
+    """Predicts no noise at all."""
+
+    def forward(self, images, timesteps, labels):  # noqa: ARG002 - as a U-Net is called
+        return torch.zeros_like(images)
+
+
+def test_pixels_and_unit_interval_are_inverse():
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    assert diffusion.to_unit(pixels).min() == -1
+    assert diffusion.to_unit(pixels).max() == 1
+    assert torch.equal(diffusion.to_pixels(diffusion.to_unit(pixels)), pixels)
+    assert diffusion.to_pixels(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+
+
+def test_noise_errors_are_zero_for_who_knows_the_image(scheduler):
+    clean = torch.rand(3, 3, 8, 8) * 2 - 1
+    noise, timesteps = torch.randn(3, 3, 8, 8), torch.tensor([1, 50, 98])
+    errors = diffusion.noise_errors(Knowing(scheduler, clean), scheduler, clean, torch.arange(3), timesteps, noise)
+    assert errors.shape == (3,)
+    assert float(errors.max()) < 1e-6
+
+
+def test_training_loss_of_no_prediction_is_the_noise_s_mean_square(scheduler):
+    images, labels = torch.rand(64, 3, 8, 8), torch.zeros(64, dtype=torch.long)
+    loss = diffusion.training_loss(Silent(), scheduler, images, labels, torch.Generator().manual_seed(1))
+    # 64 * 192 standard normal squares: mean 1, standard error sqrt(2 / 12288) = 0.0128; four of them are allowed.
+    assert abs(float(loss) - 1) < 0.052
+
+
+def test_training_loss_draws_only_from_the_generator(scheduler):
+    images, labels = torch.rand(4, 3, 8, 8), torch.zeros(4, dtype=torch.long)
+    before = torch.random.get_rng_state()
+    losses = [
+        diffusion.training_loss(Silent(), scheduler, images, labels, torch.Generator().manual_seed(seed), 5.0)
+        for seed in (1, 1, 2)
+    ]
+    assert torch.equal(losses[0], losses[1])
+    assert not torch.equal(losses[0], losses[2])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_snr_weights_are_the_paper_s(scheduler):
+    timesteps = torch.tensor([0, 30, 50, 99])
+    found = diffusion.snr_weights(scheduler, timesteps, 5.0).tolist()
+    for timestep, weight in zip(timesteps.tolist(), found, strict=True):
+        # The cosine schedule's own formula (arXiv 2102.09672): abar_t = prod (1 - beta_i), beta_i cut at 0.999.
+        abar = 1.0
+        for i in range(timestep + 1):
+            a, b = (math.cos((x / 100 + 0.008) / 1.008 * math.pi / 2) ** 2 for x in (i, i + 1))
+            abar *= 1 - min(1 - b / a, 0.999)
+        snr = abar / (1 - abar)
+        assert weight == pytest.approx(min(snr, 5.0) / snr, rel=1e-3)
+
+
+def test_ddim_ends_at_the_image_that_the_model_knows(scheduler):
+    clean = torch.rand(2, 3, 8, 8) * 2 - 1
+    latents = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    labels = torch.arange(6) % 2
+    found = diffusion.sample_ddim(Knowing(scheduler, clean), scheduler, latents, labels, n_steps=5)
+    assert torch.allclose(found, clean[labels], atol=1e-4)
+
+
+def test_ddim_guidance_moves_from_the_unlabelled_to_the_labelled_noise(scheduler):
+    clean = torch.stack([torch.full((3, 8, 8), value) for value in (0.2, 0.0)])  # label 0, and label 1: no label
+    latents = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    labels = torch.zeros(4, dtype=torch.long)
+    found = diffusion.sample_ddim(
+        Knowing(scheduler, clean), scheduler, latents, labels, n_steps=5, guidance=3.0, null_label=1
+    )
+    # Noise is linear in the clean image: guidance w acts as knowing 0 + w (0.2 - 0) = 0.6.
+    assert torch.allclose(found, torch.full_like(found, 0.6), atol=1e-4)
+
+
+def test_ddim_gives_the_images_of_diffusers_pipeline():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet2DModel(
+            sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+            attention_head_dim=4,
+        ).eval()  # fmt: skip
+    scheduler = DDPMScheduler(num_train_timesteps=50)
+    pipeline = DDIMPipeline(unet=unet, scheduler=DDIMScheduler.from_config(scheduler.config))
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(
+        batch_size=3, generator=torch.Generator().manual_seed(5), num_inference_steps=7, output_type="np"
+    ).images
+    latents = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        ours = diffusion.sample_ddim(
+            lambda images, timesteps, labels: unet(images, timesteps).sample,  # noqa: ARG005 - as a U-Net is called
+            scheduler, latents, torch.zeros(3, dtype=torch.long), n_steps=7,
+        )  # fmt: skip
+    assert torch.allclose((ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1), torch.from_numpy(theirs), atol=1e-5)

@@ -1,0 +1,329 @@
+"""The task on tiny U-Nets: what it draws, what it scores and generates, and what it refuses before any training."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from fedgen_bench_plugins.tasks.image_generation import EvalImages, ImageGeneration, LoadedImageGeneration, Params
+from fedgen_bench_plugins.tasks.image_sets import ImageSet
+from PIL import Image
+from safetensors.torch import save_file
+
+from fedgen_bench.backbones.unet import CONTEXT, ConditionalUNet, UNetBackbone, new_context, quiet_diffusers, read_unet
+from fedgen_bench.data.images import Images
+from fedgen_bench.errors import DataError, MissingDataError
+from fedgen_bench.seeds import SeedTree
+
+with quiet_diffusers():
+    from diffusers import DDPMScheduler, UNet2DConditionModel, UNet2DModel
+
+SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 11)
+N_CLASSES, SIZE = 3, 16
+BLOCKS = {
+    "block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1, "attention_head_dim": 4,
+}  # fmt: skip
+
+
+def conditional_unet(**changes):
+    with quiet_diffusers(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        return UNet2DConditionModel(**{
+            "sample_size": 8, "in_channels": 12, "out_channels": 12, "cross_attention_dim": 8,
+            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+            "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"), **BLOCKS, **changes,
+        }).eval()  # fmt: skip
+
+
+def plain_unet(**changes):
+    with quiet_diffusers(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        return UNet2DModel(**{
+            "sample_size": 16, "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+            "up_block_types": ("AttnUpBlock2D", "UpBlock2D"), **BLOCKS, **changes,
+        }).eval()  # fmt: skip
+
+
+def scheduler(**changes):
+    return DDPMScheduler(**{"num_train_timesteps": 40, "beta_schedule": "squaredcos_cap_v2", **changes})
+
+
+def saved(folder, unet, noise=None, context=None, *, nested=True):
+    with quiet_diffusers():
+        unet.save_pretrained(folder / "unet" if nested else folder)
+        (noise or scheduler()).save_pretrained(folder / "scheduler" if nested else folder)
+    if context is not None:
+        save_file({"context": context}, folder / CONTEXT)
+    return folder
+
+
+def images(n, key=0):
+    rng = np.random.Generator(np.random.Philox(key=key))
+    return Images(rng.integers(0, 256, (n, 3, SIZE, SIZE), dtype=np.uint8), np.arange(n) % N_CLASSES)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    module = ConditionalUNet(conditional_unet(), new_context(N_CLASSES, 4, 8))
+    return UNetBackbone("tiny", module.eval(), scheduler(), "0" * 64)
+
+
+@pytest.fixture
+def make(backbone):
+    def make(**changes):
+        params = Params(**{"n_scored": 6, "n_subset": 4, "n_samples": 7, "n_valid_samples": 5, "batch_images": 3,
+                           "sampler_steps": 3, **changes})  # fmt: skip
+        parts = ImageSet(images(30), images(12, 1), images(18, 2), ("a", "b", "c"), {"file": "1" * 64})
+        return LoadedImageGeneration(params, parts, backbone, [])
+
+    return make
+
+
+class Recorder(torch.nn.Module):
+    """Predicts nothing and keeps what it was called with."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused, self.calls = torch.nn.Parameter(torch.zeros(1)), []
+
+    def forward(self, pictures, timesteps, labels):
+        self.calls.append((pictures.clone(), timesteps.clone(), labels.clone()))
+        return torch.zeros_like(pictures)
+
+
+def test_client_data_holds_the_tail_out(make):
+    task = make(heldout_fraction=0.2)
+    data = task.client_data(np.arange(3, 13))
+    assert data.train.n == 8
+    assert data.train.tensors["labels"].tolist() == [i % N_CLASSES for i in range(3, 11)]
+    assert torch.equal(data.heldout.pixels, torch.from_numpy(task.images.train.pixels[11:13]))
+    assert (data.heldout.n_scored, data.heldout.n_samples) == (2, 0)
+
+
+def test_client_data_of_one_image_trains_on_it(make):
+    data = make(heldout_fraction=0.9).client_data(np.array([4]))
+    assert (data.train.n, data.heldout) == (1, None)
+
+
+def test_loss_shows_every_contender_the_same_noise_timesteps_and_flips(make):
+    task, first, second = make(), Recorder(), Recorder()
+    batch = task.client_data(np.arange(8)).train.tensors
+    for module in (first, second):
+        task.loss(module, batch, torch.Generator().manual_seed(5))
+    for ours, theirs in zip(first.calls[0], second.calls[0], strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_loss_flips_half_of_the_images_only_when_asked(make):
+    batch = {"pixels": torch.zeros(400, 3, SIZE, SIZE, dtype=torch.uint8), "labels": torch.zeros(400, dtype=torch.long)}
+    batch["pixels"][..., 0] = 255  # a bright left edge
+    seen = {}
+    for flip in (True, False):
+        module = Recorder()
+        make(flip=flip).loss(module, batch, torch.Generator().manual_seed(5))
+        pictures, timesteps, _ = module.calls[0]
+        early = timesteps < 4  # hardly any noise yet
+        left, right = (pictures[early][..., edge].mean(dim=(1, 2)) for edge in (0, -1))
+        seen[flip] = float((right > left).float().mean())
+    assert seen[False] == 0
+    assert 0.25 < seen[True] < 0.75
+
+
+def test_loss_drops_labels_only_when_asked(make):
+    batch = make().client_data(np.arange(20)).train.tensors
+    for dropout, wanted in ((0.0, 0), (0.9999999, len(batch["labels"]))):
+        module = Recorder()
+        make(label_dropout=dropout).loss(module, batch, torch.Generator().manual_seed(5))
+        assert int((module.calls[0][2] == N_CLASSES).sum()) == wanted
+
+
+def test_observe_scores_each_chosen_image_at_each_part_of_the_schedule(make):
+    task, module = make(noise_levels=4, n_subset=5), Recorder()
+    found = task.observe(module, task.split("valid_subset"), SEEDS)
+    timesteps = torch.cat([call[1] for call in module.calls])
+    assert found["n_noise_errors"] == 20.0
+    assert set(found) == {"noise_error", "n_noise_errors"}
+    assert torch.equal(timesteps.reshape(5, 4) // 10, torch.arange(4).expand(5, 4))  # 40 timesteps in four parts
+    assert 0.9 < found["noise_error"] / 20 < 1.1  # no prediction: the noise's own mean square
+
+
+def test_observe_shows_two_models_the_same_noise_and_latents(make):
+    task, first, second = make(), Recorder(), Recorder()
+    for module in (first, second):
+        task.observe(module, task.split("test"), SEEDS)
+    assert len(first.calls) == len(second.calls) > 2
+    for ours, theirs in zip(first.calls, second.calls, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_observe_of_splits_generates_classes_in_turn(make):
+    task = make()
+    with torch.inference_mode():
+        found = task.observe(task.new_module(), task.split("valid"), SEEDS)
+    assert found["generated/labels"].tolist() == [0, 1, 2, 0, 1]
+    assert torch.equal(found["reference/labels"], torch.from_numpy(task.images.valid.labels))
+    assert found["classes"] == ("a", "b", "c")
+
+
+def test_generated_images_are_the_same_every_time_and_differ_by_seed(make):
+    task = make()
+    labels = torch.arange(6) % N_CLASSES
+    with torch.inference_mode():
+        first, again, other = (
+            task._generate(task.new_module(), labels, seeds, "samples/test")
+            for seeds in (SEEDS, SEEDS, SeedTree("task", "adapter", "partitioner", "strategy", 12))
+        )
+    assert first.dtype == torch.uint8
+    assert first.shape == (6, 3, SIZE, SIZE)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_guidance_changes_what_is_generated(make):
+    labels = torch.arange(3)
+    with torch.inference_mode():
+        plain, guided = (make(guidance=w)._generate(make().new_module(), labels, SEEDS, "x") for w in (1.0, 4.0))
+    assert not torch.equal(plain, guided)
+
+
+def test_reference_is_cut_to_what_is_asked_for(make):
+    assert len(make(n_reference=5).split("test").pixels) == 5
+    assert len(make().split("test").pixels) == 18
+
+
+def test_showcase_is_a_strip_of_two_a_class(make):
+    task = make()
+    with torch.inference_mode():
+        strips = [task.showcase(task.new_module(), SEEDS) for _ in range(2)]
+    assert strips[0] == strips[1]
+    assert Image.open(io.BytesIO(strips[0])).size == (2 * N_CLASSES * SIZE, SIZE)
+
+
+def test_provenance_names_files_backbone_and_extractors(make):
+    assert make().provenance == {"file": "1" * 64, "backbone tiny": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"n_samples": 0}, "n_samples must be at least 1"),
+        ({"sampler_steps": 0}, "sampler_steps must be at least 1"),
+        ({"heldout_fraction": 1.0}, "heldout_fraction must be"),
+        ({"label_dropout": -0.1}, "label_dropout must be"),
+        ({"snr_gamma": 0.0}, "snr_gamma must be"),
+    ],
+)
+def test_params_refuse(change, what):
+    with pytest.raises(ValueError, match=what):
+        Params(**change)
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_read_unet_from_a_folder_of_either_layout(tmp_path, nested):
+    unet, context = conditional_unet(), new_context(N_CLASSES, 2, 8)
+    saved(tmp_path, unet, context=context, nested=nested)
+    found = read_unet("own", tmp_path, n_classes=N_CLASSES, image_size=SIZE, local=True)
+    assert found.module.image_size == SIZE
+    assert found.module.null_label == N_CLASSES
+    noise, timesteps, labels = torch.randn(2, 3, SIZE, SIZE), torch.tensor([3, 20]), torch.tensor([0, 2])
+    with torch.inference_mode():
+        ours = found.module(noise, timesteps, labels)
+        theirs = ConditionalUNet(unet, context)(noise, timesteps, labels)
+    assert ours.shape == noise.shape
+    assert torch.equal(ours, theirs)
+
+
+def test_read_unet_without_context_tokens_makes_the_same_ones_every_time(tmp_path):
+    saved(tmp_path, conditional_unet())
+    first, second = (read_unet("own", tmp_path, n_classes=N_CLASSES, image_size=SIZE, local=True) for _ in range(2))
+    assert first.sha256 == second.sha256
+    assert first.module.context.shape == (N_CLASSES + 1, 4, 8)
+
+
+def test_read_unet_takes_an_unconditional_model_and_ignores_labels(tmp_path):
+    saved(tmp_path, plain_unet(), nested=False)
+    module = read_unet("own", tmp_path, n_classes=N_CLASSES, image_size=SIZE, local=True).module
+    noise, timesteps = torch.randn(2, 3, SIZE, SIZE), torch.tensor([3, 20])
+    with torch.inference_mode():
+        assert torch.equal(
+            module(noise, timesteps, torch.tensor([0, 1])), module(noise, timesteps, torch.tensor([2, 2]))
+        )
+    assert module.null_label is None
+
+
+def test_read_unet_gives_class_labels_to_a_model_with_class_embedding(tmp_path):
+    saved(tmp_path, plain_unet(num_class_embeds=N_CLASSES), nested=False)
+    module = read_unet("own", tmp_path, n_classes=N_CLASSES, image_size=SIZE, local=True).module
+    noise, timesteps = torch.randn(2, 3, SIZE, SIZE), torch.tensor([3, 20])
+    with torch.inference_mode():
+        assert not torch.equal(
+            module(noise, timesteps, torch.tensor([0, 1])), module(noise, timesteps, torch.tensor([2, 2]))
+        )
+
+
+@pytest.mark.parametrize(
+    ("unet", "noise", "context", "what"),
+    [
+        (lambda: plain_unet(sample_size=24), {}, None, "is for images of 24 x 1 pixels a side; the data have 16"),
+        (lambda: plain_unet(in_channels=1, out_channels=1), {}, None, "takes 1 channels; colour images need 3"),
+        (plain_unet, {"prediction_type": "v_prediction"}, None, "predicts `v_prediction`"),
+        (conditional_unet, {}, new_context(10, 4, 8), "has context tokens of shape"),
+        (conditional_unet, {}, new_context(N_CLASSES, 4, 6), "has context tokens of shape"),
+    ],
+)
+def test_read_unet_refuses_what_does_not_fit(tmp_path, unet, noise, context, what):
+    saved(tmp_path, unet(), scheduler(**noise), context)
+    with pytest.raises(DataError, match=what):
+        read_unet("own", tmp_path, n_classes=N_CLASSES, image_size=SIZE, local=True)
+
+
+def test_read_unet_refuses_a_folder_without_a_model(tmp_path):
+    with pytest.raises(DataError, match="Backbone `own` cannot be loaded"):
+        read_unet("own", tmp_path, n_classes=N_CLASSES, image_size=SIZE, local=True)
+
+
+def test_read_unet_refuses_pickled_weights(tmp_path):
+    saved(tmp_path, plain_unet(), nested=False)
+    weights = tmp_path / "diffusion_pytorch_model.safetensors"
+    torch.save({}, tmp_path / "diffusion_pytorch_model.bin")
+    weights.unlink()
+    with pytest.raises(DataError, match="cannot be loaded"):
+        read_unet("own", tmp_path, n_classes=N_CLASSES, image_size=SIZE, local=True)
+
+
+def _absent(name):
+    raise MissingDataError(f"{name} is not there.")
+
+
+def test_load_refuses_guidance_without_a_missing_label(tmp_path):
+    saved(tmp_path, plain_unet(), nested=False)
+    params = Params(dataset="tiny-shapes", backbone=str(tmp_path), guidance=2.0)
+    with pytest.raises(DataError, match="knows no missing label"):
+        ImageGeneration(params).load(_absent)
+
+
+def test_load_refuses_more_reference_images_than_there_are():
+    params = Params(dataset="tiny-shapes", backbone="tiny-shapes-unet", n_reference=1001)
+    with pytest.raises(DataError, match="asks for 1001 reference images; the test part has 1000"):
+        ImageGeneration(params).load(_absent)
+
+
+def test_load_leaves_out_optional_extractors_that_are_not_there(tmp_path):
+    saved(tmp_path, plain_unet(), nested=False)
+    task = ImageGeneration(Params(dataset="tiny-shapes", backbone=str(tmp_path), n_valid_samples=4)).load(_absent)
+    assert [one.name for one in task.extractors] == ["cifarnet"]
+    with torch.inference_mode():
+        found = task.observe(
+            task.new_module(), EvalImages(*_first(task, 6), n_scored=2, n_samples=4, part="valid"), SEEDS
+        )
+    assert found["generated/cifarnet"].features.shape[0] == 4
+    assert found["reference/cifarnet"].features.shape[0] == len(task.images.valid)
+
+
+def _first(task, n):
+    return torch.from_numpy(task.images.valid.pixels[:n]), torch.from_numpy(task.images.valid.labels[:n])
