@@ -37,13 +37,13 @@ def noise_errors(
     noise: torch.Tensor,
 ) -> torch.Tensor:
     """Squared error of the predicted noise, mean over an image's values; fp32 of shape (n,)."""
-    predicted = module(noised(scheduler, images, noise, timesteps), timesteps, labels)
+    predicted: torch.Tensor = module(noised(scheduler, images, noise, timesteps), timesteps, labels)
     return (predicted.float() - noise).square().mean(dim=(1, 2, 3))
 
 
 def snr_weights(scheduler: Any, timesteps: torch.Tensor, gamma: float) -> torch.Tensor:
     """min-SNR-gamma weights of a noise-prediction loss (arXiv 2303.09556): min(SNR_t, gamma) / SNR_t."""
-    alphas = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
+    alphas: torch.Tensor = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
     snr = alphas / (1 - alphas)
     return snr.clamp(max=gamma) / snr
 

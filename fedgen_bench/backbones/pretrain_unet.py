@@ -163,7 +163,8 @@ def pretrain(path: Path, data: Path, workdir: Path, say: Say) -> Path:
     rendezvous = workdir / "rendezvous"
     rendezvous.unlink(missing_ok=True)
     _read(recipe, data)
-    torch.multiprocessing.spawn(_worker, (path, data, workdir, rendezvous), nprocs=recipe.training.workers)
+    spawn: Any = torch.multiprocessing.spawn  # type: ignore[attr-defined]
+    spawn(_worker, (path, data, workdir, rendezvous), nprocs=recipe.training.workers)
     say(f"trained {recipe.training.steps} steps")
     return _export(recipe, workdir)
 

@@ -173,8 +173,8 @@ class LoadedImageGeneration:
     @cached_property
     def _splits(self) -> dict[str, EvalImages]:
         params = self.params
-        valid = _tensors(self.images.valid)
-        test = tuple(one[: params.n_reference] for one in _tensors(self.images.test))
+        valid, (pixels, labels) = _tensors(self.images.valid), _tensors(self.images.test)
+        test = pixels[: params.n_reference], labels[: params.n_reference]
         return {
             "valid_subset": EvalImages(*valid, n_scored=params.n_subset),
             "valid": EvalImages(*valid, n_scored=params.n_scored, n_samples=params.n_valid_samples, part="valid"),
