@@ -41,8 +41,8 @@ _GRID_STEPS = 20
 class Training:
     """AdamW, an exponential moving average of the weights, random flips.
 
-    The rate warms up linearly over `warmup_steps`, falls linearly as if to be zero at `decay_steps`, and is taken to zero
-    over the last `cooldown_steps` of `steps`.
+    The rate warms up linearly over `warmup_steps`, falls linearly as if to be zero at `decay_steps`, and is taken to
+    zero over the last `cooldown_steps` of `steps`.
     """
 
     steps: int

@@ -16,7 +16,7 @@ from fedgen_bench_plugins.tasks.text_corpora import _BEIGE_BOOK_PARTS, Corpus, r
 import fedgen_bench.backbones
 from fedgen_bench import SeedTree
 from fedgen_bench.backbones.corpus import Source, read_source
-from fedgen_bench.backbones.recipe import load_recipe
+from fedgen_bench.backbones.recipe_lm import load_recipe
 from fedgen_bench.data.catalog import DATASETS, find
 from fedgen_bench.files import sha256_of
 
