@@ -26,7 +26,8 @@ class TextualInversion:
         if context is None:
             raise ValueError("This backbone has no context tokens. Choose another adapter, or a U-Net with a context.")
         module.requires_grad_(requires_grad=False)
-        return Adapted(module, {"context": context.requires_grad_()})
+        context.requires_grad_()
+        return Adapted(module, {"context": context})
 
 
 @hookimpl

@@ -6,6 +6,7 @@ Position, size and both colours of an image are random; its class decides the sh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def make(n: int, rng: np.random.Generator, classes: Sequence[int] = range(len(CL
     return Images(np.rint(mixed * 255).astype(np.uint8), labels)
 
 
-def _distance(name: str, x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
+def _distance(name: str, x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> Any:
     """Distance in pixels from a shape's edge, negative inside; x and y are seen from its centre, y downwards."""
     if name == "disc":
         return np.hypot(x, y) - radius
@@ -68,17 +69,17 @@ def _distance(name: str, x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np
     return np.maximum(box, np.minimum(even, odd))
 
 
-def _box(x: np.ndarray, y: np.ndarray, width: np.ndarray, height: np.ndarray) -> np.ndarray:
+def _box(x: np.ndarray, y: np.ndarray, width: np.ndarray, height: np.ndarray) -> Any:
     """Of a rectangle, by half its width and half its height."""
     return np.maximum(np.abs(x) - width, np.abs(y) - height)
 
 
-def _plus(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
+def _plus(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> Any:
     arm = 0.28 * radius
     return np.minimum(_box(x, y, radius, arm), _box(x, y, arm, radius))
 
 
-def _stripes(along: np.ndarray, radius: np.ndarray) -> np.ndarray:
+def _stripes(along: np.ndarray, radius: np.ndarray) -> Any:
     """Stripes with gaps of their own width between them, three over the diameter: both outer edges are stripes."""
     period = 0.8 * radius
     return np.abs((along + radius + period / 4) % period - period / 2) - period / 4
