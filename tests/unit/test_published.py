@@ -51,9 +51,13 @@ def test_suite_uses_what_tuning_chose(folder):
                 assert _value(contenders[row["contender"]], path) == value, row["contender"]
 
 
-def test_ptb_contiguous_uses_the_contenders_of_ptb():
+@pytest.mark.parametrize(
+    ("variant", "tuned"),
+    [("ptb-contiguous", "ptb"), ("cifar10-iid", "cifar10"), ("cifar10-pathological", "cifar10")],
+)
+def test_variant_uses_the_contenders_of_the_tuned_suite(variant, tuned):
     registry = load_registry()
-    suites = [load_suite(registry.get("suite", name).spec, registry) for name in ("ptb", "ptb-contiguous")]
+    suites = [load_suite(registry.get("suite", name).spec, registry) for name in (tuned, variant)]
     assert suites[0].contender == suites[1].contender
     local, edge = (
         next(one for one in suites[0].contender if one.name == name) for name in ("local_only", "fedgen_edge")
