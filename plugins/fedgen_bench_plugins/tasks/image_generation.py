@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _FEWEST_TRAIN_UNITS = 2
 _SHOWN_PER_CLASS = 2
+_GOLDEN_RATIO = 0.6180339887498949
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,10 @@ class LoadedImageGeneration:
         return torch.arange(n) % len(self.images.classes)
 
     def _noise_evidence(self, module: nn.Module, data: EvalImages, seeds: SeedTree) -> dict[str, Any]:
-        """Every scored image at `noise_levels` timesteps, one in each equal part of the schedule."""
+        """Every scored image at `noise_levels` timesteps, one in each equal part of the schedule.
+
+        Where in the part is a golden-ratio sequence over the images: all of it is covered evenly, for every seed alike.
+        """
         import torch
 
         from fedgen_bench.backbones.diffusion import noise_errors, to_unit
@@ -247,10 +251,9 @@ class LoadedImageGeneration:
         device = next(module.parameters()).device
         scheduler, levels = self.backbone.scheduler, self.params.noise_levels
         chosen = torch.linspace(0, len(data.labels) - 1, min(data.n_scored, len(data.labels))).round().long()
-        generator = seeds.torch("evaluation", purpose="noise")
-        shape = (len(chosen), levels)
-        within = torch.rand(shape, generator=generator)
+        within = torch.arange(len(chosen), dtype=torch.float64)[:, None] * _GOLDEN_RATIO % 1
         timesteps = ((torch.arange(levels) + within) / levels * len(scheduler.alphas_cumprod)).long().flatten()
+        generator = seeds.torch("evaluation", purpose="noise")
         noise = torch.randn((len(timesteps), *data.pixels.shape[1:]), generator=generator)
         which = chosen.repeat_interleave(levels)
         total = 0.0
