@@ -8,7 +8,7 @@ torch-fidelity's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import MetricSpec, NoParams, hookimpl
@@ -16,7 +16,10 @@ from fedgen_bench import MetricSpec, NoParams, hookimpl
 if TYPE_CHECKING:
     import torch
 
-EXTRACTORS = ("cifarnet", "inception-v3-compat")
+EXTRACTORS: Mapping[str, Mapping[str, str]] = {  # with the contract checks that their metrics cannot keep
+    "cifarnet": {},
+    "inception-v3-compat": {"check_metric": "the weights of Inception do not come with the package"},
+}
 _RNG_SEED = 2020  # torch-fidelity's default, for KID's subsets and the Inception Score's order
 _N_SUBSETS, _SUBSET_SIZE = 100, 500
 _N_SPLITS = 10
@@ -131,9 +134,9 @@ def _on(metric: Callable[[str], object], extractor: str) -> Callable[[NoParams],
     return build
 
 
-def _metrics_on(extractor: str) -> list[MetricSpec]:
+def _metrics_on(extractor: str, exceptions: Mapping[str, str]) -> list[MetricSpec]:
     suffix, features = extractor.replace("-", "_"), f"({extractor} features)"
-    return [
+    found = [
         MetricSpec(
             name=f"fid_{suffix}", summary=f"Fréchet distance to reference images {features}.",
             build=_on(FrechetDistance, extractor), unit=f"FID {features}",
@@ -151,6 +154,7 @@ def _metrics_on(extractor: str) -> list[MetricSpec]:
             build=_on(FrechetDistanceByClass, extractor), unit=f"FID of a class {features}",
         ),
     ]  # fmt: skip
+    return [replace(one, exceptions=exceptions) for one in found]
 
 
 @hookimpl
@@ -160,5 +164,5 @@ def register_metrics() -> list[MetricSpec]:
             name="denoising_loss", summary="Mean squared error of the predicted noise.", build=DenoisingLoss,
             unit="mean squared error of the noise",
         ),
-        *(spec for extractor in EXTRACTORS for spec in _metrics_on(extractor)),
+        *(spec for extractor, exceptions in EXTRACTORS.items() for spec in _metrics_on(extractor, exceptions)),
     ]  # fmt: skip
