@@ -57,7 +57,8 @@ def test_fedper_refuses_patterns_that_make_it_another_method(by_hand, personal, 
 
 def test_fedper_default_is_an_adapters_output_head(registry):
     lora, fedper = registry.get("adapter", "lora").spec, registry.get("strategy", "fedper").spec
-    adapted = lora.build(lora.params(targets=("c_attn", "lm_head"))).attach(GROUNDS["language_model"].backbone(), adapters.SEEDS)
+    backbone = GROUNDS["language_model"].backbone()
+    adapted = lora.build(lora.params(targets=("c_attn", "lm_head"))).attach(backbone, adapters.SEEDS)
     state = fedper.build(fedper.params()).init(dict(adapted.trainable), None)
     assert set(state.personal) == {"lm_head.lora_A.weight", "lm_head.lora_B.weight"}
     assert set(state.shared) == adapted.trainable.keys() - state.personal.keys() != set()
