@@ -12,6 +12,7 @@ from fedgen_bench.errors import PairingError
 from fedgen_bench.schema import plain
 from fedgen_bench.seeds import digest
 from fedgen_bench.stats import Interval, interval, paired_difference
+from fedgen_bench.sweeps import method_of, variants
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
@@ -26,6 +27,7 @@ COLUMNS = (
     "uplink_total_bytes", "uplink_per_client_round_bytes", "downlink_total_bytes", "uplink_reduction_vs_full",
 )  # fmt: skip
 _PAIRED = ("partition", "cohort", "batches")
+_OWN = ("contender", "point", "seed")
 Record = Mapping[str, Any]
 
 
@@ -126,11 +128,16 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> dict[str, Any]:
     }
 
 
+def conditions_of(record: Record) -> str:
+    """What a run was made under, without its contender and seed: only runs under equal conditions are compared."""
+    return json.dumps({k: v for k, v in record["config"].items() if k not in _OWN}, sort_keys=True)
+
+
 def check_pairing(records: Iterable[Record]) -> None:
     """Refuse to compare runs that did not see the same.
 
-    Data and backbone are one for the whole table; split, cohorts and batches for a seed; initial tensors for a seed and
-    an adapter.
+    Data and backbone are one for the whole table; split, cohorts and batches for conditions and a seed; initial tensors
+    for a seed and an adapter.
 
     Raises:
         PairingError: names both runs and what differs.
@@ -143,7 +150,7 @@ def check_pairing(records: Iterable[Record]) -> None:
         data = json.dumps(record["facts"]["data"], sort_keys=True)
         seen = {("data",): digest(data), ("initial", seed, json.dumps(adapter, sort_keys=True)): digests["initial"]}
         if record["facts"]["cohort_kind"] == "sampled":
-            seen |= {(what, seed): digests[what] for what in _PAIRED}
+            seen |= {(what, seed, conditions_of(record)): digests[what] for what in _PAIRED}
         for key, value in seen.items():
             other, expected = first.setdefault(key, (record, value))
             if value != expected:
@@ -171,7 +178,9 @@ def _mean_or_none(values: Sequence[float | None]) -> float | None:
 def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry) -> Table:
     """Rank every contender that has all of the suite's seeds; the others are shown with their status.
 
-    Runs under other seeds than the suite's are left out.
+    A rank is one more than the number of contenders under equal conditions that are better by a paired 95 % interval
+    without zero: ties share it. Below two seeds there is no interval, and means decide. Runs under other seeds than the
+    suite's are left out.
 
     Raises:
         PairingError: see `check_pairing`.
@@ -183,24 +192,28 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     quality, lower = f"test/{metric}", spec.lower_is_better
     follow = registry.get("metric", suite.evaluation.followed).spec
     followed = Followed(follow.name, follow.unit, follow.lower_is_better)
-    order = {one.name: i for i, one in enumerate(suite.contender)}
+    order = {one.name: i for i, one in enumerate(variants(suite))}
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
     for record in sorted(
         records, key=lambda r: (order.get(r["contender"], len(order)), r["contender"], r["off_suite"], r["seed"])
     ):
         groups.setdefault((record["contender"], tuple(record["off_suite"])), []).append(record)
-    full = [r for r in groups.get((suite.suite.full_model, ()), []) if r["status"] == "done"]
-    full_up = math.fsum(r["bytes"]["up"]["encoded"] / r["client_rounds"] for r in full) / len(full) if full else None
+    full_up = _full_uplink(records, suite)
     rows = []
     others: dict[str, dict[str, float]] = {}
     reasons: dict[str, str] = {}
     by_seed: dict[str, dict[int, float]] = {}
+    under: dict[str, str] = {}
+    references: dict[str, str] = {}
     for (name, off_suite), group in groups.items():
         label = name if not off_suite else f"{name} ({', '.join(off_suite)})"
-        row = _row(label, group, suite, quality, full_up, followed)
+        row = _row(label, group, suite, quality, full_up.get(conditions_of(group[0])), followed)
         rows.append(row)
         if not off_suite:
             by_seed[name] = {r["seed"]: r["metrics"][quality] for r in group if quality in r["metrics"]}
+            under[name] = conditions_of(group[0])
+            if method_of(group[0]) == suite.suite.reference:
+                references.setdefault(under[name], name)
         done = [r for r in group if r["status"] == "done"]
         names = sorted({key for r in done for key in r["metrics"]})
         others[label] = {
@@ -214,14 +227,20 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         (row for row in rows if row["rank"] == 0),
         key=lambda row: (row["quality_mean"] if lower else -row["quality_mean"], row["contender"]),
     )
-    for place, row in enumerate(ranked, start=1):
-        row["rank"] = place
+    competing = [row["contender"] for row in ranked]
+    for row in ranked:
+        own = row["contender"]
+        rivals = [name for name in competing if name != own and under[name] == under[own]]
+        row["rank"] = 1 + sum(_beats(by_seed[name], by_seed[own], lower=lower) for name in rivals)
+    ranked.sort(key=lambda row: row["rank"])
+    if suite.sweep is not None:
+        ranked.sort(key=lambda row: order[row["contender"]])
     unranked = [row for row in rows if row["rank"] is None]
-    reference = by_seed.get(suite.suite.reference, {})
     paired = {
         name: diff
         for name, values in by_seed.items()
-        if name != suite.suite.reference and (diff := paired_difference(reference, values))
+        if (reference := references.get(under[name], name)) != name
+        and (diff := paired_difference(by_seed[reference], values))
     }
     curves = tuple(
         Curve(
@@ -238,6 +257,8 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     }
     if suite.attack is not None:
         setup["attack"] = plain(suite.attack)
+    if suite.sweep is not None:
+        setup["sweep"] = plain(suite.sweep)
     setup["contender"] = {one.name: plain(one) for one in suite.contender}
     showcase = {r["contender"]: r["showcase"] for r in records if "showcase" in r and not r["off_suite"]}
     return Table(
@@ -247,6 +268,25 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         reasons, dict(sorted(data.items())),
         setup, suite.suite.notes, followed, {name: showcase[name] for name, _ in groups if name in showcase},
     )  # fmt: skip
+
+
+def _full_uplink(records: Sequence[Record], suite: SuiteSpec) -> dict[str, float]:
+    """By conditions, what the full model sends per client and round, in bytes."""
+    found: dict[str, list[float]] = {}
+    for record in records:
+        if method_of(record) == suite.suite.full_model and record["status"] == "done" and not record["off_suite"]:
+            sent = record["bytes"]["up"]["encoded"] / record["client_rounds"]
+            found.setdefault(conditions_of(record), []).append(sent)
+    return {conditions: math.fsum(values) / len(values) for conditions, values in found.items()}
+
+
+def _beats(ours: dict[int, float], theirs: dict[int, float], *, lower: bool) -> bool:
+    """Whether ours is better: by a paired interval without zero, or by the only seed."""
+    found = paired_difference(ours, theirs)
+    if found is None:
+        return False
+    low, high = (found.mean, found.mean) if found.n == 1 else (found.low, found.high)
+    return low > 0 if lower else high < 0
 
 
 def _row(

@@ -414,7 +414,7 @@ class Quarantine:
 
 @dataclass(frozen=True)
 class RoundReport:
-    """One committed round."""
+    """One committed round; `drift` as `drift.Drift.summary` has it."""
 
     round_index: int
     cohort: tuple[int, ...]
@@ -425,6 +425,7 @@ class RoundReport:
     batch_digest: str
     ledger: tuple[LedgerEntry, ...]
     seconds: float
+    drift: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from fedgen_bench import wire
 from fedgen_bench.clients import N_MERGES, ClientOutcome, ClientTask, ClientWork, Recipe, with_merges
 from fedgen_bench.compression import layout_like
 from fedgen_bench.conclusion import conclude
+from fedgen_bench.drift import Drift
 from fedgen_bench.errors import PluginError, RoundFailed, WireError
 from fedgen_bench.keeps import KeepStore, encode_keeps
 from fedgen_bench.killpoints import passing
@@ -68,6 +69,7 @@ class _RoundInProgress:
     losses: list[float] = field(default_factory=list)
     batch_digests: list[str] = field(default_factory=list)
     sent: dict[int, _Sent] = field(default_factory=dict)
+    drift: Drift = field(default_factory=Drift)
     n_accepted: int = 0
 
     def tasks(self) -> Iterator[ClientTask]:
@@ -113,6 +115,8 @@ class _RoundInProgress:
                 continue
             passing("gate.admitted")
             self._keep(outcome)
+            if self.setting.cohort_kind == "sampled" and outcome.client_id in self.sent:
+                self.drift.add(update.tensors, self.sent[outcome.client_id].tensors, update.n_examples)
             self.n_accepted += 1
             yield update
 
@@ -215,7 +219,7 @@ def _one_round(progress: _RoundInProgress, cell: Cell) -> tuple[Any, RoundReport
     report = RoundReport(
         round_index, setting.cohort(round_index), progress.n_accepted, tuple(progress.quarantined),
         sum(progress.losses) / len(progress.losses), metrics, digest(*progress.batch_digests), tuple(ledger),
-        time.perf_counter() - began,
+        time.perf_counter() - began, progress.drift.summary(),
     )  # fmt: skip
     keep = encode_keeps(progress.new_keeps) if progress.new_keeps else None
     cell.commit_round(report, content, keep, tuple(progress.new_keeps))

@@ -111,6 +111,22 @@ class Tuning(_Strict):
     grid: dict[str, tuple[dict[str, int | float], ...]]
 
 
+class Point(_Strict):
+    """A value of a sweep's axis, and the values of the suite that it sets, by path as `--set` has them."""
+
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    set: Annotated[dict[str, int | float], Field(min_length=1)]
+
+
+class Sweep(_Strict):
+    """An ablation of suite `of`: some contenders run once for every point of an axis."""
+
+    of: Annotated[str, Field(pattern=NAME.pattern)]
+    axis: Annotated[str, Field(pattern=NAME.pattern)]
+    contenders: Annotated[tuple[str, ...], Field(min_length=1)]
+    point: Annotated[tuple[Point, ...], Field(min_length=2)]
+
+
 class SuiteSpec(_Strict):
     """A whole suite, validated."""
 
@@ -124,6 +140,7 @@ class SuiteSpec(_Strict):
     contender: tuple[Contender, ...]
     attack: Attack | None = None
     tuning: Tuning | None = None
+    sweep: Sweep | None = None
 
 
 _ONLY_WHEN_GIVEN = ("ema_decay", "optional_metrics", "round_metric", "uplink", "downlink")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +15,13 @@ from pydantic import BaseModel, ValidationError
 
 from fedgen_bench.contenders import added_contenders
 from fedgen_bench.errors import SuiteError, UsageError, unknown
+from fedgen_bench.overrides import apply_overrides
 from fedgen_bench.params import defaults, make_params, problems_of
 from fedgen_bench.plugins import Registered, Registry
 from fedgen_bench.records import SuiteSource
 from fedgen_bench.schema import Component, Contender, Evaluation, SuiteSpec, plain
 from fedgen_bench.seeds import digest
+from fedgen_bench.sweeps import Variant, at_point, variants
 
 _MAX_TEXT_BYTES = 1 << 20
 
@@ -121,43 +122,6 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return []
 
 
-def apply_overrides(table: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of a suite's table with `path=value` overrides; contenders are addressed by name.
-
-    Raises:
-        UsageError: a path that does not exist, with the closest name.
-    """
-    changed = copy.deepcopy(table)
-    for override in overrides:
-        path, separator, raw = override.partition("=")
-        if not separator:
-            raise UsageError(
-                f"`--set {override}` has no `=`. Write `--set path=value`, for instance `--set federation.rounds=3`."
-            )
-        try:
-            value = tomllib.loads(f"value = {raw}")["value"]
-        except (ValueError, RecursionError):
-            value = raw
-        node: Any = changed
-        *parents, last = path.strip().split(".")
-        for part in parents:
-            if isinstance(node, list):
-                by_name = {str(one["name"]): one for one in node if isinstance(one, dict) and "name" in one}
-                if part not in by_name:
-                    raise UsageError(f"`--set {override}`: " + unknown("contender", part, by_name))
-                node = by_name[part]
-            elif isinstance(node, dict) and (part in node or part == "params"):
-                node = node.setdefault(part, {})
-            else:
-                raise UsageError(
-                    f"`--set {override}`: " + unknown("table", part, node if isinstance(node, dict) else ())
-                )
-        if not isinstance(node, dict):
-            raise UsageError(f"`--set {override}`: {path} is not a value. Name one value of a table.")
-        node[last] = value
-    return changed
-
-
 def load_suite(source: SuiteSource, registry: Registry, overrides: Sequence[str] = ()) -> SuiteSpec:
     """Parse and validate a suite against the registry.
 
@@ -241,12 +205,39 @@ def _cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tupl
         yield ("seeds", "leaderboard"), "Leaderboard seeds must be given, each once."
     if suite.seeds.tuning in suite.seeds.leaderboard:
         yield ("seeds", "tuning"), f"Tuning seed {suite.seeds.tuning} is a leaderboard seed. Tune on another."
+    yield from _sweep_problems(suite, registry)
     if suite.tuning is not None:
         for name in suite.tuning.grid:
             if name not in names:
                 yield ("tuning", "grid", name), unknown("contender", name, names)
         if len({len(grid) for grid in suite.tuning.grid.values()}) > 1:
             yield ("tuning", "grid"), "Grids differ in size. Give every contender the same number of trials."
+
+
+def _sweep_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tuple[str, ...], str]]:
+    if suite.sweep is None:
+        return
+    names = [one.name for one in suite.contender]
+    for name in suite.sweep.contenders:
+        if name not in names:
+            yield ("sweep", "contenders"), unknown("contender", name, names)
+    values = [point.value for point in suite.sweep.point]
+    for i, point in enumerate(suite.sweep.point):
+        path = ("sweep", "point", str(i))
+        if point.value in values[:i]:
+            yield path, f"Point {point.value:g} is there twice. Remove one of them."
+        try:
+            under = at_point(suite, point)
+        except UsageError as error:
+            yield path, str(error)
+        except ValidationError as error:
+            known = dict(_accepted(SuiteSpec))
+            yield from (((*path, "set"), sentence) for _, sentence in problems_of(error, known))
+        else:
+            yield from (((*path, "set"), text) for _, text in _cross_problems(under, registry))
+            source = SuiteSource(name=suite.suite.name, text="", path="")
+            table = under.model_dump(mode="json")
+            yield from (((*path, "set"), text) for _, text in _component_problems(table, registry, source, {}))
 
 
 def _metric_problems(evaluation: Evaluation, registry: Registry) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -331,13 +322,30 @@ def expand(
     for one in brought:
         if problems := list(unfit(one, suite, registry)):
             raise UsageError(f"`{one.name}` cannot be a contender of this suite: {problems[0]}")
-    everyone = suite.contender + brought
-    by_name = {one.name: one for one in everyone}
+    everyone = (*variants(suite), *(Variant(one.name, one, suite) for one in brought))
+    known = {name for one in everyone for name in (one.name, one.contender.name)}
     for name in contenders:
-        if name not in by_name:
-            raise UsageError(unknown("contender", name, by_name))
-    chosen = [one for one in everyone if not contenders or one.name in contenders]
-    shared: dict[str, Any] = {
+        if name not in known:
+            raise UsageError(unknown("contender", name, known))
+    chosen = [one for one in everyone if not contenders or {one.name, one.contender.name} & set(contenders)]
+    return tuple(
+        RunSpec(
+            suite=suite.suite.name,
+            suite_version=suite.suite.version,
+            contender=one.name,
+            seed=seed,
+            config=_config(one, seed, registry),
+            off_suite=tuple(off_suite),
+            purpose=purpose,
+        )
+        for one in chosen
+        for seed in (seeds or suite.seeds.leaderboard)
+    )
+
+
+def _config(variant: Variant, seed: int, registry: Registry) -> dict[str, Any]:
+    suite, contender = variant.suite, variant.contender
+    config: dict[str, Any] = {
         "suite": suite.suite.name,
         "suite_version": suite.suite.version,
         "task": _resolved("task", suite.task, registry),
@@ -345,30 +353,18 @@ def expand(
         "federation": plain(suite.federation),
         "training": plain(suite.training),
         "evaluation": {key: value for key, value in plain(suite.evaluation).items() if key != "target"},
+        "seed": seed,
+        "contender": {
+            "name": variant.name,
+            "ranked": contender.ranked,
+            "learning_rate": contender.learning_rate,
+            "strategy": _resolved("strategy", contender.strategy, registry),
+            "adapter": _resolved("adapter", contender.adapter, registry),
+            **_chains(contender, registry),
+        },
     }
     if suite.attack is not None:
-        shared["attack"] = _resolved("attack", suite.attack, registry) | {"fraction": suite.attack.fraction}
-    return tuple(
-        RunSpec(
-            suite=suite.suite.name,
-            suite_version=suite.suite.version,
-            contender=one.name,
-            seed=seed,
-            config={
-                **shared,
-                "seed": seed,
-                "contender": {
-                    "name": one.name,
-                    "ranked": one.ranked,
-                    "learning_rate": one.learning_rate,
-                    "strategy": _resolved("strategy", one.strategy, registry),
-                    "adapter": _resolved("adapter", one.adapter, registry),
-                    **_chains(one, registry),
-                },
-            },
-            off_suite=tuple(off_suite),
-            purpose=purpose,
-        )
-        for one in chosen
-        for seed in (seeds or suite.seeds.leaderboard)
-    )
+        config["attack"] = _resolved("attack", suite.attack, registry) | {"fraction": suite.attack.fraction}
+    if variant.point is not None:
+        config["point"] = dict(variant.point)
+    return config

@@ -27,7 +27,7 @@ def line_of(text, piece):
 
 BAD = {
     # old, new, the line it must be reported on holds this, the message holds this
-    "unknown table": ("[seeds]", "[sede]\nx = 1\n[seeds]", "[sede]", "Unknown parameter `sede`. Did you mean `seeds`?"),
+    "unknown table": ("[seeds]", "[seedz]\nx = 1\n[seeds]", "[seedz]", "Unknown parameter `seedz`. Did you mean `seeds`?"),
     "unknown key": ("rounds = 4", "rounds = 4\nroundz = 5", "roundz = 5", "Did you mean `rounds`?"),
     "missing key": ("n_clients = 6\n", "", "[federation]", "`federation.n_clients` is missing"),
     "text for a number": ("rounds = 4", 'rounds = "4"', 'rounds = "4"', "should be a valid integer"),

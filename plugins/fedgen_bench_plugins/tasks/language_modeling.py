@@ -29,7 +29,7 @@ class Params:
     """Knobs of the task.
 
     Args:
-        dataset: `ptb`, `beige-book` or `tiny-wire`.
+        dataset: `ptb`, `ptb-short` (1,000 lines of validation and of test), `beige-book` or `tiny-wire`.
         backbone: a shipped name, a local folder, or a hub name.
         block_tokens: length of a training example in tokens.
         unit_lines: consecutive lines of a document that stay together when data are split over clients (tiny wire: one
@@ -42,7 +42,7 @@ class Params:
         batch_windows: evaluation windows in one forward pass.
     """
 
-    dataset: Literal["ptb", "beige-book", "tiny-wire"] = "ptb"
+    dataset: Literal["ptb", "ptb-short", "beige-book", "tiny-wire"] = "ptb"
     backbone: str = "mini-lm"
     block_tokens: int = 64
     unit_lines: int = 8

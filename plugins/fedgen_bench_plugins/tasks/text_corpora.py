@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+_SHORT_LINES = 1000
 _TINY_ARTICLES = {"train": 640, "valid": 48, "test": 96}
 # First month, end, and k of "every k-th report of a district", which keeps an evaluation at about ten seconds.
 _BEIGE_BOOK_PARTS = {
@@ -62,6 +63,12 @@ def read_ptb(find: Callable[[str], Path]) -> Corpus:
         for name in ("train", "valid", "test")
     }
     return Corpus(parts["train"], parts["valid"], parts["test"], dict(DATASETS["ptb"].files))
+
+
+def read_ptb_short(find: Callable[[str], Path]) -> Corpus:
+    """Penn Treebank with the first 1,000 lines of validation and of test alone, for suites of many short runs."""
+    whole = read_ptb(find)
+    return replace(whole, valid=whole.valid[:_SHORT_LINES], test=whole.test[:_SHORT_LINES])
 
 
 def write_tiny_wire(find: Callable[[str], Path]) -> Corpus:  # noqa: ARG001 - as every reader
@@ -131,9 +138,15 @@ def read_beige_book(find: Callable[[str], Path]) -> Corpus:
     )
 
 
-DATASETS_OF: Mapping[str, tuple[str, ...]] = {"ptb": ("ptb",), "beige-book": ("beige-book",), "tiny-wire": ()}
+DATASETS_OF: Mapping[str, tuple[str, ...]] = {
+    "ptb": ("ptb",),
+    "ptb-short": ("ptb",),
+    "beige-book": ("beige-book",),
+    "tiny-wire": (),
+}
 CORPORA: Mapping[str, Callable[[Callable[[str], Path]], Corpus]] = {
     "ptb": read_ptb,
+    "ptb-short": read_ptb_short,
     "beige-book": read_beige_book,
     "tiny-wire": write_tiny_wire,
 }
