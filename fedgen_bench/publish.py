@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.bands import bands_csv
+from fedgen_bench.details import details
 from fedgen_bench.errors import StoreError, UsageError
 from fedgen_bench.files import inside, write_atomic
 from fedgen_bench.killpoints import passing
 from fedgen_bench.leaderboard import Record, Table, build_table, record_of, results_text
+from fedgen_bench.manifest import differences, write_manifest
 from fedgen_bench.params import make_params
 from fedgen_bench.records import SuiteSource
 from fedgen_bench.suites import load_suite
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from fedgen_bench.store import Store, StoredRun
 
 RESULTS = "results.json"
+BANDS = "bands.csv"
 
 
 def render(table: Table, registry: Registry, *, only: str | None = None) -> dict[str, bytes | None]:
@@ -62,6 +66,8 @@ def publish(
     folder = inside(_made(leaderboards), suite.suite.name)
     contents = {
         RESULTS: results_text(suite, source.text, records).encode(),
+        BANDS: bands_csv(records).encode(),
+        **details(runs),
         **render(table, registry),
         "timing.csv": _timing(runs).encode(),
         "environment.json": _environments(runs).encode(),
@@ -72,6 +78,7 @@ def publish(
             (folder / name).unlink(missing_ok=True)
         else:
             write_atomic(folder / name, content)
+    write_manifest(folder)
     return table, folder
 
 
@@ -129,7 +136,9 @@ def published(folder: Path) -> tuple[SuiteSource, list[Record]]:
 
 
 def check_folder(folder: Path, registry: Registry) -> list[str]:
-    """Files of a published folder that differ from what its results give; drawn ones are only asked to be there.
+    """Files of a published folder that differ from what its results give, or from its manifest.
+
+    Drawn ones are only asked to be what the manifest says.
 
     Raises:
         UsageError, StoreError: as `published`.
@@ -138,12 +147,14 @@ def check_folder(folder: Path, registry: Registry) -> list[str]:
     suite = load_suite(source, registry)
     expected = {
         RESULTS: results_text(suite, source.text, records).encode(),
+        BANDS: bands_csv(records).encode(),
         **render(build_table(suite, records, registry), registry),
     }
     drawn = {one.spec.filename for one in registry.components["table_format"].values() if not one.spec.exact}
-    return sorted(
+    wrong = {
         name for name, content in expected.items() if not _is_published(folder / name, content, exact=name not in drawn)
-    )
+    }
+    return sorted(wrong | set(differences(folder)))
 
 
 def _is_published(path: Path, content: bytes | None, *, exact: bool) -> bool:

@@ -33,7 +33,66 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(mean, std, mean - half, mean + half, n)
 
 
+def prediction_half_width(values: Sequence[float], confidence: float = 0.95) -> float:
+    """Half-width of Student's t prediction interval for one more value, t s sqrt(1 + 1/n). ValueError below two."""
+    from scipy.stats import t
+
+    found = interval(values)
+    if found.n == 1:
+        raise ValueError("A prediction needs at least two values.")
+    return float(t.ppf(0.5 + confidence / 2, found.n - 1)) * found.std * math.sqrt(1 + 1 / found.n)
+
+
 def paired_difference(ours: dict[int, float], theirs: dict[int, float]) -> Interval | None:
     """Interval of theirs minus ours over the seeds that both have; None when there is none."""
     shared = sorted(ours.keys() & theirs.keys())
     return interval([theirs[seed] - ours[seed] for seed in shared]) if shared else None
+
+
+def p_value(differences: Sequence[float]) -> float:
+    """Two-sided, of Student's t test that the mean is zero; 1 below two values.
+
+    Values that are all the same have no spread: 1 when they are zero, else 0.
+    """
+    if len(differences) < 2:  # noqa: PLR2004 - one value has no spread
+        return 1.0
+    found = interval(differences)
+    if found.std == 0:
+        return float(found.mean == 0)
+    from scipy.stats import t
+
+    return float(2 * t.sf(abs(found.mean) / (found.std / math.sqrt(found.n)), found.n - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment (Holm 1979), in the order given; below alpha: rejected at family-wise level alpha."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for place, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def bca_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987): 10,000 resamples, fixed draws.
+
+    For many values of unknown distribution (clients); few ones (seeds) are better served by `interval`. Values that are
+    all the same have an interval without width.
+
+    Raises:
+        ValueError: without values.
+    """
+    found = interval(values)
+    if found.n == 1 or found.std == 0:
+        return found
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    draws = np.random.Generator(np.random.Philox(key=0))
+    result = bootstrap(
+        (np.asarray(values),), np.mean, n_resamples=10_000, confidence_level=confidence, method="BCa", rng=draws
+    )
+    low, high = result.confidence_interval
+    return Interval(found.mean, found.std, float(low), float(high), found.n)
