@@ -32,10 +32,7 @@ def apply_overrides(table: Mapping[str, Any], overrides: Iterable[str]) -> dict[
 
 
 def with_value(table: Mapping[str, Any], path: str, value: Any, *, said: str) -> dict[str, Any]:
-    """A copy of a suite's table with one value set; contenders are addressed by name.
-
-    Args:
-        said: what asked for it, for the message.
+    """A copy of a suite's table with one value set; contenders are addressed by name, messages begin with `said`.
 
     Raises:
         UsageError: a path that does not exist, with the closest name.

@@ -16,10 +16,13 @@ from fedgen_bench.errors import FedgenError, did_you_mean
 COMMANDS = {
     "run": "Run a suite (or what is left of it) and write its leaderboard.",
     "leaderboard": "Write a leaderboard from stored results, or check a published one.",
+    "claims": "Judge the claims about a suite's reference from published results.",
+    "validate": "Check a results folder without executing anything from it.",
     "list": "List components, where they come from, and what failed to load.",
     "show": "Show one component or suite.",
     "new-plugin": "Write an installable package with a component of your own.",
     "check": "Run the contract checks of a component, a plugin file or a distribution.",
+    "reproduce": "Run cells of a published folder again from its record alone, and compare.",
     "compare": "Compare two contenders of a suite over their seeds.",
     "tune": "Run a suite's tuning grid on validation data.",
     "pretrain": "Train a backbone from its recipe.",

@@ -1,0 +1,83 @@
+"""Claim 5: clients gain from their own adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fedgen_bench.claims.evidence import Evidence, Published, mean
+from fedgen_bench.claims.findings import Chart, Finding, Grid, Verdict, missing, points
+from fedgen_bench.claims.formats import between, percent
+from fedgen_bench.leaderboard import Record
+from fedgen_bench.stats import bca_interval
+
+TITLE = "Personalisation"
+CLAIM = "Each client's own adapter serves it better than the global model."
+WORST = 0.1
+_METHOD = """{unit} on the held-out data of {clients} clients a seed, the global model against the client's own \
+after {steps} more local steps; gain in percent of the global model's value, above zero when the own one is better. \
+Interval of the mean over clients of all seeds: bias-corrected and accelerated bootstrap, 10,000 resamples. Clients \
+of one seed share a global model, which the interval does not account for. Worst decile: mean gain of the tenth of \
+the clients that gain least."""
+
+
+def judge(evidence: Evidence) -> Finding:
+    """Holds when the mean gain over the reference's clients is above zero."""
+    main = evidence.main
+    gains = {name: found for name in (main.reference, *main.baselines) if (found := _gains(main, name))}
+    if main.reference not in gains:
+        return missing(TITLE, CLAIM, "The suite evaluates no client's own model.")
+    ours = bca_interval(gains[main.reference])
+    verdict: Verdict = "holds" if ours.low > 0 else "does not hold" if ours.high < 0 else "not decided"
+    evaluation = main.suite.evaluation
+    return Finding(
+        TITLE,
+        CLAIM,
+        verdict,
+        _METHOD.format(
+            unit=main.followed.unit, clients=evaluation.personalized_clients, steps=evaluation.personalized_steps
+        ),
+        f"`{main.reference}`: clients gain {ours.mean:+.3g} % ({between(ours)}); "
+        f"{percent(_share(gains[main.reference]), 0)} of them gain at all; the worst tenth "
+        f"{worst(gains[main.reference]):+.3g} %.",
+        (
+            Grid(
+                ("contender", "clients", "mean gain", "95 % interval", "gain at all", "worst decile"),
+                tuple(_row(name, found) for name, found in gains.items()),
+            ),
+        ),
+        (_chart(gains),),
+    )
+
+
+def worst(gains: Sequence[float]) -> float:
+    """Mean of the tenth (at least one) of the clients that gain least."""
+    return mean(sorted(gains)[: max(1, round(WORST * len(gains)))])
+
+
+def _row(name: str, gains: Sequence[float]) -> tuple[str, ...]:
+    found = bca_interval(gains)
+    spread = (percent(_share(gains), 0), f"{worst(gains):+.3g} %")
+    return (name, str(len(gains)), f"{found.mean:+.3g} %", between(found), *spread)
+
+
+def _share(gains: Sequence[float]) -> float:
+    return sum(gain > 0 for gain in gains) / len(gains)
+
+
+def _gains(main: Published, name: str) -> list[float]:
+    """Percent by client, seeds in order; empty when the contender has no global model or no own ones."""
+    return [gain for _, record in sorted(main.runs(name).items()) for gain in _gains_of(main, record)]
+
+
+def _gains_of(main: Published, record: Record) -> list[float]:
+    ours, shared = (record["per_client"].get(model, {}) for model in ("personalized", "global"))
+    sign = 1 if main.followed.lower_is_better else -1
+    return [100 * sign * (1 - ours[i] / shared[i]) for i in sorted(ours.keys() & shared.keys(), key=int)]
+
+
+def _chart(gains: Mapping[str, Sequence[float]]) -> Chart:
+    series = tuple(
+        (name, points((100 * (i + 0.5) / len(values), {0: v}) for i, v in enumerate(sorted(values))))
+        for name, values in gains.items()
+    )
+    return Chart("gain_by_client", "Gain of clients' own models", "clients, ascending (%)", "gain (%)", series)
