@@ -120,10 +120,13 @@ class MetricSpec(ComponentSpec):
     Args:
         unit: stands in table notes.
         lower_is_better: direction of the ranking.
+        minimum, maximum: values outside are impossible; None where there is no bound.
     """
 
     unit: str = ""
     lower_is_better: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

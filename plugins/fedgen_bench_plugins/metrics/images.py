@@ -23,6 +23,7 @@ EXTRACTORS: Mapping[str, Mapping[str, str]] = {  # with the contract checks that
 _RNG_SEED = 2020  # torch-fidelity's default, for KID's subsets and the Inception Score's order
 _N_SUBSETS, _SUBSET_SIZE = 100, 500
 _N_SPLITS = 10
+_FID_ROUNDING = 1e-2  # how far below zero the square root of a nearly singular matrix may bring a distance
 _FEWEST = 2  # images a covariance can be had from
 
 
@@ -139,7 +140,7 @@ def _metrics_on(extractor: str, exceptions: Mapping[str, str]) -> list[MetricSpe
     found = [
         MetricSpec(
             name=f"fid_{suffix}", summary=f"Fréchet distance to reference images {features}.",
-            build=_on(FrechetDistance, extractor), unit=f"FID {features}",
+            build=_on(FrechetDistance, extractor), unit=f"FID {features}", minimum=-_FID_ROUNDING,
         ),
         MetricSpec(
             name=f"kid_{suffix}", summary=f"Kernel distance to reference images {features}.",
@@ -148,10 +149,11 @@ def _metrics_on(extractor: str, exceptions: Mapping[str, str]) -> list[MetricSpe
         MetricSpec(
             name=f"is_{suffix}", summary=f"Inception Score of generated images ({extractor} logits).",
             build=_on(InceptionScore, extractor), unit=f"Inception Score ({extractor} logits)", lower_is_better=False,
+            minimum=1.0,
         ),
         MetricSpec(
             name=f"fid_by_class_{suffix}", summary=f"Fréchet distance of each class {features}.",
-            build=_on(FrechetDistanceByClass, extractor), unit=f"FID of a class {features}",
+            build=_on(FrechetDistanceByClass, extractor), unit=f"FID of a class {features}", minimum=-_FID_ROUNDING,
         ),
     ]  # fmt: skip
     return [replace(one, exceptions=exceptions) for one in found]
@@ -162,7 +164,7 @@ def register_metrics() -> list[MetricSpec]:
     return [
         MetricSpec(
             name="denoising_loss", summary="Mean squared error of the predicted noise.", build=DenoisingLoss,
-            unit="mean squared error of the noise",
+            unit="mean squared error of the noise", minimum=0.0,
         ),
         *(spec for extractor, exceptions in EXTRACTORS.items() for spec in _metrics_on(extractor, exceptions)),
     ]  # fmt: skip

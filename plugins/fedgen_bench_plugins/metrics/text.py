@@ -46,9 +46,14 @@ def register_metrics() -> list[MetricSpec]:
             summary="exp(NLL / words), line ends are words.",
             build=PerplexityPerWord,
             unit="perplexity per word",
+            minimum=1.0,
         ),
         MetricSpec(
-            name="bits_per_byte", summary="NLL in bits over bytes of text.", build=BitsPerByte, unit="bits per byte"
+            name="bits_per_byte",
+            summary="NLL in bits over bytes of text.",
+            build=BitsPerByte,
+            unit="bits per byte",
+            minimum=0.0,
         ),
         MetricSpec(
             name="excess_nats_per_word",

@@ -1,0 +1,30 @@
+"""`fedgen-bench validate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fedgen_bench.cli import options
+
+
+@click.command("validate")
+@click.argument("path", type=click.Path(path_type=Path))
+@options.many(options.plugin)
+def command(path: Path, plugin_files: tuple[Path, ...]) -> int:
+    """Check the results folder PATH without executing anything from it (exit code 1 when it has problems).
+
+    Problems are what must be mended, remarks what a reader should know.
+    """
+    registry = options.open_registry(plugin_files)
+    from fedgen_bench.validation import validate
+    from fedgen_bench.validation.findings import printable
+
+    report = validate(path, registry)
+    for one in report.findings:
+        click.echo(f"{'problem' if one.problem else 'remark'} ({one.group}): {one.text}")
+    counts = ((report.n_records, "record"), (len(report.problems), "problem"), (len(report.remarks), "remark"))
+    said = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts)
+    click.echo(f"{printable(str(path))}: {said}")
+    return 1 if report.problems else 0
