@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.data.catalog import Places, find, places
+from fedgen_bench.details import LEDGER, read_details
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.leaderboard import COLUMNS, Record, Table, build_table
 from fedgen_bench.params import make_params
@@ -49,11 +50,13 @@ class Results:
         table: the leaderboard, with what its formats need.
         records: one published record a run.
         stored: the runs as the store has them; None when only published results were loaded.
+        messages: rows of a published folder's ledger.
     """
 
     table: Table
     records: tuple[Record, ...]
     stored: tuple[StoredRun, ...] | None = None
+    messages: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
     _registry: Registry | None = field(default=None, repr=False, compare=False)
 
     @cached_property
@@ -88,12 +91,12 @@ class Results:
         """One row for every booked message.
 
         Raises:
-            UsageError: these results were loaded from a published folder, which holds sums only.
+            UsageError: these results were loaded from a folder that was published without one.
         """
         import pandas as pd
 
         if self.stored is None:
-            raise UsageError('Published results hold no ledger. Load the store: `load_results("runs", suite=...)`.')
+            return self._published_ledger()
         rows = [
             {"contender": run.spec.contender, "seed": run.spec.seed, "off_suite": ", ".join(run.spec.off_suite)}
             | vars(entry)
@@ -102,6 +105,18 @@ class Results:
             for entry in report.ledger
         ]
         return pd.DataFrame(rows)
+
+    def _published_ledger(self) -> pd.DataFrame:
+        import pandas as pd
+
+        if not self.messages:
+            raise UsageError(
+                'These results were published without a ledger. Load the store: `load_results("runs", suite=...)`.'
+            )
+        off_suite = {record["digest"]: ", ".join(record["off_suite"]) for record in self.records}
+        frame = pd.DataFrame(self.messages)
+        frame.insert(2, "off_suite", frame["digest"].map(off_suite))
+        return frame.drop(columns="digest")
 
     def plot(self, name: str = "convergence") -> Plot:
         """A plot of the leaderboard: a registered table format that draws, by the name of its file without `.svg`.
@@ -188,7 +203,7 @@ def run_suite(
         plain = load_suite(source, registry)
         table, _ = publish(source, plain, registry, store, Path(leaderboards))
         stored = finished(store, plain)
-    return Results(table, tuple(records_of(stored, plain)), tuple(stored), registry)
+    return Results(table, tuple(records_of(stored, plain)), tuple(stored), _registry=registry)
 
 
 def _ignore(_: Event) -> None:
@@ -207,14 +222,15 @@ def load_results(where: str | Path, suite: str | None = None, *, plugins: Sequen
     folder = Path(where)
     if (folder / RESULTS).is_file():
         source, records = published(folder)
-        return Results(build_table(load_suite(source, registry), records, registry), tuple(records), None, registry)
+        table, messages = build_table(load_suite(source, registry), records, registry), read_details(folder, LEDGER)
+        return Results(table, tuple(records), None, tuple(messages), registry)
     if suite is None:
         raise UsageError(f"{folder} holds no {RESULTS}. If it is a store, name the suite: `load_results(..., suite=)`.")
     spec = load_suite(registry.get("suite", suite).spec, registry)
     with Store(folder, lock=False, create=False) as store:
         stored = finished(store, spec)
     records = records_of(stored, spec)
-    return Results(build_table(spec, records, registry), tuple(records), tuple(stored), registry)
+    return Results(build_table(spec, records, registry), tuple(records), tuple(stored), _registry=registry)
 
 
 def need_data(suite: SuiteSpec, registry: Registry, data: Places) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -98,17 +99,23 @@ def test_clients_spread_is_the_tables(stored):
     assert by_seed.mean() == pytest.approx(row["personalized_mean"])
 
 
-def test_published_results_give_the_same_frames_but_no_ledger(stored):
+def test_published_results_give_the_same_frames(stored):
     root, results, _ = stored
     published = fedgen_bench.load_results(root / "leaderboards" / "toy", plugins=[toy.__file__])
-    for frame in ("leaderboard", "rounds", "clients"):
+    for frame in ("leaderboard", "rounds", "clients", "ledger"):
         ours, theirs = (
             getattr(one, frame).sort_values(["contender", *(["seed"] if frame != "leaderboard" else [])])
             for one in (results, published)
         )
         assert ours.reset_index(drop=True).equals(theirs.reset_index(drop=True)), frame
-    with pytest.raises(UsageError, match="hold no ledger"):
-        _ = published.ledger
+
+
+def test_ledger_of_a_folder_published_without_one_says_where_it_is(stored, tmp_path):
+    root, _, _ = stored
+    folder = shutil.copytree(root / "leaderboards" / "toy", tmp_path / "toy")
+    (folder / "ledger.parquet").unlink()
+    with pytest.raises(UsageError, match="without a ledger"):
+        _ = fedgen_bench.load_results(folder, plugins=[toy.__file__]).ledger
 
 
 def test_load_results_that_are_not_there_says_what_to_do(tmp_path):

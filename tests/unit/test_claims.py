@@ -1,0 +1,277 @@
+"""Claims: verdicts, comparisons and views on records whose answers are known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+
+import pytest
+
+from fedgen_bench import claims
+from fedgen_bench.claims import convergence, epochs, personalisation, quality, rank, reasons, stability, uplink, views
+from fedgen_bench.claims.charts import as_csv, as_svg
+from fedgen_bench.claims.clock import EdgeDevice
+from fedgen_bench.claims.evidence import Evidence, Metric, Published
+from fedgen_bench.claims.findings import Chart, Comparison, Point, adjusted, combined, compare
+from fedgen_bench.records import SuiteSource
+from fedgen_bench.stats import interval
+from fedgen_bench.suites import load_suite
+from fedgen_bench.testing import toy
+
+SEEDS = (1, 2, 3)
+LOSS = Metric("toy_loss", "loss", lower_is_better=True)
+SWEEP = """
+[sweep]
+of = "toy"
+axis = "{axis}"
+contenders = ["fedgen_edge", "fedavg"]
+"""
+POINT = '[[sweep.point]]\nvalue = {value}\nset = {{ "training.batch_size" = {size} }}\n'
+
+
+def record(contender, seed, final, curve, *, up=1000, adapter="full", kind="sampled", point=None, clients=()):
+    name = contender if point is None else f"{contender}@{point[0]}={point[1]:g}"
+    config = {
+        "contender": {"name": name, "adapter": {"name": adapter}},
+        "training": {"local_steps": 4},
+        "federation": {"clients_per_round": 2},
+    }
+    if point is not None:
+        config["point"] = {"contender": contender, "axis": point[0], "value": point[1]}
+    rounds = len(curve)
+    sent = 2 * up * rounds if kind == "sampled" else 0
+    return {
+        "contender": name, "seed": seed, "config": config, "digest": f"{name}/{seed}",
+        "metrics": {"test/toy_loss": final}, "curve": [[i + 1, v, 2 * up * (i + 1)] for i, v in enumerate(curve)],
+        "bytes": {"up": {"encoded": sent}, "down": {"encoded": sent}}, "client_rounds": 2 * rounds,
+        "facts": {"cohort_kind": kind, "trainable_params": 0 if kind == "none" else 3},
+        "per_client": {"global": {str(i): g for i, (g, _) in enumerate(clients)},
+                       "personalized": {str(i): p for i, (_, p) in enumerate(clients)}},
+    }  # fmt: skip
+
+
+def sheet(registry, records, extra="", drift=None):
+    text = toy.SUITE.replace("leaderboard = [1, 2]", "leaderboard = [1, 2, 3]") + extra
+    suite = load_suite(SuiteSource(name="toy", text=text, path="t.toml"), registry)
+    return Published(suite, tuple(records), LOSS, LOSS, drift or {})
+
+
+def runs(contender, finals, curve=(1.0, 0.8, 0.6), **more):
+    return [record(contender, s, f, [v + s / 1000 for v in curve], **more) for s, f in zip(SEEDS, finals, strict=True)]
+
+
+def main_evidence(registry, ours=(0.50, 0.51, 0.52), theirs=(0.60, 0.61, 0.63), **more):
+    records = runs("fedgen_edge", ours, up=5, curve=(0.9, 0.6, 0.5), **more) + runs("fedavg", theirs, up=1000)
+    return Evidence(sheet(registry, records), {})
+
+
+def swept(registry, axis, finals, curves=None, drift=None):
+    """Evidence with one sweep: by contender, final quality by value, the same for every seed but for a thousandth."""
+    values = sorted(next(iter(finals.values())))
+    extra = SWEEP.format(axis=axis) + "".join(POINT.format(value=v, size=i + 1) for i, v in enumerate(values))
+    records = [
+        record(name, seed, final + seed / 1000, [v + seed / 1000 for v in (curves or {}).get((name, value), (1.0, 0.8, 0.6))],
+               point=(axis, value))
+        for name, by_value in finals.items()
+        for value, final in by_value.items()
+        for seed in SEEDS
+    ]  # fmt: skip
+    figures = {
+        (f"{name}@{axis}={value:g}/{seed}", figure): amount
+        for (name, value, figure), amount in (drift or {}).items()
+        for seed in SEEDS
+    }
+    return Evidence(main_evidence(registry).main, {axis: sheet(registry, records, extra, figures)})
+
+
+# --- comparisons ---------------------------------------------------------------------------------------------------
+
+
+def test_advantage_is_positive_when_ours_is_better_whatever_the_direction():
+    ours, theirs = {1: 1.0, 2: 2.0, 9: 5.0}, {1: 2.0, 2: 3.5, 7: 0.0}
+    lower = compare("x", ours, theirs, lower_is_better=True)
+    higher = compare("x", ours, theirs, lower_is_better=False)
+    assert (lower.advantage.mean, higher.advantage.mean) == (1.25, -1.25)
+    assert (lower.ours, lower.theirs, lower.advantage.n) == (1.5, 2.75, 2)
+    assert compare("x", {1: 1.0}, {2: 1.0}, lower_is_better=True) is None
+
+
+def comparison(mean, p):
+    return Comparison("x", 0.0, 0.0, interval([mean, mean]), p)
+
+
+def test_holm_decides_over_all_comparisons():
+    found = adjusted([comparison(1.0, 0.03), None, comparison(1.0, 0.04)])
+    assert [one.p for one in found] == [0.06, 0.06]
+    assert {one.outcome for one in found} == {"undecided"}
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "verdict"),
+    [
+        ([comparison(1, 0.01), comparison(2, 0.01)], "holds"),
+        ([comparison(1, 0.01), comparison(2, 0.5)], "not decided"),
+        ([comparison(1, 0.01), comparison(-2, 0.01), comparison(1, 0.5)], "does not hold"),
+        ([comparison(-2, 0.5)], "not decided"),
+        ([], "no evidence"),
+    ],
+)
+def test_verdict_needs_all_and_fails_by_one(comparisons, verdict):
+    assert combined(comparisons) == verdict
+
+
+# --- claims of one suite -------------------------------------------------------------------------------------------
+
+
+def test_uplink_is_judged_by_booked_bytes(registry):
+    assert uplink.savings(main_evidence(registry).main, "fedgen_edge")[1] == (0.995, 0.995)
+    assert uplink.judge(main_evidence(registry)).verdict == "holds"
+    records = runs("fedgen_edge", (0.5,) * 3, up=11) + runs("fedavg", (0.6,) * 3, up=1000)
+    assert uplink.judge(Evidence(sheet(registry, records), {})).verdict == "does not hold"
+
+
+def test_quality_after_rounds_follows_the_paired_differences(registry):
+    assert quality.judge_rounds(main_evidence(registry)).verdict == "holds"
+    assert quality.judge_rounds(main_evidence(registry, ours=(0.7, 0.71, 0.72))).verdict == "does not hold"
+    assert quality.judge_rounds(main_evidence(registry, ours=(0.5, 0.7, 0.62))).verdict == "not decided"
+
+
+def test_quality_after_bytes_takes_the_untrained_model_where_no_round_fits(registry):
+    frozen = [one | {"contender": "local_only"} for one in runs("local_only", (0.9,) * 3, kind="none", curve=())]
+    records = runs("fedgen_edge", (0.5, 0.51, 0.52), up=5) + runs("fedavg", (0.1, 0.1, 0.1), up=1000) + frozen
+    found = quality.judge_bytes(Evidence(sheet(registry, records), {}))
+    assert found.verdict == "holds"  # though fedavg is far better in the end
+    assert "no round fits: `local_only`" in found.reading
+
+
+def test_quality_after_bytes_compares_curves_where_some_rounds_fit(registry):
+    records = runs("fedgen_edge", (0.5,) * 3, up=1000, curve=(0.9, 0.8, 0.7))
+    records += runs("fedavg", (0.1,) * 3, up=1500, curve=(0.6, 0.5, 0.4))
+    found = quality.judge_bytes(Evidence(sheet(registry, records), {}))
+    assert found.verdict == "does not hold"
+    assert "after 2 rounds" in found.reading  # 2 x 1500 fit into 3 x 1000
+    assert found.grids[0].rows[0][3] == "-0.2"  # 0.7 after three rounds against 0.5 after two
+
+
+def test_convergence_is_by_area_and_counts_rounds_to_the_best_baseline(registry):
+    found = convergence.judge(main_evidence(registry))
+    assert found.verdict == "holds"
+    # Area (0.9 + 0.6 + 0.5) / 3 + 0.002. fedavg ends at 0.602, which 0.601 and 0.602 reach in round 2, 0.603 does not.
+    ours = found.grids[1].rows[0]
+    assert ours[:4] == ("fedgen_edge", "0.6687", "3 of 3", "2.3")
+
+
+def test_personalisation_reports_gain_share_and_worst_decile(registry):
+    clients = [(1.0, 0.9), (1.0, 0.8), (1.0, 1.1), (2.0, 1.0)]
+    found = personalisation.judge(main_evidence(registry, clients=clients))
+    assert found.grids[0].rows[0][1:3] == ("12", "+17.5 %")  # gains 10, 20, -10 and 50 %
+    assert found.grids[0].rows[0][4:] == ("75 %", "-10 %")
+    assert personalisation.judge(main_evidence(registry, clients=[(1.0, 1.1), (1.0, 1.2)])).verdict == "does not hold"
+    assert personalisation.judge(main_evidence(registry)).verdict == "no evidence"
+
+
+# --- claims of sweeps ----------------------------------------------------------------------------------------------
+
+
+def test_roughness_is_zero_on_a_line_and_finds_the_noise_of_a_known_one():
+    assert stability.roughness([3.0, 2.0, 1.0, 0.0]) == pytest.approx(0)
+    assert stability.roughness([1.0, 2.0]) is None
+    # +-d around a line: second differences are +-4 d, so sqrt(16 d^2 / 6).
+    assert stability.roughness([0.1, -0.1, 0.1, -0.1, 0.1]) == pytest.approx(0.1 * 4 / math.sqrt(6))
+
+
+def test_stability_holds_when_less_is_lost_and_the_course_is_smoother(registry):
+    finals = {"fedgen_edge": {0.1: 0.52, 10.0: 0.50}, "fedavg": {0.1: 0.90, 10.0: 0.50}}
+    curves = {("fedavg", 0.1): (1.0, 2.0, 0.6), ("fedgen_edge", 0.1): (1.0, 0.8, 0.64)}
+    assert stability.judge(swept(registry, "alpha", finals, curves)).verdict == "holds"
+    other = {"fedgen_edge": finals["fedavg"], "fedavg": finals["fedgen_edge"]}
+    assert stability.judge(swept(registry, "alpha", other, curves)).verdict == "does not hold"
+
+
+@pytest.mark.parametrize(
+    ("qualities", "verdict"),
+    [
+        ((0.9, 0.8, 0.7, 0.6, 0.59, 0.58, 0.57), "holds"),
+        ((0.9, 0.89, 0.88, 0.87, 0.7, 0.5, 0.3), "does not hold"),
+        ((0.5, 0.52, 0.54, 0.56, 0.6, 0.7, 0.8), "does not hold"),
+    ],
+)
+def test_rank_holds_when_early_doublings_gain_more(registry, qualities, verdict):
+    by_rank = dict(zip((1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0), qualities, strict=True))
+    found = rank.judge(swept(registry, "rank", {"fedgen_edge": by_rank}))
+    assert found.verdict == verdict
+    assert found.charts[0].series[0][1][0].x == 1.0
+
+
+def drifting(registry, finals, firsts, drifts):
+    by_value = dict(zip((1.0, 2.0, 5.0), finals, strict=True))
+    curves = {("fedgen_edge", n): (first, 0.8, 0.7) for n, first in zip(by_value, firsts, strict=True)}
+    drift = {("fedgen_edge", n, "dispersion"): d for n, d in zip(by_value, drifts, strict=True)}
+    drift |= {("fedgen_edge", n, "mean_change_norm"): 1.0 for n in by_value}
+    return epochs.judge(swept(registry, "epochs", {"fedgen_edge": by_value}, curves, drift))
+
+
+def test_epochs_hold_when_drift_grows_the_first_round_gains_and_the_end_suffers(registry):
+    assert drifting(registry, (0.6, 0.5, 0.7), (1.0, 0.9, 0.8), (1.0, 1.5, 2.0)).verdict == "holds"
+    assert drifting(registry, (0.6, 0.5, 0.4), (1.0, 0.9, 0.8), (1.0, 1.5, 2.0)).verdict == "does not hold"
+    assert drifting(registry, (0.6, 0.5, 0.7), (1.0, 0.9, 0.8), (2.0, 1.5, 1.0)).verdict == "does not hold"
+
+
+@pytest.mark.parametrize("judge", [stability.judge, rank.judge, epochs.judge])
+def test_claim_without_its_sweep_has_no_evidence(registry, judge):
+    assert judge(main_evidence(registry)).verdict == "no evidence"
+
+
+# --- views, reasons, page ------------------------------------------------------------------------------------------
+
+
+def test_simulated_round_adds_transfers_and_steps():
+    device = EdgeDevice(up_bits_per_second=8000, down_bits_per_second=16000, step_seconds=0.25)
+    # 1000 bytes up at 1000 bytes/s, 1000 down at 2000, 4 steps of 0.25 s.
+    assert device.round_seconds(record("fedavg", 1, 0.5, (1.0, 0.5))) == pytest.approx(1 + 0.5 + 1)
+
+
+def test_budget_view_shows_what_fits_and_marks_the_best(registry):
+    view = views.quality_under_budget(main_evidence(registry).main)
+    rows = {row[0]: dict(zip(view.grid.head, row, strict=True)) for row in view.grid.rows}
+    assert rows["fedavg"]["100 B"] == "–"
+    assert rows["fedgen_edge"]["10 B"] == "**0.602**"  # two rounds of 5 bytes
+    assert rows["fedavg"]["1 kB"] == "1.002"
+
+
+def test_cost_view_has_a_dash_where_a_seed_never_gets_there(registry):
+    view = views.cost_to_target(main_evidence(registry).main, EdgeDevice())
+    last = {row[1]: row for row in view.grid.rows}
+    assert last["fedavg"][2:] == ("–", "–", "–")
+    assert last["fedgen_edge"][2] == "15 B"
+
+
+def test_reasons_compare_with_the_same_adapter_on_all_data(registry):
+    pooled = runs("centralized", (0.4, 0.41, 0.42), kind="pooled", curve=())
+    evidence = main_evidence(registry)
+    view = reasons.gap(Evidence(sheet(registry, [*evidence.main.records, *pooled]), {}))
+    assert [row[0] for row in view.grid.rows][
+        -1
+    ] == "what federation costs the full model: `fedavg` against `centralized`"
+    assert view.grid.rows[-1][-1] == "worse"
+
+
+def test_chart_data_are_what_is_drawn():
+    chart = Chart("c", "t", "x", "y", (("a", (Point(1.0, 2.0, 1.5, 2.5),)), ("b", ())), log_x=True)
+    assert list(csv.reader(io.StringIO(as_csv(chart))))[1] == ["a", "1.0", "2.0", "1.5", "2.5"]
+    assert as_svg(chart) == as_svg(chart)
+    assert "<svg" in as_svg(chart)
+
+
+def test_page_has_every_claim_and_links_only_files_that_it_writes(registry):
+    evidence = main_evidence(registry)
+    files = claims.written(evidence)
+    page = files[claims.PAGE].decode()
+    for number in claims.JUDGES:
+        assert f"\n## {number}. " in page
+    linked = {part.split(")")[0] for part in page.split("](")[1:]}
+    assert linked == files.keys() - {claims.PAGE}
+    assert files == claims.written(evidence)
+    assert json.dumps(sorted(files))

@@ -1,0 +1,52 @@
+"""Statistics of clients' changes, against what can be worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from fedgen_bench.drift import Drift
+
+
+def gathered(*updates, received=None):
+    drift = Drift()
+    for values, n_examples in updates:
+        tensors = {"w": torch.tensor(values)}
+        drift.add(tensors, {"w": torch.zeros(len(values))} if received is None else received, n_examples)
+    return drift.summary()
+
+
+def test_drift_of_two_clients_is_what_the_formulas_give():
+    # d1 = (1, 0) with n = 1, d2 = (0, 1) with n = 3: mean (1/4, 3/4), |mean|^2 = 10/16.
+    # Dispersion^2 = sum p |d|^2 - |mean|^2 = 1 - 10/16. Cosines: (1/4) / |mean| and (3/4) / |mean|.
+    found = gathered(([1.0, 0.0], 1), ([0.0, 1.0], 3))
+    norm = math.sqrt(10) / 4
+    assert found["mean_change_norm"] == pytest.approx(norm)
+    assert found["dispersion"] == pytest.approx(math.sqrt(6) / 4)
+    assert found["cosine_to_mean"] == pytest.approx((0.25 / norm + 0.75 / norm) / 2)
+
+
+def test_drift_of_equal_changes_is_zero_and_their_cosine_one():
+    found = gathered(([3.0, 4.0], 2), ([3.0, 4.0], 5))
+    assert found["mean_change_norm"] == pytest.approx(5)
+    assert found["dispersion"] == pytest.approx(0, abs=1e-3)
+    assert found["cosine_to_mean"] == pytest.approx(1)
+
+
+def test_drift_counts_the_change_not_the_value():
+    received = {"w": torch.tensor([1.0, 1.0])}
+    found = gathered(([2.0, 1.0], 1), ([0.0, 1.0], 1), received=received)
+    assert found["mean_change_norm"] == pytest.approx(0)
+    assert found["dispersion"] == pytest.approx(1)
+    assert "cosine_to_mean" not in found
+
+
+def test_drift_needs_two_updates_that_can_be_compared():
+    assert gathered(([1.0, 2.0], 1)) == {}
+    other = {"w": torch.zeros(3), "steps": torch.tensor([1])}
+    assert gathered(([1.0, 2.0], 1), ([1.0, 2.0], 1), received=other) == {}
+
+
+def test_drift_leaves_out_clients_that_did_not_move_from_the_cosine():
+    found = gathered(([1.0, 0.0], 1), ([0.0, 0.0], 1))
+    assert found["cosine_to_mean"] == pytest.approx(1)
