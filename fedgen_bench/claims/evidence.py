@@ -35,27 +35,18 @@ class Published:
     """One published suite: its finished runs under its own seeds, and what its metrics mean.
 
     Args:
+        reference: the contender that the claims are about; of an ablation too, the ablated suite's.
         quality: the metric that ranks, read on test after the last round.
         followed: the metric of curves and clients.
         drift: by run digest and figure, the mean over rounds.
     """
 
     suite: SuiteSpec
+    reference: str
     records: tuple[Record, ...]
     quality: Metric
     followed: Metric
     drift: Mapping[tuple[str, str], float]
-
-    @property
-    def reference(self) -> str:
-        """The contender that the claims are about."""
-        return self.suite.suite.reference if self.suite.sweep is None else self._swept_reference
-
-    @property
-    def _swept_reference(self) -> str:
-        """Under a sweep the reference may be what swept contenders are compared with."""
-        swept = self.suite.sweep.contenders if self.suite.sweep else ()
-        return swept[0] if self.suite.suite.reference not in swept else self.suite.suite.reference
 
     @property
     def full_model(self) -> str:
@@ -137,12 +128,12 @@ def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
         if (leaderboards / name / RESULTS).is_file():
             spec = load_suite(found.spec, registry)
             if spec.sweep is not None and spec.sweep.of == suite:
-                sweeps[spec.sweep.axis] = read_published(leaderboards / name, registry)
+                sweeps[spec.sweep.axis] = read_published(leaderboards / name, registry, main.reference)
     return Evidence(main, sweeps)
 
 
-def read_published(folder: Path, registry: Registry) -> Published:
-    """One published folder. Raises as `gather`."""
+def read_published(folder: Path, registry: Registry, reference: str = "") -> Published:
+    """One published folder; the reference is the suite's own unless given. Raises as `gather`."""
     source, everything = published(folder)
     suite = load_suite(source, registry)
     records = tuple(
@@ -154,7 +145,8 @@ def read_published(folder: Path, registry: Registry) -> Published:
         raise StoreError(f"{folder} has no finished run. Run the suite first.")
     check_pairing(records)
     quality, followed = (_metric(name, registry) for name in (suite.evaluation.metric, suite.evaluation.followed))
-    return Published(suite, records, quality, followed, _drift(read_details(folder, METRICS)))
+    drift = _drift(read_details(folder, METRICS))
+    return Published(suite, reference or suite.suite.reference, records, quality, followed, drift)
 
 
 def _metric(name: str, registry: Registry) -> Metric:

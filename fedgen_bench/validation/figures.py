@@ -64,7 +64,7 @@ def figures(records: Sequence[Record], rows: Rows) -> Iterator[Finding]:
             continue
         if key in own:
             yield problem(GROUP, f"{METRICS}, {name}: {where} is there twice. Publish again.")
-        if not math.isfinite(row["value"]):
+        if not math.isfinite(row["value"]) and not row["name"].startswith("drift/"):  # hostile updates may overflow it
             yield problem(GROUP, f"{METRICS}, {name}: {where} is {row['value']}. No run gives that.")
         own[key] = row["value"]
     for record in records:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from fedgen_bench.claims import PAGE, gather, written
 from fedgen_bench.plugins import load_registry
 from fedgen_bench.publish import check_folder
 from fedgen_bench.suites import load_suite
+from fedgen_bench.sweeps import variants
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 PUBLISHED = sorted(path.parent for path in LEADERBOARDS.glob("*/results.json"))
+JUDGED = sorted(path.parent for path in LEADERBOARDS.glob(f"*/{PAGE}"))
 TUNED = sorted(path.parent for path in LEADERBOARDS.glob("*/tuning.csv"))
 
 
@@ -63,3 +66,37 @@ def test_variant_uses_the_contenders_of_the_tuned_suite(variant, tuned):
         next(one for one in suites[0].contender if one.name == name) for name in ("local_only", "fedgen_edge")
     )
     assert (local.learning_rate, local.adapter) == (edge.learning_rate, edge.adapter)
+
+
+def test_claims_are_published_of_both_kinds_of_model():
+    assert {"ptb", "cifar10"} <= {folder.name for folder in JUDGED}
+
+
+@pytest.mark.parametrize("folder", JUDGED, ids=lambda folder: folder.name)
+def test_published_claims_are_what_the_results_give(folder):
+    files = written(gather(LEADERBOARDS, folder.name, load_registry()))
+    assert {path.name for path in (folder / "claims").iterdir()} == {
+        name.removeprefix("claims/") for name in files if name.startswith("claims/")
+    }
+    for name, content in files.items():
+        assert name.endswith(".svg") or (folder / name).read_bytes() == content, name
+
+
+@pytest.mark.parametrize("name", ["ptb-rank", "cifar10-rank"])
+def test_rank_suite_uses_the_learning_rates_that_validation_chose(name):
+    registry = load_registry()
+    suite = load_suite(registry.get("suite", name).spec, registry)
+    with (LEADERBOARDS / name / "learning_rates.csv").open(newline="") as handle:
+        trials = list(csv.DictReader(handle))
+    measured = next(key for key in trials[0] if key.startswith("valid/"))
+    chosen = {}
+    for trial in sorted(trials, key=lambda one: -float(one[measured])):
+        assert int(trial["seed"]) not in suite.seeds.leaderboard
+        chosen[trial["contender"], trial["rank"]] = float(trial["learning_rate"])
+    for one in variants(suite):
+        if (
+            one.contender.ranked
+            and (key := (one.contender.name, f"{one.point['value']:g}" if one.point else "")) in chosen
+        ):
+            assert one.contender.learning_rate == chosen.pop(key), one.name
+    assert not chosen
