@@ -178,9 +178,9 @@ def _mean_or_none(values: Sequence[float | None]) -> float | None:
 def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry) -> Table:
     """Rank every contender that has all of the suite's seeds; the others are shown with their status.
 
-    A rank is one more than the number of contenders under equal conditions that are better by a paired 95 % interval
-    without zero: ties share it. Below two seeds there is no interval, and means decide. Runs under other seeds than the
-    suite's are left out.
+    Ranks are places by mean among contenders under equal conditions; one whose paired 95 % interval against the first
+    of the rank before it includes zero shares that rank. Below two seeds there is no interval, and means decide. Runs
+    under other seeds than the suite's are left out.
 
     Raises:
         PairingError: see `check_pairing`.
@@ -227,12 +227,13 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         (row for row in rows if row["rank"] == 0),
         key=lambda row: (row["quality_mean"] if lower else -row["quality_mean"], row["contender"]),
     )
-    competing = [row["contender"] for row in ranked]
-    for row in ranked:
-        own = row["contender"]
-        rivals = [name for name in competing if name != own and under[name] == under[own]]
-        row["rank"] = 1 + sum(_beats(by_seed[name], by_seed[own], lower=lower) for name in rivals)
-    ranked.sort(key=lambda row: row["rank"])
+    for conditions in dict.fromkeys(under[row["contender"]] for row in ranked):
+        equal = [row for row in ranked if under[row["contender"]] == conditions]
+        first, shared = equal[0]["contender"], 1
+        for place, row in enumerate(equal, start=1):
+            if not _tied(by_seed[first], by_seed[row["contender"]]):
+                first, shared = row["contender"], place
+            row["rank"] = shared
     if suite.sweep is not None:
         ranked.sort(key=lambda row: order[row["contender"]])
     unranked = [row for row in rows if row["rank"] is None]
@@ -280,13 +281,13 @@ def _full_uplink(records: Sequence[Record], suite: SuiteSpec) -> dict[str, float
     return {conditions: math.fsum(values) / len(values) for conditions, values in found.items()}
 
 
-def _beats(ours: dict[int, float], theirs: dict[int, float], *, lower: bool) -> bool:
-    """Whether ours is better: by a paired interval without zero, or by the only seed."""
-    found = paired_difference(ours, theirs)
+def _tied(first: dict[int, float], other: dict[int, float]) -> bool:
+    """Whether a paired interval over seeds includes zero; one seed alone is tied when it is equal."""
+    found = paired_difference(first, other)
     if found is None:
-        return False
+        return True
     low, high = (found.mean, found.mean) if found.n == 1 else (found.low, found.high)
-    return low > 0 if lower else high < 0
+    return low <= 0 <= high
 
 
 def _row(

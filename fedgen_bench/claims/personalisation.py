@@ -13,6 +13,7 @@ from fedgen_bench.stats import bca_interval
 TITLE = "Personalisation"
 CLAIM = "Each client's own adapter serves it better than the global model."
 WORST = 0.1
+_HEAD = ("clients", "mean gain", "95 % interval", "gain at all", "worst decile")
 _METHOD = """{unit} on the held-out data of {clients} clients a seed, the global model against the client's own \
 after {steps} more local steps; gain in percent of the global model's value, above zero when the own one is better. \
 Interval of the mean over clients of all seeds: bias-corrected and accelerated bootstrap, 10,000 resamples. Clients \
@@ -27,6 +28,7 @@ def judge(evidence: Evidence) -> Finding:
     if main.reference not in gains:
         return missing(TITLE, CLAIM, "The suite evaluates no client's own model.")
     ours = bca_interval(gains[main.reference])
+    by_steps = _by_steps(evidence.sweeps.get("personal-steps"))
     verdict: Verdict = "holds" if ours.low > 0 else "does not hold" if ours.high < 0 else "not decided"
     evaluation = main.suite.evaluation
     return Finding(
@@ -38,15 +40,31 @@ def judge(evidence: Evidence) -> Finding:
         ),
         f"`{main.reference}`: clients gain {ours.mean:+.3g} % ({between(ours)}); "
         f"{percent(_share(gains[main.reference]), 0)} of them gain at all; the worst tenth "
-        f"{worst(gains[main.reference]):+.3g} %.",
+        f"{worst(gains[main.reference]):+.3g} %." + _told(by_steps),
         (
-            Grid(
-                ("contender", "clients", "mean gain", "95 % interval", "gain at all", "worst decile"),
-                tuple(_row(name, found) for name, found in gains.items()),
-            ),
+            Grid(("contender", *_HEAD), tuple(_row(name, found) for name, found in gains.items())),
+            *([_steps_grid(by_steps)] if by_steps else []),
         ),
         (_chart(gains),),
     )
+
+
+def _by_steps(sheet: Published | None) -> dict[float, list[float]]:
+    """Gains of the reference's clients by the number of local steps after the last round."""
+    return {} if sheet is None else {n: found for n in sheet.axis if (found := _gains(sheet, sheet.reference, n))}
+
+
+def _told(by_steps: Mapping[float, Sequence[float]]) -> str:
+    """Whether too many steps are the reason."""
+    if not by_steps:
+        return ""
+    shown = ", ".join(f"{mean(found):+.3g} % after {n:g}" for n, found in by_steps.items())
+    return f" By local steps after the last round, in a shorter run: {shown}."
+
+
+def _steps_grid(by_steps: Mapping[float, Sequence[float]]) -> Grid:
+    rows = tuple(_row(f"{n:g}", found) for n, found in by_steps.items())
+    return Grid(("local steps", *_HEAD), rows, "By the number of local steps after the last round (its own sweep)")
 
 
 def worst(gains: Sequence[float]) -> float:
@@ -64,9 +82,9 @@ def _share(gains: Sequence[float]) -> float:
     return sum(gain > 0 for gain in gains) / len(gains)
 
 
-def _gains(main: Published, name: str) -> list[float]:
+def _gains(main: Published, name: str, value: float | None = None) -> list[float]:
     """Percent by client, seeds in order; empty when the contender has no global model or no own ones."""
-    return [gain for _, record in sorted(main.runs(name).items()) for gain in _gains_of(main, record)]
+    return [gain for _, record in sorted(main.runs(name, value).items()) for gain in _gains_of(main, record)]
 
 
 def _gains_of(main: Published, record: Record) -> list[float]:

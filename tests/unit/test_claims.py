@@ -72,8 +72,8 @@ def swept(registry, axis, finals, curves=None, drift=None):
     values = sorted(next(iter(finals.values())))
     extra = SWEEP.format(axis=axis) + "".join(POINT.format(value=v, size=i + 1) for i, v in enumerate(values))
     records = [
-        record(name, seed, final + seed / 1000, [v + seed / 1000 for v in (curves or {}).get((name, value), (1.0, 0.8, 0.6))],
-               point=(axis, value))
+        record(name, seed, final + seed / 1000,
+               [v + seed / 1000 for v in (curves or {}).get((name, value), (1.0, 0.8, 0.6))], point=(axis, value))
         for name, by_value in finals.items()
         for value, final in by_value.items()
         for seed in SEEDS
@@ -170,6 +170,22 @@ def test_personalisation_reports_gain_share_and_worst_decile(registry):
     assert found.grids[0].rows[0][4:] == ("75 %", "-10 %")
     assert personalisation.judge(main_evidence(registry, clients=[(1.0, 1.1), (1.0, 1.2)])).verdict == "does not hold"
     assert personalisation.judge(main_evidence(registry)).verdict == "no evidence"
+
+
+def test_personalisation_shows_gains_by_local_steps(registry):
+    values = {1.0: 0.8, 8.0: 1.5}
+    extra = SWEEP.format(axis="personal-steps") + "".join(
+        POINT.format(value=v, size=i + 1) for i, v in enumerate(values)
+    )
+    records = [
+        record("fedgen_edge", seed, 0.5, (1.0,), point=("personal-steps", steps), clients=[(1.0, own), (1.0, own)])
+        for steps, own in values.items()
+        for seed in SEEDS
+    ]
+    main = main_evidence(registry, clients=[(1.0, 1.1), (1.0, 1.2)]).main
+    found = personalisation.judge(Evidence(main, {"personal-steps": sheet(registry, records, extra)}))
+    assert "+20 % after 1, -50 % after 8" in found.reading
+    assert [row[0] for row in found.grids[1].rows] == ["1", "8"]
 
 
 # --- claims of sweeps ----------------------------------------------------------------------------------------------

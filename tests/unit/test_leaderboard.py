@@ -227,3 +227,22 @@ def test_csv_cell_leaves_numbers_and_text_on_one_line(value, shown):
 )
 def test_markdown_escape_keeps_text_in_its_cell(text, shown):
     assert escape(text) == shown
+
+
+def noisy(name, *qualities):
+    return [record(name, seed, quality) for seed, quality in enumerate(qualities, start=1)]
+
+
+def test_contenders_that_seeds_do_not_tell_apart_share_a_rank(table_of):
+    # Over two seeds: b - a is (+0.3, -0.1), which includes zero; c - a is (+1, +1.001): t(0.975, 1) s / sqrt(2) = 0.0064.
+    # d - c is (+0.2, +0.6): half-width 12.7 * 0.2 includes zero, so d shares c's rank, which is c's place.
+    table = table_of(
+        [*noisy("a", 0.5, 0.5), *noisy("b", 0.8, 0.4), *noisy("c", 1.5, 1.501), *noisy("fedgen_edge", 1.7, 2.101)]
+    )
+    assert ranks(table) == {"a": 1, "b": 1, "c": 3, "fedgen_edge": 3}
+
+
+def test_rank_of_one_seed_is_by_its_value(registry, toy_suite):
+    suite = toy_suite("seeds.leaderboard=[1]")
+    table = build_table(suite, [*noisy("a", 0.5), *noisy("fedgen_edge", 0.5), *noisy("b", 0.6)], registry)
+    assert ranks(table) == {"a": 1, "fedgen_edge": 1, "b": 3}
