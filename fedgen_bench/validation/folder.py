@@ -35,7 +35,7 @@ _BEGINNINGS = {
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ACTIVE = re.compile(rb"<\s*(?:script|foreignobject|iframe|!entity)|<[^<>]*\son[a-z]+\s*=|javascript:", re.IGNORECASE)
 _CLAIMED = re.compile(r"claims/[^/]+\.(csv|svg|md)")
-_ALSO = ("timing.csv", "tuning.csv", "environment.json", "claims.md", "reproduction.json")
+_ALSO = ("timing.csv", "tuning.csv", "learning_rates.csv", "environment.json", "claims.md", "reproduction.json")
 
 
 @dataclass(frozen=True)
