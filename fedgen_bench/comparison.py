@@ -102,7 +102,7 @@ class SeedTest:
         """Which test, and its figures."""
         what = f"{self.contender}, {self.metric}: here minus published {self.mean:+.4g}"
         if self.low is None or self.high is None:
-            return f"{what}; one seed: at most {self.allowed:.4g}, the 95 % prediction half-width for one more seed"
+            return f"{what}; one seed: at most {self.allowed:.4g}, the band for one more seed"
         seeds = ", ".join(map(str, self.seeds))
         return (
             f"{what} over seeds {seeds}; paired t, 95 % interval {self.low:+.4g} to {self.high:+.4g}: it must include "

@@ -12,7 +12,6 @@ PROMISES: Mapping[TierName, str] = {
     "band": "same software, other machine",
     "statistical": "other software, threads, device or settings",
 }
-_UNKNOWN = "not recorded"
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def tier(published: Mapping[str, Any], here: Mapping[str, Any], changes: Sequenc
         _named(name, libraries[name], ours.get(name)) for name in libraries if ours.get(name) != libraries[name]
     ]
     software += _differing(published, here, ("python", "system", "threads"))
-    kinds = [str(one.get("device", _UNKNOWN)).partition(":")[0] for one in (published, here)]
+    kinds = [str(one.get("device", "none")).partition(":")[0] for one in (published, here)]
     if kinds[0] != kinds[1]:
         software.append(_named("device", *kinds))
     machine = _differing(published, here, ("instruction_set", "accelerator"))
@@ -59,5 +58,6 @@ def _differing(published: Mapping[str, Any], here: Mapping[str, Any], keys: Sequ
 
 
 def _named(what: str, published: object, here: object) -> str:
-    values = [_UNKNOWN if one is None else one if one != "" else "none" for one in (published, here)]
-    return f"{what.replace('_', ' ')} {values[0]} published, {values[1]} here"
+    theirs, ours = ("none" if one in {None, ""} else one for one in (published, here))
+    was = "not in the record" if published is None else f"{theirs} published"
+    return f"{what.replace('_', ' ')} {was}, {ours} here"

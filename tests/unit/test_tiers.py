@@ -38,7 +38,7 @@ def test_tier_notes_processor_commit_and_libraries_that_were_not_recorded():
     assert found.notes == (
         "processor Old published, New here",
         "commit aaa published, none here",
-        "pillow not recorded published, 13.0.0 here",
+        "pillow not in the record, 13.0.0 here",
     )
 
 
@@ -63,7 +63,7 @@ def test_tier_on_another_device_of_the_same_kind_is_band():
     ("changed", "reason"),
     [
         ({"libraries": {"torch": "2.14.1", "numpy": "2.4.6"}}, "torch 2.15.0 published, 2.14.1 here"),
-        ({"libraries": {"numpy": "2.4.6"}}, "torch 2.15.0 published, not recorded here"),
+        ({"libraries": {"numpy": "2.4.6"}}, "torch 2.15.0 published, none here"),
         ({"python": "3.12.1"}, "python 3.11.7 published, 3.12.1 here"),
         ({"system": "Darwin arm64"}, "system Linux x86_64 published, Darwin arm64 here"),
         ({"threads": 2}, "threads 1 published, 2 here"),
