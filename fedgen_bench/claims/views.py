@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fedgen_bench.claims.clock import EdgeDevice
@@ -26,30 +27,31 @@ class View:
 
 
 def quality_under_budget(main: Published) -> View:
-    """By budget, what each ranked contender has reached; the best in bold."""
-    names = _federated(main)
+    """By budget, the best that each ranked contender has reached; the best of all in bold."""
+    names, pick = _federated(main), min if main.followed.lower_is_better else max
     every = {name: list(main.runs(name).values()) for name in names}
     spent = [sent / _cohort(r) for runs in every.values() for r in runs for _, _, sent in curve(r)]
     budgets = _series(min(spent), max(spent)) if spent else []
-    at = {name: [_within(runs, budget) for budget in budgets] for name, runs in every.items()}
-    pick = min if main.followed.lower_is_better else max
-    best = [pick((at[n][i] for n in names if at[n][i] is not None), default=None) for i in range(len(budgets))]  # type: ignore[type-var]
-    rows = tuple(
-        (name, *(f"**{number(v)}**" if v is not None and v == best[i] else number(v) for i, v in enumerate(at[name])))
-        for name in names
-    )
+    at = {name: [_within(runs, budget, pick) for budget in budgets] for name, runs in every.items()}
+    best = [
+        pick(values) if (values := [one for one in column if one is not None]) else None
+        for column in zip(*at.values(), strict=True)
+    ]
+    rows = tuple((name, *map(_marked, values, best)) for name, values in at.items())
     series = tuple(
-        (name, points((budgets[i], {0: v}) for i, v in enumerate(at[name]) if v is not None)) for name in names
+        (name, points((budgets[i], {0: v}) for i, v in enumerate(values) if v is not None))
+        for name, values in at.items()
     )
+    label = f"{main.followed.unit} (validation subset)"
+    x_label = "uplink budget per client (bytes)"
     return View(
         "Quality under a budget",
-        f"{main.followed.unit} on the validation subset after the last round that fits into a budget of uplink bytes "
+        f"{main.followed.unit} on the validation subset, the best of the rounds that fit into a budget of uplink bytes "
         "for each client that takes part in every round; mean over seeds, the best in bold, a dash where not even "
         "one round fits.",
         Grid(("contender", *(size(budget) for budget in budgets)), rows),
-        (Chart("quality_under_budget", "Quality under a budget", "uplink budget per client (bytes)",
-               f"{main.followed.unit} (validation subset)", series, log_x=True),),
-    )  # fmt: skip
+        (Chart("quality_under_budget", "Quality under a budget", x_label, label, series, log_x=True),),
+    )
 
 
 def cost_to_target(main: Published, device: EdgeDevice) -> View:
@@ -74,6 +76,10 @@ def cost_to_target(main: Published, device: EdgeDevice) -> View:
     )  # fmt: skip
 
 
+def _marked(value: float | None, best: float | None) -> str:
+    return f"**{number(value)}**" if value is not None and value == best else number(value)
+
+
 def _federated(main: Published) -> list[str]:
     return [one.name for one in main.suite.contender if one.ranked and main.runs(one.name)]
 
@@ -82,10 +88,10 @@ def _cohort(record: Record) -> int:
     return int(record["config"]["federation"]["clients_per_round"])
 
 
-def _within(runs: list[Record], budget: float) -> float | None:
-    """Mean over seeds of the last value that fits; None when it does not for one of them."""
-    last = [[v for _, v, sent in curve(r) if sent / _cohort(r) <= budget] for r in runs]
-    return mean([values[-1] for values in last]) if last and all(last) else None
+def _within(runs: list[Record], budget: float, pick: Callable[[list[float]], float]) -> float | None:
+    """Mean over seeds of the best value that fits; None when none does for one of them."""
+    fitting = [[v for _, v, sent in curve(r) if sent / _cohort(r) <= budget] for r in runs]
+    return mean([pick(values) for values in fitting]) if fitting and all(fitting) else None
 
 
 def _cost(main: Published, name: str, target: float, device: EdgeDevice) -> tuple[str, str, str]:

@@ -234,7 +234,7 @@ def noisy(name, *qualities):
 
 
 def test_contenders_that_seeds_do_not_tell_apart_share_a_rank(table_of):
-    # Over two seeds: b - a is (+0.3, -0.1), which includes zero; c - a is (+1, +1.001): t(0.975, 1) s / sqrt(2) = 0.0064.
+    # Over two seeds: b - a is (+0.3, -0.1), which includes zero; c - a is (+1, +1.001), half-width 12.7 * 0.0005.
     # d - c is (+0.2, +0.6): half-width 12.7 * 0.2 includes zero, so d shares c's rank, which is c's place.
     table = table_of(
         [*noisy("a", 0.5, 0.5), *noisy("b", 0.8, 0.4), *noisy("c", 1.5, 1.501), *noisy("fedgen_edge", 1.7, 2.101)]

@@ -28,7 +28,7 @@ def test_p_value_and_interval_agree_on_zero():
 
 
 def test_holm_is_the_published_example():
-    # Four p values 0.01, 0.04, 0.03, 0.005 (Wikipedia, Holm-Bonferroni): 0.005*4, 0.01*3, 0.03*2, then the running maximum.
+    # 0.01, 0.04, 0.03, 0.005 (Wikipedia, Holm-Bonferroni): 0.005 * 4, 0.01 * 3, 0.03 * 2, then the running maximum.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
