@@ -120,7 +120,8 @@ class MetricSpec(ComponentSpec):
     Args:
         unit: stands in table notes.
         lower_is_better: direction of the ranking.
-        minimum, maximum: values outside are impossible; None where there is no bound.
+        minimum: values below are impossible; None where there is no bound.
+        maximum: values above are.
     """
 
     unit: str = ""

@@ -12,7 +12,8 @@ class EdgeDevice:
     """One kind of device for every client; clients of a round work at the same time.
 
     Args:
-        up_bits_per_second, down_bits_per_second: of its link.
+        up_bits_per_second: of its link.
+        down_bits_per_second: likewise.
         step_seconds: of one local training step, the same for every method.
     """
 

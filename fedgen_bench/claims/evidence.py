@@ -135,6 +135,8 @@ def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
 def read_published(folder: Path, registry: Registry, reference: str = "") -> Published:
     """One published folder; the reference is the suite's own unless given. Raises as `gather`."""
     source, everything = published(folder)
+    if source.name != folder.name:
+        raise StoreError(f"{folder} holds results of suite `{source.name}`. Restore the folder from its commit.")
     suite = load_suite(source, registry)
     records = tuple(
         record

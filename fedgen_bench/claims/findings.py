@@ -19,7 +19,8 @@ class Comparison:
 
     Args:
         what: what is compared.
-        ours, theirs: means.
+        ours: mean of the first.
+        theirs: mean of the second.
         advantage: of ours over theirs in units of the metric, above zero when ours is better: mean and 95 % interval.
         p: two-sided, of Student's t test that the advantage is zero; adjusted once it went through `adjusted`.
     """

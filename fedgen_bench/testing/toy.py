@@ -9,6 +9,7 @@ runs take milliseconds.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ class LoadedToy:
         points = centres[self.labels] + params.noise * rng.standard_normal((params.n_units, WIDTH))
         self.points = torch.from_numpy(points.astype(np.float32))
         self.backbone_parameters = WIDTH
-        self.provenance: Mapping[str, str] = {"toy": "generated"}
+        self.provenance: Mapping[str, str] = {"toy": hashlib.sha256(self.points.numpy().tobytes()).hexdigest()}
 
     def units(self, seeds: SeedTree) -> UnitTable:
         """Every point is a unit."""
