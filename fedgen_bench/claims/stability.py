@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fedgen_bench.claims.evidence import BySeed, Evidence, Published, curve, mean
-from fedgen_bench.claims.findings import Finding, Grid, adjusted, axis_chart, combined, compare, missing
+from fedgen_bench.claims.evidence import BySeed, Evidence, Metric, Published, curve, mean
+from fedgen_bench.claims.findings import Comparison, Finding, Grid, adjusted, axis_chart, combined, compare, missing
 from fedgen_bench.claims.formats import comparison_grid, number, percent, told
 from fedgen_bench.stats import interval
 
@@ -16,7 +16,8 @@ _AXIS = "Dirichlet alpha"
 _METHOD = """Suite `{suite}`, {n} seeds. Quality lost: relative change of the final test quality of one seed. Spread \
 over rounds: noise of the logarithm of the validation curve around a smooth course, from its second differences, \
 sqrt(mean d^2 / 6) (Gasser, Sroka, Jennen-Steinmetz 1986), in percent. Spread over seeds: standard deviation of the \
-final quality over its mean. The verdict is by the first two, paired over seeds, t interval, Holm's correction."""
+final quality over its mean. The verdict is by the first two, paired over seeds, t interval, Holm's correction. Beside \
+it, of the suite itself: what the validation curve has lost since its best round."""
 
 
 def judge(evidence: Evidence) -> Finding:
@@ -35,15 +36,17 @@ def judge(evidence: Evidence) -> Finding:
         ]
     )
     unit = f"{sheet.quality.unit} (test)"
+    longer = adjusted([_since_best(evidence.main)])
     return Finding(
         TITLE,
         CLAIM,
         combined(found),
         _METHOD.format(suite=sheet.suite.suite.name, n=len(sheet.suite.seeds.leaderboard)),
-        told(found, "percentage points"),
+        f"{told(found, 'percentage points')} {told(longer, 'percentage points')}".strip(),
         (
             comparison_grid(found, names),
             Grid(("alpha", "contender", "quality (test)", "spread over seeds", "spread over rounds"), _rows(sheet)),
+            *([comparison_grid(longer, names, f"In `{evidence.main.suite.suite.name}` itself")] if longer else []),
         ),
         (
             axis_chart(sheet, _AXIS, "quality_by_alpha", "Quality against alpha", unit, sheet.final),
@@ -76,6 +79,21 @@ def _rows(sheet: Published) -> tuple[tuple[str, ...], ...]:
     return tuple(rows)
 
 
+def _since_best(main: Published) -> Comparison | None:
+    """Of the whole suite, which runs longer than its ablations: percent lost on validation since the best round."""
+    lost, pick = [], min if main.followed.lower_is_better else max
+    for name in (main.reference, main.full_model):
+        values = {seed: [v for _, v, _ in curve(r)] for seed, r in main.runs(name).items() if r["curve"]}
+        lost.append({seed: _worse(found[-1], pick(found), main.followed) for seed, found in values.items()})
+    what = f"quality lost since the best of {main.suite.federation.rounds} rounds (%)"
+    return compare(what, *lost, lower_is_better=True)
+
+
+def _worse(value: float, base: float, metric: Metric) -> float:
+    """Percent by which a value is worse than another one."""
+    return 100 * (1 if metric.lower_is_better else -1) * (value / base - 1)
+
+
 def _roughness(sheet: Published, name: str, alpha: float) -> dict[int, float]:
     found = {}
     for seed, record in sheet.runs(name, alpha).items():
@@ -88,8 +106,7 @@ def _roughness(sheet: Published, name: str, alpha: float) -> dict[int, float]:
 def _lost(sheet: Published, name: str, low: float, high: float) -> dict[int, float]:
     """Percent of the quality at `high` that is lost at `low`, by seed."""
     at_low, at_high = sheet.final(name, low), sheet.final(name, high)
-    sign = 1 if sheet.quality.lower_is_better else -1
-    return {s: 100 * sign * (at_low[s] / at_high[s] - 1) for s in at_low.keys() & at_high.keys()}
+    return {s: _worse(at_low[s], at_high[s], sheet.quality) for s in at_low.keys() & at_high.keys()}
 
 
 def _relative_std(values: BySeed) -> float | None:

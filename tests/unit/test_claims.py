@@ -202,8 +202,18 @@ def test_stability_holds_when_less_is_lost_and_the_course_is_smoother(registry):
     finals = {"fedgen_edge": {0.1: 0.52, 10.0: 0.50}, "fedavg": {0.1: 0.90, 10.0: 0.50}}
     curves = {("fedavg", 0.1): (1.0, 2.0, 0.6), ("fedgen_edge", 0.1): (1.0, 0.8, 0.64)}
     assert stability.judge(swept(registry, "alpha", finals, curves)).verdict == "holds"
+    assert stability.judge(swept(registry, "alpha", finals, curves)).grids[2].rows[0][1:3] == ("0", "0")
     other = {"fedgen_edge": finals["fedavg"], "fedavg": finals["fedgen_edge"]}
     assert stability.judge(swept(registry, "alpha", other, curves)).verdict == "does not hold"
+
+
+def test_stability_tells_what_the_suite_itself_lost_since_its_best_round(registry):
+    records = runs("fedgen_edge", (0.5,) * 3, curve=(1.0, 0.8, 0.8)) + runs("fedavg", (0.5,) * 3, curve=(1.0, 0.4, 0.6))
+    swept_too = swept(registry, "alpha", {"fedgen_edge": {0.1: 0.5, 10.0: 0.5}, "fedavg": {0.1: 0.5, 10.0: 0.5}})
+    found = stability.judge(Evidence(sheet(registry, records), swept_too.sweeps))
+    row = found.grids[2].rows[0]
+    assert (row[1], row[-1]) == ("0", "better")
+    assert float(row[2]) == pytest.approx(49.8, abs=0.1)  # 0.6 + s against 0.4 + s, s = 0.001 to 0.003
 
 
 @pytest.mark.parametrize(
