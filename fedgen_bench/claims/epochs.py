@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fedgen_bench.claims.evidence import BySeed, Evidence, Published, curve, mean
 from fedgen_bench.claims.findings import Comparison, Finding, Grid, Verdict, adjusted, axis_chart, compare, missing
 from fedgen_bench.claims.formats import comparison_grid, number, told
@@ -19,7 +21,7 @@ means over rounds. Paired over seeds, t interval, Holm's correction."""
 
 
 def judge(evidence: Evidence) -> Finding:
-    """Holds when from fewest to most epochs drift grows, the first round gains, and the end is not the best."""
+    """Holds when from fewest to most epochs dispersion grows, the first round gains, and the end is not the best."""
     sheet = evidence.sweeps.get("epochs")
     if sheet is None or len(sheet.axis) < 2:  # noqa: PLR2004 - a change needs two values
         return missing(TITLE, CLAIM, "No suite that sweeps local epochs for this one is published.")
@@ -38,8 +40,12 @@ def judge(evidence: Evidence) -> Finding:
         CLAIM,
         verdict,
         _METHOD.format(suite=sheet.suite.suite.name, n=len(sheet.suite.seeds.leaderboard)),
-        told(found, "(ratio, then units of the metric)") + end,
-        (comparison_grid(found, ("first", "second")), Grid((*head, "relative drift"), _rows(sheet))),
+        told(found) + end,
+        (
+            comparison_grid(found, ("first", "second")),
+            Grid((*head, "relative drift"), _rows(sheet)),
+            comparison_grid(_each(sheet), ("more", "fewest"), f"Every number of epochs against {sheet.axis[0]:g}"),
+        ),
         (
             axis_chart(
                 sheet,
@@ -69,17 +75,34 @@ def _best(sheet: Published) -> float:
 def _parts(sheet: Published, best: float) -> list[Comparison | None]:
     """The parts of the claim: drift, first round, and end where the most epochs are not the best."""
     name, few, many = sheet.reference, sheet.axis[0], sheet.axis[-1]
-    drift = [_relative(sheet, name, n) for n in (many, few)]
+    drift = [sheet.drift_of(name, n, "dispersion") for n in (many, few)]
     first = [_first(sheet, name, n) for n in (many, few)]
     end = [sheet.final(name, n) for n in (best, many)]
     against = f"at {many:g} epochs against {few:g}"
     return [
-        compare(f"relative drift {against}", *drift, lower_is_better=False),
+        compare(f"dispersion of clients' changes {against}", *drift, lower_is_better=False),
         compare(f"first round {against}", *first, lower_is_better=sheet.followed.lower_is_better),
         compare(f"end at {best:g} epochs against {many:g}", *end, lower_is_better=sheet.quality.lower_is_better)
         if best != many
         else None,
     ]
+
+
+def _each(sheet: Published) -> list[Comparison]:
+    """Quality and drift at every number of epochs against the fewest; Holm's correction over all."""
+    name, few = sheet.reference, sheet.axis[0]
+    quality, followed = sheet.quality.lower_is_better, sheet.followed.lower_is_better
+    series: tuple[tuple[str, Callable[[float], BySeed], bool], ...] = (
+        ("first round", lambda n: _first(sheet, name, n), followed),
+        ("end", lambda n: sheet.final(name, n), quality),
+        ("cosine to the mean", lambda n: sheet.drift_of(name, n, "cosine_to_mean"), False),
+        ("relative drift", lambda n: _relative(sheet, name, n), True),
+    )
+    return adjusted(
+        compare(f"{what}, {n:g} epochs", of(n), of(few), lower_is_better=lower)
+        for what, of, lower in series
+        for n in sheet.axis[1:]
+    )
 
 
 def _rows(sheet: Published) -> tuple[tuple[str, ...], ...]:

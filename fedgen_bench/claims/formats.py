@@ -57,9 +57,9 @@ def comparison_grid(comparisons: Sequence[Comparison], names: tuple[str, str], c
     )  # fmt: skip
 
 
-def told(comparisons: Sequence[Comparison], unit: str) -> str:
-    """One sentence for each comparison."""
+def told(comparisons: Sequence[Comparison], unit: str = "") -> str:
+    """One sentence for each comparison: outcome, advantage and interval."""
+    of = f" {unit}" if unit else ""
     return " ".join(
-        f"{one.what}: {one.outcome} ({one.advantage.mean:+.3g} {unit}, {between(one.advantage)})."
-        for one in comparisons
+        f"{one.what}: {one.outcome} ({one.advantage.mean:+.3g}{of}, {between(one.advantage)})." for one in comparisons
     )
