@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from fedgen_bench import weighted_mean, wire
+from fedgen_bench.drift import Drift
 from fedgen_bench.records import Header, Update
 
 N_CLIENTS = 10
@@ -58,3 +59,19 @@ def test_weighted_mean_of_ten_clients_against_memcpy(against):
     total = sum(one.n_examples for one in updates)
     expected = sum(one.n_examples / total * one.tensors["layer.3.weight"].double() for one in updates)
     torch.testing.assert_close(mean["layer.3.weight"].double(), expected, rtol=0, atol=1e-6)
+
+
+def drift_of(updates, received):
+    drift = Drift()
+    for update in updates:
+        drift.add(update.tensors, received, update.n_examples)
+    return drift.summary()
+
+
+def test_drift_of_ten_clients_against_their_weighted_mean(against):
+    updates, received = [Update(five_million(k), 10 + k) for k in range(N_CLIENTS)], five_million(99)
+    _, found = against(
+        "weighted mean", lambda: weighted_mean(iter(updates)), lambda: drift_of(updates, received), 10, per=N_CLIENTS,
+        unit="client",
+    )  # fmt: skip
+    assert 0 < found["cosine_to_mean"] < 1
