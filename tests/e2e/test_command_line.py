@@ -17,7 +17,10 @@ from fedgen_bench.testing import toy
 
 TOY = ("--suite", "toy", "--plugin", toy.__file__)
 HEAVY = set("torch transformers peft pydantic pandas sklearn matplotlib numpy scipy pyarrow".split())
-PICKLING = ("import pickle", "from pickle", "torch.load", "torch.save", "pickle.load", "joblib", "allow_pickle=True")
+PICKLING = (
+    "import pickle", "from pickle", "torch.load", "torch.save", "pickle.load", "import joblib", "from joblib",
+    "allow_pickle=True",
+)  # fmt: skip
 TENSORS_ONLY = {
     'found = torch.load(path, map_location="cpu", weights_only=True)',
     "torch.save(tensors, content)",  # of our own tensors, in memory, for a constructor that takes nothing else
