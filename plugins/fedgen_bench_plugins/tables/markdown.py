@@ -193,7 +193,7 @@ class Markdown:
         return lines
 
     def _setup(self, table: Table) -> list[str]:
-        sections = ("task", "partitioner", "federation", "training", "evaluation", "attack")
+        sections = ("task", "partitioner", "federation", "training", "evaluation", "attack", "sweep")
         shown = [name for name in sections if name in table.setup]
         lines = ["## Set-up", "", *(f"- {name}: {escape(_flat(table.setup[name]))}" for name in shown)]
         lines.append("- contenders:")
