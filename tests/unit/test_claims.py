@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 
 import pytest
@@ -300,4 +299,3 @@ def test_page_has_every_claim_and_links_only_files_that_it_writes(registry):
     linked = {part.split(")")[0] for part in page.split("](")[1:]}
     assert linked == files.keys() - {claims.PAGE}
     assert files == claims.written(evidence)
-    assert json.dumps(sorted(files))
