@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +133,11 @@ def conditions_of(record: Record) -> str:
     return json.dumps({k: v for k, v in record["config"].items() if k not in _OWN}, sort_keys=True)
 
 
+def _told_apart(records: Sequence[Record]) -> Callable[[Record], str]:
+    """Conditions of one suite's records: one for all unless it sweeps, so that what differs is refused."""
+    return conditions_of if any("point" in record["config"] for record in records) else lambda _: ""
+
+
 def check_pairing(records: Iterable[Record]) -> None:
     """Refuse to compare runs that did not see the same.
 
@@ -143,6 +148,8 @@ def check_pairing(records: Iterable[Record]) -> None:
         PairingError: names both runs and what differs.
     """
     first: dict[tuple[Any, ...], tuple[Record, str]] = {}
+    records = list(records)
+    conditions = _told_apart(records)
     for record in records:
         if record["status"] != "done" or record["off_suite"]:
             continue
@@ -150,7 +157,7 @@ def check_pairing(records: Iterable[Record]) -> None:
         data = json.dumps(record["facts"]["data"], sort_keys=True)
         seen = {("data",): digest(data), ("initial", seed, json.dumps(adapter, sort_keys=True)): digests["initial"]}
         if record["facts"]["cohort_kind"] == "sampled":
-            seen |= {(what, seed, conditions_of(record)): digests[what] for what in _PAIRED}
+            seen |= {(what, seed, conditions(record)): digests[what] for what in _PAIRED}
         for key, value in seen.items():
             other, expected = first.setdefault(key, (record, value))
             if value != expected:
@@ -198,7 +205,8 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         records, key=lambda r: (order.get(r["contender"], len(order)), r["contender"], r["off_suite"], r["seed"])
     ):
         groups.setdefault((record["contender"], tuple(record["off_suite"])), []).append(record)
-    full_up = _full_uplink(records, suite)
+    conditions = _told_apart(records)
+    full_up = _full_uplink(records, suite, conditions)
     rows = []
     others: dict[str, dict[str, float]] = {}
     reasons: dict[str, str] = {}
@@ -207,11 +215,11 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     references: dict[str, str] = {}
     for (name, off_suite), group in groups.items():
         label = name if not off_suite else f"{name} ({', '.join(off_suite)})"
-        row = _row(label, group, suite, quality, full_up.get(conditions_of(group[0])), followed)
+        row = _row(label, group, suite, quality, full_up.get(conditions(group[0])), followed)
         rows.append(row)
         if not off_suite:
             by_seed[name] = {r["seed"]: r["metrics"][quality] for r in group if quality in r["metrics"]}
-            under[name] = conditions_of(group[0])
+            under[name] = conditions(group[0])
             if method_of(group[0]) == suite.suite.reference:
                 references.setdefault(under[name], name)
         done = [r for r in group if r["status"] == "done"]
@@ -227,8 +235,8 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         (row for row in rows if row["rank"] == 0),
         key=lambda row: (row["quality_mean"] if lower else -row["quality_mean"], row["contender"]),
     )
-    for conditions in dict.fromkeys(under[row["contender"]] for row in ranked):
-        equal = [row for row in ranked if under[row["contender"]] == conditions]
+    for same in dict.fromkeys(under[row["contender"]] for row in ranked):
+        equal = [row for row in ranked if under[row["contender"]] == same]
         first, shared = equal[0]["contender"], 1
         for place, row in enumerate(equal, start=1):
             if not _tied(by_seed[first], by_seed[row["contender"]]):
@@ -271,14 +279,14 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     )  # fmt: skip
 
 
-def _full_uplink(records: Sequence[Record], suite: SuiteSpec) -> dict[str, float]:
+def _full_uplink(records: Sequence[Record], suite: SuiteSpec, conditions: Callable[[Record], str]) -> dict[str, float]:
     """By conditions, what the full model sends per client and round, in bytes."""
     found: dict[str, list[float]] = {}
     for record in records:
         if method_of(record) == suite.suite.full_model and record["status"] == "done" and not record["off_suite"]:
             sent = record["bytes"]["up"]["encoded"] / record["client_rounds"]
-            found.setdefault(conditions_of(record), []).append(sent)
-    return {conditions: math.fsum(values) / len(values) for conditions, values in found.items()}
+            found.setdefault(conditions(record), []).append(sent)
+    return {where: math.fsum(values) / len(values) for where, values in found.items()}
 
 
 def _tied(first: dict[int, float], other: dict[int, float]) -> bool:

@@ -246,3 +246,17 @@ def test_rank_of_one_seed_is_by_its_value(registry, toy_suite):
     suite = toy_suite("seeds.leaderboard=[1]")
     table = build_table(suite, [*noisy("a", 0.5), *noisy("fedgen_edge", 0.5), *noisy("b", 0.6)], registry)
     assert ranks(table) == {"a": 1, "fedgen_edge": 1, "b": 3}
+
+
+def test_runs_of_a_suite_without_a_sweep_are_refused_when_their_settings_and_batches_differ():
+    other = record("fedgen_edge", 1, 0.5, batches="other")
+    other["config"]["training"] = {"batch_size": 99}
+    with pytest.raises(PairingError, match="batches"):
+        check_pairing([record("fedavg", 1, 0.5), other])
+
+
+def test_overridden_run_still_says_what_it_saves(table_of):
+    changed = [record("fedgen_edge", 1, 0.5, off_suite=("federation.rounds=9",), up=10)]
+    changed[0]["config"]["federation"] = {"rounds": 9}
+    rows = {row["contender"]: row for row in table_of([*both("fedavg", 0.3), *changed]).rows}
+    assert rows["fedgen_edge (federation.rounds=9)"]["uplink_reduction_vs_full"] == pytest.approx(0.99)
