@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fedgen_bench import wire
-from fedgen_bench.compression import Chain, Uplink
+from fedgen_bench.compression import Chain, Uplink, other_layout
 from fedgen_bench.data.catalog import Places
 from fedgen_bench.errors import BudgetError, PluginError
+from fedgen_bench.guards import guarded
 from fedgen_bench.killpoints import passing
 from fedgen_bench.records import ClientContext, Examples, Fit, FitReport, Header, Payload, Tensors, Update
-from fedgen_bench.seeds import guarded_globals
 from fedgen_bench.trainer import Place, TrainingPlan, batch_order, fit, order_digest
 
 if TYPE_CHECKING:
@@ -140,15 +140,14 @@ class ClientWork:
         if task.message is not None:
             packed, merges = split_merges(wire.decode(task.message)[1])
             received = self.downlink.decompress(packed, task.like)
-            payload = Payload(received, merges=(*task.merges, *merges))
+            payload = Payload(dict(received), merges=(*task.merges, *merges))
         passing("client.received")
         reports: list[FitReport] = []
         update = self._drive(payload, ctx, reports, answer or self._trained(ctx))
         passing("client.fitted")
         tensors, keep = update.tensors, update.keep
         if self.attack is not None and task.client_id in self.attackers:
-            noise = ctx.seeds.torch("batches", round_index=ctx.round_index, client_id=ctx.client_id, purpose="attack")
-            tensors = self.attack.distort(tensors, received, noise)
+            tensors = self._distorted(tensors, received, ctx)
         if tensors:
             tensors, residual = self.uplink.pack(tensors, received, _residual(task.keep))
             if residual:
@@ -160,6 +159,16 @@ class ClientWork:
         loss = sum(one.mean_loss for one in reports) / len(reports) if reports else 0.0
         return ClientOutcome(ctx.client_id, message, update.n_examples, keep, loss, self._batch_digest(ctx, reports))
 
+    def _distorted(self, tensors: Tensors, received: Tensors, ctx: ClientContext) -> Tensors:
+        noise = ctx.seeds.torch("batches", round_index=ctx.round_index, client_id=ctx.client_id, purpose="attack")
+        what = f"{type(self.attack).__name__}.distort"
+        assert self.attack is not None
+        with guarded(what, tensors=tensors, received=received):
+            distorted = self.attack.distort(dict(tensors), dict(received), noise)
+        if problem := other_layout(distorted, tensors):
+            raise PluginError(f"{what} gives {problem}. Give back what the update holds, with other values.")
+        return distorted
+
     def _batch_digest(self, ctx: ClientContext, reports: list[FitReport]) -> str:
         """Of the batches that a whole budget takes; a shorter first fit took their beginning."""
         if reports and reports[0].n_steps == ctx.local_steps:
@@ -170,33 +179,24 @@ class ClientWork:
 
     def _trained(self, ctx: ClientContext) -> Answer:
         data = self.examples(ctx.client_id)
-        return lambda request, n_steps, place: fit(self.adapted, self.task, data, request, self.plan, place, n_steps)
+
+        def answer(request: Fit, n_steps: int, place: Place) -> FitReport:
+            with guarded(f"{type(self.task).__name__}.loss"):
+                return fit(self.adapted, self.task, data, request, self.plan, place, n_steps)
+
+        return answer
 
     def _drive(self, payload: Payload | None, ctx: ClientContext, reports: list[FitReport], answer: Answer) -> Update:
-        """Advance the strategy's generator, answering each `Fit`; the global generators are watched around it."""
+        """Work the strategy's client half off, answering each `Fit`; every piece of its code is guarded."""
         name = type(self.strategy).__name__
-        steps_left = ctx.local_steps * self.max_fits
-        half = self.strategy.client(payload, ctx)
-        report: Any = None
-        while True:
-            try:
-                with guarded_globals(f"{name}.client"):
-                    request = half.send(report)
-            except StopIteration as end:
-                update = end.value
-                break
-            if not isinstance(request, Fit):
-                raise PluginError(f"{name}.client yielded a {type(request).__name__}. Yield `Fit` requests.")
-            place = Place(ctx.seeds, ctx.round_index, ctx.client_id, len(reports))
-            n_steps = ctx.local_steps if request.n_steps is None else request.n_steps
-            if not 0 < n_steps <= steps_left:
-                raise BudgetError(
-                    f"{name} asks for {n_steps} local steps where 1 to {steps_left} are left. Ask for no more than "
-                    "`ctx.local_steps`."
-                )
-            report = answer(request, n_steps, place)
-            steps_left -= n_steps
-            reports.append(report)
+        with guarded(f"{name}.client"):
+            half = self.strategy.client(payload, ctx)
+        try:
+            update = self._through(half, payload, ctx, reports, answer)
+        except BaseException:
+            with guarded(f"{name}.client"):
+                half.close()
+            raise
         if not reports:
             raise PluginError(f"{name}.client never yielded. Yield a `Fit` request to train.")
         if not isinstance(update, Update):
@@ -206,6 +206,44 @@ class ClientWork:
             kind = type(n_examples).__name__
             raise PluginError(f"{name}.client returned n_examples as a {kind}. Return `fit.n_examples`, an int.")
         return update
+
+    def _through(
+        self,
+        half: Generator[Fit, FitReport, Update],
+        payload: Payload | None,
+        ctx: ClientContext,
+        reports: list[FitReport],
+        answer: Answer,
+    ) -> Any:
+        """What the client half returns; `reports` gets the answers to its requests."""
+        name = type(self.strategy).__name__
+        steps_left = ctx.local_steps * self.max_fits
+        while True:
+            request, ended = _advanced(f"{name}.client", half, reports[-1] if reports else None, payload, ctx)
+            if ended:
+                return request
+            if not isinstance(request, Fit):
+                raise PluginError(f"{name}.client yielded a {type(request).__name__}. Yield `Fit` requests.")
+            place = Place(ctx.seeds, ctx.round_index, ctx.client_id, len(reports))
+            n_steps = ctx.local_steps if request.n_steps is None else request.n_steps
+            if not 0 < n_steps <= steps_left:
+                raise BudgetError(
+                    f"{name} asks for {n_steps} local steps where 1 to {steps_left} are left. Ask for no more than "
+                    "`ctx.local_steps`."
+                )
+            reports.append(answer(request, n_steps, place))
+            steps_left -= n_steps
+
+
+def _advanced(
+    what: str, half: Generator[Fit, FitReport, Update], report: Any, payload: Payload | None, ctx: ClientContext
+) -> tuple[Any, bool]:
+    """What a client half yields next, or what it returns and True."""
+    with guarded(what, payload=payload, ctx=ctx, report=report):
+        try:
+            return half.send(report), False
+        except StopIteration as end:
+            return end.value, True
 
 
 def _residual(keep: Tensors) -> Mapping[str, torch.Tensor]:

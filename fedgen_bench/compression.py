@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.errors import PluginError, WireError
+from fedgen_bench.guards import guarded
 
 if TYPE_CHECKING:
     import torch
@@ -28,9 +29,15 @@ class Chain:
 
     def compress(self, tensors: Tensors) -> Tensors:
         """What travels instead of `tensors`."""
-        for compressor in self.compressors:
-            tensors = compressor.compress(tensors)
+        if not self.compressors:
+            return tensors
+        with guarded(self._what("compress"), tensors=tensors):
+            for compressor in self.compressors:
+                tensors = compressor.compress(tensors)
         return tensors
+
+    def _what(self, method: str) -> str:
+        return f"{' and '.join(type(one).__name__ for one in self.compressors)}.{method}"
 
     def layout(self, like: Tensors) -> Tensors:
         """Names, shapes and dtypes of what travels for tensors like these."""
@@ -43,6 +50,12 @@ class Chain:
             WireError: `malformed`, values that no compressor of the chain can have sent.
             PluginError: a compressor gives back another layout than it was asked for.
         """
+        if not self.compressors:
+            return tensors
+        with guarded(self._what("decompress"), tensors=tensors):
+            return self._decompressed(tensors, like)
+
+    def _decompressed(self, tensors: Tensors, like: Tensors) -> Tensors:
         stages = [like]
         for compressor in self.compressors[:-1]:
             stages.append(compressor.compress(stages[-1]))
@@ -51,20 +64,29 @@ class Chain:
                 tensors = compressor.decompress(tensors, wanted)
             except (ValueError, IndexError, KeyError, RuntimeError) as error:
                 raise WireError("malformed", f"The compressed update cannot be decompressed: {error}.") from None
-            _same_layout(compressor, tensors, wanted)
+            if problem := other_layout(tensors, wanted):
+                name = type(compressor).__name__
+                raise PluginError(f"{name}.decompress gives {problem}. Give back what was compressed.")
         return tensors
 
 
-def _same_layout(compressor: Compressor, tensors: Tensors, wanted: Tensors) -> None:
-    name = type(compressor).__name__
-    if tensors.keys() != wanted.keys():
-        raise PluginError(f"{name}.decompress gives other names than were compressed: mend its `decompress`.")
-    for key, tensor in tensors.items():
-        if tensor.shape != wanted[key].shape or tensor.dtype != wanted[key].dtype:
-            raise PluginError(
-                f"{name}.decompress gives `{key}` as {tensor.dtype} of shape {tuple(tensor.shape)}, it was "
-                f"{wanted[key].dtype} of shape {tuple(wanted[key].shape)}: mend its `decompress`."
+def other_layout(tensors: Any, wanted: Tensors) -> str | None:
+    """How names, shapes or dtypes differ from the wanted ones, or None."""
+    if not isinstance(tensors, Mapping):
+        return f"a {type(tensors).__name__} where a map of tensors is wanted"
+    if odd := tensors.keys() ^ wanted.keys():
+        name = min(map(str, odd))
+        return f"no tensor `{name}`" if name in wanted else f"a tensor `{name}` that it was not given"
+    for name, one in wanted.items():
+        tensor = tensors[name]
+        if not isinstance(tensor, type(one)):
+            return f"`{name}` as a {type(tensor).__name__} where a tensor is wanted"
+        if (tensor.dtype, tensor.shape) != (one.dtype, one.shape):
+            return (
+                f"`{name}` as {tensor.dtype} of shape {tuple(tensor.shape)} where {one.dtype} of shape "
+                f"{tuple(one.shape)} is wanted"
             )
+    return None
 
 
 @dataclass(frozen=True)

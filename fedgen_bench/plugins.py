@@ -24,6 +24,8 @@ import pluggy
 
 from fedgen_bench import hookspecs
 from fedgen_bench.errors import PluginError, UsageError, unknown
+from fedgen_bench.failures import is_interrupt, told
+from fedgen_bench.guards import guarded
 from fedgen_bench.records import (
     AdapterSpec,
     AttackSpec,
@@ -111,12 +113,14 @@ class Registry:
             return
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             wanted = {name: event[name] for name in implementation.argnames}
+            name = f"Observer {implementation.plugin_name}"
             try:
-                implementation.function(**wanted)
-            except Exception as error:  # noqa: BLE001 - whatever an observer raises stays its own
-                warnings.warn(
-                    f"Observer {implementation.plugin_name} failed in {hook}: {error!r}.", RuntimeWarning, stacklevel=2
-                )
+                with guarded(f"{name}.{hook}", **wanted):
+                    implementation.function(**wanted)
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
+                warnings.warn(f"{name} failed in {hook}: {told(error)}.", RuntimeWarning, stacklevel=2)
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -134,8 +138,10 @@ def _register(manager: pluggy.PluginManager, label: str, load: Callable[[], obje
     """Import and register one plugin; the reason when it cannot be used."""
     try:
         plugin = load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything at import
-        return f"cannot be imported: {type(error).__name__}: {error}"
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        return f"cannot be imported: {told(error)}"
     try:
         manager.register(plugin, name=label)
         manager.check_pending()
@@ -182,12 +188,14 @@ def _collect(
                 if implementation.plugin_name != label:
                     continue
                 try:
-                    specs = list(implementation.function())
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - as at import
-                    failures.append(Failure(plugin, f"{hook} failed: {type(error).__name__}: {error}"))
+                    specs = [(spec, check_component(kind, spec)) for spec in implementation.function()]
+                except BaseException as error:
+                    if is_interrupt(error):
+                        raise
+                    failures.append(Failure(plugin, f"{hook} failed: {told(error)}"))
                     continue
-                for spec in specs:
-                    problem = check_component(kind, spec)
+                for spec, refused in specs:
+                    problem = refused
                     other = components[kind].get(spec.name) if problem is None else None
                     if other is not None:
                         owner = other.provenance.distribution

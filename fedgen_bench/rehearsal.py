@@ -8,8 +8,8 @@ from fedgen_bench import wire
 from fedgen_bench.clients import ClientTask
 from fedgen_bench.compression import layout_like
 from fedgen_bench.errors import PluginError, WireError
+from fedgen_bench.guards import guarded
 from fedgen_bench.records import Fit, FitReport, Header, Model, Tensors, Update
-from fedgen_bench.seeds import guarded_globals
 from fedgen_bench.setting import Setting
 from fedgen_bench.trainer import Place, load_tensors
 
@@ -26,7 +26,7 @@ def rehearse(setting: Setting, state: Any) -> None:
     name = setting.spec.config["contender"]["strategy"]["name"]
     client_id = setting.cohort(0)[0]
     ctx = setting.context(0, client_id, {})
-    with guarded_globals("The strategy's send"):
+    with guarded(f"{setting.strategy_name}.send", ctx=ctx, state=state):
         payload = setting.strategy.send(state, ctx)
     message: bytes | None = None
     like: Tensors = {}
@@ -57,7 +57,7 @@ def rehearse(setting: Setting, state: Any) -> None:
             ) from error
         tensors = setting.uplink.unpack(packed, reply, like)
     cohort = setting.cohort(0)
-    with guarded_globals("The strategy's aggregate"):
+    with guarded(f"{setting.strategy_name}.aggregate", state=state):
         after = setting.strategy.aggregate(
             state, iter([Update(tensors, outcome.n_examples)] * len(cohort)), setting.round_context(0)
         )

@@ -17,6 +17,8 @@ from fedgen_bench.compression import layout_like
 from fedgen_bench.conclusion import conclude
 from fedgen_bench.drift import Drift
 from fedgen_bench.errors import PluginError, RoundFailed, WireError
+from fedgen_bench.failures import blamed
+from fedgen_bench.guards import guarded
 from fedgen_bench.keeps import KeepStore, encode_keeps
 from fedgen_bench.killpoints import passing
 from fedgen_bench.records import (
@@ -29,7 +31,7 @@ from fedgen_bench.records import (
     Update,
 )
 from fedgen_bench.rehearsal import rehearse
-from fedgen_bench.seeds import digest, guarded_globals
+from fedgen_bench.seeds import digest
 from fedgen_bench.setting import Setting
 from fedgen_bench.statecodec import decode_state, encode_state
 from fedgen_bench.store import Checkpoint
@@ -78,7 +80,7 @@ class _RoundInProgress:
         for client_id in setting.cohort(self.round_index):
             kept_in = self.admitted.get(client_id, -1)
             ctx = setting.context(self.round_index, client_id, {}, kept_in)
-            with guarded_globals("The strategy's send"):
+            with guarded(f"{setting.strategy_name}.send", ctx=ctx):
                 payload = setting.strategy.send(self.state, ctx)
             keep = self.keeps.get(client_id)
             if payload is None:
@@ -105,7 +107,7 @@ class _RoundInProgress:
     def updates(self) -> Iterator[Update]:
         """Admitted updates in client-id order; whatever the gate refuses is quarantined with its code."""
         answered: set[int] = set()
-        for outcome in self.engine.run(self.tasks(), self.work):
+        for outcome in self._outcomes():
             self.losses.append(outcome.mean_loss)
             self.batch_digests.append(outcome.batch_digest)
             try:
@@ -119,6 +121,17 @@ class _RoundInProgress:
                 self.drift.add(update.tensors, self.sent[outcome.client_id].tensors, update.n_examples)
             self.n_accepted += 1
             yield update
+
+    def _outcomes(self) -> Iterator[ClientOutcome]:
+        name = type(self.engine).__name__
+        with blamed(f"{name}.run"):
+            outcomes = iter(self.engine.run(self.tasks(), self.work))
+        while True:
+            with blamed(f"{name}.run"):
+                outcome = next(outcomes, None)
+            if outcome is None:
+                return
+            yield outcome
 
     def _keep(self, outcome: ClientOutcome) -> None:
         """Take over the client's new private state, with the number of merges that it has now."""
@@ -160,7 +173,7 @@ class _RoundInProgress:
         state = None
         if first is not None:
             ctx = setting.round_context(self.round_index)
-            with guarded_globals("The strategy's aggregate"):
+            with guarded(f"{setting.strategy_name}.aggregate", state=self.state):
                 state = setting.strategy.aggregate(self.state, itertools.chain([first], stream), ctx)
             for _ in stream:  # a strategy that reads only some updates does not save the others their work
                 pass
@@ -180,8 +193,8 @@ def run_cell(
     Returns the result and the encoded global tensors (None when there is no global model).
     """
     setting = Setting.make(recipe.spec, registry, worlds, torch.device(recipe.device))
-    with guarded_globals("The strategy's init"):
-        state = setting.strategy.init(setting.start, setting.server_context())
+    with guarded(f"{setting.strategy_name}.init", start=setting.start):
+        state = setting.strategy.init(dict(setting.start), setting.server_context())
     checkpoint = cell.checkpoint()
     if checkpoint is None:
         rehearse(setting, state)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fedgen_bench.data.catalog import Places, finder
 from fedgen_bench.errors import Diverged, FedgenError, StoreError
+from fedgen_bench.failures import blamed, interruptible, origin, text_of, told
 from fedgen_bench.plugins import Registry, load_registry
 from fedgen_bench.records import RoundReport, RunResult
 from fedgen_bench.store import Store
 from fedgen_bench.suites import RunSpec
-from fedgen_bench.workers import exit_text, keep_freed_memory, origin, serve_only
+from fedgen_bench.workers import exit_text, keep_freed_memory, portable, serve_only
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -87,7 +88,8 @@ class Executor:
 
     def close(self) -> None:
         """Give back what the engine holds."""
-        self._engine.close()
+        with blamed(f"Engine `{self._job.engine}`"):
+            self._engine.close()
 
     def run(self, spec: RunSpec, on_event: OnEvent) -> Event:
         """Run one cell to its end; what goes wrong in it becomes its status.
@@ -123,12 +125,12 @@ class Executor:
             raise
         except Diverged as error:
             rounds = len(cell.batch_digests())
-            result = RunResult("diverged", f"Round {rounds}: {error}")
-        except Exception as error:  # noqa: BLE001 - a failed cell is a row in the table, not the end of the suite
-            text = (
-                str(error) if isinstance(error, FedgenError) else f"{type(error).__name__}: {error} ({origin(error)})"
-            )
-            result = RunResult("failed", " ".join(text.split()))
+            result = RunResult("diverged", f"Round {rounds}: {text_of(error)}")
+        except KeyboardInterrupt:  # a plugin's own came out of its guard as a PluginError
+            raise
+        except BaseException as error:  # noqa: BLE001 - a failed cell is a row in the table, not the end of the suite
+            text = text_of(error) if isinstance(error, FedgenError) else f"{told(error)} ({origin(error)})"
+            result = RunResult("failed", text)
         cell.finish(result, final, time.monotonic() - began - committed)
         self._registry.observe("after_run", run=spec.name, result=result)
         return Event("ended", spec.name, status=result.status, reason=result.reason, seconds=time.monotonic() - began)
@@ -189,7 +191,13 @@ def run_cells(
         StoreError: the store cannot be written.
         KeyboardInterrupt: interrupted; committed rounds are kept.
     """
-    todo = pending(specs, store, on_event)
+    with interruptible():
+        return _run_cells(pending(specs, store, on_event), registry, job, store, workers, on_event)
+
+
+def _run_cells(
+    todo: Sequence[RunSpec], registry: Registry, job: Job, store: Store, workers: int, on_event: OnEvent
+) -> list[Event]:
     if not todo:
         return []
     workers = min(workers, len(todo))
@@ -244,7 +252,7 @@ def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Generator[Event,
                             "Every worker process died. Run the same command again; finished cells are kept."
                         ) from None
                     continue
-                if isinstance(message, StoreError):
+                if isinstance(message, Exception):
                     raise message
                 yield message
                 if message.kind == "ended":
@@ -281,7 +289,7 @@ def _serve(link: Connection, job: Job, parent: int) -> None:
         ):
             while (spec := link.recv()) is not None:
                 link.send(executor.run(spec, link.send))
-    except StoreError as error:
-        link.send(error)
+    except FedgenError as error:  # what no cell can do without: the store, the engine
+        link.send(portable(error))
     except EOFError:
         pass

@@ -90,33 +90,6 @@ def seeded_globals(key: int) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def guarded_globals(what: str) -> Iterator[None]:
-    """Raise PluginError when the block moved a global generator of `random`, numpy or torch."""
-    import random
-
-    import numpy as np
-    import torch
-
-    from fedgen_bench.errors import PluginError
-
-    def snapshot() -> tuple[object, bytes, bytes]:
-        state = np.random.get_state(legacy=False)  # noqa: NPY002 - the global generator is what is being watched
-        return (
-            random.getstate(),
-            state["state"]["key"].tobytes() + bytes(str(state["state"]["pos"]), "ascii"),
-            bytes(torch.random.get_rng_state().numpy()),
-        )
-
-    before = snapshot()
-    yield
-    moved = [name for name, a, b in zip(("random", "numpy", "torch"), before, snapshot(), strict=True) if a != b]
-    if moved:
-        raise PluginError(
-            f"{what} moved the global generator of {' and '.join(moved)}. Draw from `ctx.generator()` instead."
-        )
-
-
 def digest(*parts: bytes | str) -> str:
     """Hex sha256 over length-prefixed parts."""
     total = hashlib.sha256()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ from fedgen_bench.clients import ClientWork, Recipe
 from fedgen_bench.compression import Chain, Uplink
 from fedgen_bench.data.catalog import finder
 from fedgen_bench.errors import Diverged, PluginError
+from fedgen_bench.guards import guarded
 from fedgen_bench.killpoints import passing
 from fedgen_bench.lowrank import truncated
 from fedgen_bench.plugins import load_registry
 from fedgen_bench.protocols import PNG_SIGNATURE
 from fedgen_bench.records import ClientContext, Examples, Model, RoundContext, ServerContext, Tensors
-from fedgen_bench.seeds import SeedTree, guarded_globals
+from fedgen_bench.seeds import SeedTree
 from fedgen_bench.trainer import TrainingPlan, autocast, dump_tensors, load_tensors
 from fedgen_bench.world import POOLED_CLIENT, Population, Worlds, build, seed_tree
 
@@ -62,8 +64,11 @@ class Setting:
         population = worlds.population(config)
         passing("cell.partitioned")
         strategy_spec = registry.get("strategy", contender["strategy"]["name"]).spec
-        with guarded_globals("The adapter"):
-            adapted = build(registry, "adapter", contender["adapter"]).attach(task.new_module(), seeds)
+        with guarded(f"{type(task).__name__}.new_module"):
+            module = task.new_module()
+        adapter = build(registry, "adapter", contender["adapter"])
+        with guarded(f"{type(adapter).__name__}.attach"):
+            adapted = adapter.attach(module, seeds)
         adapted.module.to(device).eval()
         training = config["training"]
         plan = TrainingPlan(
@@ -112,6 +117,11 @@ class Setting:
     def config(self) -> Mapping[str, Any]:
         """The run's resolved config."""
         return self.spec.config
+
+    @property
+    def strategy_name(self) -> str:
+        """What messages call the strategy's code."""
+        return type(self.strategy).__name__
 
     @property
     def n_clients(self) -> int:
@@ -164,7 +174,7 @@ class Setting:
             PluginError: the task does not provide what a metric needs, or one that must be a number has parts.
         """
         self._load(model)
-        with torch.inference_mode(), autocast(self.device, self.config["training"]["precision"]):
+        with guarded(f"{type(self.task).__name__}.observe"), self._evaluating():
             evidence = self.task.observe(self.adapted.module, data, seed_tree(self.config))
         measured: dict[str, float] = {}
         for name in self.metrics if names is None else names:
@@ -173,6 +183,11 @@ class Setting:
             if not math.isfinite(value):
                 raise Diverged(f"{name} of the trained model is {value}.")
         return measured
+
+    @contextlib.contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        with torch.inference_mode(), autocast(self.device, self.config["training"]["precision"]):
+            yield
 
     def _load(self, model: Model) -> None:
         self.adapted.fold(model.merges)
@@ -183,7 +198,8 @@ class Setting:
         """One metric by name, or its parts; nothing when it is optional and its evidence is not there."""
         evaluation = self.config["evaluation"]
         try:
-            value = self.metrics[name].compute(evidence)
+            with guarded(f"{type(self.metrics[name]).__name__}.compute", evidence=evidence):
+                value = self.metrics[name].compute(evidence)
         except KeyError as error:
             if name in evaluation.get("optional_metrics", ()):
                 return {}
@@ -207,11 +223,7 @@ class Setting:
             PluginError: what it makes is no PNG.
         """
         self._load(model)
-        with (
-            guarded_globals("The task's showcase"),
-            torch.inference_mode(),
-            autocast(self.device, self.config["training"]["precision"]),
-        ):
+        with guarded(f"{type(self.task).__name__}.showcase"), self._evaluating():
             picture = self.task.showcase(self.adapted.module, seed_tree(self.config))
         if picture is not None and not picture.startswith(PNG_SIGNATURE):
             raise PluginError("The task's showcase is no PNG. Return a PNG file's bytes, or None.")
@@ -219,7 +231,7 @@ class Setting:
 
     def export(self, state: Any, ctx: ClientContext | None) -> Model | None:
         """The strategy's export, watched."""
-        with guarded_globals("The strategy's export"):
+        with guarded(f"{self.strategy_name}.export", state=state, ctx=ctx):
             exported = self.strategy.export(state, ctx)
         return exported if exported is None or isinstance(exported, Model) else Model(exported)
 

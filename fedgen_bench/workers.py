@@ -5,15 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import traceback
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 
 from fedgen_bench.errors import PluginError
+from fedgen_bench.failures import is_interrupt, keep_origin, told
 
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_ORIGIN = "fedgen_origin"
 
 
 def serve_only(parent: int) -> bool:
@@ -46,26 +44,17 @@ def exit_text(code: int | None) -> str:
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 
-def origin(error: BaseException) -> str:
-    """`file.py:line` that raised an error, in whichever process that was."""
-    told: str | None = getattr(error, _ORIGIN, None)
-    if told is not None:
-        return told
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
-
-
-def portable(error: Exception) -> Exception:
+def portable(error: BaseException) -> Exception:
     """The error as another process can raise it: with its type, message and origin.
 
     A type that does not survive the way becomes a PluginError that names it.
     """
-    where = origin(error)
+    where = keep_origin(error)
     try:
-        setattr(error, _ORIGIN, where)
         again = ForkingPickler.loads(ForkingPickler.dumps(error))  # as a pipe between our own processes will do
-        if type(again) is type(error) and str(again) == str(error):
+        if isinstance(error, Exception) and type(again) is type(error) and str(again) == str(error):
             return error
-    except Exception:  # noqa: BLE001, S110 - a foreign type may do anything here
-        pass
-    return PluginError(f"{type(error).__name__}: {error} ({where})")
+    except BaseException as failure:
+        if is_interrupt(failure):
+            raise
+    return PluginError(f"{told(error)} ({where})")

@@ -14,9 +14,10 @@ import numpy as np
 
 from fedgen_bench import clients, protocols
 from fedgen_bench.errors import PluginError
+from fedgen_bench.guards import guarded
 from fedgen_bench.params import make_params
 from fedgen_bench.records import ClientData, Examples
-from fedgen_bench.seeds import SeedTree, digest, guarded_globals
+from fedgen_bench.seeds import SeedTree, digest
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
@@ -35,7 +36,8 @@ def build(registry: Registry, kind: str, component: Mapping[str, Any]) -> Any:
     params, problems = make_params(spec.params, component["params"])
     if problems:
         raise PluginError(f"{kind} `{spec.name}`: {problems[0][1]}")
-    built = spec.build(params)
+    with guarded(f"{kind} `{spec.name}`"):
+        built = spec.build(params)
     if problem := broken_method(kind, built):
         raise PluginError(f"{kind} `{spec.name}`: {problem}")
     return built
@@ -113,7 +115,11 @@ class Population:
 
     @cached_property
     def _clients(self) -> Callable[[int], ClientData]:
-        return lru_cache(maxsize=None)(lambda client_id: self.task.client_data(self.parts[client_id]))
+        def prepared(client_id: int) -> ClientData:
+            with guarded(f"{type(self.task).__name__}.client_data"):
+                return self.task.client_data(self.parts[client_id])
+
+        return lru_cache(maxsize=None)(prepared)
 
     @cached_property
     def pooled(self) -> Examples:
@@ -136,8 +142,11 @@ def make_population(task: Task, partitioner: Any, federation: Mapping[str, Any],
         PluginError: a partition that is not disjoint, is out of range, or leaves too few clients with data.
     """
     n_clients, per_round = federation["n_clients"], federation["clients_per_round"]
-    units = task.units(seeds)
-    with guarded_globals("The partitioner"):
+    with guarded(f"{type(task).__name__}.units"):
+        units = task.units(seeds)
+    for column in units.columns.values():
+        column.flags.writeable = False  # every seed's partition reads the same
+    with guarded(f"{type(partitioner).__name__}.split"):
         parts = tuple(
             np.asarray(part, dtype=np.int64) for part in partitioner.split(units, n_clients, seeds.numpy("split"))
         )
@@ -178,7 +187,9 @@ class Worlds:
         """The loaded task of a run's config. Raises DataError when its data are not there."""
         key = identity(config["task"])
         if key not in self._tasks:
-            self._tasks[key] = build(self.registry, "task", config["task"]).load(self._find)
+            factory = build(self.registry, "task", config["task"])
+            with guarded(f"{type(factory).__name__}.load"):
+                self._tasks[key] = factory.load(self._find)
         return self._tasks[key]
 
     def population(self, config: Mapping[str, Any]) -> Population:

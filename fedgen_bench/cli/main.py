@@ -6,12 +6,12 @@ import importlib
 import os
 import signal
 import sys
-from types import FrameType
 
 import click
 
 import fedgen_bench
 from fedgen_bench.errors import FedgenError, did_you_mean
+from fedgen_bench.failures import interrupt
 
 COMMANDS = {
     "run": "Run a suite (or what is left of it) and write its leaderboard.",
@@ -61,13 +61,10 @@ def cli() -> None:
     """Federated fine-tuning of generative models, compared with numbers that can be believed."""
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Entry point: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

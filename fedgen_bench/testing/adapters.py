@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from fedgen_bench.guards import guarded
 from fedgen_bench.params import make_params
 from fedgen_bench.records import AdapterSpec, Fit, Tensors
-from fedgen_bench.seeds import SeedTree, guarded_globals
+from fedgen_bench.seeds import SeedTree
 from fedgen_bench.testing.grounds import GROUNDS, Ground
 from fedgen_bench.testing.simulation import same_bits
 
@@ -76,7 +77,7 @@ def check_paired(spec: AdapterSpec, kind: str) -> None:
 
 def check_global_generators_unmoved(spec: AdapterSpec, kind: str) -> None:
     """Attaching moves no global generator."""
-    with guarded_globals(f"adapter {spec.name}"):
+    with guarded(f"adapter {spec.name}"):
         attach(spec, kind)
 
 

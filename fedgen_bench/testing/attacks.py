@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from fedgen_bench.guards import guarded
 from fedgen_bench.records import AttackSpec, Tensors
-from fedgen_bench.seeds import guarded_globals
 from fedgen_bench.testing.compressors import change
 from fedgen_bench.testing.watching import fingerprint, same_bits
 
@@ -35,7 +35,7 @@ def _distorted(spec: AttackSpec, seed: int = 1) -> Tensors:
 
 def check_deterministic(spec: AttackSpec) -> None:
     """The generator alone decides what is sent; no global generator moves."""
-    with guarded_globals(f"attack {spec.name}"):
+    with guarded(f"attack {spec.name}"):
         first = _distorted(spec)
     assert same_bits(first, _distorted(spec)), "two equal calls differ"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.guards import guarded
 from fedgen_bench.records import CompressorSpec, Tensors
-from fedgen_bench.seeds import guarded_globals
 from fedgen_bench.testing.watching import fingerprint, same_bits
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _layout(tensors: Tensors) -> dict[str, tuple[Any, ...]]:
 
 def check_deterministic(spec: CompressorSpec) -> None:
     """The same tensors give the same bits, from one instance twice and from a fresh one; no global generator moves."""
-    with guarded_globals(f"compressor {spec.name}"):
+    with guarded(f"compressor {spec.name}"):
         one = _built(spec)
         packed = one.compress(change())
         restored = one.decompress(packed, change())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fedgen_bench.errors import DataError
+from fedgen_bench.failures import is_interrupt, text_of, told
 
 if TYPE_CHECKING:
     from fedgen_bench.testing.contracts import Contract
@@ -30,7 +31,9 @@ def outcome_of(contract: Contract) -> Outcome:
         contract()
     except DataError as error:
         return Outcome(contract, "skipped", str(error))
-    except Exception as error:  # noqa: BLE001 - a component may raise anything
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         if contract.expected_failure:
             return Outcome(contract, "known exception", contract.expected_failure)
         return Outcome(contract, "failed", _told(error))
@@ -39,11 +42,11 @@ def outcome_of(contract: Contract) -> Outcome:
     return Outcome(contract, "passed")
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """An assertion's own words; of anything else also what it is and where it was raised."""
-    text = " ".join(str(error).split())
+    text = text_of(error)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
     if isinstance(error, AssertionError):
         return text or f"`{frame.line}` does not hold ({where})"
-    return f"{type(error).__name__}: {text} ({where})"
+    return f"{told(error)} ({where})"

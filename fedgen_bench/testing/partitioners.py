@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from fedgen_bench.guards import guarded
 from fedgen_bench.records import PartitionerSpec, UnitTable
-from fedgen_bench.seeds import guarded_globals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def check_deterministic(spec: PartitionerSpec) -> None:
 
     units = table(97, 5)
     before = {name: codes.copy() for name, codes in units.columns.items()}
-    with guarded_globals(f"partitioner {spec.name}"):
+    with guarded(f"partitioner {spec.name}"):
         first = split(spec, units, 5)
     second = split(spec, units, 5)
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True)), "two equal splits differ"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.adapting import Adapted, FoldableBackbone
+from fedgen_bench.guards import guarded
 from fedgen_bench.lowrank import truncated
 from fedgen_bench.records import (
     ClientContext,
@@ -22,7 +23,7 @@ from fedgen_bench.records import (
     Tensors,
     Update,
 )
-from fedgen_bench.seeds import SeedTree, guarded_globals
+from fedgen_bench.seeds import SeedTree
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.watching import Noted, Trained, Watched, fingerprint, same_bits
 
@@ -262,7 +263,7 @@ class Simulation:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         before = fingerprint(arguments) if self.watch else None
-        with guarded_globals(f"{self.spec.name}.{method}"):
+        with guarded(f"{self.spec.name}.{method}"):
             result = getattr(self.strategy, method)(*arguments)
         assert before is None or fingerprint(arguments) == before, f"{self.spec.name}.{method} changed its arguments"
         return result

@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.guards import guarded
 from fedgen_bench.protocols import PNG_SIGNATURE
 from fedgen_bench.records import MetricSpec
-from fedgen_bench.seeds import SeedTree, guarded_globals
+from fedgen_bench.seeds import SeedTree
 from fedgen_bench.testing.simulation import fingerprint
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def check_client_data(task: Task) -> None:
     import numpy as np
 
     units = np.arange(min(10, task.units(SEEDS).n_units))
-    with guarded_globals("client_data"):
+    with guarded("client_data"):
         first = task.client_data(units)
     assert fingerprint(first) == fingerprint(task.client_data(units)), "two equal calls differ"
     assert first.train.n > 0
@@ -79,7 +80,7 @@ def check_loss(task: Task) -> None:
 
     module, batch = task.new_module(), _batch(task)
     before = fingerprint(batch)
-    with guarded_globals("loss"):
+    with guarded("loss"):
         losses = [task.loss(module, batch, torch.Generator().manual_seed(3)) for _ in range(2)]
     assert losses[0].shape == ()
     assert math.isfinite(float(losses[0].detach()))
@@ -97,7 +98,7 @@ def check_observe(task: Task) -> None:
     module = task.new_module()
     before = fingerprint([parameter.detach() for parameter in module.parameters()])
     heldout = task.client_data(np.arange(min(30, task.units(SEEDS).n_units))).heldout
-    with torch.inference_mode(), guarded_globals("observe"):
+    with torch.inference_mode(), guarded("observe"):
         for data in (task.split("valid_subset"), task.split("valid"), *([] if heldout is None else [heldout])):
             first = task.observe(module, data, SEEDS)
             assert first, "no evidence"
@@ -132,7 +133,7 @@ def check_showcase(task: Task) -> None:
 
     module = task.new_module()
     before = fingerprint([parameter.detach() for parameter in module.parameters()])
-    with torch.inference_mode(), guarded_globals("showcase"):
+    with torch.inference_mode(), guarded("showcase"):
         first, second = (task.showcase(module, SEEDS) for _ in range(2))
     assert first is None or first.startswith(PNG_SIGNATURE), "the picture is no PNG"
     assert first == second, "two equal pictures differ"

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import hashlib
-import random
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from fedgen_bench.conclusion import evaluated_clients, tensors_digest
-from fedgen_bench.errors import PluginError
-from fedgen_bench.seeds import STREAMS, SeedTree, digest, guarded_globals, seeded_globals
+from fedgen_bench.seeds import STREAMS, SeedTree, digest, seeded_globals
 from fedgen_bench.trainer import Place, batch_order, order_digest
 
 TREE = SeedTree("task", "adapter", "partitioner", "strategy", 1)
@@ -108,28 +105,6 @@ def test_seeded_globals_seed_inside_and_restore_after():
         second = torch.rand(3)
     assert torch.equal(first, second)
     assert torch.equal(torch.random.get_rng_state(), before)
-
-
-@pytest.mark.parametrize(
-    ("library", "draw"),
-    [
-        ("random", random.random),
-        ("numpy", np.random.rand),
-        ("torch", lambda: torch.rand(1)),
-    ],
-)
-def test_guarded_globals_names_the_generator_that_moved(library, draw):
-    with (
-        pytest.raises(PluginError, match=f"Odd plugin moved the global generator of {library}"),
-        guarded_globals("Odd plugin"),
-    ):
-        draw()
-
-
-def test_guarded_globals_lets_own_generators_be():
-    with guarded_globals("Good plugin"):
-        TREE.numpy("split").random(3)
-        torch.rand(3, generator=TREE.torch("split"))
 
 
 def test_digest_keeps_parts_apart():

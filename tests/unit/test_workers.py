@@ -7,7 +7,8 @@ import pickle
 import pytest
 
 from fedgen_bench import errors
-from fedgen_bench.workers import origin, portable
+from fedgen_bench.failures import origin
+from fedgen_bench.workers import portable
 
 
 def crossed(error):
