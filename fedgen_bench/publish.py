@@ -19,6 +19,7 @@ from fedgen_bench.manifest import differences, write_manifest
 from fedgen_bench.params import make_params
 from fedgen_bench.records import SuiteSource
 from fedgen_bench.suites import load_suite
+from fedgen_bench.text import printable
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
@@ -30,7 +31,10 @@ BANDS = "bands.csv"
 
 
 def render(table: Table, registry: Registry, *, only: str | None = None) -> dict[str, bytes | None]:
-    """What every registered table format (or one) gives, by file name; None where the table gives no such file."""
+    """What every registered table format (or one) gives, by file name; None where the table gives no such file.
+
+    Texts are made printable, whatever names and titles hold.
+    """
     formats = registry.components["table_format"]
     rendered: dict[str, bytes | None] = {}
     for _, found in sorted(formats.items()):
@@ -38,7 +42,7 @@ def render(table: Table, registry: Registry, *, only: str | None = None) -> dict
             continue
         params, _ = make_params(found.spec.params, {})
         content = found.spec.build(params).render(table)
-        rendered[found.spec.filename] = content.encode() if isinstance(content, str) else content
+        rendered[found.spec.filename] = printable(content, keep="\n").encode() if isinstance(content, str) else content
     return rendered
 
 

@@ -13,6 +13,7 @@ import click
 from fedgen_bench.cli import options
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.plugins import KINDS, load_registry
+from fedgen_bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Failure, Registry
@@ -87,7 +88,7 @@ def _checked(contracts: Iterable[Contract], left_out: Iterable[Failure]) -> int:
     counts: Counter[str] = Counter()
     for failure in left_out:
         counts["failed"] += 1
-        click.echo(f"FAILED  {failure.plugin} is left out: {failure.reason}")
+        click.echo(f"FAILED  {one_line(failure.plugin)} is left out: {one_line(failure.reason)}")
     subject = ""
     for contract in contracts:
         if subject != (subject := contract.subject):
@@ -95,7 +96,7 @@ def _checked(contracts: Iterable[Contract], left_out: Iterable[Failure]) -> int:
         outcome = outcome_of(contract)
         counts[outcome.status] += 1
         for line in _lines(outcome):
-            click.echo(line)
+            click.echo(printable(line))
     shown = ", ".join(f"{counts[status]} {status}" for status in ("passed", "failed", "known exception", "skipped"))
     click.echo(f"{counts.total()} checks: {shown}")
     return 1 if counts["failed"] else 0

@@ -12,6 +12,7 @@ from fedgen_bench.cli.catalogue import catalogue
 from fedgen_bench.cli.screen import grid
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.plugins import KINDS, load_registry
+from fedgen_bench.text import one_line
 
 
 @click.command("list")
@@ -41,7 +42,7 @@ def command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]) -> 
     ]
     click.echo(grid(("kind", "name", "version", "from", "summary", "parameters"), rows))
     for failure in registry.failures:
-        click.echo(f"Not loaded: {failure.plugin}: {failure.reason}", err=True)
+        click.echo(f"Not loaded: {one_line(failure.plugin)}: {one_line(failure.reason)}", err=True)
     return 0
 
 

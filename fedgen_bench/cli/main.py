@@ -12,7 +12,9 @@ import click
 import fedgen_bench
 from fedgen_bench.errors import FedgenError, did_you_mean
 from fedgen_bench.failures import interrupt
+from fedgen_bench.text import printable
 
+_LINE_END = "\n"
 COMMANDS = {
     "run": "Run a suite (or what is left of it) and write its leaderboard.",
     "leaderboard": "Write a leaderboard from stored results, or check a published one.",
@@ -72,7 +74,7 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except FedgenError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable(str(error), keep=_LINE_END)}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the former into the latter
         click.echo("Interrupted. Committed rounds are kept: the same command resumes.", err=True)

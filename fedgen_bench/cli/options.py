@@ -10,6 +10,7 @@ import click
 
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.plugins import NAME, Registry, load_registry
+from fedgen_bench.text import one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.records import SuiteSource
@@ -80,7 +81,7 @@ def open_registry(plugin_files: Sequence[Path] = ()) -> Registry:
     """The registry; what failed to load is said on stderr."""
     registry = load_registry(plugin_files)
     for failure in registry.failures:
-        click.echo(f"Warning: plugin {failure.plugin} is left out: {failure.reason}", err=True)
+        click.echo(f"Warning: plugin {one_line(failure.plugin)} is left out: {one_line(failure.reason)}", err=True)
     return registry
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from fedgen_bench.text import one_line
+
 if TYPE_CHECKING:
     from fedgen_bench.runner import Event
 
@@ -66,7 +68,7 @@ class Progress:
         if event.kind == "skipped":
             click.echo(f"[{self._done}/{self._n_cells}] {event.run}: {event.status} already", err=True)
         elif event.kind == "ended":
-            reason = f": {event.reason}" if event.reason else ""
+            reason = f": {one_line(event.reason)}" if event.reason else ""
             click.echo(
                 f"[{self._done}/{self._n_cells}] {event.run}: {event.status} in {event.seconds:.1f} "
                 f"s{reason}{self._left()}",
@@ -84,5 +86,5 @@ class Progress:
             if event.run in self._bars:
                 self._display.remove_task(self._bars.pop(event.run))
             if event.reason:
-                self._display.console.print(f"{event.run}: {event.status}: {event.reason}", markup=False)
+                self._display.console.print(f"{event.run}: {event.status}: {one_line(event.reason)}", markup=False)
             self._display.update(self._bars[""], completed=self._done)

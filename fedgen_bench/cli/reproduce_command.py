@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from fedgen_bench.cli import options
+from fedgen_bench.text import one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.comparison import Cell, SeedTest
@@ -237,6 +238,6 @@ def _print(cells: Sequence[Cell], tests: Sequence[SeedTest]) -> None:
         click.echo(f"{'holds' if test.passed else 'fails'}: {test.text}")
     for cell in cells:
         if cell.status != "done":
-            click.echo(f"{cell.name}: {cell.status}: {cell.reason}")
+            click.echo(f"{cell.name}: {cell.status}: {one_line(cell.reason)}")
     for sentence in sentences(cells):
         click.echo(sentence)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fedgen_bench.cli import options
+from fedgen_bench.text import one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.data.catalog import Places
@@ -110,7 +111,7 @@ def command(
     click.echo(f"Written to {leaderboards / suite_name}", err=True)
     bad = [event for event in ended if event.status != "done"]
     for event in bad:
-        click.echo(f"{event.run}: {event.status}: {event.reason}", err=True)
+        click.echo(f"{event.run}: {event.status}: {one_line(event.reason)}", err=True)
     return 1 if bad else 0
 
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fedgen_bench.text import one_line
+
 if TYPE_CHECKING:
     from fedgen_bench.leaderboard import Table
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Left-aligned columns, two spaces apart."""
-    table = [list(head), *map(list, rows)]
+    """Left-aligned columns, two spaces apart; a cell is one line, without control characters."""
+    table = [[one_line(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
@@ -36,9 +38,9 @@ def _number(value: float | None, form: str = ".4g") -> str:
 def print_table(table: Table) -> None:
     """The leaderboard's main columns on stdout."""
     click.echo(
-        f"{table.title}: suite {table.suite}, version {table.version}; {table.metric_unit} on test, "
-        f"{'lower' if table.lower_is_better else 'higher'} is better"
-        + (f"; personalised in {table.followed.unit}" if table.follows_another else "")
+        f"{one_line(table.title)}: suite {table.suite}, version {table.version}; "
+        f"{one_line(table.metric_unit)} on test, {'lower' if table.lower_is_better else 'higher'} is better"
+        + (f"; personalised in {one_line(table.followed.unit)}" if table.follows_another else "")
     )
     head = (
         "rank",

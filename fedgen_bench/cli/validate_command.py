@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fedgen_bench.cli import options
+from fedgen_bench.text import printable
 
 
 @click.command("validate")
@@ -19,7 +20,6 @@ def command(path: Path, plugin_files: tuple[Path, ...]) -> int:
     """
     registry = options.open_registry(plugin_files)
     from fedgen_bench.validation import validate
-    from fedgen_bench.validation.findings import printable
 
     report = validate(path, registry)
     for one in report.findings:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fedgen_bench.text import printable
+
 GROUPS = (
     "folder",
     "manifest",
@@ -51,17 +53,17 @@ class Report:
 
 def problem(group: str, text: str) -> Finding:
     """Something that must be mended."""
-    return Finding(group, printable(text))
+    return Finding(group, short(text))
 
 
 def remark(group: str, text: str) -> Finding:
     """Something to know."""
-    return Finding(group, printable(text), problem=False)
+    return Finding(group, short(text), problem=False)
 
 
-def printable(text: str) -> str:
+def short(text: str) -> str:
     """Without control characters (they could rewrite a terminal's lines), at most 400 characters."""
-    safe = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text[: _MOST_CHARACTERS + 1])
+    safe = printable(text[: _MOST_CHARACTERS + 1])
     return safe if len(text) <= _MOST_CHARACTERS else f"{safe[:_MOST_CHARACTERS]} ..."
 
 

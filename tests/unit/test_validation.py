@@ -292,7 +292,7 @@ DAMAGED_FOLDERS = {
     "module": (_text("conftest.py", b"raise SystemExit"), "folder", "conftest.py may hold code"),
     "weights": (_text("model.pt", b"PK"), "folder", "model.pt may hold code"),
     "program": (_text("table", b"\x7fELF\x02\x01\x01"), "folder", "table begins like a program"),
-    "name": (_text("ta\nble.csv", b""), "folder", "ta\\x0able.csv has a name"),
+    "name": (_text("ta\nble.csv", b""), "folder", "ta\\nble.csv has a name"),
 }  # fmt: skip
 
 

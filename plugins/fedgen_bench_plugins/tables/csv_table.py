@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
+from fedgen_bench.text import one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.leaderboard import Table
@@ -19,7 +20,7 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):  # one line: Python's csv leaves a bare carriage return unquoted
-        return " ".join(("'" + value if value.startswith(_FORMULA_STARTS) else value).splitlines())
+        return one_line("'" + value if value.startswith(_FORMULA_STARTS) else value)
     return repr(value) if isinstance(value, float) else str(value)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
+from fedgen_bench.text import one_line
 from fedgen_bench_plugins.tables.numbers import show_bytes, show_percent, show_quality
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ _HEAD = (
 
 def escape(text: str) -> str:
     """Text that stays text in Markdown and HTML."""
-    one_line = " ".join(html.escape(text, quote=False).splitlines())
-    return one_line.replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
+    return one_line(html.escape(text, quote=False)).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
 
 
 def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

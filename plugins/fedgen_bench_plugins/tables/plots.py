@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
+from fedgen_bench.text import one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.leaderboard import Curve, Table
@@ -47,6 +48,11 @@ def _drawable(table: Table) -> list[tuple[Curve, list[Point]]]:
     return [(curve, found) for curve in table.curves if (found := points(curve))]
 
 
+def _plain(text: str) -> str:
+    """Text that is drawn as it is: a dollar begins no formula."""
+    return one_line(text).replace("$", r"\$")
+
+
 def _figure(table: Table, x_of: Callable[[Point], float], x_label: str, what: str, *, log_x: bool = False) -> str:
     """Every drawable curve over `x_of`: contenders solid, reference rows dashed, the range over seeds shaded."""
     import matplotlib as mpl
@@ -65,7 +71,7 @@ def _figure(table: Table, x_of: Callable[[Point], float], x_label: str, what: st
             x, color = [x_of(one) for one in found], _COLORS[i % len(_COLORS)]
             look: dict[str, Any] = {"color": color, "marker": _MARKERS[i % len(_MARKERS)], "markersize": 3.5}
             look |= {} if curve.ranked else {"linestyle": "--", "linewidth": 1.0}
-            axes.plot(x, [one.mean for one in found], label=curve.contender, **look)
+            axes.plot(x, [one.mean for one in found], label=_plain(curve.contender), **look)
             axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, lw=0)
             drawn += [one.mean for one in found]
         if drawn and min(drawn) > 0 and max(drawn) > 2 * min(drawn):
@@ -76,8 +82,8 @@ def _figure(table: Table, x_of: Callable[[Point], float], x_label: str, what: st
             axes.set_xscale("log")
         axes.axhline(table.target, color="0.6", linewidth=0.8, linestyle=":", label=f"target {table.target:g}")
         axes.set_xlabel(x_label)
-        axes.set_ylabel(f"{table.followed.unit} (validation subset)")
-        axes.set_title(f"{table.title}\n{what}", loc="left", fontsize=10)
+        axes.set_ylabel(f"{_plain(table.followed.unit)} (validation subset)")
+        axes.set_title(f"{_plain(table.title)}\n{what}", loc="left", fontsize=10)
         axes.grid(visible=True, color="0.92", which="both")
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside right upper", frameon=False)

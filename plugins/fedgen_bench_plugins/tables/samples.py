@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
 from fedgen_bench.errors import StoreError
+from fedgen_bench.text import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,12 +40,12 @@ class Samples:
         names = sorted(table.showcase, key=order.__getitem__)
         pictures = [_enlarged(_picture(name, table.showcase[name])) for name in names]
         font = ImageFont.load_default(_FONT)
-        left = max(int(font.getlength(name)) for name in names) + 2 * _GAP
+        left = max(int(font.getlength(one_line(name))) for name in names) + 2 * _GAP
         width = left + max(one.width for one in pictures) + _GAP
         sheet = Image.new("RGB", (width, sum(one.height + _GAP for one in pictures) + _GAP), "white")
         draw, top = ImageDraw.Draw(sheet), _GAP
         for name, picture in zip(names, pictures, strict=True):
-            draw.text((_GAP, top + picture.height // 2), name, fill="black", font=font, anchor="lm")
+            draw.text((_GAP, top + picture.height // 2), one_line(name), fill="black", font=font, anchor="lm")
             sheet.paste(picture, (left, top))
             top += picture.height + _GAP
         out = io.BytesIO()
