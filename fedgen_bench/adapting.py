@@ -73,6 +73,7 @@ class Adapted:
         client_ranks: rank of client 0, 1, ..., from the beginning again after the last; every rank as in `low_rank`
             when empty. A module's own rank is never exceeded.
         backbone: where updates are folded in; None when they cannot be.
+        positions: of the backbone's positions, how many the adapter takes before the text.
     """
 
     module: nn.Module
@@ -80,6 +81,7 @@ class Adapted:
     low_rank: tuple[LowRank, ...] = ()
     client_ranks: tuple[int, ...] = ()
     backbone: FoldableBackbone | None = None
+    positions: int = 0
 
     def ranks_of(self, client_id: int) -> tuple[LowRank, ...]:
         """`low_rank` with one client's ranks."""

@@ -60,7 +60,10 @@ class Adapter(Protocol):
     """Makes part of a backbone trainable."""
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Adapt a private copy of the backbone; initial values come from the `adapter` stream alone."""
+        """Adapt a private copy of the backbone; initial values come from the `adapter` stream alone.
+
+        Raises ValueError, in a sentence that says what is wrong and one that says what to do, when it does not fit.
+        """
 
 
 class Partitioner(Protocol):
@@ -71,7 +74,10 @@ class Partitioner(Protocol):
 
 
 class Task(Protocol):
-    """Data, backbone, loss and evaluation of one kind of model. Built once a process, shared by its runs."""
+    """Data, backbone, loss and evaluation of one kind of model. Built once a process, shared by its runs.
+
+    A task of texts may also have `free_positions`: how many positions its longest text leaves to an adapter, or None.
+    """
 
     backbone_parameters: int
     provenance: Mapping[str, str]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fedgen_bench.attaching import attach
 from fedgen_bench.clients import ClientWork, Recipe
 from fedgen_bench.compression import Chain, Uplink
 from fedgen_bench.data.catalog import finder
@@ -64,11 +65,7 @@ class Setting:
         population = worlds.population(config)
         passing("cell.partitioned")
         strategy_spec = registry.get("strategy", contender["strategy"]["name"]).spec
-        with guarded(f"{type(task).__name__}.new_module"):
-            module = task.new_module()
-        adapter = build(registry, "adapter", contender["adapter"])
-        with guarded(f"{type(adapter).__name__}.attach"):
-            adapted = adapter.attach(module, seeds)
+        adapted = attach(registry, contender["adapter"], task, seeds)
         adapted.module.to(device).eval()
         training = config["training"]
         plan = TrainingPlan(

@@ -1,0 +1,61 @@
+"""An adapter that does not fit its backbone or task is told in one sentence before anything is trained."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from fedgen_bench import attaching
+from fedgen_bench.adapting import Adapted
+from fedgen_bench.attaching import attach
+from fedgen_bench.errors import DataError, PluginError
+from fedgen_bench.records import LowRank
+from fedgen_bench.testing.adapters import SEEDS
+
+
+@pytest.fixture
+def attached(monkeypatch):
+    """What `attach` makes of an adapter whose `attach` gives or raises a value, on a task."""
+
+    def run(given, *, low_rank=False, task=None):
+        def attach_it(*_):
+            if isinstance(given, Exception):
+                raise given
+            return given
+
+        adapter = SimpleNamespace(attach=attach_it)
+        monkeypatch.setattr(attaching, "build", lambda *_: adapter)
+        registry = SimpleNamespace(get=lambda *_: SimpleNamespace(spec=SimpleNamespace(low_rank=low_rank)))
+        task = task or SimpleNamespace(new_module=lambda: None)
+        return attach(registry, {"name": "mine"}, task, SEEDS)
+
+    return run
+
+
+def test_what_an_adapter_refuses_is_its_own_sentence_under_its_name(attached):
+    with pytest.raises(PluginError, match=r"Adapter `mine` does not fit this backbone: No such layer\. Choose another"):
+        attached(ValueError("No such layer. Choose another."))
+
+
+def test_low_rank_is_never_silently_empty_or_partial(attached):
+    weight = nn.Parameter(torch.ones(1))
+    pair = LowRank("m", "a", "b", 1, 1.0)
+    with pytest.raises(PluginError, match=r"declares `low_rank`, and `embedding` is in only one"):
+        attached(Adapted(nn.Identity(), {"embedding": weight}), low_rank=True)
+    with pytest.raises(PluginError, match=r"`embedding` is in only one"):
+        attached(Adapted(nn.Identity(), {"a": weight, "b": weight, "embedding": weight}, (pair,)), low_rank=True)
+    with pytest.raises(PluginError, match=r"trains no factors"):
+        attached(Adapted(nn.Identity(), {}), low_rank=True)
+    whole = Adapted(nn.Identity(), {"a": weight, "b": weight}, (pair,))
+    assert attached(whole, low_rank=True) is whole
+
+
+def test_positions_before_the_text_must_be_left_by_the_text(attached):
+    adapted = Adapted(nn.Identity(), {}, positions=16)
+    for free in (None, 16):
+        assert attached(adapted, task=SimpleNamespace(new_module=lambda: None, free_positions=free)) is adapted
+    with pytest.raises(DataError, match=r"`mine` takes 16 positions .* leaves 15\. Give the adapter fewer tokens"):
+        attached(adapted, task=SimpleNamespace(new_module=lambda: None, free_positions=15))
