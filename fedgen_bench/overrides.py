@@ -53,4 +53,10 @@ def with_value(table: Mapping[str, Any], path: str, value: Any, *, said: str) ->
     if not isinstance(node, dict):
         raise UsageError(f"{said}: {path} is not a value. Name one value of a table.")
     node[last] = value
-    return changed
+    return _paired(changed, table) if parents[:1] == ["task"] and "params" in (last, *parents[1:]) else changed
+
+
+def _paired(changed: dict[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """With the task's parameters as they were before: what bears on evaluation alone must not move the streams."""
+    before = table["task"]
+    return {**changed, "task": {**changed["task"], "pairs_as": before.get("pairs_as") or before.get("params", {})}}

@@ -173,6 +173,10 @@ def check_component(kind: str, spec: object) -> str | None:
         ]
         if missing:
             return f"{kind} `{name}`: params without a default: {', '.join(missing)}"
+        if isinstance(spec, TaskSpec) and (
+            strange := sorted(spec.evaluation_only - {f.name for f in dataclasses.fields(spec.params)})
+        ):
+            return f"{kind} `{name}`: evaluation_only names what is no parameter: {', '.join(strange)}"
     return None
 
 

@@ -110,7 +110,14 @@ class PartitionerSpec(ComponentSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec(ComponentSpec):
-    """Data, backbone, loss and evaluation."""
+    """Data, backbone, loss and evaluation.
+
+    Args:
+        evaluation_only: parameters that bear on nothing but evaluation. Changed with `--set` or by a sweep's point they
+            leave split, cohorts, batches and initial tensors as they were.
+    """
+
+    evaluation_only: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fedgen_bench.plugins import NAME
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -21,6 +22,15 @@ class Component(_Strict):
 
     name: str
     params: dict[str, Any] = {}
+
+
+class Task(Component):
+    """The task, and its parameters as the streams see them where `--set` or a sweep's point has changed them.
+
+    Of `pairs_as` only parameters that bear on evaluation alone are read (see `TaskSpec.evaluation_only`).
+    """
+
+    pairs_as: dict[str, Any] = {}
 
 
 class Attack(Component):
@@ -43,7 +53,7 @@ class SuiteHead(_Strict):
 class Federation(_Strict):
     """Population, cohort and budget in rounds."""
 
-    n_clients: Positive
+    n_clients: Annotated[int, Field(ge=1, le=10_000_000)]
     clients_per_round: Positive
     rounds: Positive
     min_updates: Positive = 1
@@ -73,8 +83,8 @@ class Evaluation(_Strict):
     round_metric: str | None = None
     every: Positive = 1
     target: Annotated[float, Field(allow_inf_nan=False)]
-    personalized_clients: Annotated[int, Field(ge=0)] = 0
-    personalized_steps: Annotated[int, Field(ge=0)] = 0
+    personalized_clients: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    personalized_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
     @property
     def followed(self) -> str:
@@ -85,8 +95,8 @@ class Evaluation(_Strict):
 class Seeds(_Strict):
     """Leaderboard seeds, and the one that tuning may see."""
 
-    leaderboard: tuple[int, ...]
-    tuning: int
+    leaderboard: tuple[Seed, ...]
+    tuning: Seed
 
 
 class Contender(_Strict):
@@ -131,7 +141,7 @@ class SuiteSpec(_Strict):
     """A whole suite, validated."""
 
     suite: SuiteHead
-    task: Component
+    task: Task
     partitioner: Component
     federation: Federation
     training: Training
@@ -143,7 +153,7 @@ class SuiteSpec(_Strict):
     sweep: Sweep | None = None
 
 
-_ONLY_WHEN_GIVEN = ("ema_decay", "optional_metrics", "round_metric", "uplink", "downlink")
+_ONLY_WHEN_GIVEN = ("ema_decay", "optional_metrics", "pairs_as", "round_metric", "uplink", "downlink")
 
 
 def plain(table: BaseModel) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from fedgen_bench.overrides import apply_overrides
 from fedgen_bench.params import defaults, make_params, problems_of
 from fedgen_bench.plugins import Registered, Registry
 from fedgen_bench.records import SuiteSource
-from fedgen_bench.schema import Component, Contender, Evaluation, SuiteSpec, plain
+from fedgen_bench.schema import Component, Contender, Evaluation, SuiteSpec, Task, plain
 from fedgen_bench.seeds import digest
+from fedgen_bench.sizes import oversized
 from fedgen_bench.sweeps import Variant, at_point, variants
 
 _MAX_TEXT_BYTES = 1 << 20
@@ -205,6 +206,7 @@ def _cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[tuple[tupl
         yield ("seeds", "leaderboard"), "Leaderboard seeds must be given, each once."
     if suite.seeds.tuning in suite.seeds.leaderboard:
         yield ("seeds", "tuning"), f"Tuning seed {suite.seeds.tuning} is a leaderboard seed. Tune on another."
+    yield from oversized(suite)
     yield from _sweep_problems(suite, registry)
     if suite.tuning is not None:
         for name in suite.tuning.grid:
@@ -297,6 +299,16 @@ def _resolved(kind: str, component: Component, registry: Registry) -> dict[str, 
     }
 
 
+def _task(task: Task, registry: Registry) -> dict[str, Any]:
+    """The task; where its evaluation was changed, also the parameters that the streams go on to see (`pairs_as`)."""
+    found, spec = _resolved("task", task, registry), registry.get("task", task.name).spec
+    if not task.pairs_as:
+        return found
+    meant = json.loads(json.dumps(defaults(spec.params) | task.pairs_as))
+    pinned = {name: meant[name] for name in sorted(spec.evaluation_only) if meant[name] != found["params"][name]}
+    return {**found, "pairs_as": pinned} if pinned else found
+
+
 def _chains(contender: Contender, registry: Registry) -> dict[str, list[dict[str, Any]]]:
     """Compressors of a contender that has some."""
     chains = {"uplink": contender.uplink, "downlink": contender.downlink}
@@ -316,8 +328,15 @@ def expand(
     """Ordered cells: contenders as the suite lists them, then those of `added_contenders(..., added)`, seeds inside.
 
     Raises:
-        UsageError: a contender that does not exist or cannot work.
+        UsageError: a contender that does not exist or cannot work, a seed that is not the suite's.
     """
+    own = (suite.seeds.tuning,) if purpose == "tune" else suite.seeds.leaderboard
+    for seed in seeds:
+        if seed not in own:
+            raise UsageError(
+                f"Seed {seed} is not one of this suite's ({', '.join(map(str, own))}), whose table it would not enter. "
+                f"Choose one of them, or run off the suite with `--set seeds.leaderboard=[{seed}]`."
+            )
     brought = added_contenders(suite, registry, added)
     for one in brought:
         if problems := list(unfit(one, suite, registry)):
@@ -339,7 +358,7 @@ def expand(
             purpose=purpose,
         )
         for one in chosen
-        for seed in (seeds or suite.seeds.leaderboard)
+        for seed in (seeds or own)
     )
 
 
@@ -348,7 +367,7 @@ def _config(variant: Variant, seed: int, registry: Registry) -> dict[str, Any]:
     config: dict[str, Any] = {
         "suite": suite.suite.name,
         "suite_version": suite.suite.version,
-        "task": _resolved("task", suite.task, registry),
+        "task": _task(suite.task, registry),
         "partitioner": _resolved("partitioner", suite.partitioner, registry),
         "federation": plain(suite.federation),
         "training": plain(suite.training),

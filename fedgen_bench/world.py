@@ -18,6 +18,7 @@ from fedgen_bench.guards import guarded
 from fedgen_bench.params import make_params
 from fedgen_bench.records import ClientData, Examples
 from fedgen_bench.seeds import SeedTree, digest
+from fedgen_bench.sizes import need_memory
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
@@ -75,8 +76,9 @@ def broken_method(kind: str, built: Any) -> str | None:
 
 
 def identity(component: Mapping[str, Any]) -> str:
-    """A component as an axis of the seed tree: its name, version and parameters."""
-    return json.dumps([component["name"], component["version"], component["params"]], sort_keys=True)
+    """A component as an axis of the seed tree: its name, version and parameters (of a task: as it pairs)."""
+    params = component["params"] | component.get("pairs_as", {})
+    return json.dumps([component["name"], component["version"], params], sort_keys=True)
 
 
 def seed_tree(config: Mapping[str, Any]) -> SeedTree:
@@ -140,7 +142,9 @@ def make_population(task: Task, partitioner: Any, federation: Mapping[str, Any],
 
     Raises:
         PluginError: a partition that is not disjoint, is out of range, or leaves too few clients with data.
+        UsageError: more clients or rounds than this machine can hold.
     """
+    need_memory(federation)
     n_clients, per_round = federation["n_clients"], federation["clients_per_round"]
     with guarded(f"{type(task).__name__}.units"):
         units = task.units(seeds)
@@ -185,7 +189,7 @@ class Worlds:
 
     def task(self, config: Mapping[str, Any]) -> Task:
         """The loaded task of a run's config. Raises DataError when its data are not there."""
-        key = identity(config["task"])
+        key = json.dumps(config["task"], sort_keys=True)
         if key not in self._tasks:
             factory = build(self.registry, "task", config["task"])
             with guarded(f"{type(factory).__name__}.load"):
@@ -195,7 +199,7 @@ class Worlds:
     def population(self, config: Mapping[str, Any]) -> Population:
         """The population of a run's config."""
         seeds = seed_tree(config)
-        key = json.dumps([seeds.task, seeds.partitioner, seeds.seed, config["federation"]], sort_keys=True)
+        key = json.dumps([config["task"], seeds.partitioner, seeds.seed, config["federation"]], sort_keys=True)
         if key not in self._populations:
             partitioner = build(self.registry, "partitioner", config["partitioner"])
             self._populations = {key: make_population(self.task(config), partitioner, config["federation"], seeds)}

@@ -27,6 +27,12 @@ class Chosen(_Strict):
     source_sha256: MaybeSha256
 
 
+class ChosenTask(Chosen):
+    """The task, with parameters that the streams see otherwise."""
+
+    pairs_as: dict[str, Any] = {}
+
+
 class ChosenAttack(Chosen):
     """The attack, with the share of hostile clients."""
 
@@ -62,7 +68,7 @@ class Config(_Strict):
 
     suite: str
     suite_version: int
-    task: Chosen
+    task: ChosenTask
     partitioner: Chosen
     federation: Federation
     training: Training

@@ -168,9 +168,10 @@ def configurations(records: Sequence[Record], suite: SuiteSpec, registry: Regist
             continue
         if overrides:
             yield remark(SUITE, f"{label(record)}: a run off the suite; it is shown, never ranked.")
-        elif record["seed"] not in suite.seeds.leaderboard:
-            said = f"seed {record['seed']} is none of the suite's ({', '.join(map(str, suite.seeds.leaderboard))})"
+        if record["seed"] not in meant.seeds.leaderboard:
+            said = f"seed {record['seed']} is none of the suite's ({', '.join(map(str, meant.seeds.leaderboard))})"
             yield problem(SUITE, f"{label(record)}: {said}. Tables leave it out; remove the record.")
+            continue
         key = (record["contender"], record["seed"])
         choices = [given[key]] if not overrides and key in given else list(_expected(record, meant, registry))
         if not choices:

@@ -20,7 +20,9 @@ EXACT, BAND, STATISTICAL = Tier("exact"), Tier("band", ("other",)), Tier("statis
 @pytest.fixture
 def records(registry, toy_suite):
     """Three seeds of two contenders, in which only seeds make a difference."""
-    cells = expand(toy_suite(), registry, contenders=["fedavg", "fedgen_edge"], seeds=[1, 2, 3])
+    cells = expand(
+        toy_suite("seeds.leaderboard=[1, 2, 3]"), registry, contenders=["fedavg", "fedgen_edge"], seeds=[1, 2, 3]
+    )
     return [record(spec, QUALITY[spec.seed]) for spec in cells]
 
 

@@ -6,6 +6,7 @@ import pytest
 from fedgen_bench.errors import SuiteError, UsageError
 from fedgen_bench.params import make_params
 from fedgen_bench.records import SuiteSource
+from fedgen_bench.sizes import need_memory
 from fedgen_bench.suites import expand, load_suite
 from fedgen_bench.testing import toy
 
@@ -173,3 +174,49 @@ def test_make_params_fills_defaults_and_collects_problems(registry):
 def test_make_params_is_strict(registry, values, message):
     _, found = make_params(registry.get("adapter", "lora").spec.params, values)
     assert message in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("override", "figure"),
+    [
+        ("federation.rounds=100000000000000000000000000", "1000000"),
+        ("training.local_steps=100000000000000000000000", "1000000"),
+        ("evaluation.personalized_steps=99999999", "1000000"),
+        ("federation.n_clients=1000000000", "10000000"),
+        ("seeds.leaderboard=[9223372036854775808]", "9223372036854775808"),
+        ("seeds.tuning=-1", "0"),
+    ],
+)
+def test_sizes_that_nothing_can_hold_are_refused_with_the_bound(toy_suite, override, figure):
+    with pytest.raises(SuiteError) as caught:
+        toy_suite(override)
+    assert figure in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "figure"),
+    [
+        (("federation.rounds=1000000", "training.local_steps=1000000"), "3,000,000,000,000: 3,472 days"),
+        (("evaluation.personalized_steps=1000000", "evaluation.personalized_clients=20000"), "20,000,000,000: 23 days"),
+    ],
+)
+def test_work_that_nobody_finishes_is_refused_with_the_figure(toy_suite, overrides, figure):
+    with pytest.raises(SuiteError) as caught:
+        toy_suite(*overrides)
+    assert figure in str(caught.value)
+
+
+def test_a_population_beyond_the_memory_is_refused_with_the_figure(monkeypatch):
+    federation = {"n_clients": 10_000_000, "clients_per_round": 1000, "rounds": 1_000_000}
+    monkeypatch.setattr("os.sysconf", lambda name: 4096 if name == "SC_PAGE_SIZE" else 2_000_000)
+    with pytest.raises(UsageError, match=r"take about 50\.6 GB; this machine has 8\.2 GB"):
+        need_memory(federation)
+    need_memory({**federation, "rounds": 100})
+
+
+def test_expand_refuses_a_seed_that_the_suites_table_leaves_out(registry, toy_suite):
+    with pytest.raises(UsageError, match=r"Seed 7 is not one of this suite's \(1, 2\).*seeds\.leaderboard=\[7\]"):
+        expand(toy_suite(), registry, seeds=[7])
+    with pytest.raises(UsageError, match="Seed 1 is not one"):
+        expand(toy_suite(), registry, seeds=[1], purpose="tune")
+    assert {one.seed for one in expand(toy_suite("seeds.leaderboard=[7]"), registry, seeds=[7])} == {7}

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from fedgen_bench.extractors import Extractor, Features
 
 _FEWEST_TRAIN_UNITS = 2
+_EVALUATION_ONLY = frozenset(
+    {
+        "sampler_steps", "guidance", "n_samples", "n_valid_samples", "n_reference", "n_scored", "n_subset",
+        "noise_levels", "extractors", "optional_extractors", "batch_images",
+    }
+)  # fmt: skip
 _SHOWN_PER_CLASS = 2
 _GOLDEN_RATIO = 0.6180339887498949
 
@@ -304,4 +310,9 @@ def register_tasks() -> list[TaskSpec]:
         "dataset": "tiny-shapes", "backbone": "tiny-shapes-unet", "n_samples": 40, "n_valid_samples": 40,
         "n_reference": 200, "n_scored": 20, "n_subset": 10, "sampler_steps": 4, "optional_extractors": (),
     }  # fmt: skip
-    return [TaskSpec(name="image_generation", summary=summary, build=ImageGeneration, params=Params, trial=trial)]
+    return [
+        TaskSpec(
+            name="image_generation", summary=summary, build=ImageGeneration, params=Params, trial=trial,
+            evaluation_only=_EVALUATION_ONLY,
+        )
+    ]  # fmt: skip

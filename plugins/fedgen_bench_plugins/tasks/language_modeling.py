@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _IGNORED = -100
 _FEWEST_TRAIN_UNITS = 2
+_EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"})
 
 
 @dataclass(frozen=True)
@@ -253,4 +254,9 @@ def _windows(tokens: torch.Tensor, eos_id: int, params: Params) -> Iterable[tupl
 def register_tasks() -> list[TaskSpec]:
     summary = "Next-token training and perplexity per word of any causal language model."
     trial = {"dataset": "tiny-wire", "backbone": "tiny-wire-lm", "valid_subset_lines": 16}
-    return [TaskSpec(name="language_modeling", summary=summary, build=LanguageModeling, params=Params, trial=trial)]
+    return [
+        TaskSpec(
+            name="language_modeling", summary=summary, build=LanguageModeling, params=Params, trial=trial,
+            evaluation_only=_EVALUATION_ONLY,
+        )
+    ]  # fmt: skip
