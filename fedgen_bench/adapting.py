@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.errors import PluginError
 from fedgen_bench.records import LowRank
 from fedgen_bench.seeds import SeedTree, seeded_globals
+from fedgen_bench.untrained import Untrained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,6 +84,11 @@ class Adapted:
     client_ranks: tuple[int, ...] = ()
     backbone: FoldableBackbone | None = None
     positions: int = 0
+
+    @cached_property
+    def untrained(self) -> Untrained:
+        """Everything in the module but `trainable`, as it is when this is asked for first."""
+        return Untrained(self.module, self.trainable.values())
 
     def ranks_of(self, client_id: int) -> tuple[LowRank, ...]:
         """`low_rank` with one client's ranks."""

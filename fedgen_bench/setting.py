@@ -171,7 +171,7 @@ class Setting:
             PluginError: the task does not provide what a metric needs, or one that must be a number has parts.
         """
         self._load(model)
-        with guarded(f"{type(self.task).__name__}.observe"), self._evaluating():
+        with self._evaluating("observe"):
             evidence = self.task.observe(self.adapted.module, data, seed_tree(self.config))
         measured: dict[str, float] = {}
         for name in self.metrics if names is None else names:
@@ -182,8 +182,11 @@ class Setting:
         return measured
 
     @contextlib.contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        with torch.inference_mode(), autocast(self.device, self.config["training"]["precision"]):
+    def _evaluating(self, method: str) -> Iterator[None]:
+        """Around a call of the task's `method`."""
+        what = f"{type(self.task).__name__}.{method}"
+        precision = autocast(self.device, self.config["training"]["precision"])
+        with guarded(what), self.adapted.untrained.kept(what), torch.inference_mode(), precision:
             yield
 
     def _load(self, model: Model) -> None:
@@ -220,7 +223,7 @@ class Setting:
             PluginError: what it makes is no PNG.
         """
         self._load(model)
-        with guarded(f"{type(self.task).__name__}.showcase"), self._evaluating():
+        with self._evaluating("showcase"):
             picture = self.task.showcase(self.adapted.module, seed_tree(self.config))
         if picture is not None and not picture.startswith(PNG_SIGNATURE):
             raise PluginError("The task's showcase is no PNG. Return a PNG file's bytes, or None.")

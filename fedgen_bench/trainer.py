@@ -168,7 +168,7 @@ def fit(
     noise = torch.Generator().manual_seed(key & 0x7FFF_FFFF_FFFF_FFFF)
     total = torch.zeros((), dtype=torch.float64, device=device)
     adapted.module.train()
-    with seeded_globals(key):
+    with adapted.untrained.kept(f"{type(task).__name__}.loss"), seeded_globals(key):
         for batch in batches:
             index = torch.from_numpy(batch)
             examples = {name: tensor[index].to(device) for name, tensor in data.tensors.items()}

@@ -157,10 +157,27 @@ def check_tensors_are_everything(spec: AdapterSpec, kind: str) -> None:
     assert torch.equal(ours, theirs), "the trained tensors do not carry the trained function"
 
 
+def check_training_leaves_no_trace(spec: AdapterSpec, kind: str) -> None:
+    """After training, the initial tensors give the initial function: nothing outside them remembers it."""
+    import torch
+
+    from fedgen_bench.trainer import load_tensors
+
+    adapted = attach(spec, kind)
+    start = _dump(adapted)
+    with torch.inference_mode():
+        before = _outputs(adapted.module, kind)
+    if start:
+        train(adapted, _ground(kind))
+    load_tensors(adapted.trainable, start)
+    with torch.inference_mode():
+        assert torch.equal(before, _outputs(adapted.module, kind)), "the module remembers that it was trained"
+
+
 _CHECKS: tuple[Check, ...] = (
     check_deterministic, check_paired, check_global_generators_unmoved, check_names_plain,
     check_trainable_belongs_to_module, check_evaluation_repeatable, check_initial_function_unchanged,
-    check_only_trainable_learns, check_tensors_are_everything,
+    check_only_trainable_learns, check_tensors_are_everything, check_training_leaves_no_trace,
 )  # fmt: skip
 
 

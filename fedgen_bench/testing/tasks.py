@@ -16,6 +16,7 @@ from fedgen_bench.testing.simulation import fingerprint
 if TYPE_CHECKING:
     import torch
 
+    from fedgen_bench.adapting import Adapted
     from fedgen_bench.protocols import Task
 
 Check = Callable[["Task"], None]
@@ -90,6 +91,32 @@ def check_loss(task: Task) -> None:
     assert fingerprint(batch) == before, "the batch was changed"
 
 
+def check_training_leaves_no_trace(task: Task) -> None:
+    """After training, the initial tensors measure what they did: nothing outside them remembers it."""
+    import numpy as np
+
+    from fedgen_bench.adapting import Adapted
+    from fedgen_bench.records import Fit
+    from fedgen_bench.trainer import Place, TrainingPlan, dump_tensors, fit, load_tensors
+
+    module = task.new_module()
+    adapted = Adapted(module, dict(module.named_parameters()))
+    start, data = dump_tensors(adapted.trainable), task.client_data(np.arange(min(10, task.units(SEEDS).n_units)))
+    before = _evidence(task, adapted, data.heldout)
+    plan = TrainingPlan("sgd", 0.1, 0.0, 4, 1, None, None, "fp32")
+    fit(adapted, task, data.train, Fit(start), plan, Place(SEEDS, 0, 0), 1)
+    load_tensors(adapted.trainable, start)
+    assert _evidence(task, adapted, data.heldout) == before, "the module remembers that it was trained"
+
+
+def _evidence(task: Task, adapted: Adapted, heldout: Any) -> str:
+    import torch
+
+    data = task.split("valid_subset") if heldout is None else heldout
+    with adapted.untrained.kept("observe"), torch.inference_mode():
+        return fingerprint(task.observe(adapted.module, data, SEEDS))
+
+
 def check_observe(task: Task) -> None:
     """Evaluation gives the same finite evidence twice, of splits and a held-out tail, and leaves the module alone."""
     import numpy as np
@@ -150,6 +177,7 @@ def check_splits(task: Task) -> None:
 
 _CHECKS: tuple[Check, ...] = (
     check_units, check_client_data, check_new_module, check_loss, check_observe, check_splits, check_showcase,
+    check_training_leaves_no_trace,
 )  # fmt: skip
 
 
