@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.backbones.completeness import check_complete
+from fedgen_bench.backbones.folders import check_folder, check_tokenizer_files
+from fedgen_bench.backbones.probes import check_causal, check_tokenizer
 from fedgen_bench.backbones.shipped import LANGUAGE_MODELS, locate, weights_sha256
 from fedgen_bench.errors import DataError
 from fedgen_bench.files import sha256_of
+from fedgen_bench.seeds import seeded_globals
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,37 +39,61 @@ def load_backbone(name: str) -> Backbone:
     """Load a causal LM with `AutoModelForCausalLM` from `name`.
 
     Raises:
-        DataError: the model cannot be had, or its weights are not safetensors.
+        DataError: the model cannot be had, its weights are not safetensors or not all there, its tokenizer is not
+            there or not its own, or it is not causal.
     """
+    where = locate(name)
+    local = isinstance(where, Path)
+    try:
+        if isinstance(where, Path):
+            check_folder(where)
+            check_tokenizer_files(where)
+        module, tokenizer, info = _read(where, local=local)
+    except DataError as error:
+        raise DataError(
+            f"Backbone `{name}` cannot be loaded: {error} Shipped language models are {', '.join(LANGUAGE_MODELS)}."
+        ) from None
+    except Exception as error:  # noqa: BLE001 - what others put into a folder makes its readers raise anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        place = "" if local else "there is no folder of this name, and "
+        raise DataError(
+            f"Backbone `{name}` cannot be loaded ({place}{reason}). Give a shipped name ({', '.join(LANGUAGE_MODELS)}),"
+            " a local folder with config.json, model.safetensors and tokenizer, or a hub name where the hub can be "
+            "reached."
+        ) from None
+    check_complete(f"Backbone `{name}`", module, info)
+    check_tokenizer(name, tokenizer, module)
+    check_causal(name, module)
+    whole = Path(where) / "model.safetensors"
+    sha256 = sha256_of(whole) if local and whole.is_file() else weights_sha256(module)
+    return Backbone(name, module, tokenizer, int(tokenizer.eos_token_id), sha256)
+
+
+def _read(where: Path | str, *, local: bool) -> tuple[Any, Any, Any]:
+    """Model in evaluation mode, tokenizer, and what the file lacked or had over; global streams stay where they are."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    where = locate(name)
-    local = isinstance(where, Path)
+    verbosity = logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), seeded_globals(0):
             warnings.filterwarnings("ignore", category=FutureWarning)
-            module = AutoModelForCausalLM.from_pretrained(
-                where, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=local
+            module, info = AutoModelForCausalLM.from_pretrained(
+                where,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=local,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
             )
             tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, local_files_only=local)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"Backbone `{name}` cannot be loaded ({reason}). Give a shipped name ({', '.join(LANGUAGE_MODELS)}), "
-            "a local folder with config.json, model.safetensors and tokenizer, or a hub name where the hub can be "
-            "reached."
-        ) from None
-    if tokenizer.eos_token_id is None:
-        raise DataError(
-            f"Backbone `{name}` has no end-of-sequence token, which stands for line ends. Add `eos_token` to its "
-            "tokenizer."
-        )
-    whole = Path(where) / "model.safetensors"
-    sha256 = sha256_of(whole) if local and whole.is_file() else weights_sha256(module)
-    return Backbone(name, module.eval(), tokenizer, int(tokenizer.eos_token_id), sha256)
+    finally:
+        logging.set_verbosity(verbosity)
+    return module.eval(), tokenizer, info
 
 
 def load_unet(name: str, *, n_classes: int, image_size: int) -> UNetBackbone:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib
+import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 SHIPPED = {name: Path(__file__).parent / name.replace("-", "_") for name in ("mini-lm", "mini-unet")}
 GENERATED = ("tiny-wire-lm", "tiny-shapes-unet")  # each by a module of its name, which has `make` and `recipe_digest`
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)  # owner/name, or the name alone
 LANGUAGE_MODELS = ("mini-lm", "tiny-wire-lm")
 UNETS = ("mini-unet", "tiny-shapes-unet")
 
@@ -25,14 +28,28 @@ UNETS = ("mini-unet", "tiny-shapes-unet")
 def locate(name: str) -> Path | str:
     """The folder of a backbone, which is made first if need be; `name` itself when it is for the hub to know.
 
+    A leading `~` is the home folder.
+
     Raises:
-        DataError: a generated backbone cannot be stored.
+        DataError: `name` can only be a folder and is none, or a generated backbone cannot be stored.
     """
     if name in GENERATED:
         return _generated(name)
     if name in SHIPPED:
         return SHIPPED[name]
-    return Path(name) if Path(name).is_dir() else name
+    folder = Path(name).expanduser() if _has_home(name) else Path(name)
+    if name and folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise DataError(f"Backbone `{name}` is a file. Give the folder that holds it.")
+    if not _HUB_NAME.fullmatch(name):
+        raise DataError(f"There is no folder `{folder if name else name}` for a backbone. Give one that exists.")
+    return name
+
+
+def _has_home(name: str) -> bool:
+    """Whether a path begins with a home folder that is known."""
+    return os.path.expanduser(name) != name  # noqa: PTH111 - pathlib raises where there is no such home
 
 
 def _generated(name: str) -> Path:
