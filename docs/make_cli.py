@@ -15,6 +15,10 @@ TARGET = Path(__file__).with_name("cli.md")
 HEAD = """# Command line
 
 Made from the commands themselves by `python docs/make_cli.py`; a test holds it to them.
+
+`python -m fedgen_bench` is the same as `fedgen-bench`. In paths, `~` is your home folder. Names of suites, contenders,
+components and data sets complete behind TAB after `eval "$(_FEDGEN_BENCH_COMPLETE=bash_source fedgen-bench)"` (also
+`zsh_source`, `fish_source`). An error is one line; `FEDGEN_TRACEBACK=1` shows where it comes from.
 """
 
 

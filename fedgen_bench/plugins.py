@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import sys
@@ -177,6 +178,26 @@ def check_component(kind: str, spec: object) -> str | None:
             strange := sorted(spec.evaluation_only - {f.name for f in dataclasses.fields(spec.params)})
         ):
             return f"{kind} `{name}`: evaluation_only names what is no parameter: {', '.join(strange)}"
+    if odd := _not_told(spec):
+        return f"{kind} `{name}`: {odd}"
+    return None
+
+
+def _not_told(spec: Any) -> str | None:
+    """What `list` cannot show and results cannot record of a component or suite, or None."""
+    for one in dataclasses.fields(spec):
+        value = getattr(spec, one.name)
+        if one.type in {"str", str} and not isinstance(value, str):
+            return f"{one.name} is {type(value).__name__}, expected str"
+    if isinstance(spec, ComponentSpec):
+        try:
+            values = dataclasses.asdict(spec.params())
+        except Exception as error:  # noqa: BLE001 - a plugin's own class
+            return f"the defaults of its params are refused: {type(error).__name__}: {error}"
+        try:
+            json.dumps(values, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            return f"a default of its params cannot be recorded as JSON: {error}"
     return None
 
 
@@ -258,7 +279,7 @@ def load_registry(plugin_files: Iterable[str | Path] = (), *, environ: Mapping[s
         else:
             failures.append(Failure(f"{provenance.distribution}:{label}", reason))
     asked = [*map(str, plugin_files), *filter(None, environ.get("FEDGEN_PLUGINS", "").split(os.pathsep))]
-    files = tuple(dict.fromkeys(str(Path(one).resolve()) for one in asked))
+    files = tuple(dict.fromkeys(str(Path(one).expanduser().resolve()) for one in asked))
     for file in map(Path, files):
         if not file.is_file():
             raise UsageError(f"Plugin file {file} does not exist. Give the path of a `.py` file.")

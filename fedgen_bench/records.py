@@ -173,6 +173,11 @@ class SuiteSource:
     text: str
     path: str
 
+    @property
+    def toml(self) -> str:
+        """The text without the byte-order mark that some editors write."""
+        return self.text.removeprefix("\ufeff")
+
 
 @dataclass(frozen=True)
 class Provenance:

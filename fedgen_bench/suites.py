@@ -132,11 +132,11 @@ def load_suite(source: SuiteSource, registry: Registry, overrides: Sequence[str]
     if len(source.text.encode()) > _MAX_TEXT_BYTES:
         raise SuiteError([f"{source.path}: larger than {_MAX_TEXT_BYTES} bytes. A suite is a short text."])
     try:
-        table = tomllib.loads(source.text)
+        table = tomllib.loads(source.toml)
     except (ValueError, RecursionError) as error:
         raise SuiteError([f"{source.path}: {error}. Mend the TOML."]) from None
     table = apply_overrides(table, overrides)
-    lines = lines_of(source.text)
+    lines = lines_of(source.toml)
     problems: list[str] = []
     try:
         suite = SuiteSpec.model_validate_json(json.dumps(table, default=str))

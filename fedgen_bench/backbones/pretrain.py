@@ -21,7 +21,7 @@ def pretrain(recipe: Path, data: Path, workdir: Path, say: Say) -> Path:
         DataError: the data are not there or not those of the recipe.
     """
     try:
-        table = tomllib.loads(recipe.read_text(encoding="utf-8"))
+        table = tomllib.loads(recipe.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UsageError(f"Recipe {recipe} cannot be read: {error}. Name a TOML file with `--recipe`.") from error
     kind = next((one for one in TRAINERS if one in table), None)

@@ -64,7 +64,7 @@ class Recipe:
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises TypeError or KeyError on unknown or missing keys."""
     raw = path.read_bytes()
-    table = tomllib.loads(raw.decode())
+    table = tomllib.loads(raw.decode("utf-8-sig"))
     data = table["data"]
     return Recipe(
         table["name"], Training(**table["classifier"]), data["train_sha256"], data["test_sha256"],

@@ -84,7 +84,7 @@ class Recipe:
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises TypeError or KeyError on unknown or missing keys."""
     raw = path.read_bytes()
-    table = tomllib.loads(raw.decode())
+    table = tomllib.loads(raw.decode("utf-8-sig"))
     return Recipe(
         table["name"], table["unet"], table["scheduler"], Context(**table["context"]), table["data"]["part"],
         table["data"]["train_sha256"], Training(**table["training"]), hashlib.sha256(raw).hexdigest(),

@@ -62,7 +62,7 @@ class Recipe:
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises TypeError on unknown or missing keys."""
     raw = path.read_bytes()
-    table = tomllib.loads(raw.decode())
+    table = tomllib.loads(raw.decode("utf-8-sig"))
     sources = tuple(Source(**{**one, "share": tuple(one["share"])}) for one in table["source"])
     return Recipe(
         table["name"],

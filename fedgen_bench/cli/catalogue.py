@@ -24,7 +24,7 @@ def describe(kind: str, found: Registered) -> dict[str, Any]:
     if isinstance(spec, ComponentSpec):
         return record | {"summary": spec.summary, "version": spec.version, "params": dataclasses.asdict(spec.params())}
     try:
-        head = tomllib.loads(spec.text)["suite"]
+        head = tomllib.loads(spec.toml)["suite"]
         return record | {"summary": str(head["title"]), "version": str(head["version"]), "params": {}}
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         return record | {"summary": f"cannot be read: {error}", "version": "", "params": {}}

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from fedgen_bench.cli import options
+from fedgen_bench.cli import completion, options
 from fedgen_bench.errors import UsageError, unknown
 
 
 @click.command("compare")
 @options.many(options.suite, options.runs, options.plugin)
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=completion.contenders)
+@click.argument("second", shell_complete=completion.contenders)
 def command(suite_name: str, runs: Path, plugin_files: tuple[Path, ...], first: str, second: str) -> int:
     """Compare contenders FIRST and SECOND seed by seed, on every metric that both have: SECOND minus FIRST."""
     registry = options.open_registry(plugin_files)

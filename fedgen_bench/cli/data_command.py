@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from fedgen_bench.cli import options
-from fedgen_bench.cli.screen import grid
+from fedgen_bench.cli import completion, options
+from fedgen_bench.cli.screen import print_grid
 from fedgen_bench.data.catalog import DATASETS, Dataset, Places, check, download, hashes, locate
 from fedgen_bench.errors import DataError, UsageError, unknown
 
@@ -28,7 +28,7 @@ def command(ctx: click.Context, data: Path | None) -> int:
             rows.append((name, "missing (optional)" if dataset.option else "missing", "", dataset.summary))
             continue
         rows.append((name, _state(dataset, found[1]), f"{found[1]} ({found[0]})", dataset.summary))
-    click.echo(grid(("name", "state", "where", "what"), rows))
+    print_grid(("name", "state", "where", "what"), rows)
     return 0
 
 
@@ -44,7 +44,7 @@ def _state(dataset: Dataset, found: Path) -> str:
 
 
 @command.command("fetch")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.data_sets)
 def fetch(name: str) -> int:
     """Download data set NAME into the cache and check its hashes."""
     if name not in DATASETS:

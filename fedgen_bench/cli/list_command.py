@@ -7,16 +7,16 @@ from pathlib import Path
 
 import click
 
-from fedgen_bench.cli import options
+from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.catalogue import catalogue
-from fedgen_bench.cli.screen import grid
+from fedgen_bench.cli.screen import print_grid
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.plugins import KINDS, load_registry
 from fedgen_bench.text import one_line
 
 
 @click.command("list")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=completion.kinds)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @options.plugin
 def command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]) -> int:  # noqa: FBT001 - click passes flags so
@@ -40,7 +40,7 @@ def command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]) -> 
         )
         for one in found
     ]
-    click.echo(grid(("kind", "name", "version", "from", "summary", "parameters"), rows))
+    print_grid(("kind", "name", "version", "from", "summary", "parameters"), rows)
     for failure in registry.failures:
         click.echo(f"Not loaded: {one_line(failure.plugin)}: {one_line(failure.reason)}", err=True)
     return 0

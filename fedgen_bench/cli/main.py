@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
+import traceback
 
 import click
 
 import fedgen_bench
 from fedgen_bench.errors import FedgenError, did_you_mean
-from fedgen_bench.failures import interrupt
+from fedgen_bench.failures import interrupt, origin, told
 from fedgen_bench.text import printable
 
 _LINE_END = "\n"
@@ -31,6 +33,9 @@ COMMANDS = {
     "data": "List data sets and where they are; `data fetch NAME` downloads one.",
     "env": "Show the environment that results would record.",
 }
+
+
+_TRACEBACK = "FEDGEN_TRACEBACK"
 
 
 class LazyGroup(click.Group):
@@ -70,15 +75,47 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except FedgenError as error:
-        click.echo(f"Error: {printable(str(error), keep=_LINE_END)}", err=True)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.exceptions.Abort):  # click turns the former into the latter
-        click.echo("Interrupted. Committed rounds are kept: the same command resumes.", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
+    except Exception as error:  # noqa: BLE001 - the last place that can say what went wrong
+        if os.environ.get(_TRACEBACK):
+            traceback.print_exc()
+        sys.exit(_told(error))
+    except KeyboardInterrupt:
+        sys.exit(_told(click.exceptions.Abort()))
+
+
+def _told(error: Exception) -> int:
+    """Say on stderr what went wrong; the exit code."""
+    if isinstance(error, BrokenPipeError):
+        _leave_stdout()
+        return 1
+    with contextlib.suppress(OSError):
+        if isinstance(error, click.ClickException):
+            error.show()
+        elif isinstance(error, click.exceptions.Abort):  # what click makes of an interrupt
+            click.echo("Interrupted. Committed rounds are kept: the same command resumes.", err=True)
+        else:
+            click.echo(f"Error: {_sentence(error)}", err=True)
+    if isinstance(error, OSError):
+        _leave_stdout()
+    if isinstance(error, click.exceptions.Abort):
+        return 130
+    return 2 if isinstance(error, click.ClickException) else getattr(error, "exit_code", 1)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, FedgenError):
+        return printable(str(error), keep=_LINE_END)
+    if isinstance(error, OSError) and error.strerror:
+        paths = " and ".join(str(one) for one in (error.filename, error.filename2) if one is not None)
+        where = printable(paths) or "The output"
+        return f"{where}: {error.strerror}. Check the path, its permissions and the space on its disk."
+    return (
+        f"{printable(told(error))} ({origin(error)}). This was not foreseen: it is a mistake in a plugin or in "
+        f"fedgen-bench. Set {_TRACEBACK}=1 to see where it comes from."
+    )
+
+
+def _leave_stdout() -> None:
+    """Nothing more is written to a stdout that cannot take it, nor at exit."""
+    with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)

@@ -16,7 +16,7 @@ _KINDS = ("strategy", "adapter", "partitioner", "metric", "compressor")
 @click.option("--kind", type=click.Choice(_KINDS), required=True, help="What the package holds an example of.")
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     default=None,
     metavar="DIR",
     help="Folder to write; must be new or empty.  [default: NAME]",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fedgen_bench.cli import completion
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.plugins import NAME, Registry, load_registry
 from fedgen_bench.text import one_line
@@ -15,14 +17,31 @@ from fedgen_bench.text import one_line
 if TYPE_CHECKING:
     from fedgen_bench.records import SuiteSource
 
-_PATH: Any = click.Path(path_type=Path)
+
+class UserPath(click.Path):
+    """A path in which `~` is the user's home folder, also where the shell leaves it alone (`--data=~/texts`)."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path with the home folder in it."""
+        return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111 - it leaves unknown users alone
+
+
+PATH: Any = UserPath()
 suite = click.option(
-    "--suite", "suite_name", required=True, metavar="NAME", help="Suite to work on (see `list suite`)."
+    "--suite",
+    "suite_name",
+    required=True,
+    metavar="NAME",
+    help="Suite to work on (see `list suite`).",
+    shell_complete=completion.suites,
 )
-runs = click.option("--runs", type=_PATH, default=Path("runs"), show_default=True, help="Folder of the results store.")
+runs = click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder of the results store.")
 leaderboards = click.option(
     "--leaderboards",
-    type=_PATH,
+    type=PATH,
     default=Path("leaderboards"),
     show_default=True,
     help="Folder that leaderboards are written to.",
@@ -31,18 +50,31 @@ plugin = click.option(
     "--plugin",
     "plugin_files",
     multiple=True,
-    type=_PATH,
+    type=PATH,
     metavar="FILE",
     help="Load a plugin from a Python file (repeatable).",
 )
 contender = click.option(
-    "--contender", "contenders", multiple=True, metavar="NAME", help="Only this contender (repeatable)."
+    "--contender",
+    "contenders",
+    multiple=True,
+    metavar="NAME",
+    help="Only this contender (repeatable).",
+    shell_complete=completion.contenders,
 )
-seed = click.option("--seed", "seeds", multiple=True, type=int, metavar="N", help="Only this seed (repeatable).")
-data = click.option("--data", type=_PATH, default=None, metavar="DIR", help="Folder to look for data sets in first.")
+seed = click.option(
+    "--seed",
+    "seeds",
+    multiple=True,
+    type=int,
+    metavar="N",
+    help="Only this seed (repeatable).",
+    shell_complete=completion.seeds,
+)
+data = click.option("--data", type=PATH, default=None, metavar="DIR", help="Folder to look for data sets in first.")
 fid_weights = click.option(
     "--fid-weights",
-    type=_PATH,
+    type=PATH,
     default=None,
     metavar="FILE",
     help="Weights of the extractor `inception-v3-compat`: .pth or .safetensors.",
@@ -56,6 +88,7 @@ engine = click.option(
     show_default=True,
     metavar="NAME",
     help="Where clients train (see `list engine`).",
+    shell_complete=completion.engines,
 )
 jobs = click.option(
     "--jobs",

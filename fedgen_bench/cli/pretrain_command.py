@@ -6,25 +6,27 @@ from pathlib import Path
 
 import click
 
+from fedgen_bench.cli import options
+
 
 @click.command("pretrain")
 @click.option(
     "--recipe",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     default=None,
     metavar="FILE",
     help="Recipe to follow.  [default: the shipped mini-lm's]",
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=options.PATH,
     required=True,
     metavar="DIR",
     help="Folder with the recipe's texts or images.",
 )
 @click.option(
     "--work",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     required=True,
     metavar="DIR",
     help="Folder for checkpoints and the result.",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("reproduce")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=options.PATH)
 @options.many(options.contender, options.seed)
 @click.option(
     "--sample",
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @options.many(options.data, options.fid_weights, options.device, options.plugin, options.jobs)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     default=None,
     metavar="DIR",
     help="Folder for the reruns' store and reproduction.json.  [default: reproduction/<suite>]",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedgen_bench.cli import options
+from fedgen_bench.cli import completion, options
 from fedgen_bench.text import one_line
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     "added",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.components("strategy", "adapter", "compressor"),
     help="Add a contender: the suite's reference with this strategy, adapter or uplink compressor (repeatable).",
 )
 @click.option(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,13 +16,50 @@ from fedgen_bench.text import one_line
 if TYPE_CHECKING:
     from fedgen_bench.leaderboard import Table
 
+_NARROWEST = 12
 
-def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Left-aligned columns, two spaces apart; a cell is one line, without control characters."""
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]], room: int | None = None) -> str:
+    """Left-aligned columns, two spaces apart; a cell is one line, without control characters.
+
+    With `room` characters a line the widest columns are wrapped into it.
+    """
     table = [[one_line(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+    if room is not None:
+        words = [max(len(word) for row in table for word in (*row[i].split(), "")) for i in range(len(head))]
+        for least in (words, [_NARROWEST] * len(head)):
+            widths = _narrowed(widths, [max(one, len(name)) for one, name in zip(least, head, strict=True)], room)
+    first, *rest = (_lines(row, widths) for row in table)
+    return "\n".join([*first, "  ".join("-" * width for width in widths), *(line for row in rest for line in row)])
+
+
+def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Column widths that fit, as far as that goes: again and again the widest one that may gives way."""
+    found = list(widths)
+    while sum(found) + 2 * (len(found) - 1) > room:
+        able = [i for i, width in enumerate(found) if width > least[i]]
+        if not able:
+            break
+        found[max(able, key=lambda i: found[i])] -= 1
+    return found
+
+
+def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """A row of the table, on as many lines as its cells need."""
+    cells = [
+        [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_on_hyphens=False)
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    return [
+        "  ".join(one.ljust(width) for one, width in zip(line, widths, strict=True)).rstrip()
+        for line in itertools.zip_longest(*cells, fillvalue="")
+    ]
+
+
+def print_grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout: as wide as the terminal, or with one line a row where there is none."""
+    click.echo(grid(head, rows, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
 
 
 def human_bytes(value: float | None) -> str:
@@ -69,4 +110,4 @@ def print_table(table: Table) -> None:
         )
         for row in table.rows
     ]
-    click.echo(grid(head, rows))
+    print_grid(head, rows)

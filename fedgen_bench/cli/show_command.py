@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from fedgen_bench.cli import options
+from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.catalogue import describe
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.anything)
 @options.plugin
 def command(name: str, plugin_files: tuple[Path, ...]) -> int:
     """Show a component with its documentation, or a suite's text, by NAME (or KIND/NAME)."""

@@ -11,7 +11,7 @@ from fedgen_bench.text import printable
 
 
 @click.command("validate")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=options.PATH)
 @options.many(options.plugin)
 def command(path: Path, plugin_files: tuple[Path, ...]) -> int:
     """Check the results folder PATH without executing anything from it (exit code 1 when it has problems).

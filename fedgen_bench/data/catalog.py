@@ -153,7 +153,7 @@ def places(data: str | Path | None, fid_weights: str | Path | None) -> Places:
 def cache_root() -> Path:
     """`FEDGEN_CACHE`, or the user's cache folder of the platform."""
     if own := os.environ.get("FEDGEN_CACHE"):
-        return Path(own)
+        return Path(own).expanduser()
     import pooch
 
     return Path(pooch.os_cache("fedgen-bench"))
@@ -164,7 +164,7 @@ def _roots(folder: Path | None) -> Iterator[tuple[str, Path]]:
     if folder is not None:
         yield "--data", folder
     if env := os.environ.get("FEDGEN_DATA"):
-        yield "FEDGEN_DATA", Path(env)
+        yield "FEDGEN_DATA", Path(env).expanduser()
     yield "cache", cache_root() / "data"
 
 

@@ -1,0 +1,79 @@
+"""What the shell offers for values behind TAB: from the plugins' declarations, never torch; nothing when that fails."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from fedgen_bench.errors import FedgenError
+from fedgen_bench.plugins import KINDS, Registry, load_registry
+from fedgen_bench.records import ComponentSpec
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Offers = Iterable[tuple[str, str]]
+
+
+def _completing(offers: Callable[[click.Context], Offers]) -> Complete:
+    """`offers` gives (value, help); a shell that asks gets those that begin with what is typed."""
+
+    def complete(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
+        try:
+            return [CompletionItem(value, help=text) for value, text in offers(ctx) if value.startswith(typed)]
+        except (FedgenError, OSError):
+            return []
+
+    return complete
+
+
+def _registry(ctx: click.Context) -> Registry:
+    return load_registry(ctx.params.get("plugin_files") or ())
+
+
+def _summary(spec: Any) -> str:
+    return spec.summary if isinstance(spec, ComponentSpec) else ""
+
+
+def components(*kinds: str) -> Complete:
+    """Names of components of these kinds."""
+    return _completing(
+        lambda ctx: [
+            (name, _summary(one.spec))
+            for kind in kinds
+            for name, one in sorted(_registry(ctx).components[kind].items())
+        ]
+    )
+
+
+def _suite(ctx: click.Context) -> dict[str, Any]:
+    """The table of the suite that the line names; an empty one when it names none that can be read."""
+    found = _registry(ctx).components["suite"].get(ctx.params.get("suite_name") or "")
+    try:
+        return {} if found is None else tomllib.loads(found.spec.toml)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _contenders(ctx: click.Context) -> Offers:
+    listed = _suite(ctx).get("contender", ())
+    return [(str(one["name"]), "") for one in listed if isinstance(one, dict) and "name" in one]
+
+
+def _seeds(ctx: click.Context) -> Offers:
+    return [(str(seed), "") for seed in _suite(ctx).get("seeds", {}).get("leaderboard", ())]
+
+
+def _data_sets(_: click.Context) -> Offers:
+    from fedgen_bench.data.catalog import DATASETS
+
+    return [(name, one.summary) for name, one in sorted(DATASETS.items())]
+
+
+suites = components("suite")
+engines = components("engine")
+anything = components(*KINDS)
+contenders, seeds, data_sets = map(_completing, (_contenders, _seeds, _data_sets))
+kinds = _completing(lambda _: [(kind, "") for kind in KINDS])
