@@ -14,6 +14,7 @@ import torch
 from fedgen_bench.errors import Diverged, PluginError
 from fedgen_bench.records import Examples, Fit, FitReport, LowRank, Tensors
 from fedgen_bench.seeds import SeedTree, seeded_globals
+from fedgen_bench.tables import UnusedRows
 
 if TYPE_CHECKING:
     from fedgen_bench.adapting import Adapted
@@ -161,6 +162,7 @@ def fit(
     device = parameters[0].device
     pull = _Pull(request, names, parameters)
     optimizer = _optimizer(parameters, plan)
+    rows = UnusedRows(adapted.module, parameters if plan.weight_decay else ())
     average = None if plan.ema_decay is None else _Average(plan.ema_decay, parameters)
     key = place.seeds.key(
         "batches", round_index=place.round_index, client_id=place.client_id, purpose=f"{place.purpose}/noise"
@@ -178,7 +180,7 @@ def fit(
             pull.add_to_gradients(parameters)
             if plan.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
-            optimizer.step()
+            rows.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
             if average is not None:
                 average.follow(parameters)

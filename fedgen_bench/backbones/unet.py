@@ -36,6 +36,8 @@ class ConditionalUNet(nn.Module):
         context: tokens of every label, shape (n_classes + 1, n_tokens, width); the last row stands for no label.
     """
 
+    row_tables = ("context",)
+
     def __init__(self, unet: Any, context: torch.Tensor | None = None) -> None:
         super().__init__()
         self.unet = unet
