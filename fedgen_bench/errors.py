@@ -45,6 +45,10 @@ class StoreError(FedgenError):
     """The results store cannot be read, written or trusted."""
 
 
+class WouldLoseError(StoreError):
+    """A published folder holds results that the store lacks, and nobody said that they may go."""
+
+
 class PairingError(FedgenError):
     """Two runs that are not comparable were about to stand side by side."""
 

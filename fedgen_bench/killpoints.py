@@ -13,7 +13,7 @@ POINTS = (
     "round.saved", "round.begun",
     "round.inserted", "ledger.inserted", "round.committed", "round.cleaned", "final.exported", "final.evaluated",
     "final.personalized",
-    "final.inserted", "final.committed", "table.rendered",
+    "final.inserted", "final.committed", "table.rendered", "folder.written", "folder.parked", "folder.placed",
 )  # fmt: skip
 _passes: Counter[str] = Counter()
 

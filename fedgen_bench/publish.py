@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.bands import bands_csv
 from fedgen_bench.details import details
-from fedgen_bench.errors import StoreError, UsageError
-from fedgen_bench.files import inside, write_atomic
+from fedgen_bench.errors import StoreError, UsageError, WouldLoseError
+from fedgen_bench.files import inside
+from fedgen_bench.folders import mend, write_together
 from fedgen_bench.killpoints import passing
 from fedgen_bench.leaderboard import Record, Table, build_table, record_of, results_text
-from fedgen_bench.manifest import differences, write_manifest
+from fedgen_bench.manifest import differences
 from fedgen_bench.params import make_params
 from fedgen_bench.records import SuiteSource
 from fedgen_bench.suites import load_suite
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 RESULTS = "results.json"
 BANDS = "bands.csv"
+_FEW = 3
 
 
 def render(table: Table, registry: Registry, *, only: str | None = None) -> dict[str, bytes | None]:
@@ -61,13 +63,37 @@ def records_of(runs: Sequence[StoredRun], suite: SuiteSpec) -> list[Record]:
 
 
 def publish(
-    source: SuiteSource, suite: SuiteSpec, registry: Registry, store: Store, leaderboards: Path
+    source: SuiteSource,
+    suite: SuiteSpec,
+    registry: Registry,
+    store: Store,
+    leaderboards: Path,
+    *,
+    replace: bool = False,
 ) -> tuple[Table, Path]:
-    """Rank what the store has for this suite version and write `leaderboards/<suite>/`; returns table and folder."""
+    """Rank what the store has for this suite version and write `leaderboards/<suite>/`; returns table and folder.
+
+    Files of the folder that publishing does not write stay.
+
+    Raises:
+        UsageError: the store has no finished run of this suite version.
+        WouldLoseError: the folder holds results that the store lacks, and `replace` does not say that they may go.
+        StoreError: nothing can be written; the folder is as it was.
+    """
     runs = finished(store, suite)
+    if not runs:
+        raise UsageError(
+            f"{store.root} holds no finished run of suite `{suite.suite.name}`, version {suite.suite.version}. Run it "
+            "first, or name another store with `--runs`."
+        )
     records = records_of(runs, suite)
     table = build_table(suite, records, registry)
-    folder = inside(_made(leaderboards), suite.suite.name)
+    folder = inside(leaderboards, suite.suite.name)
+    if not replace and (lost := _lost(folder, records, store)):
+        raise WouldLoseError(
+            f"{folder} stays as it is: it holds {_few(lost)} that {store.root} does not have. Name another folder with "
+            f"`--leaderboards`, or give them up with `fedgen-bench leaderboard --suite {suite.suite.name} --replace`."
+        )
     contents = {
         RESULTS: results_text(suite, source.text, records).encode(),
         BANDS: bands_csv(records).encode(),
@@ -77,23 +103,47 @@ def publish(
         "environment.json": _environments(runs).encode(),
     }
     passing("table.rendered")
-    for name, content in contents.items():
-        if content is None:
-            (folder / name).unlink(missing_ok=True)
-        else:
-            write_atomic(folder / name, content)
-    write_manifest(folder)
+    write_together(folder, contents)
     return table, folder
 
 
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"Cannot write {folder}: {error.strerror}. Name another folder with `--leaderboards`."
-        ) from error
-    return folder
+def ranked(suite: SuiteSpec, registry: Registry, store: Store) -> Table:
+    """The table of what the store has for this suite version."""
+    return build_table(suite, records_of(finished(store, suite), suite), registry)
+
+
+def lacking(folder: Path, store: Store) -> list[Record]:
+    """Published results that no run of the store has.
+
+    Raises:
+        StoreError: the published results cannot be read.
+    """
+    mend(folder)
+    if not (folder / RESULTS).exists():
+        return []
+    source, records = published(folder)
+    held = store.metrics(source.name)
+    return [one for one in records if one["digest"] not in held or _numbers(one) not in ({}, held[one["digest"]])]
+
+
+def _numbers(record: Record) -> Mapping[str, float]:
+    return record["metrics"] if record["status"] == "done" else {}
+
+
+def _lost(folder: Path, records: Iterable[Record], store: Store) -> list[str]:
+    """What would be gone if the records took a folder's place: results that the store lacks, and cells without one."""
+    cells, lacked = {_cell(one) for one in records}, {_cell(one) for one in lacking(folder, store)}
+    old = published(folder)[1] if (folder / RESULTS).exists() else []
+    return [f"{one['contender']}/{one['seed']}" for one in old if _cell(one) in lacked or _cell(one) not in cells]
+
+
+def _cell(record: Record) -> tuple[Any, ...]:
+    return record["contender"], record["seed"], *record["off_suite"]
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_FEW])
+    return f"{len(names)} results ({shown}{', ...' if len(names) > _FEW else ''})"
 
 
 def _timing(runs: Sequence[StoredRun]) -> str:
@@ -125,6 +175,7 @@ def published(folder: Path) -> tuple[SuiteSource, list[Record]]:
         UsageError: there is no published result.
         StoreError: the results cannot be read.
     """
+    mend(folder)
     path = folder / RESULTS
     if not path.is_file():
         raise UsageError(

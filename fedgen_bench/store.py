@@ -230,6 +230,15 @@ class Store:
             )  # fmt: skip
         return list(latest.values())
 
+    def metrics(self, suite: str) -> dict[str, dict[str, float]]:
+        """Of every ended run of a suite under whatever version, by digest; rows that are damaged are left out."""
+        rows = self._db.execute("SELECT digest, status, reason, result, checksum FROM runs WHERE suite = ?", (suite,))
+        return {
+            key: json.loads(result)["metrics"]
+            for key, status, reason, result, checksum in rows
+            if status != RUNNING and digest(status, reason, result) == checksum
+        }
+
     def _ledgers(self, run: str) -> dict[int, tuple[LedgerEntry, ...]]:
         """Booked messages by round, in the order in which they were booked."""
         found: dict[int, tuple[LedgerEntry, ...]] = {}

@@ -22,17 +22,15 @@ def command(suite_name: str, leaderboards: Path, plugin_files: tuple[Path, ...],
     options.find_suite(registry, suite_name)
     from fedgen_bench.claims import gather, judged, written
     from fedgen_bench.cli.screen import grid
-    from fedgen_bench.files import inside, write_atomic
-    from fedgen_bench.manifest import write_manifest
+    from fedgen_bench.files import inside
+    from fedgen_bench.folders import write_together
 
     evidence = gather(leaderboards, suite_name, registry)
     folder = inside(leaderboards, suite_name)
     files = written(evidence)
     if check:
         return _checked(folder, files)
-    for name, content in files.items():
-        write_atomic(folder / name, content)
-    write_manifest(folder)
+    write_together(folder, files)
     click.echo(grid(("", "claim", "verdict"), [(n, one.title, one.verdict) for n, one in judged(evidence).items()]))
     click.echo(f"Written to {folder / 'claims.md'}", err=True)
     return 0

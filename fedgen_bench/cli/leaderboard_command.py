@@ -12,7 +12,15 @@ from fedgen_bench.cli import options
 @click.command("leaderboard")
 @options.many(options.suite, options.runs, options.leaderboards, options.plugin)
 @click.option("--check", is_flag=True, help="Only check that the published files are what the published results give.")
-def command(suite_name: str, runs: Path, leaderboards: Path, plugin_files: tuple[Path, ...], check: bool) -> int:  # noqa: FBT001 - click passes flags so
+@click.option("--replace", is_flag=True, help="Replace a folder that holds results which the store lacks.")
+def command(
+    suite_name: str,
+    runs: Path,
+    leaderboards: Path,
+    plugin_files: tuple[Path, ...],
+    check: bool,  # noqa: FBT001 - click passes flags so
+    replace: bool,  # noqa: FBT001
+) -> int:
     """Write a leaderboard from stored results, or check a published one (exit code 1 when a file differs)."""
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
@@ -31,7 +39,7 @@ def command(suite_name: str, runs: Path, leaderboards: Path, plugin_files: tuple
 
     suite = load_suite(source, registry)
     with Store(runs, create=False) as store:
-        table, folder = publish(source, suite, registry, store, leaderboards)
+        table, folder = publish(source, suite, registry, store, leaderboards, replace=replace)
     print_table(table)
     click.echo(f"Written to {folder}", err=True)
     return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fedgen_bench.cli import completion, options
-from fedgen_bench.text import one_line
+from fedgen_bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from fedgen_bench.data.catalog import Places
@@ -70,7 +70,7 @@ def command(
     """Run a suite (or what is left of it) and write its leaderboard.
 
     What is done is skipped, what was cut off goes on where it stopped. Exit codes: 0 all cells done, 1 some failed,
-    2 wrong usage, 130 interrupted.
+    2 wrong usage, 130 interrupted. A published folder with results that the store lacks stays as it is: exit code 1.
     """
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
@@ -87,14 +87,20 @@ def command(
     if dry_run:
         return _dry_run(specs, registry, sources, device, place.jobs)
     from fedgen_bench.cli.progress import Progress
-    from fedgen_bench.publish import publish
+    from fedgen_bench.errors import WouldLoseError
+    from fedgen_bench.publish import lacking, publish, ranked
     from fedgen_bench.runner import Job, log_rounds, run_cells
     from fedgen_bench.store import Store
 
     if verbose:
         log_rounds()
     need_data(suite, registry, sources)
+    plain = load_suite(source, registry)
     with Store(runs) as store:
+        asked = {spec.digest for spec in specs}
+        if lost := [one for one in lacking(leaderboards / suite_name, store) if one["digest"] not in asked]:
+            said = f"{leaderboards / suite_name} holds {len(lost)} results that {runs} lacks"
+            click.echo(f"Warning: {said}. It will stay as it is; `--leaderboards` names another folder.", err=True)
         with Progress(len(specs), suite.evaluation.followed) as progress:
             ended = run_cells(
                 specs,
@@ -104,16 +110,20 @@ def command(
                 workers=place.n_cells,
                 on_event=progress.note,
             )
-        plain = load_suite(source, registry)
-        table, _ = publish(source, plain, registry, store, leaderboards)
+        kept = None
+        try:
+            table, _ = publish(source, plain, registry, store, leaderboards)
+        except WouldLoseError as error:
+            kept, table = error, ranked(plain, registry, store)
     from fedgen_bench.cli.screen import print_table
 
     print_table(table)
-    click.echo(f"Written to {leaderboards / suite_name}", err=True)
+    said = f"Written to {leaderboards / suite_name}" if kept is None else f"Results are in {runs}. {kept}"
+    click.echo(printable(said), err=True)
     bad = [event for event in ended if event.status != "done"]
     for event in bad:
         click.echo(f"{event.run}: {event.status}: {one_line(event.reason)}", err=True)
-    return 1 if bad else 0
+    return 1 if bad or kept else 0
 
 
 def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device: str, jobs: int) -> int:

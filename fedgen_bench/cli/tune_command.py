@@ -45,7 +45,8 @@ def command(
     from fedgen_bench.api import need_data
     from fedgen_bench.cli.progress import Progress
     from fedgen_bench.data.catalog import places
-    from fedgen_bench.files import inside, write_atomic
+    from fedgen_bench.files import inside
+    from fedgen_bench.folders import write_together
     from fedgen_bench.placement import placement
     from fedgen_bench.runner import Job, run_cells
     from fedgen_bench.store import Store
@@ -67,7 +68,6 @@ def command(
         stored = store.runs(suite_name, suite.suite.version, "tune")
     lower = registry.get("metric", suite.evaluation.metric).spec.lower_is_better
     text = tuning_table(suite, everything, stored, lower_is_better=lower)
-    leaderboards.mkdir(parents=True, exist_ok=True)
-    write_atomic(inside(leaderboards, suite_name) / "tuning.csv", text.encode())
+    write_together(inside(leaderboards, suite_name), {"tuning.csv": text.encode()})
     click.echo(text, nl=False)
     return 0

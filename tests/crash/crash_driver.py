@@ -59,6 +59,7 @@ def run_world(root: str, *, table: bool = True) -> dict[str, Any]:
     """Run or resume the cells below `root` and publish; tells the rounds that were run and the kill points' passes."""
     from fedgen_bench import killpoints
     from fedgen_bench.data.catalog import Places
+    from fedgen_bench.folders import write_together
     from fedgen_bench.publish import publish
     from fedgen_bench.runner import Job, run_cells
     from fedgen_bench.store import Store
@@ -75,6 +76,7 @@ def run_world(root: str, *, table: bool = True) -> dict[str, Any]:
         job = Job(runs, Places(), "cpu", registry.plugin_files)
         ended = run_cells(specs, registry, job, store, workers=1, on_event=note)
         if table:
+            write_together(Path(root) / "leaderboards" / "toy", {"notes.txt": b"somebody's own"})
             publish(source, suite, registry, store, Path(root) / "leaderboards")
     return {"rounds": dict(rounds), "ended": [event.status for event in ended], "passes": dict(killpoints._passes)}
 
@@ -160,7 +162,7 @@ def committed(root: Path) -> dict[str, int]:
 def outputs(root: Path) -> dict[str, bytes]:
     """Everything that must not depend on kills: published files, and all files of the cells."""
     folder = root / "leaderboards" / "toy"
-    found = {name: (folder / name).read_bytes() for name in COMPARED if (folder / name).exists()}
+    found = {name: (folder / name).read_bytes() for name in (*COMPARED, "notes.txt") if (folder / name).exists()}
     cells = root / "runs" / "cells"
     return found | {str(path.relative_to(root)): path.read_bytes() for path in cells.rglob("*") if path.is_file()}
 
