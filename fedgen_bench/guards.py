@@ -75,7 +75,7 @@ _PYTHON = (
         _write_handlers,
         shown=False,
     ),
-    _Setting("the generator of random", random.getstate, random.setstate, shown=False),
+    _Setting("the generator of random", random.getstate, random.setstate, imports_may=True, shown=False),
 )
 
 
@@ -182,9 +182,9 @@ class guarded:  # noqa: N801 - used as a context manager
         self._what, self._given = what, given
 
     def __enter__(self) -> None:
-        self._n_modules = len(sys.modules)
         self._versions = [(tensor, tensor._version) for tensor in _tensors(self._given)] if self._given else []  # noqa: SLF001
         self._before = [(setting, setting.read()) for setting in _settings()]
+        self._n_modules = len(sys.modules)  # after the reading, which may import, too
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -210,9 +210,11 @@ class guarded:  # noqa: N801 - used as a context manager
             if after == before:
                 continue
             setting.write(before)
+            if imported and setting.imports_may:
+                continue
             if setting.name.startswith("the generator of "):
                 moved.append(setting.name.removeprefix("the generator of "))
-            elif not (imported and setting.imports_may):
+            else:
                 changed.append(setting.name + (f" ({before} to {after})" if setting.shown else ""))
         if moved:
             what = f"moved the global generator of {' and '.join(moved)}"

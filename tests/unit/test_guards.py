@@ -163,3 +163,14 @@ def test_errors_without_words_can_be_told():
     assert told(_Mute()).startswith("_Mute: (its message")
     assert told(ValueError("two\n  lines")) == "ValueError: two lines"
     assert told(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_a_library_that_draws_from_random_as_it_is_imported_is_put_back_and_not_blamed(tmp_path, monkeypatch):
+    (tmp_path / "draws_at_import.py").write_text("import random\nrandom.random()\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = random.getstate()
+    with guarded("It"):
+        import draws_at_import  # noqa: F401
+    assert random.getstate() == before
+    with pytest.raises(PluginError, match="moved the global generator of random"), guarded("It"):
+        random.random()
