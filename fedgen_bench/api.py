@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.data.catalog import Places, find, places
-from fedgen_bench.details import LEDGER, read_details
+from fedgen_bench.details import LEDGER
 from fedgen_bench.errors import UsageError, unknown
+from fedgen_bench.files import present
 from fedgen_bench.leaderboard import COLUMNS, Record, Table, build_table
 from fedgen_bench.params import make_params
 from fedgen_bench.placement import placement
 from fedgen_bench.plugins import load_registry
-from fedgen_bench.publish import RESULTS, finished, publish, published, records_of, render
+from fedgen_bench.publish import finished, publish, records_of, render
+from fedgen_bench.published import RESULTS, open_folder
 from fedgen_bench.runner import Event, Job, run_cells
 from fedgen_bench.store import Store
 from fedgen_bench.suites import expand, load_suite
@@ -220,10 +222,10 @@ def load_results(where: str | Path, suite: str | None = None, *, plugins: Sequen
     """
     registry = load_registry(plugins)
     folder = Path(where)
-    if (folder / RESULTS).is_file():
-        source, records = published(folder)
-        table, messages = build_table(load_suite(source, registry), records, registry), read_details(folder, LEDGER)
-        return Results(table, tuple(records), None, tuple(messages), registry)
+    if present(folder / RESULTS):
+        found = open_folder(folder)
+        table = build_table(load_suite(found.source, registry), found.records, registry)
+        return Results(table, tuple(found.records), None, tuple(found.rows(LEDGER)), registry)
     if suite is None:
         raise UsageError(f"{folder} holds no {RESULTS}. If it is a store, name the suite: `load_results(..., suite=)`.")
     spec = load_suite(registry.get("suite", suite).spec, registry)

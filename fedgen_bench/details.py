@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.errors import StoreError
+from fedgen_bench.files import present
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +26,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     METRICS: {**_RUN, "round_index": "int64", "client_id": "int64", "name": "string", "value": "float64"},
 }  # fmt: skip
 NOBODY = -1  # round_index of what was measured after the last round, client_id of what concerns no single client
-_MAX_BYTES = 256 << 20
+_MOST_BYTES, _MOST_ROWS, _MOST_TEXT = 256 << 20, 2_000_000, 200
+_AGAIN = "Restore it from its commit, or publish the folder again."
 
 
 def details(runs: Sequence[StoredRun]) -> dict[str, bytes]:
@@ -38,28 +40,57 @@ def details(runs: Sequence[StoredRun]) -> dict[str, bytes]:
 
 
 def read_details(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The rows of one of the files, as dictionaries; empty when the folder has none.
+    """The rows of one of the files, as dictionaries without a None; empty when the folder has none.
+
+    What a few bytes may unpack to is bounded before it is unpacked: bytes, rows, and the length of texts.
 
     Raises:
-        StoreError: it is no Parquet file, larger than 256 MiB once unpacked, or has other columns.
+        StoreError: it is no plain Parquet file, is too large once unpacked, or has other columns or empty cells.
     """
+    path = folder / name
+    if not present(path):
+        return []
+    if path.is_symlink() or not path.is_file():
+        raise StoreError(f"{path} is no plain file. {_AGAIN}")
+    try:
+        rows = _rows(path, name)
+    except (StoreError, MemoryError):
+        raise
+    except Exception as error:  # what pyarrow raises on damaged bytes has no one type
+        raise StoreError(
+            f"{path} is no Parquet file that can be read ({' '.join(str(error).split())[:200]}). {_AGAIN}"
+        ) from error
+    if any(value is None for row in rows for value in row.values()):
+        raise StoreError(f"{path} has empty cells. {_AGAIN}")
+    return rows
+
+
+def _rows(path: Path, name: str) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        if not file.schema_arrow.equals(_schema(name)):
+            raise StoreError(f"{path} has other columns than this version writes: {', '.join(COLUMNS[name])}. {_AGAIN}")
+        unpacked = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+        for what, found, most in (("bytes", unpacked, _MOST_BYTES), ("rows", file.metadata.num_rows, _MOST_ROWS)):
+            if not 0 <= found <= most:
+                raise StoreError(f"{path} says that it holds {found:,} {what}; {most:,} are read at most. {_AGAIN}")
+        _check_texts(path, [column for column, kind in COLUMNS[name].items() if kind == "string"])
+        rows: list[dict[str, Any]] = file.read().to_pylist()
+    return rows
+
+
+def _check_texts(path: Path, columns: Sequence[str]) -> None:
+    """Texts are read as dictionaries: a long one that is repeated is not unpacked. Raises StoreError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = folder / name
-    if not path.exists():
-        return []
-    try:
-        file = pq.ParquetFile(path)
-        unpacked = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
-        if unpacked > _MAX_BYTES:
-            raise StoreError(f"{path} holds {unpacked:,} bytes; {_MAX_BYTES:,} are read at most.")
-        if not file.schema_arrow.equals(_schema(name)):
-            raise StoreError(f"{path} has other columns than this version writes: {', '.join(COLUMNS[name])}.")
-        rows: list[dict[str, Any]] = file.read().to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"{path} cannot be read ({error}). Restore it from its commit.") from error
-    return rows
+    with pq.ParquetFile(path, read_dictionary=list(columns)) as file:
+        for batch in file.iter_batches(columns=list(columns)):
+            for column in batch.columns:
+                words = column.dictionary if pa.types.is_dictionary(column.type) else column
+                if any(len(word or "") > _MOST_TEXT for word in words.to_pylist()):
+                    raise StoreError(f"{path} has texts of more than {_MOST_TEXT} characters. {_AGAIN}")
 
 
 def _messages(run: StoredRun) -> Iterator[tuple[Any, ...]]:

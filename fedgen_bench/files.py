@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 from fedgen_bench.errors import StoreError
@@ -64,3 +65,29 @@ def sha256_of(path: Path) -> str:
     """Hex sha256 of a file's content."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def present(path: Path) -> bool:
+    """Whether anything has this name, be it a broken link."""
+    return os.path.lexists(path)
+
+
+def plain_text(path: Path, most_bytes: int) -> str:
+    """The text of a plain file of a stranger's folder, with its line ends as they are.
+
+    Raises:
+        StoreError: it is missing, a link, no plain file, too large, or no UTF-8.
+    """
+    again = "Restore the folder from its commit, or publish it again."
+    try:
+        info = path.lstat()
+        if not stat.S_ISREG(info.st_mode):
+            kind = "a symbolic link" if stat.S_ISLNK(info.st_mode) else "no plain file"
+            raise StoreError(f"{path} is {kind}. {again}")
+        if info.st_size > most_bytes:
+            raise StoreError(f"{path} has {info.st_size:,} bytes, at most {most_bytes:,} are read. {again}")
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror or error}). {again}") from error
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path} is no UTF-8 from byte {error.start:,} on. {again}") from error

@@ -283,7 +283,9 @@ def _full_uplink(records: Sequence[Record], suite: SuiteSpec, conditions: Callab
     """By conditions, what the full model sends per client and round, in bytes."""
     found: dict[str, list[float]] = {}
     for record in records:
-        if method_of(record) == suite.suite.full_model and record["status"] == "done" and not record["off_suite"]:
+        if method_of(record) != suite.suite.full_model or not record["client_rounds"]:
+            continue
+        if record["status"] == "done" and not record["off_suite"]:
             sent = record["bytes"]["up"]["encoded"] / record["client_rounds"]
             found.setdefault(conditions(record), []).append(sent)
     return {where: math.fsum(values) / len(values) for where, values in found.items()}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fedgen_bench.errors import StoreError
-from fedgen_bench.files import sha256_of, write_atomic
+from fedgen_bench.files import plain_text, present, sha256_of, write_atomic
 
 MANIFEST = "SHA256SUMS"
+_MOST_BYTES = 64 << 20
 
 
 def write_manifest(folder: Path) -> None:
@@ -31,10 +32,10 @@ def differences(folder: Path) -> list[str]:
 def read_manifest(folder: Path) -> dict[str, str]:
     """Hex sha256 by file name; empty when the folder has no manifest. Raises as `differences`."""
     path = folder / MANIFEST
-    if not path.is_file():
+    if not present(path):
         return {}
     try:
-        rows = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [line.split("  ", 1) for line in plain_text(path, _MOST_BYTES).splitlines()]
         return {name: sha256 for sha256, name in rows}
     except ValueError as error:
         raise StoreError(f"{path} is no list of hashes and names. Restore it from its commit.") from error

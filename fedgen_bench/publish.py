@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.bands import bands_csv
 from fedgen_bench.details import details
-from fedgen_bench.errors import StoreError, UsageError, WouldLoseError
-from fedgen_bench.files import inside
+from fedgen_bench.errors import UsageError, WouldLoseError
+from fedgen_bench.files import inside, present
 from fedgen_bench.folders import mend, write_together
 from fedgen_bench.killpoints import passing
 from fedgen_bench.leaderboard import Record, Table, build_table, record_of, results_text
 from fedgen_bench.manifest import differences
 from fedgen_bench.params import make_params
+from fedgen_bench.published import RESULTS, open_folder
 from fedgen_bench.records import SuiteSource
 from fedgen_bench.suites import load_suite
 from fedgen_bench.text import printable
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from fedgen_bench.schema import SuiteSpec
     from fedgen_bench.store import Store, StoredRun
 
-RESULTS = "results.json"
 BANDS = "bands.csv"
 _FEW = 3
 
@@ -119,11 +119,11 @@ def lacking(folder: Path, store: Store) -> list[Record]:
         StoreError: the published results cannot be read.
     """
     mend(folder)
-    if not (folder / RESULTS).exists():
+    if not present(folder / RESULTS):
         return []
-    source, records = published(folder)
-    held = store.metrics(source.name)
-    return [one for one in records if one["digest"] not in held or _numbers(one) not in ({}, held[one["digest"]])]
+    found = open_folder(folder)
+    held = store.metrics(found.source.name)
+    return [one for one in found.records if one["digest"] not in held or _numbers(one) not in ({}, held[one["digest"]])]
 
 
 def _numbers(record: Record) -> Mapping[str, float]:
@@ -133,7 +133,7 @@ def _numbers(record: Record) -> Mapping[str, float]:
 def _lost(folder: Path, records: Iterable[Record], store: Store) -> list[str]:
     """What would be gone if the records took a folder's place: results that the store lacks, and cells without one."""
     cells, lacked = {_cell(one) for one in records}, {_cell(one) for one in lacking(folder, store)}
-    old = published(folder)[1] if (folder / RESULTS).exists() else []
+    old = open_folder(folder).records if present(folder / RESULTS) else []
     return [f"{one['contender']}/{one['seed']}" for one in old if _cell(one) in lacked or _cell(one) not in cells]
 
 
@@ -168,37 +168,16 @@ def _environments(runs: Sequence[StoredRun]) -> str:
     return json.dumps(listed, indent=1, sort_keys=True) + "\n"
 
 
-def published(folder: Path) -> tuple[SuiteSource, list[Record]]:
-    """The suite and the records of a published folder.
-
-    Raises:
-        UsageError: there is no published result.
-        StoreError: the results cannot be read.
-    """
-    mend(folder)
-    path = folder / RESULTS
-    if not path.is_file():
-        raise UsageError(
-            f"{folder} holds no {RESULTS}. Name the folder that holds published leaderboards with `--leaderboards`."
-        )
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        if body["schema"] != 1:
-            raise StoreError(f"{path} has schema {body['schema']}, this version knows 1. Upgrade fedgen-bench.")
-        return SuiteSource(name=body["suite"], text=body["suite_text"], path=str(path)), body["records"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} cannot be read ({error!r}). Restore it from its commit.") from error
-
-
 def check_folder(folder: Path, registry: Registry) -> list[str]:
     """Files of a published folder that differ from what its results give, or from its manifest.
 
     Drawn ones are only asked to be what the manifest says.
 
     Raises:
-        UsageError, StoreError: as `published`.
+        UsageError, StoreError: as `open_folder`, or the suite's text is none.
     """
-    source, records = published(folder)
+    found = open_folder(folder)
+    source, records = found.source, found.records
     suite = load_suite(source, registry)
     expected = {
         RESULTS: results_text(suite, source.text, records).encode(),

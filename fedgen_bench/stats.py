@@ -23,14 +23,23 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     n = len(values)
     if n == 0:
         raise ValueError("An interval needs at least one value.")
-    mean = math.fsum(values) / n
+    try:
+        mean, std = _moments(values)
+    except OverflowError:  # values near the largest float, whose squares are beyond it
+        scale = max(map(abs, values))
+        mean, std = (scale * one for one in _moments([value / scale for value in values]))
     if n == 1:
         return Interval(mean, math.nan, math.nan, math.nan, 1)
     from scipy.stats import t
 
-    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     half = float(t.ppf(0.5 + confidence / 2, n - 1)) * std / math.sqrt(n)
     return Interval(mean, std, mean - half, mean + half, n)
+
+
+def _moments(values: Sequence[float]) -> tuple[float, float]:
+    n = len(values)
+    mean = math.fsum(values) / n
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else math.nan
 
 
 def prediction_half_width(values: Sequence[float], confidence: float = 0.95) -> float:

@@ -7,6 +7,7 @@ from fedgen_bench.claims.clock import EdgeDevice
 from fedgen_bench.claims.evidence import Evidence, gather
 from fedgen_bench.claims.findings import Finding
 from fedgen_bench.claims.page import PAGE, render
+from fedgen_bench.errors import StoreError
 
 JUDGES = {
     "1": uplink.judge,
@@ -23,8 +24,21 @@ __all__ = ["PAGE", "Evidence", "Finding", "gather", "judged", "written"]
 
 
 def judged(evidence: Evidence) -> dict[str, Finding]:
-    """Every claim's finding by its number, in the order of the page."""
-    return {number: judge(evidence) for number, judge in JUDGES.items()}
+    """Every claim's finding by its number, in the order of the page.
+
+    Raises:
+        StoreError: published numbers that a claim cannot be computed from, as a mean of 0 that others are divided by.
+    """
+    found = {}
+    for number, judge in JUDGES.items():
+        try:
+            found[number] = judge(evidence)
+        except ArithmeticError as error:
+            raise StoreError(
+                f"Claim {number} cannot be judged from the published numbers of `{evidence.main.suite.suite.name}` "
+                f"({error}). `fedgen-bench validate` says which of them no run can give."
+            ) from error
+    return found
 
 
 def written(evidence: Evidence) -> dict[str, bytes]:

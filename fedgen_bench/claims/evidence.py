@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.details import METRICS, read_details
+from fedgen_bench.details import METRICS
 from fedgen_bench.errors import StoreError
+from fedgen_bench.files import present
 from fedgen_bench.leaderboard import Record, check_pairing
-from fedgen_bench.publish import RESULTS, published
+from fedgen_bench.published import RESULTS, open_folder
 from fedgen_bench.suites import load_suite
 from fedgen_bench.sweeps import method_of
 
@@ -125,7 +126,7 @@ def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
     main = read_published(leaderboards / suite, registry)
     sweeps = {}
     for name, found in sorted(registry.components["suite"].items()):
-        if (leaderboards / name / RESULTS).is_file():
+        if present(leaderboards / name / RESULTS):
             spec = load_suite(found.spec, registry)
             if spec.sweep is not None and spec.sweep.of == suite:
                 sweeps[spec.sweep.axis] = read_published(leaderboards / name, registry, main.reference)
@@ -134,20 +135,20 @@ def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
 
 def read_published(folder: Path, registry: Registry, reference: str = "") -> Published:
     """One published folder; the reference is the suite's own unless given. Raises as `gather`."""
-    source, everything = published(folder)
-    if source.name != folder.name:
-        raise StoreError(f"{folder} holds results of suite `{source.name}`. Restore the folder from its commit.")
-    suite = load_suite(source, registry)
+    found = open_folder(folder)
+    if found.source.name != folder.name:
+        raise StoreError(f"{folder} holds results of suite `{found.source.name}`. Restore the folder from its commit.")
+    suite = load_suite(found.source, registry)
     records = tuple(
         record
-        for record in everything
+        for record in found.records
         if record["status"] == "done" and not record["off_suite"] and record["seed"] in suite.seeds.leaderboard
     )
     if not records:
         raise StoreError(f"{folder} has no finished run. Run the suite first.")
     check_pairing(records)
     quality, followed = (_metric(name, registry) for name in (suite.evaluation.metric, suite.evaluation.followed))
-    drift = _drift(read_details(folder, METRICS))
+    drift = _drift(found.rows(METRICS))
     return Published(suite, reference or suite.suite.reference, records, quality, followed, drift)
 
 

@@ -83,14 +83,14 @@ def _share(gains: Sequence[float]) -> float:
 
 
 def _gains(main: Published, name: str, value: float | None = None) -> list[float]:
-    """Percent by client, seeds in order; empty when the contender has no global model or no own ones."""
+    """Percent by client that is not at 0, seeds in order; empty when the contender has no global or no own models."""
     return [gain for _, record in sorted(main.runs(name, value).items()) for gain in _gains_of(main, record)]
 
 
 def _gains_of(main: Published, record: Record) -> list[float]:
     ours, shared = (record["per_client"].get(model, {}) for model in ("personalized", "global"))
     sign = 1 if main.followed.lower_is_better else -1
-    return [100 * sign * (1 - ours[i] / shared[i]) for i in sorted(ours.keys() & shared.keys(), key=int)]
+    return [100 * sign * (1 - ours[i] / shared[i]) for i in sorted(ours.keys() & shared.keys(), key=int) if shared[i]]
 
 
 def _chart(gains: Mapping[str, Sequence[float]]) -> Chart:

@@ -70,7 +70,7 @@ def command(
     from fedgen_bench.comparison import compare, judge_over_seeds
     from fedgen_bench.data.catalog import places
     from fedgen_bench.files import sha256_of, write_atomic
-    from fedgen_bench.publish import RESULTS
+    from fedgen_bench.published import RESULTS
     from fedgen_bench.reproduction import choose, report, reruns_of
     from fedgen_bench.runner import pick_device
 
@@ -108,13 +108,11 @@ def command(
 
 def _published(folder: Path) -> list[Record]:
     """The records of a folder that is what its manifest says. Raises UsageError or StoreError."""
-    from fedgen_bench.errors import StoreError, UsageError
+    from fedgen_bench.errors import StoreError
     from fedgen_bench.manifest import MANIFEST, differences, read_manifest
-    from fedgen_bench.publish import RESULTS, published
+    from fedgen_bench.published import open_folder
 
-    if not (folder / RESULTS).is_file():
-        raise UsageError(f"{folder} holds no {RESULTS}. Name a published folder, as `leaderboards/ptb`.")
-    _, records = published(folder)
+    records = open_folder(folder).records
     if read_manifest(folder) and (changed := differences(folder)):
         raise StoreError(
             f"{', '.join(changed)} in {folder} differ from {MANIFEST}: edited or truncated. Restore the folder from "

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedgen_bench.details import LEDGER, METRICS
+from fedgen_bench.details import LEDGER, METRICS, read_details
 from fedgen_bench.errors import StoreError, UsageError
-from fedgen_bench.publish import RESULTS
+from fedgen_bench.files import plain_text
+from fedgen_bench.published import RESULTS, RESULTS_BYTES, Results, read_results
 from fedgen_bench.validation import figures, folder, ledger, published, suite, values
 from fedgen_bench.validation.findings import GROUPS, Finding, Report, capped, problem, remark
-from fedgen_bench.validation.reading import Results, read_results
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
@@ -33,7 +33,7 @@ def validate(path: Path, registry: Registry) -> Report:
     found += _guarded("manifest", lambda: folder.manifest(files))
     results: Results | None = None
     if files.has(RESULTS):
-        results, wrong = read_results(files.text(RESULTS))
+        results, wrong = _results(path)
         found += wrong
     else:
         found.append(problem("schema", f"There is no {RESULTS} that can be read. Publish the folder again."))
@@ -41,6 +41,14 @@ def validate(path: Path, registry: Registry) -> Report:
         found += _of_results(results, files, registry)
     ordered = sorted(capped(found), key=lambda one: (GROUPS.index(one.group), not one.problem))
     return Report(0 if results is None else len(results.records), tuple(ordered))
+
+
+def _results(path: Path) -> tuple[Results | None, list[Finding]]:
+    try:
+        results, wrong = read_results(plain_text(path / RESULTS, RESULTS_BYTES))
+    except StoreError as error:
+        return None, [problem("schema", str(error))]
+    return results, [problem("schema", text) for text in wrong]
 
 
 def _of_results(results: Results, files: Contents, registry: Registry) -> Iterator[Finding]:
@@ -80,7 +88,7 @@ def _parquet(
         yield remark(group, f"There is no {name} (older versions wrote none): only totals were checked.")
         return
     try:
-        rows = figures.rows_of(files.folder, name)
+        rows = read_details(files.folder, name)
     except StoreError as error:
         yield problem(group, str(error))
         return

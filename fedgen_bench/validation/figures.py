@@ -1,52 +1,19 @@
-"""metrics.parquet against results.json, and Parquet files that are safe to read."""
+"""metrics.parquet against results.json."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from fedgen_bench.details import COLUMNS, METRICS, NOBODY, read_details
-from fedgen_bench.errors import StoreError
-from fedgen_bench.publish import RESULTS
+from fedgen_bench.details import METRICS, NOBODY
+from fedgen_bench.published import RESULTS
 from fedgen_bench.validation.findings import Finding, label, problem
 from fedgen_bench.validation.values import followed_of
 
 GROUP = "values"
-_MOST_ROWS, _MOST_TEXT = 2_000_000, 200
 Record = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
-
-
-def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The rows of a stranger's Parquet file, none of them with a null.
-
-    What a few bytes may unpack to is bounded before it is unpacked: rows, and the length of texts.
-
-    Raises:
-        StoreError: it cannot be read, is too large, or has other columns.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    texts = [column for column, kind in COLUMNS[name].items() if kind == "string"]
-    try:
-        n_rows = pq.read_metadata(folder / name).num_rows
-        if not 0 <= n_rows <= _MOST_ROWS:
-            raise StoreError(f"{name} says it has {n_rows:,} rows; {_MOST_ROWS:,} are read at most.")
-        with pq.ParquetFile(folder / name, read_dictionary=texts) as file:
-            for batch in file.iter_batches(columns=texts):
-                for column in batch.columns:
-                    words = column.dictionary if pa.types.is_dictionary(column.type) else column
-                    if any(len(word or "") > _MOST_TEXT for word in words.to_pylist()):
-                        raise StoreError(f"{name} has texts of more than {_MOST_TEXT} characters. Publish again.")
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise StoreError(f"{name} is no Parquet file that can be read ({error}). Publish the folder again.") from error
-    rows = read_details(folder, name)
-    if any(value is None for row in rows for value in row.values()):
-        raise StoreError(f"{name} has empty cells. Publish the folder again.")
-    return rows
 
 
 def figures(records: Sequence[Record], rows: Rows) -> Iterator[Finding]:

@@ -14,14 +14,15 @@ from fedgen_bench.details import LEDGER, METRICS
 from fedgen_bench.errors import StoreError
 from fedgen_bench.files import sha256_of
 from fedgen_bench.manifest import MANIFEST, read_manifest
-from fedgen_bench.publish import BANDS, RESULTS
+from fedgen_bench.publish import BANDS
+from fedgen_bench.published import RESULTS, RESULTS_BYTES
 from fedgen_bench.validation.findings import Finding, problem, remark
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
 
 FOLDER, SUMS = "folder", "manifest"
-RESULTS_BYTES, OTHER_BYTES = 256 << 20, 64 << 20
+OTHER_BYTES = 64 << 20
 _MOST_ENTRIES, _MOST_DEPTH = 2000, 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CODE = {

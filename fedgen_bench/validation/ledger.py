@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fedgen_bench.details import LEDGER
-from fedgen_bench.publish import RESULTS
+from fedgen_bench.published import RESULTS
 from fedgen_bench.seeds import digest
 from fedgen_bench.validation.findings import Finding, label, problem, remark
 

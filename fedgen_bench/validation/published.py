@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.bands import bands_csv
 from fedgen_bench.errors import PairingError
 from fedgen_bench.leaderboard import build_table, check_pairing, results_text
-from fedgen_bench.publish import BANDS, RESULTS, render
+from fedgen_bench.publish import BANDS, render
+from fedgen_bench.published import RESULTS
 from fedgen_bench.validation.findings import Finding, label, problem, remark
 from fedgen_bench.validation.suite import different
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
+    from fedgen_bench.published import Results
     from fedgen_bench.schema import SuiteSpec
     from fedgen_bench.validation.folder import Contents
-    from fedgen_bench.validation.reading import Results
 
 FILES, ENVIRONMENTS, PAIRING = "files", "environments", "pairing"
 ENVIRONMENT, TIMING = "environment.json", "timing.csv"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.contenders import EXCHANGED
 from fedgen_bench.errors import SuiteError, UsageError
 from fedgen_bench.overrides import apply_overrides
-from fedgen_bench.publish import RESULTS
+from fedgen_bench.published import RESULTS
 from fedgen_bench.records import SuiteSource
 from fedgen_bench.schema import SuiteSpec
 from fedgen_bench.suites import RunSpec, expand, load_suite
@@ -19,7 +19,7 @@ from fedgen_bench.validation.findings import Finding, label, problem, remark
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
-    from fedgen_bench.validation.reading import Results
+    from fedgen_bench.published import Results
 
 SUITE, COMPLETE = "suite", "completeness"
 _MOST_TEXT, _MOST_CELLS, _MOST_OVERRIDES = 128 << 10, 10_000, 50

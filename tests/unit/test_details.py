@@ -9,7 +9,8 @@ from fedgen_bench.data.catalog import Places
 from fedgen_bench.details import LEDGER, METRICS, NOBODY, details, read_details
 from fedgen_bench.errors import StoreError
 from fedgen_bench.manifest import MANIFEST, differences, read_manifest, write_manifest
-from fedgen_bench.publish import check_folder, finished, publish, published
+from fedgen_bench.publish import check_folder, finished, publish
+from fedgen_bench.published import open_folder
 from fedgen_bench.runner import Job, run_cells
 from fedgen_bench.store import Store
 from fedgen_bench.suites import expand
@@ -35,7 +36,7 @@ def folder(toy_published, tmp_path):
 def test_ledger_holds_every_message_and_sums_to_the_record(toy_published):
     folder, _ = toy_published
     rows = read_details(folder, LEDGER)
-    for record in published(folder)[1]:
+    for record in open_folder(folder).records:
         own = [row for row in rows if row["digest"] == record["digest"]]
         for direction in ("up", "down"):
             sent = [row for row in own if row["direction"] == direction]
@@ -47,7 +48,7 @@ def test_ledger_holds_every_message_and_sums_to_the_record(toy_published):
 def test_metrics_hold_rounds_clients_drift_and_the_end(toy_published):
     folder, _ = toy_published
     rows = read_details(folder, METRICS)
-    record = next(one for one in published(folder)[1] if one["contender"] == "fedavg" and one["seed"] == 1)
+    record = next(one for one in open_folder(folder).records if one["contender"] == "fedavg" and one["seed"] == 1)
     own = [row for row in rows if row["digest"] == record["digest"]]
     curve = [row["value"] for row in own if row["name"] == "valid_subset/toy_loss"]
     assert curve == [value for _, value, _ in record["curve"]]

@@ -15,7 +15,8 @@ from fedgen_bench.data.catalog import Places
 from fedgen_bench.errors import StoreError, UsageError, WouldLoseError
 from fedgen_bench.folders import mend, write_together
 from fedgen_bench.manifest import differences
-from fedgen_bench.publish import publish, published
+from fedgen_bench.publish import publish
+from fedgen_bench.published import open_folder
 from fedgen_bench.runner import Job, run_cells
 from fedgen_bench.store import Store
 from fedgen_bench.suites import expand
@@ -122,7 +123,7 @@ def test_a_store_with_less_does_not_replace_a_published_folder(ran, boards):
     assert kept(boards) == before
     done = call(leaderboard, "--runs", ran / "part", "--leaderboards", boards, "--replace")
     assert done.exception is None
-    assert {one["contender"] for one in published(boards / "toy")[1]} == {"fedavg"}
+    assert {one["contender"] for one in open_folder(boards / "toy").records} == {"fedavg"}
 
 
 def test_results_of_another_store_are_not_replaced_by_other_numbers(ran, boards):

@@ -15,7 +15,8 @@ from fedgen_bench.data.catalog import USUAL_PLACES
 from fedgen_bench.errors import StoreError, SuiteError
 from fedgen_bench.leaderboard import build_table
 from fedgen_bench.plugins import load_registry
-from fedgen_bench.publish import check_folder, publish, published
+from fedgen_bench.publish import check_folder, publish
+from fedgen_bench.published import open_folder
 from fedgen_bench.records import SuiteSource
 from fedgen_bench.runner import Job, run_cells
 from fedgen_bench.store import Store
@@ -161,7 +162,7 @@ def test_published_folder_is_what_its_results_give(ran, world):
 
 def test_pictures_are_published_of_the_first_seed_and_not_in_the_tables(ran):
     table, folder, runs = ran
-    records = published(folder)[1]
+    records = open_folder(folder).records
     shown = {(one["contender"], one["seed"]) for one in records if "showcase" in one}
     assert shown == {("fedgen_edge", 1), ("fedavg", 1), ("centralized", 1)}  # local_only has no global model
     assert runs["fedavg", 2].result.showcase

@@ -10,14 +10,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from fedgen_bench.errors import did_you_mean
-from fedgen_bench.publish import RESULTS
-from fedgen_bench.validation.findings import Finding, problem
-from fedgen_bench.validation.schema import Body, Done, Ended
+from fedgen_bench.published.schema import Body, Done, Ended
 
-GROUP = "schema"
+RESULTS = "results.json"
 KNOWN = 1
 _MOST_DEPTH = 32
 _MOST_TOLD = 20
+_AGAIN = "Publish the folder again, or restore it from its commit."
 _STATUSES: Mapping[str, type[BaseModel]] = {"done": Done, "failed": Ended, "diverged": Ended}
 
 
@@ -39,12 +38,13 @@ class Results:
     complete: bool
 
 
-def read_results(text: str) -> tuple[Results | None, list[Finding]]:
-    """Results are None when nothing can be said about records."""
+def read_results(text: str) -> tuple[Results | None, list[str]]:
+    """The results, and what is wrong with them as sentences; None when nothing can be said about records."""
     body, found = _parse(text)
     if body is None:
         return None, found
-    shape = list(_shape(Body, body, ""))
+    odd = _odd_values({key: value for key, value in body.items() if key != "records"})
+    shape = [f"{RESULTS}: `{path}` {what}. {_AGAIN}" for path, what in odd] or list(_shape(Body, body, ""))
     if shape:
         return None, [*found, *shape[:_MOST_TOLD]]
     good: list[Mapping[str, Any]] = []
@@ -66,7 +66,7 @@ def read_results(text: str) -> tuple[Results | None, list[Finding]]:
     return results, found
 
 
-def _parse(text: str) -> tuple[dict[str, Any] | None, list[Finding]]:
+def _parse(text: str) -> tuple[dict[str, Any] | None, list[str]]:
     literals: list[str] = []
     twice: list[str] = []
 
@@ -85,37 +85,37 @@ def _parse(text: str) -> tuple[dict[str, Any] | None, list[Finding]]:
     try:
         body = json.loads(text, parse_constant=literal, object_pairs_hook=table)
     except RecursionError:
-        return None, [problem(GROUP, f"{RESULTS} is nested too deeply to be results. Publish the folder again.")]
+        return None, [f"{RESULTS} is nested too deeply to be results. {_AGAIN}"]
     except ValueError as error:
-        return None, [problem(GROUP, f"{RESULTS} is no JSON, or was cut off ({error}). Publish the folder again.")]
-    found = [problem(GROUP, f"{RESULTS} has the key `{name}` twice in one table. Keep one.") for name in twice[:5]]
+        return None, [f"{RESULTS} is no JSON, or was cut off ({error}). {_AGAIN}"]
+    found = [f"{RESULTS} has the key `{name}` twice in one table. Keep one." for name in twice[:5]]
     if literals:
         said = f"{RESULTS} holds {len(literals)} literals like `{literals[0]}`, which are no JSON"
-        found.append(problem(GROUP, f"{said}: the runs had no such result."))
+        found.append(f"{said}: the runs had no such result.")
     if not isinstance(body, dict):
-        return None, [*found, problem(GROUP, f"{RESULTS} is no table. Publish the folder again.")]
+        return None, [*found, f"{RESULTS} is no table. {_AGAIN}"]
     schema = body.get("schema")
     if type(schema) is int and schema > KNOWN:
         said = f"{RESULTS} has schema {schema}, this version knows {KNOWN}. Upgrade fedgen-bench to check it."
-        return None, [*found, problem(GROUP, said)]
+        return None, [*found, said]
     return body, found
 
 
-def _record(raw: Mapping[str, Any], where: str) -> Iterator[Finding]:
+def _record(raw: Mapping[str, Any], where: str) -> Iterator[str]:
     odd = list(_odd_values(raw))
     for path, what in odd:
-        yield problem(GROUP, f"{RESULTS}, {where}: `{path}` {what}. No run gives that.")
+        yield f"{RESULTS}, {where}: `{path}` {what}. No run gives that."
     if odd:
         return
     status = raw.get("status")
     if not isinstance(status, str) or status not in _STATUSES:
         known = did_you_mean(str(status)[:40], _STATUSES)
-        yield problem(GROUP, f"{RESULTS}, {where}: `status` is {status!r}, no status of a run that has ended.{known}")
+        yield f"{RESULTS}, {where}: `status` is {status!r}, no status of a run that has ended.{known}"
         return
     yield from _shape(_STATUSES[status], raw, where)
 
 
-def _shape(model: type[BaseModel], raw: Mapping[str, Any], where: str) -> Iterator[Finding]:
+def _shape(model: type[BaseModel], raw: Mapping[str, Any], where: str) -> Iterator[str]:
     """Differences from a model, each with its path."""
     prefix = f"{RESULTS}, {where}" if where else RESULTS
     try:
@@ -126,12 +126,12 @@ def _shape(model: type[BaseModel], raw: Mapping[str, Any], where: str) -> Iterat
             if one["type"] == "extra_forbidden":
                 said = f"`{path}` is not in schema {KNOWN}. Remove it."
             elif one["type"] == "missing":
-                said = f"`{path}` is missing. Publish the folder again."
+                said = f"`{path}` is missing. {_AGAIN}"
             else:
                 said = f"`{path}`: {one['msg'][:1].lower()}{one['msg'][1:]} (got {_short(one['input'])})."
-            yield problem(GROUP, f"{prefix}: {said}")
+            yield f"{prefix}: {said}"
     except (RecursionError, ValueError) as error:
-        yield problem(GROUP, f"{prefix}: cannot be read ({type(error).__name__}). Publish the folder again.")
+        yield f"{prefix}: cannot be read ({type(error).__name__}). {_AGAIN}"
 
 
 def _short(value: object) -> str:
@@ -140,7 +140,7 @@ def _short(value: object) -> str:
 
 
 def _odd_values(raw: object) -> Iterator[tuple[str, str]]:
-    """Numbers that are not finite or have more than 64 bits, tables nested too deeply: path and what is wrong."""
+    """Numbers that are not finite or have more than 64 bits, broken texts, tables nested too deeply: path and why."""
     pending: list[tuple[str, int, object]] = [("", 0, raw)]
     while pending:
         path, depth, value = pending.pop()
@@ -148,8 +148,16 @@ def _odd_values(raw: object) -> Iterator[tuple[str, str]]:
             yield path, f"is {value}"
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             yield path, "is a number of more than 64 bits"
+        elif isinstance(value, str) and not _is_text(value):
+            yield path, "holds half of a character (a lone surrogate)"
         elif isinstance(value, dict | list) and depth > _MOST_DEPTH:
             yield path[:80], f"is nested more than {_MOST_DEPTH} tables deep"
         elif isinstance(value, dict | list):
             items = value.items() if isinstance(value, dict) else enumerate(value)
+            if isinstance(value, dict) and not all(map(_is_text, value)):
+                yield path, "has a key with half of a character (a lone surrogate)"
             pending += [(f"{path}.{key}" if path else str(key), depth + 1, one) for key, one in items]
+
+
+def _is_text(value: str) -> bool:
+    return value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fedgen_bench.schema import Federation, Training
 
@@ -63,6 +63,14 @@ class Measured(_Strict):
     personalized_steps: Count
 
 
+class AtPoint(_Strict):
+    """The point of a sweep that a run was made at."""
+
+    contender: str
+    axis: str
+    value: float
+
+
 class Config(_Strict):
     """Everything that determines a result."""
 
@@ -76,7 +84,7 @@ class Config(_Strict):
     seed: int
     contender: Row
     attack: ChosenAttack | None = None
-    point: dict[str, Any] | None = None
+    point: AtPoint | None = None
 
 
 class Sums(_Strict):
@@ -147,6 +155,12 @@ class Done(_Record):
     digests: Digests
     facts: Facts
     showcase: str = ""
+
+    @model_validator(mode="after")
+    def _asked(self) -> Self:
+        if self.facts.cohort_kind == "sampled" and not self.client_rounds:
+            raise ValueError("`client_rounds` is 0 although cohorts are sampled")
+        return self
 
 
 class Ended(_Record):
