@@ -12,6 +12,7 @@ from fedgen_bench.adapting import Adapted, is_language_model, wrap_with_peft
 from fedgen_bench.aggregation import weighted_mean
 from fedgen_bench.hookspecs import hookimpl
 from fedgen_bench.lowrank import padded, product_norm, stacked, truncated
+from fedgen_bench.prompting import check_room, positions_of, stand_before_text
 from fedgen_bench.records import (
     AdapterSpec,
     AttackSpec,
@@ -77,14 +78,17 @@ __all__ = [
     "Tensors",
     "UnitTable",
     "Update",
+    "check_room",
     "hookimpl",
     "is_language_model",
     "load_results",
     "padded",
+    "positions_of",
     "product_norm",
     "run_suite",
     "seeded_globals",
     "stacked",
+    "stand_before_text",
     "truncated",
     "weighted_mean",
     "wrap_with_peft",

@@ -5,15 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, is_language_model, wrap_with_peft
+from fedgen_bench import (
+    Adapted,
+    AdapterSpec,
+    SeedTree,
+    check_room,
+    hookimpl,
+    is_language_model,
+    stand_before_text,
+    wrap_with_peft,
+)
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
 @dataclass(frozen=True)
 class Params:
-    """n_tokens: length of the soft prompt. init: from rows of the embedding (`vocabulary`) or `random`."""
+    """n_tokens: length of the soft prompt. init: as words of the vocabulary are embedded, or `random`."""
 
     n_tokens: int = 16
     init: Literal["vocabulary", "random"] = "vocabulary"
@@ -33,29 +43,48 @@ class PromptTuning:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Initial values come from the `adapter` stream; `random` ones have the embedding's own spread.
+        """Initial values come from the `adapter` stream; `random` ones have the spread of embedded tokens.
 
-        Raises ValueError when the backbone is no language model.
+        Raises ValueError when the backbone is no language model, leaves no position for text, or takes no prompt.
         """
         import torch
-        from peft import PromptTuningConfig
 
         if not is_language_model(module):
             raise ValueError(
                 "A soft prompt stands before text, and this backbone is no language model. Choose another adapter, "
                 "for instance `textual_inversion`."
             )
-        embedding = module.get_input_embeddings().weight  # type: ignore[operator]
         n_tokens, generator = self.params.n_tokens, seeds.torch("adapter", purpose="prompt")
-        if self.params.init == "vocabulary":
-            start = embedding[torch.randperm(len(embedding), generator=generator)[:n_tokens]].detach().clone()
-        else:
-            start = torch.randn(n_tokens, embedding.shape[1], generator=generator) * embedding.std().item()
-        adapted = wrap_with_peft(module, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=n_tokens), seeds)
-        (prompt,) = adapted.trainable.values()
+        check_room(module, n_tokens)
+        embed = module.get_input_embeddings()  # type: ignore[operator]
+        vocabulary = len(embed.weight)
         with torch.no_grad():
-            prompt.copy_(start)
-        return Adapted(adapted.module, {"prompt": prompt})
+            if self.params.init == "vocabulary":
+                words = torch.randperm(vocabulary, generator=generator)[:n_tokens]
+            else:
+                words = torch.arange(n_tokens) % vocabulary
+            if len(words) < n_tokens:
+                raise ValueError(f"n_tokens is {n_tokens}, the vocabulary has {vocabulary} tokens. Lower n_tokens.")
+            adapted = stand_before_text(module, lambda: _wrapped(module, embed(words), seeds), words[None])
+            (prompt,) = adapted.trainable.values()
+            if self.params.init == "random":
+                spread = embed(torch.arange(vocabulary)).std().item()
+                prompt.copy_(torch.randn(prompt.shape, generator=generator) * spread)
+        return Adapted(adapted.module, {"prompt": prompt}, positions=n_tokens)
+
+
+def _wrapped(module: nn.Module, rows: torch.Tensor, seeds: SeedTree) -> Adapted:
+    """The backbone after a soft prompt of `rows` (n, width)."""
+    from peft import PromptTuningConfig
+
+    heads_and_layers = {"num_attention_heads": 1, "num_layers": 1}  # peft asks, and a soft prompt has neither
+    config = PromptTuningConfig(
+        task_type="CAUSAL_LM", num_virtual_tokens=len(rows), token_dim=rows.shape[1], **heads_and_layers
+    )
+    adapted = wrap_with_peft(module, config, seeds)
+    (prompt,) = adapted.trainable.values()
+    prompt.copy_(rows)
+    return adapted
 
 
 @hookimpl

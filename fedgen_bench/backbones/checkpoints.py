@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from fedgen_bench.backbones.completeness import check_complete
+
 _MODEL, _EXTRA = "model/", "extra/"
 
 
@@ -38,11 +40,17 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Put weights and optimiser states back; returns the position and the extra tensors."""
+    """Put weights and optimiser states back; returns the position and the extra tensors.
+
+    Raises:
+        DataError: the checkpoint's weights are not the model's.
+    """
     from safetensors import safe_open
 
     tensors = load_file(path)
-    model.load_state_dict({k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}, strict=False)
+    weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    check_complete(f"Checkpoint {path}", model, {"missing_keys": missing, "unexpected_keys": unexpected})
     for i, optimizer in enumerate(optimizers):
         states: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in tensors.items():

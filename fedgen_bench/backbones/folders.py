@@ -26,7 +26,9 @@ def check_folder(folder: Path, stem: str = "model") -> None:
         check_safetensors(whole)
         return
     if index.is_file():
-        shards = _read_json(index).get("weight_map", {})
+        shards = _read_json(index).get("weight_map")
+        if not isinstance(shards, dict):
+            raise DataError(f"{index} has no `weight_map`. Copy it again.")
         for shard in sorted(set(map(str, shards.values()))):
             check_safetensors(folder / shard)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.errors import DataError
@@ -50,7 +51,7 @@ def check_causal(name: str, module: nn.Module) -> None:
     one = (torch.arange(_N_TOKENS) * 7 + 1) % rows
     other = one.clone()
     other[-1] = (one[-1] + 1) % rows
-    with torch.inference_mode():
+    with torch.no_grad():
         logits = module(input_ids=torch.stack([one, other])).logits.float()  # (2, _N_TOKENS, vocabulary)
     if not torch.isfinite(logits).all():
         raise DataError(f"Backbone `{name}` computes logits that are not finite. Check its weights.")
@@ -65,3 +66,18 @@ def check_causal(name: str, module: nn.Module) -> None:
             f"Backbone `{name}` sees the answer: another last token changes the logits before it by up to {moved:.2g}. "
             "Use a causal language model; a masked one, such as BERT, has no perplexity."
         )
+
+
+def check_spelled(name: str, tokenizer: Any, lines: Sequence[str], encoded: Sequence[Sequence[int]]) -> None:
+    """Whether a backbone's tokenizer keeps what `lines` say; `encoded` holds the tokens of each.
+
+    Raises:
+        DataError: a line has no token, or more unknown ones than the unknown token is written in it.
+    """
+    unknown, number = tokenizer.unk_token, tokenizer.unk_token_id
+    for line, ids in zip(lines, encoded, strict=True):
+        if (line.strip() and not ids) or (unknown is not None and ids.count(number) > line.count(unknown)):
+            raise DataError(
+                f"The tokenizer of backbone `{name}` cannot spell a line of the text, {line[:60]!r}: perplexity per "
+                "word would be of another text. Use a backbone whose tokenizer knows every character."
+            )

@@ -248,6 +248,15 @@ def test_bad_parameters_are_refused(name, params, message, registry):
         ("ia3", {"outputs": ["k_proj"]}, "Target `k_proj` names no module"),
         ("ia3", {"inputs": ["down_proj"]}, "Target `down_proj` names no module"),
         ("prefix", {"n_tokens": 128}, "n_tokens is 128, this backbone has 128 positions"),
+        ("prompt", {"n_tokens": 128}, "n_tokens is 128, this backbone has 128 positions"),
+        (
+            "lora",
+            {"targets": ["c_attn", "wte"]},
+            r"Target `wte` names `transformer.wte` \(Embedding\), which is no linear layer\. Choose among: c_attn, ",
+        ),
+        ("mixed_lora", {"targets": ["attn"]}, r"`attn` names .*\(GPT2Attention\) and 1 more, which is no linear layer"),
+        ("dora", {"targets": ["wpe"]}, r"\(Embedding\), which is no linear layer or convolution"),
+        ("ia3", {"outputs": ["ln_1"]}, r"\(LayerNorm\) and 1 more, which is no linear layer or convolution"),
         ("last_layer", {"n_blocks": 3}, "n_blocks is 3, this backbone has 2 blocks"),
     ],
 )
@@ -266,3 +275,36 @@ def test_dora_refuses_an_output_of_zero_weights(llama, attach):
     padded.model.layers[0].mlp.down_proj.weight.data[3] = 0.0
     with pytest.raises(ValueError, match=r"layers\.0\.mlp.down_proj\.lora_magnitude_vector\.weight` has a zero"):
         attach("dora", padded, targets=["down_proj"])
+
+
+class Scale(torch.nn.Module):
+    """An RMS norm whose class is not called so."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.gain, self.variance_epsilon = torch.nn.Parameter(torch.ones(width)), 1e-6
+
+
+class OddNorm(torch.nn.Module):
+    """Called a norm, and none of the kinds that are known."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.mix = torch.nn.Parameter(torch.eye(width))
+
+
+def test_norms_are_told_by_what_they_are(attach):
+    module = torch.nn.ModuleDict(
+        {
+            "own": Scale(4), "torch": torch.nn.RMSNorm(4), "group": torch.nn.GroupNorm(2, 4),
+            "linear": torch.nn.Linear(4, 4),
+            "bare": torch.nn.LayerNorm(4, elementwise_affine=False), "slope": torch.nn.PReLU(4),
+        }
+    )  # fmt: skip
+    assert set(attach("layernorm", module).trainable) == {"own.gain", "torch.weight", "group.weight", "group.bias"}
+
+
+@pytest.mark.parametrize("odd", [OddNorm(4), torch.nn.BatchNorm2d(4)])
+def test_norm_of_another_kind_is_told_and_not_left_out(odd, attach):
+    with pytest.raises(ValueError, match=rf"`odd` \({type(odd).__name__}\) is called a norm and is no "):
+        attach("layernorm", torch.nn.ModuleDict({"odd": odd, "norm": torch.nn.LayerNorm(4)}))

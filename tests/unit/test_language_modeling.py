@@ -15,8 +15,11 @@ from fedgen_bench_plugins.tasks.language_modeling import (
 )
 from fedgen_bench_plugins.tasks.text_corpora import Corpus
 
+from fedgen_bench.attaching import attach
+from fedgen_bench.backbones.probes import check_spelled
 from fedgen_bench.data import tiny_wire
 from fedgen_bench.errors import DataError
+from fedgen_bench.testing.adapters import SEEDS
 
 EOS = -1
 
@@ -124,3 +127,34 @@ def test_load_refuses_windows_longer_than_the_backbones_positions():
     params = Params(dataset="tiny-wire", backbone="mini-lm", context_tokens=257, stride_tokens=257)
     with pytest.raises(DataError, match="has 256 positions; the task asks for 257 tokens"):
         LanguageModeling(params).load(lambda _name: None)
+
+
+def test_text_that_leaves_no_room_for_a_soft_prompt_is_told_before_training(registry):
+    task = LanguageModeling(Params(dataset="tiny-wire", backbone="tiny-wire-lm")).load(lambda _name: None)
+    assert task.free_positions == 0  # 128 positions, windows of 128
+    with pytest.raises(DataError, match=r"`prompt` takes 16 positions .* leaves 0\."):
+        attach(registry, {"name": "prompt", "params": {}}, task, SEEDS)
+    shorter = LanguageModeling(Params("tiny-wire", "tiny-wire-lm", context_tokens=112, stride_tokens=112))
+    assert attach(registry, {"name": "prompt", "params": {}}, shorter.load(lambda _name: None), SEEDS).positions == 16
+
+
+@pytest.mark.parametrize(
+    ("line", "ids", "fits"),
+    [("a b", [2, 3], True), ("a <unk>", [2, 0], True), ("a b", [2, 0], False), ("a", [], False), ("", [], True)],
+)
+def test_lines_that_a_tokenizer_cannot_spell_are_told(line, ids, fits):
+    tokenizer = SimpleNamespace(unk_token="<unk>", unk_token_id=0)
+    if fits:
+        check_spelled("mine", tokenizer, [line], [ids])
+        return
+    with pytest.raises(DataError, match=rf"`mine` cannot spell a line of the text, '{line}'"):
+        check_spelled("mine", tokenizer, [line], [ids])
+
+
+def test_backbone_that_loses_words_of_the_data_is_refused_at_load(monkeypatch):
+    from fedgen_bench_plugins.tasks import language_modeling
+
+    corpus = Corpus(["the word zyzzyva"], ["a"], ["a"], {})
+    monkeypatch.setitem(language_modeling.CORPORA, "tiny-wire", lambda _find: corpus)
+    with pytest.raises(DataError, match=r"`tiny-wire-lm` cannot spell a line of the text, 'the word zyzzyva'"):
+        LanguageModeling(Params(dataset="tiny-wire", backbone="tiny-wire-lm")).load(lambda _name: None)

@@ -43,6 +43,7 @@ def loaded(corpus, **params):
     def tokenizer(lines, **_ignored):
         return {"input_ids": [[int(line)] for line in lines]}
 
+    tokenizer.unk_token = tokenizer.unk_token_id = None
     backbone = SimpleNamespace(
         name="none", module=SimpleNamespace(parameters=list), eos_id=EOS, sha256="", tokenizer=tokenizer
     )

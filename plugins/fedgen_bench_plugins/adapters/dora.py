@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
-from fedgen_bench_plugins.adapters.targets import check_targets, stores_transposed
+from fedgen_bench_plugins.adapters.targets import check_targets, is_linear_or_convolution, stores_transposed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,11 +46,15 @@ class DoRA:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Raises ValueError when a target names no module, or one with an output that all weights leave at zero."""
+        """A and B as in LoRA, magnitudes of the backbone's weights.
+
+        Raises ValueError when a target names no module, one that is neither linear nor a convolution, or one with an
+        output that all weights leave at zero.
+        """
         from peft import LoraConfig
 
         params = self.params
-        check_targets(module, params.targets)
+        check_targets(module, params.targets, is_linear_or_convolution)
         config = LoraConfig(
             r=params.rank,
             lora_alpha=params.alpha,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
-from fedgen_bench_plugins.adapters.targets import check_targets, stores_transposed
+from fedgen_bench_plugins.adapters.targets import check_targets, is_linear_or_convolution, stores_transposed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,11 +42,11 @@ class IA3:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Raises ValueError when `outputs` or `inputs` name a module that is not there."""
+        """Raises ValueError when `outputs` or `inputs` name a module that is not there, or not linear."""
         from peft import IA3Config
 
         targets = [*self.params.outputs, *self.params.inputs]
-        check_targets(module, targets)
+        check_targets(module, targets, is_linear_or_convolution)
         endings = "|".join(re.escape(name) for name in self.params.inputs)
         config = IA3Config(
             target_modules=targets,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fedgen_bench import Adapted, AdapterSpec, NoParams, SeedTree, hookimpl
-from fedgen_bench_plugins.adapters.selection import is_norm, parameters_within, train_only
+from fedgen_bench_plugins.adapters.selection import check_no_norm_is_left_out, is_norm, parameters_within, train_only
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +18,8 @@ class LayerNormTuning:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Initial values are the backbone's own. Raises ValueError when it has no norm with parameters."""
+        """Initial values are the backbone's own. Raises ValueError when it has no such norm, or one of another kind."""
+        check_no_norm_is_left_out(module)
         norms = [name for name, one in module.named_modules() if is_norm(one)]
         return train_only(module, parameters_within(module, norms), "norm with parameters")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
-from fedgen_bench_plugins.adapters.targets import check_linear, check_targets, stores_transposed
+from fedgen_bench_plugins.adapters.targets import check_targets, is_linear, stores_transposed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,12 +55,11 @@ class LoRA:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Raises ValueError when a target names no module, or a convolution."""
+        """Raises ValueError when a target names no module, or one that is not linear."""
         from peft import LoraConfig
 
         params = self.params
-        check_targets(module, params.targets)
-        check_linear(module, params.targets)
+        check_targets(module, params.targets, is_linear)
         ratio = params.alpha / params.rank
         pattern = {rf"^(.*\.)?{re.escape(name)}$": rank for name, rank in params.ranks.items()}
         config = LoraConfig(

@@ -47,7 +47,7 @@ class MixedLoRA:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Raises ValueError when a target names no module, or a convolution."""
+        """Raises ValueError when a target names no module, or one that is not linear."""
         adapted = LoRA(self.params.lora()).attach(module, seeds)
         return replace(adapted, client_ranks=self.params.client_ranks)
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, is_language_model, wrap_with_peft
+from fedgen_bench import (
+    Adapted,
+    AdapterSpec,
+    SeedTree,
+    check_room,
+    hookimpl,
+    is_language_model,
+    stand_before_text,
+    wrap_with_peft,
+)
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+_CACHED = 4  # dimensions of cached keys
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class PrefixTuning:
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
         """The tokens come from the `adapter` stream.
 
-        Raises ValueError when the backbone is no language model, or the prefix leaves no position for text.
+        Raises ValueError when the backbone is no language model, does not take one, or has no position left for text.
         """
         import torch
         from peft import PrefixTuningConfig
@@ -48,17 +59,19 @@ class PrefixTuning:
                 "A prefix stands before text, and this backbone is no language model. Choose another adapter."
             )
         n_tokens = self.params.n_tokens
-        positions = getattr(module.config, "max_position_embeddings", None)
-        if positions is not None and n_tokens >= positions:
-            raise ValueError(f"n_tokens is {n_tokens}, this backbone has {positions} positions. Lower n_tokens.")
+        check_room(module, n_tokens)
         vocabulary = len(module.get_input_embeddings().weight)  # type: ignore[operator]
         words = torch.randint(vocabulary, (1, n_tokens), generator=seeds.torch("adapter", purpose="prefix"))
         start = _keys_and_values(module, words)
-        adapted = wrap_with_peft(module, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=n_tokens), seeds)
-        (prefix,) = adapted.trainable.values()
-        with torch.no_grad():
+        config = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=n_tokens)
+
+        def attached() -> Adapted:
+            adapted = wrap_with_peft(module, config, seeds)
+            (prefix,) = adapted.trainable.values()
             prefix.copy_(start)
-        return Adapted(adapted.module, {"prefix": prefix})
+            return Adapted(adapted.module, {"prefix": prefix}, positions=n_tokens)
+
+        return stand_before_text(module, attached, words)
 
 
 def _keys_and_values(module: nn.Module, words: torch.Tensor) -> torch.Tensor:
@@ -69,11 +82,21 @@ def _keys_and_values(module: nn.Module, words: torch.Tensor) -> torch.Tensor:
     import torch
 
     with torch.no_grad():
-        cache = module.eval()(input_ids=words, use_cache=True).past_key_values
-    pairs = torch.cat(
-        [part for layer in cache.layers for part in (layer.keys, layer.values)]
-    )  # (2 layers, heads, n, d)
+        cache = getattr(module.eval()(input_ids=words, use_cache=True), "past_key_values", None)
+    parts = [part for layer in getattr(cache, "layers", ()) for part in (_part(layer, "keys"), _part(layer, "values"))]
+    if not parts or any(part is None or part.shape != parts[0].shape for part in parts):
+        raise ValueError(
+            f"A {type(module).__name__} does not keep keys and values of one shape in every layer, which a prefix "
+            "would stand beside. Choose another adapter."
+        )
+    pairs = torch.cat(parts)  # (2 layers, heads, n, width / heads)
     return pairs.permute(2, 0, 1, 3).flatten(1)
+
+
+def _part(layer: Any, name: str) -> Any:
+    """A layer's cached keys or values (1, heads, n, width / heads), or None."""
+    part = getattr(layer, name, None)
+    return part if part is not None and part.ndim == _CACHED else None
 
 
 @hookimpl

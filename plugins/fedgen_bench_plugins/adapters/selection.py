@@ -26,8 +26,40 @@ def train_only(module: nn.Module, names: Collection[str], what: str) -> Adapted:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a layer, RMS or group norm, by its class's name: every architecture brings its own class."""
-    return type(module).__name__.endswith(("LayerNorm", "RMSNorm", "GroupNorm"))
+    """Whether a module is a layer, RMS or group norm with parameters.
+
+    Torch's own are known; every architecture brings others. They have no parts, their parameters are vectors or single
+    numbers, and they have an epsilon or are called norms. Norms with running statistics are none of these.
+    """
+    from torch import nn
+
+    if isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
+        return any(True for _ in module.parameters())
+    own = list(module.parameters(recurse=False))
+    if not own or any(one.ndim > 1 for one in own) or next(module.children(), None) or _has_statistics(module):
+        return False
+    epsilon = any(
+        name.endswith(("eps", "epsilon")) and isinstance(value, float) for name, value in vars(module).items()
+    )
+    return epsilon or _is_called_norm(module)
+
+
+def check_no_norm_is_left_out(module: nn.Module) -> None:
+    """Raises ValueError when a module is called a norm, has parameters of its own, and is none that `is_norm` knows."""
+    for name, one in module.named_modules():
+        if _is_called_norm(one) and not is_norm(one) and any(True for _ in one.parameters(recurse=False)):
+            raise ValueError(
+                f"`{name}` ({type(one).__name__}) is called a norm and is no layer, RMS or group norm: it would be "
+                "left out. Choose another adapter."
+            )
+
+
+def _is_called_norm(module: nn.Module) -> bool:
+    return "norm" in type(module).__name__.lower()
+
+
+def _has_statistics(module: nn.Module) -> bool:
+    return any("running" in name for name, _ in module.named_buffers(recurse=False))
 
 
 def parameters_within(module: nn.Module, names: Collection[str]) -> set[str]:

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
 
-_MATRIX = 2
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether a module computes W x + b: torch's `Linear`, or `Conv1D` as GPT-2 has it."""
+    from torch import nn
+
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 
-def check_targets(module: nn.Module, targets: Iterable[str]) -> None:
-    """Raises ValueError, naming the layers there are, when a target is the ending of no module's name."""
-    names = [name for name, _ in module.named_modules() if name]
+def is_linear_or_convolution(module: nn.Module) -> bool:
+    """Whether a module is linear, at every place of an image or not."""
+    from torch import nn
+
+    return is_linear(module) or isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+
+
+def check_targets(module: nn.Module, targets: Iterable[str], fits: Callable[[nn.Module], bool]) -> None:
+    """Raises ValueError, naming the layers there are, when a target ends no module's name or one that does not fit."""
+    there = [(name, one) for name, one in module.named_modules() if name]
     for target in targets:
-        if not any(_ends(name, target) for name in names):
-            layers = {_ending(name) for name, one in module.named_modules() if _n_dimensions(one) >= _MATRIX}
-            known = ", ".join(sorted(layers))
+        named = [(name, one) for name, one in there if _ends(name, target)]
+        known = ", ".join(sorted({_ending(name) for name, one in there if fits(one)}))
+        if not named:
             raise ValueError(f"Target `{target}` names no module of this backbone. It has: {known}. Choose among them.")
-
-
-def check_linear(module: nn.Module, targets: Iterable[str]) -> None:
-    """Raises ValueError when a target names a convolution, whose low-rank factors would be no matrices."""
-    for target in targets:
-        if any(_ends(name, target) and _n_dimensions(one) > _MATRIX for name, one in module.named_modules()):
-            linear = {_ending(name) for name, one in module.named_modules() if _n_dimensions(one) == _MATRIX}
-            known = ", ".join(sorted(linear))
-            raise ValueError(f"Target `{target}` is a convolution. Choose linear layers among: {known}.")
+        if unfit := [f"`{name}` ({type(one).__name__})" for name, one in named if not fits(one)]:
+            more = f" and {len(unfit) - 1} more" if len(unfit) > 1 else ""
+            kind = "linear layer" if fits is is_linear else "linear layer or convolution"
+            raise ValueError(f"Target `{target}` names {unfit[0]}{more}, which is no {kind}. Choose among: {known}.")
 
 
 def _ends(name: str, target: str) -> bool:
@@ -38,12 +45,6 @@ def _ending(name: str) -> str:
     """The shortest ending that tells what a layer is: the last part, with the one before it when it is a number."""
     parts = name.split(".")
     return ".".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
-
-
-def _n_dimensions(module: nn.Module) -> int:
-    """Of a module's own weight: 2 for a matrix, more for a convolution, which has a kernel; 0 without a weight."""
-    weight = dict(module.named_parameters(recurse=False)).get("weight")
-    return 0 if weight is None else weight.ndim
 
 
 def stores_transposed(module: nn.Module) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from fedgen_bench import ClientData, Examples, SeedTree, TaskSpec, Tensors, UnitTable, hookimpl
+from fedgen_bench import ClientData, Examples, SeedTree, TaskSpec, Tensors, UnitTable, hookimpl, positions_of
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, DATASETS_OF, Corpus, topic_labels
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _IGNORED = -100
 _FEWEST_TRAIN_UNITS = 2
+_SPELLED_LINES = 200
 _EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"})
 
 
@@ -74,6 +75,11 @@ class Params:
         if not 0 <= self.heldout_fraction < 1:
             raise ValueError(f"heldout_fraction must be within 0 and 1, got {self.heldout_fraction}.")
 
+    @property
+    def longest(self) -> int:
+        """The most tokens that the backbone gets at a time."""
+        return max(self.block_tokens, self.context_tokens)
+
 
 @dataclass(frozen=True)
 class EvalText:
@@ -101,14 +107,15 @@ class LanguageModeling:
         from fedgen_bench.errors import DataError
 
         corpus, backbone = CORPORA[self.params.dataset](find), load_backbone(self.params.backbone)
-        positions = getattr(backbone.module.config, "max_position_embeddings", None)
-        longest = max(self.params.block_tokens, self.params.context_tokens)
-        if positions is not None and longest > positions:
+        task = LoadedLanguageModeling(self.params, corpus, backbone)
+        if task.free_positions is not None and task.free_positions < 0:
             raise DataError(
-                f"Backbone `{backbone.name}` has {positions} positions; the task asks for {longest} tokens at a time. "
-                "Lower block_tokens and context_tokens (a soft prompt takes positions as well)."
+                f"Backbone `{backbone.name}` has {positions_of(backbone.module)} positions; the task asks for "
+                f"{self.params.longest} tokens at a time. Lower block_tokens and context_tokens (a soft prompt takes "
+                "positions as well)."
             )
-        return LoadedLanguageModeling(self.params, corpus, backbone)
+        task.check_spelling()
+        return task
 
 
 class LoadedLanguageModeling:
@@ -118,6 +125,8 @@ class LoadedLanguageModeling:
         self.params, self.corpus, self.backbone = params, corpus, backbone
         self.backbone_parameters = sum(parameter.numel() for parameter in backbone.module.parameters())
         self.provenance: Mapping[str, str] = {**corpus.provenance, f"backbone {backbone.name}": backbone.sha256}
+        positions = positions_of(backbone.module)
+        self.free_positions = None if positions is None else positions - params.longest
         self._bounds = corpus.unit_bounds(params.unit_lines)
         self._units = lru_cache(maxsize=8)(self._label_units)
 
@@ -140,8 +149,17 @@ class LoadedLanguageModeling:
 
     def _encode(self, lines: Iterable[str]) -> list[list[int]]:
         """Tokens of each line with its line end."""
-        encoded = self.backbone.tokenizer(list(lines), add_special_tokens=False)["input_ids"]
+        from fedgen_bench.backbones.probes import check_spelled
+
+        lines = list(lines)
+        encoded: list[list[int]] = self.backbone.tokenizer(lines, add_special_tokens=False)["input_ids"]
+        check_spelled(self.backbone.name, self.backbone.tokenizer, lines, encoded)
         return [[*ids, self.backbone.eos_id] for ids in encoded]
+
+    def check_spelling(self) -> None:
+        """Raises DataError when the tokenizer loses words of the text; some lines of every part, the rest when used."""
+        for part in (self.corpus.train, self.corpus.valid, self.corpus.test):
+            self._encode(part[:: max(1, len(part) // _SPELLED_LINES)])
 
     def client_data(self, units: np.ndarray) -> ClientData:
         """Blocks for training; the last units are held out when at least two are left to train on."""
