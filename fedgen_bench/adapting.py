@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from fedgen_bench.records import Tensors
 
+_MATRIX = 2
+
 
 class FoldableBackbone:
     """Frozen weights that low-rank updates can be folded into; the original ones are kept beside.
@@ -109,6 +111,14 @@ class Adapted:
             raise PluginError("This adapter cannot fold updates into the backbone. Use adapter `lora`.")
 
 
+def factors_problem(adapted: Adapted) -> str:
+    """Why an adapter is not of LoRA factors alone, as a sentence; empty when it is."""
+    factors = {factor for pair in adapted.low_rank for factor in (pair.a, pair.b)}
+    if stray := sorted(adapted.trainable.keys() ^ factors):
+        return f"`{stray[0]}` is in only one of `trainable` and the factors of `low_rank` ({len(stray)} such names)"
+    return "" if factors else "it trains no factors"
+
+
 def is_language_model(module: nn.Module) -> bool:
     """Whether a module is a causal language model as transformers makes them, which peft wraps in a way of its own."""
     return hasattr(module, "prepare_inputs_for_generation")
@@ -118,8 +128,8 @@ def wrap_with_peft(module: nn.Module, config: Any, seeds: SeedTree) -> Adapted:
     """`peft.get_peft_model` with initial values from the `adapter` stream alone; the backbone is frozen.
 
     A `config` that names no task type gets that of the module: causal language model, or none for any other. Names lose
-    peft's prefixes and adapter name, so they are the same in every version of it. Plain LoRA layers are listed in
-    `low_rank` and take folded updates.
+    peft's prefixes and adapter name, so they are the same in every version of it. Where all that is trained are LoRA
+    factors of linear layers, these are listed in `low_rank` and take folded updates.
     """
     if config.task_type is None and is_language_model(module):
         config.task_type = "CAUSAL_LM"
@@ -134,7 +144,7 @@ def wrap_with_peft(module: nn.Module, config: Any, seeds: SeedTree) -> Adapted:
 
         wrapped = get_peft_model(module, config)
     trainable = {_plain(name): parameter for name, parameter in wrapped.named_parameters() if parameter.requires_grad}
-    layers = {_plain(name): layer for name, layer in wrapped.named_modules() if getattr(layer, "lora_A", None)}
+    layers = {_plain(name): layer for name, layer in wrapped.named_modules() if _has_factors(layer)}
     low_rank = tuple(
         LowRank(name, f"{name}.lora_A.weight", f"{name}.lora_B.weight", layer.r["default"], layer.scaling["default"])
         for name, layer in layers.items()
@@ -143,6 +153,12 @@ def wrap_with_peft(module: nn.Module, config: Any, seeds: SeedTree) -> Adapted:
         return Adapted(wrapped, trainable)
     backbone = FoldableBackbone({name: layer.get_base_layer() for name, layer in layers.items()})
     return Adapted(wrapped, trainable, low_rank, backbone=backbone)
+
+
+def _has_factors(layer: nn.Module) -> bool:
+    """Whether a peft layer has A and B that are matrices; of a convolution they are not, of an embedding not linear."""
+    factors: Any = getattr(layer, "lora_A", None)
+    return bool(factors) and factors["default"].weight.ndim == _MATRIX
 
 
 def _plain(name: str) -> str:

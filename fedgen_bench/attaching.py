@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.adapting import factors_problem
 from fedgen_bench.errors import DataError, PluginError
 from fedgen_bench.guards import guarded
 from fedgen_bench.world import build
@@ -32,8 +33,11 @@ def attach(registry: Registry, component: Mapping[str, Any], task: Task, seeds: 
             adapted: Adapted = adapter.attach(module, seeds)
         except ValueError as error:
             raise PluginError(f"Adapter `{name}` does not fit this backbone: {error}") from error
-    if registry.get("adapter", name).spec.low_rank:
-        _check_factors(name, adapted)
+    if registry.get("adapter", name).spec.low_rank and (problem := factors_problem(adapted)):
+        raise PluginError(
+            f"Adapter `{name}` declares `low_rank`, but {problem}. Train exactly the factors of linear layers, or do "
+            "not declare it."
+        )
     free = getattr(task, "free_positions", None)
     if free is not None and adapted.positions > free:
         raise DataError(
@@ -42,16 +46,3 @@ def attach(registry: Registry, component: Mapping[str, Any], task: Task, seeds: 
             "context_tokens."
         )
     return adapted
-
-
-def _check_factors(name: str, adapted: Adapted) -> None:
-    factors = {factor for pair in adapted.low_rank for factor in (pair.a, pair.b)}
-    if stray := sorted(adapted.trainable.keys() ^ factors):
-        raise PluginError(
-            f"Adapter `{name}` declares `low_rank`, and `{stray[0]}` is in only one of its `trainable` and its "
-            f"`low_rank` ({len(stray)} such names). List exactly the trained factors, or do not declare it."
-        )
-    if not factors:
-        raise PluginError(
-            f"Adapter `{name}` declares `low_rank` and trains no factors. Choose modules, or leave it out."
-        )

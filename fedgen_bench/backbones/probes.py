@@ -43,7 +43,7 @@ def check_causal(name: str, module: nn.Module) -> None:
     """Whether logits are finite and depend on earlier tokens alone: two texts that differ in their last token.
 
     Raises:
-        DataError: earlier logits differ, or some are not finite.
+        DataError: the model cannot be called, earlier logits differ, or some are not finite.
     """
     import torch
 
@@ -51,8 +51,12 @@ def check_causal(name: str, module: nn.Module) -> None:
     one = (torch.arange(_N_TOKENS) * 7 + 1) % rows
     other = one.clone()
     other[-1] = (one[-1] + 1) % rows
-    with torch.no_grad():
-        logits = module(input_ids=torch.stack([one, other])).logits.float()  # (2, _N_TOKENS, vocabulary)
+    try:
+        with torch.no_grad():
+            logits = module(input_ids=torch.stack([one, other])).logits.float()  # (2, _N_TOKENS, vocabulary)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"Backbone `{name}` cannot be called on text ({reason}). Check its config.") from error
     if not torch.isfinite(logits).all():
         raise DataError(f"Backbone `{name}` computes logits that are not finite. Check its weights.")
     if logits.shape[-1] < rows:

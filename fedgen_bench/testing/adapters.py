@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from fedgen_bench.adapting import factors_problem
 from fedgen_bench.guards import guarded
 from fedgen_bench.params import make_params
 from fedgen_bench.records import AdapterSpec, Fit, Tensors
@@ -174,10 +175,18 @@ def check_training_leaves_no_trace(spec: AdapterSpec, kind: str) -> None:
         assert torch.equal(before, _outputs(adapted.module, kind)), "the module remembers that it was trained"
 
 
+def check_factors_are_listed(spec: AdapterSpec, kind: str) -> None:
+    """An adapter that declares `low_rank` lists all that it trains, and nothing else, as LoRA factors."""
+    if spec.low_rank:
+        problem = factors_problem(attach(spec, kind))
+        assert not problem, f"declares `low_rank`, but {problem}"
+
+
 _CHECKS: tuple[Check, ...] = (
     check_deterministic, check_paired, check_global_generators_unmoved, check_names_plain,
     check_trainable_belongs_to_module, check_evaluation_repeatable, check_initial_function_unchanged,
     check_only_trainable_learns, check_tensors_are_everything, check_training_leaves_no_trace,
+    check_factors_are_listed,
 )  # fmt: skip
 
 

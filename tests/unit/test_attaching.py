@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fedgen_bench import attaching
-from fedgen_bench.adapting import Adapted
+from fedgen_bench.adapting import Adapted, factors_problem, wrap_with_peft
 from fedgen_bench.attaching import attach
 from fedgen_bench.errors import DataError, PluginError
 from fedgen_bench.records import LowRank
@@ -43,11 +43,11 @@ def test_what_an_adapter_refuses_is_its_own_sentence_under_its_name(attached):
 def test_low_rank_is_never_silently_empty_or_partial(attached):
     weight = nn.Parameter(torch.ones(1))
     pair = LowRank("m", "a", "b", 1, 1.0)
-    with pytest.raises(PluginError, match=r"declares `low_rank`, and `embedding` is in only one"):
+    with pytest.raises(PluginError, match=r"declares `low_rank`, but `embedding` is in only one"):
         attached(Adapted(nn.Identity(), {"embedding": weight}), low_rank=True)
     with pytest.raises(PluginError, match=r"`embedding` is in only one"):
         attached(Adapted(nn.Identity(), {"a": weight, "b": weight, "embedding": weight}, (pair,)), low_rank=True)
-    with pytest.raises(PluginError, match=r"trains no factors"):
+    with pytest.raises(PluginError, match=r"but it trains no factors\."):
         attached(Adapted(nn.Identity(), {}), low_rank=True)
     whole = Adapted(nn.Identity(), {"a": weight, "b": weight}, (pair,))
     assert attached(whole, low_rank=True) is whole
@@ -59,3 +59,17 @@ def test_positions_before_the_text_must_be_left_by_the_text(attached):
         assert attached(adapted, task=SimpleNamespace(new_module=lambda: None, free_positions=free)) is adapted
     with pytest.raises(DataError, match=r"`mine` takes 16 positions .* leaves 15\. Give the adapter fewer tokens"):
         attached(adapted, task=SimpleNamespace(new_module=lambda: None, free_positions=15))
+
+
+@pytest.mark.parametrize("layer", [nn.Embedding(4, 3), nn.Conv2d(2, 2, 3)], ids=["embedding", "convolution"])
+def test_peft_factors_of_what_is_not_linear_are_not_taken_for_factors(layer):
+    from peft import LoraConfig
+
+    module = nn.ModuleDict({"linear": nn.Linear(3, 3), "other": layer})
+    adapted = wrap_with_peft(module, LoraConfig(r=2, target_modules=["linear", "other"]), SEEDS)
+    assert adapted.low_rank == ()
+    assert factors_problem(adapted).endswith("`low_rank` (4 such names)")
+    alone = wrap_with_peft(
+        nn.ModuleDict({"linear": nn.Linear(3, 3)}), LoraConfig(r=2, target_modules=["linear"]), SEEDS
+    )
+    assert factors_problem(alone) == ""
