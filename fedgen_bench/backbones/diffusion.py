@@ -1,4 +1,4 @@
-"""Denoising diffusion, for pretraining and for tasks: the noise-prediction loss and DDIM sampling.
+"""Denoising diffusion, for pretraining and for tasks: pixels as images, the noise-prediction loss.
 
 Images are fp32 in [-1, 1] of shape (n, 3, height, width); `module(images, timesteps, labels)` predicts their noise.
 """
@@ -42,10 +42,10 @@ def noise_errors(
 
 
 def snr_weights(scheduler: Any, timesteps: torch.Tensor, gamma: float) -> torch.Tensor:
-    """min-SNR-gamma weights of a noise-prediction loss (arXiv 2303.09556): min(SNR_t, gamma) / SNR_t."""
+    """min-SNR-gamma weights of noise prediction (arXiv 2303.09556): min(SNR_t, gamma) / SNR_t, at 0 its limit 1."""
     alphas: torch.Tensor = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
     snr = alphas / (1 - alphas)
-    return snr.clamp(max=gamma) / snr
+    return torch.where(snr > gamma, snr.clamp(max=gamma) / snr, 1.0)
 
 
 def training_loss(
@@ -67,33 +67,3 @@ def training_loss(
     if snr_gamma is not None:
         errors = errors * snr_weights(scheduler, timesteps, snr_gamma)
     return errors.mean()
-
-
-def sample_ddim(
-    module: nn.Module,
-    scheduler: Any,
-    latents: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    n_steps: int,
-    guidance: float = 1.0,
-    null_label: int = -1,
-) -> torch.Tensor:
-    """Deterministic DDIM (arXiv 2010.02502, eta = 0) from `latents`; images in [-1, 1] of the same shape.
-
-    With `guidance` w other than 1 the noise is eps_null + w (eps_label - eps_null) (arXiv 2207.12598), which takes two
-    passes a step; `null_label` is the label that stands for none.
-    """
-    from diffusers import DDIMScheduler
-
-    ddim = DDIMScheduler.from_config(scheduler.config)
-    ddim.set_timesteps(n_steps)
-    images = latents
-    for timestep in ddim.timesteps.tolist():
-        steps = torch.full((len(images),), timestep, device=images.device)
-        noise = module(images, steps, labels)
-        if guidance != 1.0:
-            without = module(images, steps, torch.full_like(labels, null_label))
-            noise = without + guidance * (noise - without)
-        images = ddim.step(noise.float(), timestep, images, eta=0.0).prev_sample
-    return images

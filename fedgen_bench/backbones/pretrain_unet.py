@@ -23,8 +23,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fedgen_bench.backbones.checkpoints import load_checkpoint, save_checkpoint
-from fedgen_bench.backbones.diffusion import noise_errors, sample_ddim, to_pixels, to_unit, training_loss
+from fedgen_bench.backbones.diffusion import noise_errors, to_pixels, to_unit, training_loss
 from fedgen_bench.backbones.pretrain import Say
+from fedgen_bench.backbones.sampling import sample_ddim
 from fedgen_bench.backbones.unet import CONTEXT, ConditionalUNet, new_context, quiet_diffusers
 from fedgen_bench.data import cifar10
 from fedgen_bench.data.catalog import Places, find

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from fedgen_bench.backbones import diffusion
+from fedgen_bench.backbones import diffusion, sampling
 from fedgen_bench.backbones.unet import quiet_diffusers
+from fedgen_bench.errors import DataError
 
 with quiet_diffusers():
     from diffusers import DDIMPipeline, DDIMScheduler, DDPMScheduler, UNet2DModel
@@ -91,7 +93,7 @@ def test_ddim_ends_at_the_image_that_the_model_knows(scheduler):
     clean = torch.rand(2, 3, 8, 8) * 2 - 1
     latents = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(3))
     labels = torch.arange(6) % 2
-    found = diffusion.sample_ddim(Knowing(scheduler, clean), scheduler, latents, labels, n_steps=5)
+    found = sampling.sample_ddim(Knowing(scheduler, clean), scheduler, latents, labels, n_steps=5)
     assert torch.allclose(found, clean[labels], atol=1e-4)
 
 
@@ -99,7 +101,7 @@ def test_ddim_guidance_moves_from_the_unlabelled_to_the_labelled_noise(scheduler
     clean = torch.stack([torch.full((3, 8, 8), value) for value in (0.2, 0.0)])  # label 0, and label 1: no label
     latents = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(3))
     labels = torch.zeros(4, dtype=torch.long)
-    found = diffusion.sample_ddim(
+    found = sampling.sample_ddim(
         Knowing(scheduler, clean), scheduler, latents, labels, n_steps=5, guidance=3.0, null_label=1
     )
     # Noise is linear in the clean image: guidance w acts as knowing 0 + w (0.2 - 0) = 0.6.
@@ -122,8 +124,76 @@ def test_ddim_gives_the_images_of_diffusers_pipeline():
     ).images
     latents = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        ours = diffusion.sample_ddim(
+        ours = sampling.sample_ddim(
             lambda images, timesteps, labels: unet(images, timesteps).sample,  # noqa: ARG005 - as a U-Net is called
             scheduler, latents, torch.zeros(3, dtype=torch.long), n_steps=7,
         )  # fmt: skip
     assert torch.allclose((ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1), torch.from_numpy(theirs), atol=1e-5)
+
+
+# --- the sampler's list of timesteps ---------------------------------------------------------------------------------
+
+MEAN, DEVIATION = 0.2, 0.1
+
+
+def gaussian(scheduler):
+    """The exact noise of pixels from N(0.2, 0.1^2)."""
+
+    def predict(images, timesteps, labels):  # noqa: ARG001 - as a U-Net is called
+        alpha = scheduler.alphas_cumprod[timesteps][:, None, None, None]
+        return (1 - alpha).sqrt() * (images - alpha.sqrt() * MEAN) / (alpha * DEVIATION**2 + 1 - alpha)
+
+    return predict
+
+
+@pytest.mark.parametrize(("spacing", "n_steps"), [("linspace", 7), ("linspace", 50), ("trailing", 7), ("leading", 10)])
+def test_ddim_follows_its_own_list_of_timesteps(spacing, n_steps):
+    scheduler = DDPMScheduler(1000, timestep_spacing=spacing)
+    timesteps = sampling.ddim_timesteps(scheduler, n_steps)
+    latents = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    found = sampling.sample_ddim(
+        gaussian(scheduler), scheduler, latents, torch.zeros(2, dtype=torch.long), n_steps=n_steps
+    )
+    wanted = latents.double()
+    alphas = [float(scheduler.alphas_cumprod[timestep]) for timestep in timesteps] + [1.0]
+    for now, then in pairwise(alphas):
+        noise = math.sqrt(1 - now) * (wanted - math.sqrt(now) * MEAN) / (now * DEVIATION**2 + 1 - now)
+        clean = ((wanted - math.sqrt(1 - now) * noise) / math.sqrt(now)).clamp(-1, 1)
+        wanted = math.sqrt(then) * clean + math.sqrt(1 - then) * noise
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps_offset", [0, 1])
+def test_ddim_with_leading_spacing_has_diffusers_bits(scheduler, steps_offset):
+    scheduler = DDPMScheduler.from_config(scheduler.config, steps_offset=steps_offset)
+    latents = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    predict = gaussian(scheduler)
+    found = sampling.sample_ddim(predict, scheduler, latents, torch.zeros(2, dtype=torch.long), n_steps=10)
+    ddim, theirs = DDIMScheduler.from_config(scheduler.config), latents
+    ddim.set_timesteps(10)
+    for timestep in ddim.timesteps.tolist():
+        theirs = ddim.step(predict(theirs, torch.full((2,), timestep), None), timestep, theirs).prev_sample
+    assert torch.equal(found, theirs)
+
+
+@pytest.mark.parametrize(
+    ("config", "n_steps", "what"),
+    [
+        ({}, 501, "begins at timestep 500 and leaves the 499 noisier ones out"),
+        ({}, 1, "begins at timestep 0 and leaves the 999"),
+        ({}, 1001, "1001 steps cannot follow"),
+        ({"steps_offset": 1}, 1000, "goes from timestep 1000 to 1 in 1000 steps, and the schedule has 0 to 999"),
+        ({"timestep_spacing": "linspace", "rescale_betas_zero_snr": True}, 10, "leaves nothing of an image"),
+        ({"timestep_spacing": "sideways"}, 10, "sideways"),
+        ({"beta_schedule": "sigmoid"}, 10, "sigmoid"),
+    ],
+)
+def test_ddim_refuses_lists_that_do_not_fit_the_schedule(config, n_steps, what):
+    with pytest.raises(DataError, match=what):
+        sampling.ddim_timesteps(DDPMScheduler(1000, **config), n_steps)
+
+
+def test_training_loss_is_finite_where_nothing_of_the_image_is_left():
+    scheduler = DDPMScheduler(100, rescale_betas_zero_snr=True)
+    assert float(scheduler.alphas_cumprod[-1]) == 0
+    assert diffusion.snr_weights(scheduler, torch.tensor([98, 99]), 5.0).tolist() == [1.0, 1.0]

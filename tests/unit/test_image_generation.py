@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from fedgen_bench.backbones.unet import CONTEXT, ConditionalUNet, UNetBackbone, new_context, quiet_diffusers, read_unet
 from fedgen_bench.data.images import Images
-from fedgen_bench.errors import DataError, MissingDataError
+from fedgen_bench.errors import DataError, Diverged, MissingDataError
 from fedgen_bench.seeds import SeedTree
 
 with quiet_diffusers():
@@ -208,7 +208,10 @@ def test_provenance_names_files_backbone_and_extractors(make):
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"n_samples": 0}, "n_samples must be at least 1"),
+        ({"n_samples": 1}, "n_samples must be at least 2"),
+        ({"n_valid_samples": 0}, "n_valid_samples must be at least 2"),
+        ({"n_reference": 1}, "n_reference must be at least 2"),
+        ({"guidance": float("nan")}, "guidance must be a finite number"),
         ({"sampler_steps": 0}, "sampler_steps must be at least 1"),
         ({"heldout_fraction": 1.0}, "heldout_fraction must be"),
         ({"label_dropout": -0.1}, "label_dropout must be"),
@@ -311,6 +314,21 @@ def test_load_refuses_more_reference_images_than_there_are():
     params = Params(dataset="tiny-shapes", backbone="tiny-shapes-unet", n_reference=1001)
     with pytest.raises(DataError, match="asks for 1001 reference images; the test part has 1000"):
         ImageGeneration(params).load(_absent)
+
+
+def test_load_refuses_sampler_steps_that_the_scheduler_cannot_follow():
+    params = Params(dataset="tiny-shapes", backbone="tiny-shapes-unet", sampler_steps=501)
+    with pytest.raises(DataError, match="begins at timestep 500"):
+        ImageGeneration(params).load(_absent)
+
+
+def test_generated_images_that_are_not_finite_are_divergence(make):
+    class Broken(Recorder):
+        def forward(self, pictures, timesteps, labels):
+            return super().forward(pictures, timesteps, labels) * float("nan")
+
+    with pytest.raises(Diverged, match="not finite"):
+        make()._generate(Broken(), torch.arange(3), SEEDS, "x")
 
 
 def test_load_leaves_out_optional_extractors_that_are_not_there(tmp_path):

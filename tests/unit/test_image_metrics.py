@@ -180,3 +180,10 @@ def test_importing_metrics_and_extractors_loads_no_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
     )
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("name", ["fid_cifarnet", "kid_cifarnet"])
+def test_a_distance_of_one_image_is_refused_with_the_numbers(name):
+    one, many = with_features([[1.0, 2.0]]), with_features(cross(1, 1))
+    with pytest.raises(ValueError, match="1 generated from 4 reference images"):
+        compute(name, given(one, many))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedgen_bench.backbones import diffusion, unet
+from fedgen_bench.backbones import diffusion, sampling, unet
 from fedgen_bench.backbones.loading import load_unet
 from fedgen_bench.backbones.tiny_shapes_unet import UNET, _begin_as_identity
 from fedgen_bench.data import tiny_shapes
@@ -54,7 +54,7 @@ def test_made_unet_paints_bars_where_it_is_asked_for_them(made):
     def lying(name):
         labels = torch.full((16,), tiny_shapes.CLASSES.index(name))
         with torch.inference_mode():
-            images = diffusion.sample_ddim(
+            images = sampling.sample_ddim(
                 made.module, made.scheduler, latents, labels, n_steps=10, guidance=2.0, null_label=10
             )
         down, across = images.mean(3).std(2), images.mean(2).std(2)

@@ -114,7 +114,13 @@ class InceptionScore:
 
 
 def _both(evidence: Mapping[str, Any], extractor: str) -> tuple[Any, Any]:
-    return evidence[f"generated/{extractor}"], evidence[f"reference/{extractor}"]
+    generated, reference = evidence[f"generated/{extractor}"], evidence[f"reference/{extractor}"]
+    if min(len(generated.features), len(reference.features)) < _FEWEST:
+        raise ValueError(
+            f"A distance of {len(generated.features)} generated from {len(reference.features)} reference images has no "
+            f"value. Give at least {_FEWEST} of both."
+        )
+    return generated, reference
 
 
 def _frechet(generated: torch.Tensor, reference: torch.Tensor) -> float:

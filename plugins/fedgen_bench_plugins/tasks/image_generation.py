@@ -28,6 +28,7 @@ _EVALUATION_ONLY = frozenset(
         "noise_levels", "extractors", "optional_extractors", "batch_images",
     }
 )  # fmt: skip
+_FEWEST_COMPARED = 2
 _SHOWN_PER_CLASS = 2
 _GOLDEN_RATIO = 0.6180339887498949
 
@@ -74,14 +75,19 @@ class Params:
 
     def __post_init__(self) -> None:
         counts = {
-            "sampler_steps", "n_samples", "n_valid_samples", "n_scored", "n_subset", "noise_levels", "batch_images",
+            "sampler_steps", "n_scored", "n_subset", "noise_levels", "batch_images",
         }  # fmt: skip
         for name in sorted(counts):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("n_samples", "n_valid_samples", "n_reference"):
+            if (n := getattr(self, name)) is not None and n < _FEWEST_COMPARED:
+                raise ValueError(f"{name} must be at least {_FEWEST_COMPARED}, which a covariance needs, got {n}.")
         for name in ("heldout_fraction", "label_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
+        if not abs(self.guidance) < float("inf"):
+            raise ValueError(f"guidance must be a finite number, got {self.guidance}.")
         if self.snr_gamma is not None and not 0 < self.snr_gamma < float("inf"):
             raise ValueError(f"snr_gamma must be a finite number above 0, got {self.snr_gamma}.")
 
@@ -110,6 +116,7 @@ class ImageGeneration:
     def load(self, find: Callable[[str], Path]) -> LoadedImageGeneration:
         """Raises DataError when data, backbone or extractors cannot be had or do not fit each other."""
         from fedgen_bench.backbones.loading import load_unet
+        from fedgen_bench.backbones.sampling import ddim_timesteps
         from fedgen_bench.extractors import load_extractor
 
         params = self.params
@@ -117,6 +124,7 @@ class ImageGeneration:
         _check_sizes(params, images)
         backbone = load_unet(params.backbone, n_classes=len(images.classes), image_size=images.size)
         _check_labels(params, backbone)
+        ddim_timesteps(backbone.scheduler, params.sampler_steps)
         at_hand = [*params.extractors, *(name for name in params.optional_extractors if _is_at_hand(name, find))]
         return LoadedImageGeneration(params, images, backbone, [load_extractor(name, find) for name in at_hand])
 
@@ -273,7 +281,9 @@ class LoadedImageGeneration:
         """Generated uint8 pixels on the CPU, one image a label; latents come from the evaluation stream."""
         import torch
 
-        from fedgen_bench.backbones.diffusion import sample_ddim, to_pixels
+        from fedgen_bench.backbones.diffusion import to_pixels
+        from fedgen_bench.backbones.sampling import sample_ddim
+        from fedgen_bench.errors import Diverged
 
         device, size = next(module.parameters()).device, self.images.size
         latents = torch.randn((len(labels), 3, size, size), generator=seeds.torch("evaluation", purpose=purpose))
@@ -286,7 +296,10 @@ class LoadedImageGeneration:
                 latents.split(self.params.batch_images), labels.split(self.params.batch_images), strict=True
             )
         ]  # fmt: skip
-        return to_pixels(torch.cat(parts)).cpu()
+        images = torch.cat(parts)
+        if not images.isfinite().all():
+            raise Diverged("Generated images have values that are not finite.")
+        return to_pixels(images).cpu()
 
     def showcase(self, module: nn.Module, seeds: SeedTree) -> bytes:
         """A strip of generated images, two a class, classes in order; PNG."""
