@@ -8,12 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.data.catalog import Places, find, places
+from fedgen_bench.data.catalog import places
 from fedgen_bench.details import LEDGER
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.files import present
 from fedgen_bench.leaderboard import COLUMNS, Record, Table, build_table
-from fedgen_bench.params import make_params
 from fedgen_bench.placement import placement
 from fedgen_bench.plugins import load_registry
 from fedgen_bench.publish import finished, publish, records_of, render
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fedgen_bench.plugins import Registry
-    from fedgen_bench.schema import SuiteSpec
     from fedgen_bench.store import StoredRun
 
 
@@ -189,7 +187,7 @@ def run_suite(
 
     Raises:
         UsageError: a name or value that does not exist or fit.
-        DataError: data that are missing.
+        NotReadyError: all that stands in the way of the first cell, such as missing data.
         StoreError: the store cannot be used.
     """
     registry = load_registry(plugins)
@@ -197,7 +195,6 @@ def run_suite(
     spec = load_suite(source, registry, overrides)
     cells = expand(spec, registry, contenders=contenders, added=added, seeds=seeds, off_suite=overrides)
     sources = places(data, fid_weights)
-    need_data(spec, registry, sources)
     with Store(Path(runs)) as store:
         place = placement(registry, engine, jobs, address, jobs)
         job = Job(Path(runs), sources, device, registry.plugin_files, engine, place.params)
@@ -233,11 +230,3 @@ def load_results(where: str | Path, suite: str | None = None, *, plugins: Sequen
         stored = finished(store, spec)
     records = records_of(stored, spec)
     return Results(build_table(spec, records, registry), tuple(records), tuple(stored), _registry=registry)
-
-
-def need_data(suite: SuiteSpec, registry: Registry, data: Places) -> None:
-    """Missing data end a command before anything is written. Raises DataError."""
-    spec = registry.get("task", suite.task.name).spec
-    params, _ = make_params(spec.params, suite.task.params)
-    for name in spec.build(params).datasets:
-        find(name, data, fetch=True)

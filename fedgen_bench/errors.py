@@ -29,6 +29,17 @@ class SuiteError(UsageError):
         return type(self), (self.problems,)
 
 
+class NotReadyError(FedgenError):
+    """Everything that stands in the way of a command's first cell, all at once."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
+
 class PluginError(FedgenError):
     """A plugin that broke its contract, by name."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fedgen_bench.data.catalog import Places, finder
-from fedgen_bench.errors import Diverged, FedgenError, StoreError
+from fedgen_bench.errors import Diverged, FedgenError, StoreError, UsageError
 from fedgen_bench.failures import blamed, interruptible, origin, text_of, told
 from fedgen_bench.plugins import Registry, load_registry
 from fedgen_bench.records import RoundReport, RunResult
@@ -25,6 +25,8 @@ from fedgen_bench.workers import exit_text, keep_freed_memory, portable, serve_o
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+
+    from fedgen_bench.world import Worlds
 
 _SECONDS_TO_LEAVE = 10
 
@@ -67,7 +69,7 @@ def pick_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise FedgenError("There is no CUDA device. Use `--device cpu`.")
+        raise UsageError("There is no CUDA device. Use `--device cpu`.")
     return wanted
 
 
@@ -79,11 +81,10 @@ def log_rounds() -> None:
 class Executor:
     """Runs cells in this process, one after the other, sharing tasks and splits between them."""
 
-    def __init__(self, job: Job, store: Store, registry: Registry) -> None:
-        from fedgen_bench.world import Worlds, build
+    def __init__(self, job: Job, store: Store, registry: Registry, worlds: Worlds) -> None:
+        from fedgen_bench.world import build
 
-        self._job, self._store, self._registry = job, store, registry
-        self._worlds = Worlds(registry, finder(job.data))
+        self._job, self._store, self._registry, self._worlds = job, store, registry, worlds
         self._engine = build(registry, "engine", {"name": job.engine, "params": job.engine_params})
 
     def close(self) -> None:
@@ -188,6 +189,7 @@ def run_cells(
     """Run all unfinished cells; returns how each ended, in the order of `specs`.
 
     Raises:
+        NotReadyError: what stands in their way; none is begun.
         StoreError: the store cannot be written.
         KeyboardInterrupt: interrupted; committed rounds are kept.
     """
@@ -200,6 +202,12 @@ def _run_cells(
 ) -> list[Event]:
     if not todo:
         return []
+    from fedgen_bench.preflight import preflight
+    from fedgen_bench.world import Worlds
+
+    pick_device(job.device)
+    worlds = Worlds(registry, finder(job.data))
+    preflight(todo, worlds)
     workers = min(workers, len(todo))
     ended: dict[str, Event] = {}
 
@@ -209,11 +217,12 @@ def _run_cells(
         on_event(event)
 
     if workers == 1:
-        with contextlib.closing(Executor(job, store, registry)) as executor:
+        with contextlib.closing(Executor(job, store, registry, worlds)) as executor:
             for spec in todo:
                 note(Event("started", spec.name, spec.config["federation"]["rounds"]))
                 note(executor.run(spec, note))
     else:
+        del worlds  # its models are for the workers to hold
         with contextlib.closing(_pooled(todo, job, workers)) as events:
             for event in events:
                 note(event)
@@ -282,10 +291,14 @@ def _serve(link: Connection, job: Job, parent: int) -> None:
         return
     if job.verbose:
         log_rounds()
+    from fedgen_bench.world import Worlds
+
     try:
+        registry = load_registry(job.plugin_files)
+        worlds = Worlds(registry, finder(job.data))
         with (
             Store(job.root, lock=False) as store,
-            contextlib.closing(Executor(job, store, load_registry(job.plugin_files))) as executor,
+            contextlib.closing(Executor(job, store, registry, worlds)) as executor,
         ):
             while (spec := link.recv()) is not None:
                 link.send(executor.run(spec, link.send))

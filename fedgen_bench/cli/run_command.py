@@ -74,7 +74,6 @@ def command(
     """
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
-    from fedgen_bench.api import need_data
     from fedgen_bench.data.catalog import places
     from fedgen_bench.placement import placement
     from fedgen_bench.suites import expand, load_suite
@@ -94,7 +93,6 @@ def command(
 
     if verbose:
         log_rounds()
-    need_data(suite, registry, sources)
     plain = load_suite(source, registry)
     with Store(runs) as store:
         asked = {spec.digest for spec in specs}
@@ -132,16 +130,14 @@ def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device:
     from fedgen_bench.cli.screen import grid, human_bytes
     from fedgen_bench.data.catalog import finder
     from fedgen_bench.dry_run import forecast
-    from fedgen_bench.errors import DataError
+    from fedgen_bench.preflight import preflight
     from fedgen_bench.runner import pick_device
     from fedgen_bench.world import Worlds
 
-    try:
-        cells = forecast(specs, registry, Worlds(registry, finder(data)), torch.device(pick_device(device)))
-    except DataError as error:
-        click.echo(f"{len(specs)} cells are valid: {', '.join(spec.name for spec in specs)}")
-        click.echo(f"Steps, bytes and time cannot be told: {error}", err=True)
-        return 0
+    worlds = Worlds(registry, finder(data, fetch=False))
+    where = torch.device(pick_device(device))
+    preflight(specs, worlds)
+    cells = forecast(specs, registry, worlds, where)
     head = ("run", "rounds", "local steps", "downlink", "uplink", "training")
     rows = [
         (c.run, str(c.n_rounds), f"{c.local_steps:,}", f"{c.down_bytes:,} B", f"{c.up_bytes:,} B", f"{c.seconds:.0f} s")

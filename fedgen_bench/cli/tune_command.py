@@ -42,7 +42,6 @@ def command(
     """
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
-    from fedgen_bench.api import need_data
     from fedgen_bench.cli.progress import Progress
     from fedgen_bench.data.catalog import places
     from fedgen_bench.files import inside
@@ -60,7 +59,6 @@ def command(
     everything = trials(source, suite, registry)
     chosen = [trial.spec for trial in everything if not contenders or trial.contender in contenders]
     trials(source, suite, registry, contenders)
-    need_data(suite, registry, sources)
     with Store(runs) as store:
         with Progress(len(chosen), suite.evaluation.followed) as progress:
             job = Job(runs, sources, device, registry.plugin_files, engine, place.params)

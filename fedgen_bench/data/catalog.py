@@ -267,10 +267,20 @@ def download(dataset: Dataset) -> Path:
         except (OSError, ValueError) as error:
             address = dataset.archive.url if dataset.archive else dataset.base_url
             raise DataError(
-                f"`{dataset.name}` cannot be downloaded from {address} ({error}). "
+                f"`{dataset.name}` cannot be downloaded from {address}: {_reason(error)}. "
                 f"Provide the files with {_by_option(dataset)}`--data DIR` or FEDGEN_DATA, or put them into {folder}."
             ) from error
     return dataset.under(folder)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """A failed download in a few words; what libraries of the network say is hundreds of characters."""
+    if error.__class__.__module__.startswith("requests"):
+        answer = getattr(error, "response", None)
+        return "it cannot be reached" if answer is None else f"it answers {answer.status_code}"
+    if isinstance(error, OSError):
+        return error.strerror or "the connection failed"
+    return str(error)
 
 
 def _is_complete(dataset: Dataset, folder: Path) -> bool:
@@ -302,6 +312,6 @@ def _retrieve(url: str, known_hash: str, work: Path) -> Path:
     return path
 
 
-def finder(data: Places = USUAL_PLACES) -> Callable[[str], Path]:
-    """`find` for tasks: looks in all places and downloads as the last one."""
-    return lambda name: find(name, data, fetch=True)
+def finder(data: Places = USUAL_PLACES, *, fetch: bool = True) -> Callable[[str], Path]:
+    """`find` for tasks: looks in all places and, with `fetch`, downloads as the last one."""
+    return lambda name: find(name, data, fetch=fetch)

@@ -1,0 +1,189 @@
+"""Everything that can be known without training is told before the first cell, all of it at once."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from fedgen_bench.cli.main import cli
+from fedgen_bench.data.catalog import DATASETS, Places, download, finder
+from fedgen_bench.errors import DataError, NotReadyError, UsageError
+from fedgen_bench.plugins import load_registry
+from fedgen_bench.preflight import preflight
+from fedgen_bench.runner import Job, run_cells
+from fedgen_bench.store import Store
+from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.testing import toy
+from fedgen_bench.world import Worlds
+
+PLUGIN = '''
+"""An adapter that fails to attach, one that fails on a batch, a strategy that cannot be built, and suites of them."""
+from fedgen_bench import AdapterSpec, StrategySpec, SuiteSource, hookimpl
+from fedgen_bench.adapting import Adapted
+from fedgen_bench.testing import toy
+
+
+class Unattached:
+    def __init__(self, params):
+        pass
+
+    def attach(self, module, seeds):
+        raise ValueError("no module fits")
+
+
+class Wrong(Unattached):
+    def attach(self, module, seeds):
+        import torch
+
+        module.weight = torch.nn.Parameter(torch.zeros(5))
+        return Adapted(module, dict(module.named_parameters()))
+
+
+def refuse(params):
+    raise LookupError("never")
+
+
+TEXT = toy.SUITE.replace('name = "toy"\\nversion', 'name = "broken"\\nversion') + """
+[[contender]]
+name = "unattached"
+strategy = { name = "fedavg" }
+adapter = { name = "unattached" }
+learning_rate = 0.1
+[[contender]]
+name = "wrong"
+strategy = { name = "fedavg" }
+adapter = { name = "wrong" }
+learning_rate = 0.1
+[[contender]]
+name = "refused"
+strategy = { name = "refused" }
+adapter = { name = "full" }
+learning_rate = 0.1
+"""
+
+
+@hookimpl
+def register_adapters():
+    return [
+        AdapterSpec(name="unattached", summary="", build=Unattached),
+        AdapterSpec(name="wrong", summary="", build=Wrong),
+    ]
+
+
+@hookimpl
+def register_strategies():
+    return [StrategySpec(name="refused", summary="", build=refuse)]
+
+
+@hookimpl
+def register_suites():
+    return [SuiteSource(name="broken", text=TEXT, path="broken.toml")]
+'''
+
+
+@pytest.fixture
+def broken(tmp_path):
+    file = tmp_path / "broken.py"
+    file.write_text(PLUGIN, encoding="utf-8")
+    return load_registry([toy.__file__, file], environ={})
+
+
+def cells(registry, *overrides, suite="broken", **chosen):
+    return expand(load_suite(registry.get("suite", suite).spec, registry, overrides), registry, **chosen)
+
+
+def problems(registry, specs):
+    with pytest.raises(NotReadyError) as caught:
+        preflight(specs, Worlds(registry, finder(fetch=False)))
+    return caught.value.problems
+
+
+def test_every_problem_is_one_line_with_those_that_it_concerns(broken):
+    found = problems(broken, cells(broken))
+    refused, unattached, wrong = sorted(found)
+    assert refused.startswith("`refused`: LookupError: never (broken.py:")
+    assert unattached == "`unattached`: Adapter `unattached` does not fit this backbone: no module fits"
+    assert wrong.startswith("`wrong`: a first example fails with adapter `wrong` on this backbone: RuntimeError: ")
+    assert not any("\n" in one for one in found)
+
+
+def test_what_concerns_everybody_names_nobody(broken):
+    chosen = cells(broken, "task.params.n_units=1", suite="toy", contenders=["fedavg", "local_only"])
+    (problem,) = problems(broken, chosen)
+    assert problem.startswith("Only 1 clients hold training data")
+
+
+def test_what_fits_passes(broken):
+    preflight(cells(broken, contenders=["fedavg", "fedgen_edge"]), Worlds(broken, finder(fetch=False)))
+
+
+def test_no_cell_is_begun_and_finished_ones_are_not_looked_at(broken, tmp_path):
+    job = Job(tmp_path / "runs", Places(), "cpu", broken.plugin_files)
+    events = []
+    with Store(job.root) as store:
+
+        def run(specs):
+            return run_cells(specs, broken, job, store, workers=1, on_event=events.append)
+
+        with pytest.raises(NotReadyError):
+            run(cells(broken, contenders=["fedavg", "wrong"], seeds=[1]))
+        assert events == []
+        assert store.runs("broken", 1) == []
+        assert [one.status for one in run(cells(broken, contenders=["fedavg"], seeds=[1]))] == ["done"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("fedgen_bench.preflight.preflight", None)
+            assert run(cells(broken, contenders=["fedavg"], seeds=[1])) == []
+        with pytest.raises(UsageError, match="no CUDA device"):
+            run_cells(
+                cells(broken, contenders=["fedavg"]), broken, Job(job.root, job.data, "cuda", job.plugin_files), store,
+                workers=2, on_event=events.append,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "--verbose"])
+def test_the_command_tells_all_and_fails(broken, tmp_path, flag):
+    words = ["run", "--suite", "broken", "--device", "cpu", "--runs", str(tmp_path / "runs"), flag]
+    done = CliRunner().invoke(cli, [*words, *(word for file in broken.plugin_files for word in ("--plugin", file))])
+    assert isinstance(done.exception, NotReadyError)
+    assert len(done.exception.problems) == 3
+
+
+def test_a_dry_run_without_data_says_how_to_fetch_them_and_downloads_nothing(monkeypatch, tmp_path):
+    monkeypatch.setenv("FEDGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FEDGEN_DATA", raising=False)
+    monkeypatch.setattr("fedgen_bench.data.catalog.download", None)
+    done = CliRunner().invoke(cli, ["run", "--suite", "ptb", "--dry-run", "--device", "cpu"])
+    assert isinstance(done.exception, NotReadyError)
+    assert "`fedgen-bench data fetch ptb`" in str(done.exception)
+    assert not (tmp_path / "cache").exists()
+
+
+class UnreachableError(OSError):
+    """As `requests` raises it: long, and without a number."""
+
+
+UnreachableError.__module__ = "requests.exceptions"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            UnreachableError("HTTPSConnectionPool(host='x'): Max retries exceeded " * 6),
+            "it cannot be reached",
+        ),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (ConnectionResetError(), "the connection failed"),
+        (ValueError("what came has sha256 1, not 2"), "what came has sha256 1, not 2"),
+    ],
+)
+def test_a_failed_download_is_one_short_sentence(error, reason, monkeypatch, tmp_path):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setenv("FEDGEN_CACHE", str(tmp_path))
+    monkeypatch.setattr("fedgen_bench.data.catalog._retrieve", fail)
+    with pytest.raises(DataError) as caught:
+        download(DATASETS["ptb"])
+    first, _ = str(caught.value).split(". Provide ")
+    assert first == f"`ptb` cannot be downloaded from {DATASETS['ptb'].base_url}: {reason}"
