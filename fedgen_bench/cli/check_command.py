@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,22 +83,27 @@ def _listed(contracts: Iterable[Contract]) -> int:
 
 
 def _checked(contracts: Iterable[Contract], left_out: Iterable[Failure]) -> int:
-    """Run and print each as it ends: one line a check, and below what does not hold why."""
-    from fedgen_bench.testing.outcomes import outcome_of
+    """Run and print each as it ends: one line a check, and below what does not hold why, each cause once."""
+    from fedgen_bench.testing.outcomes import STATUSES, outcomes_of
 
     counts: Counter[str] = Counter()
     for failure in left_out:
         counts["failed"] += 1
         click.echo(f"FAILED  {one_line(failure.plugin)} is left out: {one_line(failure.reason)}")
-    subject = ""
-    for contract in contracts:
-        if subject != (subject := contract.subject):
-            click.echo(subject)
-        outcome = outcome_of(contract)
-        counts[outcome.status] += 1
-        for line in _lines(outcome):
-            click.echo(printable(line))
-    shown = ", ".join(f"{counts[status]} {status}" for status in ("passed", "failed", "known exception", "skipped"))
+    for subject, outcomes in groupby(outcomes_of(contracts), lambda one: one.contract.subject):
+        click.echo(subject)
+        again: dict[tuple[str, str], list[str]] = {}
+        for outcome in outcomes:
+            counts[outcome.status] += 1
+            if outcome.status in {"not run", "same cause"}:
+                again.setdefault((outcome.status, outcome.message), []).append(outcome.contract.check)
+                continue
+            for line in _lines(outcome):
+                click.echo(printable(line))
+        for (status, other), checks in again.items():
+            why = "as" if status == "same cause" else "for want of"
+            click.echo(f"  {status:15}  {why} {other}: {', '.join(checks)}")
+    shown = ", ".join(f"{counts[one]} {one}" for one in STATUSES if counts[one] or one in {"passed", "failed"})
     click.echo(f"{counts.total()} checks: {shown}")
     return 1 if counts["failed"] else 0
 
@@ -105,4 +111,4 @@ def _checked(contracts: Iterable[Contract], left_out: Iterable[Failure]) -> int:
 def _lines(outcome: Outcome) -> list[str]:
     mark = outcome.status.upper() if outcome.status == "failed" else outcome.status
     first = f"  {mark:15}  {outcome.contract.check}: {outcome.contract.summary}"
-    return [first, f"  {'':15}  {outcome.message}"] if outcome.message else [first]
+    return [first, *(f"  {'':15}  {line}" for line in outcome.message.splitlines())]

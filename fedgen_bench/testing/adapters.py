@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from fedgen_bench.adapting import factors_problem
+from fedgen_bench.adapting import Adapted, factors_problem
 from fedgen_bench.guards import guarded
 from fedgen_bench.params import make_params
 from fedgen_bench.records import AdapterSpec, Fit, Tensors
 from fedgen_bench.seeds import SeedTree
 from fedgen_bench.testing.grounds import GROUNDS, Ground
+from fedgen_bench.testing.places import Broken, at
 from fedgen_bench.testing.simulation import same_bits
+from fedgen_bench.testing.structure import built, described
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-    from fedgen_bench.adapting import Adapted
 
 Check = Callable[[AdapterSpec, str], None]
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 11)
@@ -27,14 +27,19 @@ SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 11)
 def attach(spec: AdapterSpec, kind: str, seeds: SeedTree = SEEDS) -> Adapted:
     """The adapter on a private copy of the small backbone of a kind, with the parameters that it declares for it."""
     params, problems = make_params(spec.params, spec.backbones[kind])
-    assert not problems, f"parameters on {kind}: {problems}"
-    adapted: Adapted = spec.build(params).attach(_ground(kind).backbone(), seeds)
-    adapted.module.eval()
+    if problems:
+        raise Broken(f"`backbones`, parameters for {kind}: {' '.join(sentence for _, sentence in problems)}")
+    adapter = spec.build(params)
+    with at(adapter.attach):
+        adapted: object = adapter.attach(_ground(kind).backbone(), seeds)
+        assert isinstance(adapted, Adapted), f"attach returned {described(adapted)}. Return an `Adapted`."
+        adapted.module.eval()
     return adapted
 
 
 def _ground(kind: str) -> Ground:
-    assert kind in GROUNDS, f"`backbones` names `{kind}`; there are {', '.join(GROUNDS)}"
+    if kind not in GROUNDS:
+        raise Broken(f"`backbones` names `{kind}`; there are {', '.join(GROUNDS)}.")
     return GROUNDS[kind]
 
 
@@ -56,6 +61,16 @@ def _dump(adapted: Adapted) -> Tensors:
     from fedgen_bench.trainer import dump_tensors
 
     return dump_tensors(adapted.trainable)
+
+
+def check_rehearsal(spec: AdapterSpec, kind: str) -> None:
+    """It has its method, attaches to a small backbone, and what it gives can be trained for a few steps."""
+    ground = _ground(kind)
+    adapter = built("adapter", spec)
+    with at(adapter.attach):
+        adapted = attach(spec, kind)
+        if adapted.trainable:
+            train(adapted, ground, 1)
 
 
 def check_deterministic(spec: AdapterSpec, kind: str) -> None:
@@ -183,7 +198,7 @@ def check_factors_are_listed(spec: AdapterSpec, kind: str) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    check_deterministic, check_paired, check_global_generators_unmoved, check_names_plain,
+    check_rehearsal, check_deterministic, check_paired, check_global_generators_unmoved, check_names_plain,
     check_trainable_belongs_to_module, check_evaluation_repeatable, check_initial_function_unchanged,
     check_only_trainable_learns, check_tensors_are_everything, check_training_leaves_no_trace,
     check_factors_are_listed,

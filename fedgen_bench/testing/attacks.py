@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fedgen_bench.guards import guarded
 from fedgen_bench.records import AttackSpec, Tensors
 from fedgen_bench.testing.compressors import change
+from fedgen_bench.testing.places import at, return_of
+from fedgen_bench.testing.structure import assert_tensors, built
 from fedgen_bench.testing.watching import fingerprint, same_bits
 
 if TYPE_CHECKING:
@@ -31,6 +34,16 @@ def _distorted(spec: AttackSpec, seed: int = 1) -> Tensors:
 
     found: Tensors = spec.build(spec.params()).distort(update(), received(), torch.Generator().manual_seed(seed))
     return found
+
+
+def check_rehearsal(spec: AttackSpec) -> None:
+    """It has its method, which gives tensors by name."""
+    import torch
+
+    attack = built("attack", spec)
+    with at(attack.distort), guarded(f"{type(attack).__name__}.distort"):
+        sent = attack.distort(update(), received(), torch.Generator().manual_seed(1))
+        assert_tensors(sent, "distort", partial(return_of, attack.distort))
 
 
 def check_deterministic(spec: AttackSpec) -> None:
@@ -73,7 +86,8 @@ def check_changes_the_update(spec: AttackSpec) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    check_deterministic, check_no_hidden_state, check_same_layout, check_arguments_unchanged, check_changes_the_update,
+    check_rehearsal, check_deterministic, check_no_hidden_state, check_same_layout, check_arguments_unchanged,
+    check_changes_the_update,
 )  # fmt: skip
 
 

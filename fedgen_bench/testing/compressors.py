@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.guards import guarded
 from fedgen_bench.records import CompressorSpec, Tensors
+from fedgen_bench.testing.places import at, return_of
+from fedgen_bench.testing.structure import assert_tensors, built
 from fedgen_bench.testing.watching import fingerprint, same_bits
 
 if TYPE_CHECKING:
@@ -41,6 +44,16 @@ def _built(spec: CompressorSpec) -> Compressor:
 
 def _layout(tensors: Tensors) -> dict[str, tuple[Any, ...]]:
     return {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+
+
+def check_rehearsal(spec: CompressorSpec) -> None:
+    """It has its methods, and both halves give tensors by name."""
+    one: Compressor = built("compressor", spec)
+    with at(one.compress), guarded(f"{type(one).__name__}.compress"):
+        packed = one.compress(change())
+        assert_tensors(packed, "compress", partial(return_of, one.compress))
+    with at(one.decompress), guarded(f"{type(one).__name__}.decompress"):
+        assert_tensors(one.decompress(packed, change()), "decompress", partial(return_of, one.decompress))
 
 
 def check_deterministic(spec: CompressorSpec) -> None:
@@ -129,8 +142,9 @@ def check_error_feedback_declared(spec: CompressorSpec) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    check_deterministic, check_arguments_unchanged, check_layout_restored, check_layout_depends_on_layout_only,
-    check_travels, check_integers_unchanged, check_error_bounded, check_refuses_nothing, check_error_feedback_declared,
+    check_rehearsal, check_deterministic, check_arguments_unchanged, check_layout_restored,
+    check_layout_depends_on_layout_only, check_travels, check_integers_unchanged, check_error_bounded,
+    check_refuses_nothing, check_error_feedback_declared,
 )  # fmt: skip
 
 

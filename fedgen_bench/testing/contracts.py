@@ -18,22 +18,32 @@ from dataclasses import dataclass, field, make_dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.data.catalog import finder
 from fedgen_bench.params import make_params
+from fedgen_bench.testing import metrics
 from fedgen_bench.testing.adapters import adapter_checks
 from fedgen_bench.testing.attacks import attack_checks
 from fedgen_bench.testing.compressors import compressor_checks
 from fedgen_bench.testing.engines import engine_checks
+from fedgen_bench.testing.imports import check_light_import
 from fedgen_bench.testing.partitioners import partitioner_checks
+from fedgen_bench.testing.places import Broken, at
 from fedgen_bench.testing.promises import check_reduces_to
-from fedgen_bench.testing.strategies import strategy_checks
-from fedgen_bench.testing.tasks import check_metric, task_checks
+from fedgen_bench.testing.strategies import NEEDS, strategy_checks
+from fedgen_bench.testing.tasks import loaded, task_checks
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
     from fedgen_bench.protocols import Task
     from fedgen_bench.records import StrategySpec
 
+FIRST = "check_rehearsal"  # of every kind: without it no other check says anything new
+# What all others of a kind need besides.
+ALL_NEED: Mapping[str, tuple[str, ...]] = {
+    "partitioner": ("check_valid",),
+    "compressor": ("check_deterministic", "check_layout_restored"),
+    "attack": ("check_deterministic", "check_same_layout"),
+    "adapter": ("check_deterministic",),
+}
 KINDS = ("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "engine")
 # What holds a check's name and docstring, what is called, and the kind of backbone for an adapter.
 Check = tuple[Callable[..., None], Callable[[], None], str]
@@ -47,6 +57,8 @@ class Contract:
         summary: what must hold, one sentence.
         backbone: kind of backbone that an adapter is checked on.
         expected_failure: why it does not hold, where the component's `exceptions` say so.
+        needs: checks of the same subject without which this one says nothing new.
+        owner: a class or function of the plugin, whose files are the plugin's own.
     """
 
     kind: str
@@ -56,6 +68,8 @@ class Contract:
     run: Callable[[], None]
     expected_failure: str = ""
     backbone: str = ""
+    needs: tuple[str, ...] = ()
+    owner: Any = None
 
     def __call__(self) -> None:
         """Raises AssertionError when the component breaks the contract."""
@@ -92,15 +106,37 @@ def contracts_of(
 
 def _contracts(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Contract]:
     excused, unused = spec.exceptions, set(spec.exceptions)
-    if kind == "strategy" and spec.trial:
-        spec = _with_defaults(spec, spec.trial)
+    made = partial(Contract, kind, spec.name, owner=spec.build)
+    try:
+        spec = spec if kind == "task" else _with_defaults(spec, spec.trial)
+    except Broken as error:
+        yield made("check_trial", "The parameters of `trial` are the component's.", partial(_raise, error))
+        return
     for check, run, backbone in _checks(kind, spec, registry, load):
-        summary = (check.__doc__ or "").strip().partition("\n")[0]
         unused.discard(check.__name__)
-        yield Contract(kind, spec.name, check.__name__, summary, run, excused.get(check.__name__, ""), backbone)
+        yield made(
+            check.__name__, summary_of(check), run, excused.get(check.__name__, ""), backbone, needs_of(kind, check)
+        )
     for stray in sorted(unused):
         summary = "Exceptions are made from checks that apply."
-        yield Contract(kind, spec.name, stray, summary, partial(_no_such_check, stray))
+        yield made(stray, summary, partial(_no_such_check, stray), needs=(FIRST,))
+
+
+def summary_of(check: Callable[..., None]) -> str:
+    """A check's first sentence."""
+    return (check.__doc__ or "").strip().partition("\n")[0]
+
+
+def needs_of(kind: str, check: Callable[..., None]) -> tuple[str, ...]:
+    """The checks of a component without which another one says nothing new."""
+    if check.__name__ in {FIRST, check_light_import.__name__}:
+        return ()
+    more = NEEDS.get(check.__name__, ()) if kind == "strategy" else ALL_NEED.get(kind, ())
+    return (FIRST, *(one for one in more if one != check.__name__))
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _no_such_check(name: str) -> None:
@@ -128,17 +164,20 @@ def _task_loader(registry: Registry) -> Callable[[str], Task]:
     def load(name: str) -> Task:
         spec = registry.get("task", name).spec
         params, problems = make_params(spec.params, spec.trial)
-        assert not problems, f"task {name}: {problems}"
-        task: Task = spec.build(params).load(finder())
-        return task
+        if problems:
+            raise Broken(f"`trial` of `{name}`: {' '.join(sentence for _, sentence in problems)}")
+        return loaded(spec, params)
 
     return lru_cache(maxsize=None)(load)
 
 
 def _with_defaults(spec: Any, values: Mapping[str, Any]) -> Any:
     """The spec with other defaults: a params type that is the same but for them."""
+    if not values:
+        return spec
     wanted, problems = make_params(spec.params, values)
-    assert not problems, f"{spec.name}: {problems}"
+    if problems:
+        raise Broken(f"`trial` of `{spec.name}`: {' '.join(sentence for _, sentence in problems)}")
     kinds = typing.get_type_hints(spec.params)
     fields = [(name, kinds[name], field(default_factory=partial(getattr, wanted, name))) for name in values]
     params = make_dataclass(spec.params.__name__, fields, bases=(spec.params,), frozen=True)
@@ -146,10 +185,12 @@ def _with_defaults(spec: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _checks(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Check]:
+    yield check_light_import, partial(check_light_import, spec.build), ""
     if kind == "task":
         yield from ((check, partial(_on_task, check, load, spec.name), "") for check in task_checks())
     elif kind == "metric":
-        yield check_metric, partial(_on_some_task, spec, load, tuple(registry.components["task"])), ""
+        yield metrics.check_rehearsal, partial(metrics.check_rehearsal, spec), ""
+        yield metrics.check_metric, partial(_on_some_task, spec, load, tuple(registry.components["task"])), ""
     elif kind == "strategy":
         yield from ((check, partial(check, spec), "") for check in strategy_checks(spec))
         if spec.reduces_to:
@@ -164,7 +205,13 @@ def _checks(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task
             "attack": attack_checks,
             "engine": engine_checks,
         }
-        yield from ((check, partial(check, spec), "") for check in checks[kind]())
+        main = getattr(spec.build, {"partitioner": "split", "attack": "distort"}.get(kind, "build"), spec.build)
+        yield from ((check, partial(_at, main, check, spec), "") for check in checks[kind]())
+
+
+def _at(method: Any, check: Callable[[Any], None], spec: Any) -> None:
+    with at(method):
+        check(spec)
 
 
 def _strategy(registry: Registry, name: str) -> StrategySpec:
@@ -181,7 +228,7 @@ def _on_some_task(spec: Any, load: Callable[[str], Task], tasks: tuple[str, ...]
     lacking = []
     for name in tasks:
         try:
-            check_metric(spec, load(name))
+            metrics.check_metric(spec, load(name))
         except KeyError as error:
             lacking.append(f"{name} provides no {error}")
     assert len(lacking) < len(tasks), f"metric {spec.name} fits no task: {'; '.join(lacking)}"

@@ -11,6 +11,8 @@ from unittest import SkipTest
 
 from fedgen_bench.errors import Diverged, PluginError
 from fedgen_bench.records import EngineSpec
+from fedgen_bench.testing.places import at
+from fedgen_bench.testing.structure import assert_has, described
 
 if TYPE_CHECKING:
     from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork, Engine
@@ -91,6 +93,19 @@ def _assert_as_here(engine: Engine, work: ClientWork) -> None:
         assert same_outcome(first, second), f"client {first.client_id}: the outcome is not that of `work.run`"
 
 
+def check_rehearsal(spec: EngineSpec) -> None:
+    """It has its methods, and gives the outcome of one task."""
+    from fedgen_bench.clients import ClientOutcome, Engine
+
+    work = toy_work("local_only")
+    with opened(spec) as engine:
+        assert_has(engine, Engine, spec.build)
+        with at(engine.run):
+            (outcome,) = engine.run(tasks_of(work, 1), work)
+            found: object = outcome
+            assert isinstance(found, ClientOutcome), f"run gave {described(found)} for a task. Give `work.run(task)`."
+
+
 def check_outcomes(spec: EngineSpec) -> None:
     """Outcomes are those of `work.run`, to the bit and in the tasks' order, for one cell after the other."""
     with opened(spec) as engine:
@@ -143,4 +158,4 @@ def check_close(spec: EngineSpec) -> None:
 
 def engine_checks() -> tuple[Check, ...]:
     """The checks, in the order in which to read them."""
-    return check_outcomes, check_tasks_are_taken_as_needed, check_errors, check_close
+    return check_rehearsal, check_outcomes, check_tasks_are_taken_as_needed, check_errors, check_close

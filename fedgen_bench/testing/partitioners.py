@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.guards import guarded
 from fedgen_bench.records import PartitionerSpec, UnitTable
+from fedgen_bench.testing.places import at
+from fedgen_bench.testing.structure import built, described
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,10 +30,22 @@ def split(spec: PartitionerSpec, units: UnitTable, n_clients: int, key: int = 1)
     """The split with default parameters under a keyed generator."""
     import numpy as np
 
-    found: Sequence[np.ndarray] = spec.build(spec.params()).split(
-        units, n_clients, np.random.Generator(np.random.Philox(key=key))
-    )
+    partitioner: Any = spec.build(spec.params())
+    rng = np.random.Generator(np.random.Philox(key=key))
+    with at(partitioner.split), guarded(f"{type(partitioner).__name__}.split", columns=units.columns):
+        found: Sequence[np.ndarray] = partitioner.split(units, n_clients, rng)
     return found
+
+
+def check_rehearsal(spec: PartitionerSpec) -> None:
+    """It has its method, which splits twelve units over four clients into a sequence of arrays."""
+    import numpy as np
+
+    with at(built("partitioner", spec).split):
+        parts = split(spec, table(12, 4), 4)
+        assert isinstance(parts, Sequence), f"split returned {described(parts)}. Return a list with an array a client."
+        for part in parts:
+            assert isinstance(part, np.ndarray), f"split's list holds {described(part)}. Give arrays of unit indices."
 
 
 def assert_valid(parts: Sequence[np.ndarray], n_units: int, n_clients: int) -> None:
@@ -87,7 +101,7 @@ def check_more_clients_than_units(spec: PartitionerSpec) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    check_valid, check_every_unit_used, check_deterministic, check_more_clients_than_labels,
+    check_rehearsal, check_valid, check_every_unit_used, check_deterministic, check_more_clients_than_labels,
     check_more_clients_than_units,
 )  # fmt: skip
 

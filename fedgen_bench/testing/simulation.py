@@ -25,6 +25,7 @@ from fedgen_bench.records import (
 )
 from fedgen_bench.seeds import SeedTree
 from fedgen_bench.testing import toy
+from fedgen_bench.testing.places import at
 from fedgen_bench.testing.watching import Noted, Trained, Watched, fingerprint, same_bits
 
 if TYPE_CHECKING:
@@ -263,9 +264,12 @@ class Simulation:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         before = fingerprint(arguments) if self.watch else None
-        with guarded(f"{self.spec.name}.{method}"):
-            result = getattr(self.strategy, method)(*arguments)
-        assert before is None or fingerprint(arguments) == before, f"{self.spec.name}.{method} changed its arguments"
+        call = getattr(self.strategy, method)
+        with at(call):
+            with guarded(f"{self.spec.name}.{method}"):
+                result = call(*arguments)
+            unchanged = before is None or fingerprint(arguments) == before
+            assert unchanged, f"{self.spec.name}.{method} changed its arguments"
         return result
 
     def _one_round(self, round_index: int) -> None:
@@ -294,7 +298,8 @@ class Simulation:
             known = payload.merges[:n_known]
             tasks.append(ClientTask(round_index, client_id, message, payload.tensors, keep, kept_in, known))
         work = self.work
-        outcomes = sorted(map(work.run, tasks[::-1] if self.backwards else tasks), key=lambda one: one.client_id)
+        with at(self._strategy.client):
+            outcomes = sorted(map(work.run, tasks[::-1] if self.backwards else tasks), key=lambda one: one.client_id)
         updates = []
         for outcome in outcomes:
             asked = sent.get(outcome.client_id)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.records import Model, StrategySpec, Tensors, Update
+from fedgen_bench.testing.places import at
 from fedgen_bench.testing.promises import close, declared_checks
+from fedgen_bench.testing.rehearsal import check_rehearsal
 from fedgen_bench.testing.simulation import SHARDS, Simulation, function_of, same_bits
 
 if TYPE_CHECKING:
@@ -137,16 +139,27 @@ def _plain_params(spec: StrategySpec) -> Any:
 
 def _assert_global_is(simulation: Simulation, state: Any, sent: Tensors, trained: Model) -> None:
     """The global function, or every tensor of the model that was sent: private ones are not, and more may be."""
+    with at(simulation.strategy.aggregate):
+        _assert_same_model(simulation, state, sent, trained)
+
+
+def _assert_same_model(simulation: Simulation, state: Any, sent: Tensors, trained: Model) -> None:
+    hint = (
+        " A server that steps by itself names in `reduces_to` the parameters under which it is another method, or says "
+        "in `exceptions` why this check cannot hold."
+        if simulation.spec.server_step and not simulation.spec.reduces_to
+        else ""
+    )
     exported = simulation.strategy.export(state, None)
     if simulation.low_rank:
         ours, theirs = (function_of(simulation.adapted, one) for one in (exported, trained))
-        assert close(ours, theirs), f"the clients' function {theirs.tolist()} comes back as {ours.tolist()}"
+        assert close(ours, theirs), f"the clients' function {theirs.tolist()} comes back as {ours.tolist()}.{hint}"
         return
     common = exported.keys() & sent.keys()
     assert common, "no tensor of the global model is among what clients send"
     for name in common:
         same = close(exported[name], sent[name]) if simulation.spec.server_step else exported[name].equal(sent[name])
-        assert same, f"the clients' `{name}` comes back changed"
+        assert same, f"the clients' `{name}` comes back changed.{hint}"
 
 
 def _is_finite(values: torch.Tensor) -> bool:
@@ -154,8 +167,8 @@ def _is_finite(values: torch.Tensor) -> bool:
 
 
 _ALWAYS: tuple[Check, ...] = (
-    check_deterministic, check_no_hidden_state, check_survives_checkpoint, check_arguments_unchanged,
-    check_global_generators_unmoved, check_export_layout,
+    check_rehearsal, check_global_generators_unmoved, check_arguments_unchanged, check_deterministic,
+    check_no_hidden_state, check_survives_checkpoint, check_export_layout,
 )  # fmt: skip
 _TRAINED: tuple[Check, ...] = (
     check_execution_order,
@@ -165,6 +178,26 @@ _TRAINED: tuple[Check, ...] = (
     check_client_without_data,
 )
 _AVERAGED: tuple[Check, ...] = (check_one_client, check_identical_clients)
+_PURE = ("check_global_generators_unmoved", "check_arguments_unchanged", "check_deterministic")
+_LEARNS = (*_PURE, "check_no_hidden_state", "check_trains")
+# By check: the ones without which it says nothing new. Those come first wherever checks are listed.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "check_arguments_unchanged": _PURE[:1],
+    "check_deterministic": _PURE[:2],
+    "check_no_hidden_state": _PURE,
+    "check_survives_checkpoint": (*_PURE, "check_no_hidden_state"),
+    "check_execution_order": (*_PURE, "check_no_hidden_state"),
+    "check_name_order": (*_PURE, "check_no_hidden_state"),
+    "check_trains": _PURE,
+    "check_client_without_data": ("check_export_layout",),
+    "check_one_client": _LEARNS,
+    "check_identical_clients": (*_LEARNS, "check_one_client"),
+    "check_exact": (*_LEARNS, "check_identical_clients"),
+    "check_mixed_rank": _LEARNS,
+    "check_stateful": _LEARNS,
+    "check_changes_backbone": _LEARNS,
+    "check_reduces_to": (*_LEARNS, "check_identical_clients"),
+}
 
 
 def strategy_checks(spec: StrategySpec) -> Iterator[Check]:
@@ -173,9 +206,9 @@ def strategy_checks(spec: StrategySpec) -> Iterator[Check]:
     if spec.cohort == "none":
         return
     yield from _TRAINED
-    yield from declared_checks(spec)
     if _averages(spec):
         yield from _AVERAGED if spec.cohort == "sampled" else _AVERAGED[:1]
+    yield from declared_checks(spec)
 
 
 def _averages(spec: StrategySpec) -> bool:

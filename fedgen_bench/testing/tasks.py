@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench import protocols
+from fedgen_bench.data.catalog import finder
 from fedgen_bench.guards import guarded
 from fedgen_bench.protocols import PNG_SIGNATURE
-from fedgen_bench.records import MetricSpec
+from fedgen_bench.records import TaskSpec
 from fedgen_bench.seeds import SeedTree
+from fedgen_bench.testing.places import at, line_of
 from fedgen_bench.testing.simulation import fingerprint
+from fedgen_bench.testing.structure import assert_has, assert_tensors, described
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +27,35 @@ if TYPE_CHECKING:
 Check = Callable[["Task"], None]
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 11)
 SPLITS = ("valid_subset", "valid", "test")
+
+
+def loaded(spec: TaskSpec, params: Any) -> Task:
+    """The task in memory, with all that a task needs. Raises DataError when its data are not there."""
+    with guarded(f"task {spec.name}.build"):
+        factory = spec.build(params)
+    assert_has(factory, protocols.TaskFactory, spec.build)
+    with at(factory.load):
+        task: Task = factory.load(finder())
+    assert_has(task, protocols.Task, factory.load)
+    return task
+
+
+def check_rehearsal(task: Task) -> None:
+    """It has its methods and attributes, gives examples, and its loss of a batch is a number that has a gradient."""
+    import torch
+
+    with at(task.client_data):
+        batch = _batch(task)
+        assert_tensors(batch, "client_data: `train.tensors`", partial(line_of, task.client_data))
+    with at(task.new_module):
+        module = task.new_module()
+        assert isinstance(module, torch.nn.Module), f"new_module returned {described(module)}"
+    with at(task.loss), guarded("loss"):
+        loss = task.loss(module, batch, torch.Generator().manual_seed(3))
+        assert isinstance(loss, torch.Tensor), f"loss returned {described(loss)}. Return a tensor without dimensions."
+        assert loss.shape == (), f"the loss of a batch has shape {tuple(loss.shape)}. Return its mean."
+        assert loss.requires_grad, "the loss has no gradient"
+        assert math.isfinite(float(loss.detach())), "the loss of the untrained backbone is not finite"
 
 
 def check_units(task: Task) -> None:
@@ -176,50 +210,11 @@ def check_splits(task: Task) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    check_units, check_client_data, check_new_module, check_loss, check_observe, check_splits, check_showcase,
-    check_training_leaves_no_trace,
+    check_rehearsal, check_units, check_client_data, check_new_module, check_loss, check_observe, check_splits,
+    check_showcase, check_training_leaves_no_trace,
 )  # fmt: skip
 
 
 def task_checks() -> Iterator[Check]:
     """All of them apply to every task."""
     yield from _CHECKS
-
-
-def evidence(task: Task, split: str, *, spoilt: bool = False) -> Mapping[str, Any]:
-    """Evidence of the backbone on a split, or of one that noise has spoilt."""
-    import torch
-
-    module = task.new_module()
-    with torch.inference_mode():
-        if spoilt:
-            noise = torch.Generator().manual_seed(0)
-            for parameter in module.parameters():
-                parameter.add_(torch.randn(parameter.shape, generator=noise))
-        return task.observe(module, task.split(split), SEEDS)
-
-
-def check_metric(spec: MetricSpec, task: Task) -> None:
-    """The metric is finite, the same every time, and better for the backbone than for a spoilt one.
-
-    Of a metric with parts each is finite, both models have the same ones, and their mean is better.
-
-    Raises KeyError when the task does not provide what the metric needs, neither on the validation subset nor on the
-    whole validation part.
-    """
-    metric: Any = spec.build(spec.params())
-    try:
-        split, found = "valid_subset", metric.compute(evidence(task, "valid_subset"))
-    except KeyError:
-        split, found = "valid", metric.compute(evidence(task, "valid"))
-    good, bad = _by_part(found), _by_part(metric.compute(evidence(task, split, spoilt=True)))
-    assert good, "the metric has no part"
-    assert good.keys() == bad.keys(), "the parts depend on the model"
-    assert all(math.isfinite(value) for value in (*good.values(), *bad.values())), f"not finite: {good}, {bad}"
-    assert good == _by_part(metric.compute(evidence(task, split))), "two equal evaluations differ"
-    ours, spoilt = (sum(values.values()) / len(values) for values in (good, bad))
-    assert (ours < spoilt) is spec.lower_is_better, f"direction: {ours} for the backbone, {spoilt} for a spoilt one"
-
-
-def _by_part(value: float | Mapping[str, float]) -> Mapping[str, float]:
-    return value if isinstance(value, Mapping) else {"": value}

@@ -1,0 +1,112 @@
+"""What a component must have before anything is asked of it: its methods, called as the core calls them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from fedgen_bench import protocols
+from fedgen_bench.guards import guarded
+from fedgen_bench.testing.places import Broken, line_of
+
+PROTOCOLS: Mapping[str, type] = {
+    "strategy": protocols.Strategy,
+    "adapter": protocols.Adapter,
+    "partitioner": protocols.Partitioner,
+    "metric": protocols.Metric,
+    "compressor": protocols.Compressor,
+    "attack": protocols.Attack,
+}
+
+
+def built(kind: str, spec: Any) -> Any:
+    """The component with its default parameters, with every method that its kind needs.
+
+    Raises:
+        Broken: methods that are missing or take other arguments, all of them.
+    """
+    with guarded(f"{kind} {spec.name}.build"):
+        instance = spec.build(spec.params())
+    assert_has(instance, PROTOCOLS[kind], spec.build)
+    return instance
+
+
+def assert_has(instance: Any, protocol: type, owner: Any) -> None:
+    """Raises Broken for all that is missing, at the first place to mend."""
+    if instance is None or isinstance(instance, type):
+        what = "None" if instance is None else f"the class `{instance.__name__}`"
+        raise Broken(f"`build` returned {what}. Return an instance with the methods of a {_words(protocol)}.")
+    found = list(_problems(instance, protocol, owner))
+    if found:
+        raise Broken(" ".join(sentence for _, sentence in found), found[0][0])
+
+
+def _problems(instance: Any, protocol: type, owner: Any) -> Iterator[tuple[str, str]]:
+    name = type(instance).__name__
+    place = line_of(type(instance)) or line_of(owner)
+    missing = [one for one in _members(protocol) if not hasattr(instance, one)]
+    if missing:
+        names = ", ".join(f"`{one}`" for one in missing)
+        yield place, f"`{name}` has no {names}. A {_words(protocol)} needs {_listed(protocol)}."
+    for method, wanted in _methods(protocol).items():
+        if method in missing:
+            continue
+        there = getattr(instance, method)
+        if not callable(there):
+            yield place, f"`{name}.{method}` is a {type(there).__name__}. Make it a method."
+            continue
+        try:
+            signature = inspect.signature(there)
+        except (TypeError, ValueError):  # built-in functions may have none
+            continue
+        try:
+            signature.bind(*wanted)
+        except TypeError:
+            takes = ", ".join(signature.parameters)
+            yield (
+                line_of(there) or place,
+                f"`{name}.{method}` takes ({takes}), it is called with ({', '.join(wanted)}), in this order.",
+            )
+
+
+def _methods(protocol: type) -> dict[str, tuple[str, ...]]:
+    """Names of the arguments of every method."""
+    return {
+        name: tuple(inspect.signature(one).parameters)[1:]
+        for name, one in vars(protocol).items()
+        if inspect.isfunction(one) and not name.startswith("_")
+    }
+
+
+def _members(protocol: type) -> list[str]:
+    properties = [name for name, one in vars(protocol).items() if isinstance(one, property)]
+    return [*_methods(protocol), *properties, *inspect.get_annotations(protocol)]
+
+
+def _listed(protocol: type) -> str:
+    methods = [f"`{name}({', '.join(arguments)})`" for name, arguments in _methods(protocol).items()]
+    return ", ".join([*methods, *(f"`{name}`" for name in _members(protocol)[len(methods) :])])
+
+
+def _words(protocol: type) -> str:
+    return {"TaskFactory": "task's factory"}.get(protocol.__name__, protocol.__name__.lower())
+
+
+def assert_tensors(value: Any, what: str, place: Callable[[], str]) -> None:
+    """Raises Broken at `place()` for what is no map from names to tensors."""
+    import torch
+
+    if not isinstance(value, Mapping):
+        raise Broken(f"{what} is {described(value)}. Give tensors by name.", place())
+    for name, one in value.items():
+        if not isinstance(one, torch.Tensor) or not isinstance(name, str):
+            raise Broken(f"{what} holds {described(one)} under {name!r}. Give tensors by name.", place())
+
+
+def described(value: Any) -> str:
+    """`None`, or a value's type with its article."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
