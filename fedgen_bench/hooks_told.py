@@ -43,7 +43,10 @@ def _problem(name: str, function: Any) -> str:
 
 def place_of_function(function: Any) -> str:
     """`file:line` of its `def`, below decorators."""
-    code = inspect.unwrap(function).__code__
-    lines, start = inspect.getsourcelines(code)
+    code = inspect.unwrap(getattr(function, "__func__", function)).__code__
+    try:
+        lines, start = inspect.getsourcelines(code)
+    except OSError:  # a module without its source
+        return f"{code.co_filename}:{code.co_firstlineno}"
     offset = next((i for i, line in enumerate(lines) if line.lstrip().startswith(("def ", "async def "))), 0)
     return f"{code.co_filename}:{start + offset}"

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from fedgen_bench import hookspecs
 from fedgen_bench.errors import PluginError, UsageError, unknown
 from fedgen_bench.failures import is_interrupt, told
 from fedgen_bench.guards import guarded
+from fedgen_bench.hooks_told import hook_problems, place_of_function
 from fedgen_bench.records import (
     AdapterSpec,
     AttackSpec,
@@ -142,7 +144,9 @@ def _register(manager: pluggy.PluginManager, label: str, load: Callable[[], obje
     except BaseException as error:
         if is_interrupt(error):
             raise
-        return f"cannot be imported: {told(error)}"
+        return f"cannot be imported: {told(error)}{_raised_in(error, label)}"
+    if problems := list(hook_problems(plugin)):
+        return f"cannot be used: {' '.join(problems)}"
     try:
         manager.register(plugin, name=label)
         manager.check_pending()
@@ -151,6 +155,12 @@ def _register(manager: pluggy.PluginManager, label: str, load: Callable[[], obje
             manager.unregister(plugin)
         return " ".join(str(error).split())
     return None
+
+
+def _raised_in(error: BaseException, file: str) -> str:
+    """Where in a plugin's file an import ended, in brackets; a syntax error says so itself."""
+    lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == file]
+    return f" ({file}:{lines[-1]})" if lines else ""
 
 
 def check_component(kind: str, spec: object) -> str | None:
@@ -217,7 +227,8 @@ def _collect(
                 except BaseException as error:
                     if is_interrupt(error):
                         raise
-                    failures.append(Failure(plugin, f"{hook} failed: {told(error)}"))
+                    where = _raised_in(error, label) or f" ({place_of_function(implementation.function)})"
+                    failures.append(Failure(plugin, f"{hook} failed: {told(error)}{where}"))
                     continue
                 for spec, refused in specs:
                     problem = refused
@@ -226,7 +237,8 @@ def _collect(
                         owner = other.provenance.distribution
                         problem = f"{kind} `{spec.name}` is already registered by {owner}; rename one of them"
                     if problem is not None:
-                        failures.append(Failure(plugin, problem))
+                        where = place_of_function(implementation.function)
+                        failures.append(Failure(plugin, f"{problem} ({where})"))
                         continue
                     components[kind][spec.name] = Registered(spec, provenance, from_file)
     return components, failures

@@ -11,7 +11,7 @@ import torch
 
 from fedgen_bench import MetricSpec
 from fedgen_bench.protocols import PNG_SIGNATURE
-from fedgen_bench.testing import tasks, toy
+from fedgen_bench.testing import metrics, tasks, toy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ def spec_of(build, **more):
 
 
 def test_metric_contract_reads_parts_of_a_whole_split():
-    tasks.check_metric(spec_of(ByAxis), Honest())
+    metrics.check_metric(spec_of(ByAxis), Honest())
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_metric_contract_reads_parts_of_a_whole_split():
 )
 def test_metric_contract_catches(spec, message):
     with pytest.raises(AssertionError, match=message):
-        tasks.check_metric(spec, Honest())
+        metrics.check_metric(spec, Honest())
 
 
 def test_metric_contract_says_when_the_task_lacks_the_evidence():
     with pytest.raises(KeyError, match="names"):
-        tasks.check_metric(spec_of(ByAxis), toy.LoadedToy(toy.Params()))
+        metrics.check_metric(spec_of(ByAxis), toy.LoadedToy(toy.Params()))
