@@ -16,7 +16,9 @@ HOOKS = {name: one for name, one in vars(hookspecs).items() if hasattr(one, f"{h
 
 def hook_problems(plugin: object) -> Iterator[str]:
     """`file:line: sentence` for every hook without its mark, of an unknown name or with unknown arguments."""
-    for name, function in vars(plugin).items() if isinstance(plugin, ModuleType) else ():
+    if not isinstance(plugin, ModuleType):
+        return
+    for name, function in vars(plugin).items():
         if not isinstance(function, FunctionType) or function.__module__ != plugin.__name__:
             continue
         sentence = _problem(name, function)

@@ -67,7 +67,7 @@ def yield_of(half: Any) -> str:
     frame = getattr(half, "gi_frame", None)
     if frame is None:
         return ""
-    inner = getattr(half, "gi_yieldfrom", None)
+    inner: Any = getattr(half, "gi_yieldfrom", None)
     if getattr(inner, "gi_frame", None) is not None and inner.gi_code.co_filename == half.gi_code.co_filename:
         return yield_of(inner)
     return shown(frame.f_code.co_filename, frame.f_lineno)

@@ -130,7 +130,7 @@ class Rehearsed(Placed):
         if not dataclasses.is_dataclass(state):
             raise self._broken(f"{method} returned {described(state)}. A state is a frozen dataclass.")
         for one in _dataclasses(state):
-            if not type(one).__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            if not type(one).__dataclass_params__.frozen:
                 kind = type(one).__name__
                 raise Broken(
                     f"The state's `{kind}` is not frozen. Write `@dataclass(frozen=True)`, and give back new values.",
