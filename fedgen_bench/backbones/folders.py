@@ -44,7 +44,7 @@ def check_folder(folder: Path, stem: str = "model") -> None:
 def check_tokenizer_files(folder: Path) -> None:
     """Raises DataError when a folder holds no file of a tokenizer, or a Git LFS pointer for one."""
     files = [one for one in folder.iterdir() if one.name.startswith(_TOKENIZER_BEGINNINGS) and one.is_file()]
-    if not any(one.name != "tokenizer_config.json" for one in files):
+    if not files:
         raise DataError(
             f"{folder} holds no tokenizer. Put the tokenizer that the model was trained with there "
             "(`tokenizer.save_pretrained(folder)`)."

@@ -13,6 +13,7 @@ from fedgen_bench.adapting import Adapted, factors_problem, wrap_with_peft
 from fedgen_bench.attaching import attach
 from fedgen_bench.errors import DataError, PluginError
 from fedgen_bench.records import LowRank
+from fedgen_bench.seeds import seeded_globals
 from fedgen_bench.testing.adapters import SEEDS
 
 
@@ -73,3 +74,15 @@ def test_peft_factors_of_what_is_not_linear_are_not_taken_for_factors(layer):
         nn.ModuleDict({"linear": nn.Linear(3, 3)}), LoraConfig(r=2, target_modules=["linear"]), SEEDS
     )
     assert factors_problem(alone) == ""
+
+
+def test_llama_under_targets_of_gpt2_is_one_sentence(registry):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
+    with seeded_globals(3):
+        llama = LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=4)).eval()
+    with pytest.raises(
+        PluginError, match=r"Adapter `lora` does not fit .*`c_attn` names no module .* q_proj, .*Choose"
+    ):
+        attach(registry, {"name": "lora", "params": {}}, SimpleNamespace(new_module=lambda: llama), SEEDS)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from fedgen_bench.backbones.checkpoints import load_checkpoint, save_checkpoint
 from fedgen_bench.backbones.completeness import check_complete, without_tied
 from fedgen_bench.errors import DataError
 
@@ -48,3 +49,11 @@ def test_tied_tensors_may_be_missing_as_long_as_one_of_them_is_there():
 def test_what_is_missing_over_or_otherwise_is_named(found, message):
     with pytest.raises(DataError, match=message):
         check_complete("Model `m`", Tied(), found)
+
+
+def test_checkpoint_of_another_model_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, nn.Linear(2, 3), [], {"step": 1})
+    assert load_checkpoint(path, nn.Linear(2, 3), [])[0] == {"step": 1}
+    with pytest.raises(DataError, match=rf"Checkpoint {path} is not .* the model does not know \(`bias`\)"):
+        load_checkpoint(path, nn.Linear(2, 3, bias=False), [])

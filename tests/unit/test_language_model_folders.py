@@ -96,6 +96,9 @@ def test_folder_without_tokenizer_is_refused(folder):
 
 
 def test_tokenizer_of_special_tokens_alone_is_refused(folder):
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer"}))
+    refuses(folder, r"knows 1 tokens, all of them special")
     save_tokenizer(folder, n_tokens=2)
     refuses(folder, r"knows 2 tokens, all of them special")
 
