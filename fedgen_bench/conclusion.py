@@ -91,7 +91,7 @@ def _personal(setting: Setting, state: Any, keeps: KeepStore, client_id: int, da
     """The client's own adapter after `personalized_steps` more local steps; None when nothing is trained."""
     if setting.cohort_kind == "none":
         return None
-    n_rounds, seeds = setting.n_rounds, seed_tree(setting.config)
+    n_rounds, seeds = setting.n_rounds, seed_tree(setting.spec)
     sampled = setting.cohort_kind == "sampled"
     ctx = setting.context(n_rounds, client_id, own_part(keeps.get(client_id)) if sampled else {})
     model = setting.export(state, ctx)
@@ -119,7 +119,7 @@ def evaluated_clients(setting: Setting) -> tuple[int, ...]:
         for i in range(len(population.parts))
         if population.client(i).train.n and population.client(i).heldout is not None
     ]
-    rng = seed_tree(setting.config).numpy("evaluation", purpose="clients")
+    rng = seed_tree(setting.spec).numpy("evaluation", purpose="clients")
     return tuple(sorted(int(i) for i in rng.choice(able, size=min(wanted, len(able)), replace=False))) if able else ()
 
 

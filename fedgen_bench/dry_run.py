@@ -61,7 +61,7 @@ def forecast(specs: Sequence[RunSpec], registry: Registry, worlds: Worlds, devic
                 up += len(wire.encode(setting.uplink.layout(reply), header))
         if steps and spec.contender not in step_seconds:
             client_id = setting.cohort(0)[0]
-            place = Place(seed_tree(spec.config), 0, client_id)
+            place = Place(seed_tree(setting.spec), 0, client_id)
             began = time.perf_counter()
             data = setting.examples(client_id)
             fit(setting.adapted, setting.task, data, Fit(start), setting.plan, place, _TIMED_STEPS)

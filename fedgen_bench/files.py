@@ -91,3 +91,15 @@ def plain_text(path: Path, most_bytes: int) -> str:
         raise StoreError(f"{path} cannot be read ({error.strerror or error}). {again}") from error
     except UnicodeDecodeError as error:
         raise StoreError(f"{path} is no UTF-8 from byte {error.start:,} on. {again}") from error
+
+
+def content_sha256(path: Path) -> str:
+    """Hex sha256 of a file, or of a folder's files by their place in it, hidden ones left out."""
+    if path.is_file():
+        return sha256_of(path)
+    total = hashlib.sha256()
+    for one in sorted(path.rglob("*")):
+        place = one.relative_to(path)
+        if one.is_file() and not any(part.startswith(".") for part in place.parts):
+            total.update(f"{place.as_posix()}\0{sha256_of(one)}\0".encode())
+    return total.hexdigest()

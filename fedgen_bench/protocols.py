@@ -114,6 +114,12 @@ class TaskFactory(Protocol):
     def datasets(self) -> tuple[str, ...]:
         """Names of the data sets (see `fedgen-bench data`) that `load` will ask for."""
 
+    def files(self, find: Callable[[str], Path]) -> Mapping[str, Path]:
+        """Files and folders that `load` will read, by name; a parameter that names a path gives its own name.
+
+        Their content is part of a run's identity. Raises DataError as `load` does.
+        """
+
     def load(self, find: Callable[[str], Path]) -> Task:
         """Read data and backbone; `find(dataset)` gives a checked folder or raises DataError."""
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load
 
 from fedgen_bench import wire
+from fedgen_bench.cells import Checkpoint
 from fedgen_bench.clients import N_MERGES, ClientOutcome, ClientTask, ClientWork, Recipe, with_merges
 from fedgen_bench.compression import layout_like
 from fedgen_bench.conclusion import conclude
@@ -19,7 +20,7 @@ from fedgen_bench.drift import Drift
 from fedgen_bench.errors import PluginError, RoundFailed, WireError
 from fedgen_bench.failures import blamed
 from fedgen_bench.guards import guarded
-from fedgen_bench.keeps import KeepStore, encode_keeps
+from fedgen_bench.keeps import KeepStore
 from fedgen_bench.killpoints import passing
 from fedgen_bench.records import (
     Header,
@@ -34,13 +35,12 @@ from fedgen_bench.rehearsal import rehearse
 from fedgen_bench.seeds import digest
 from fedgen_bench.setting import Setting
 from fedgen_bench.statecodec import decode_state, encode_state
-from fedgen_bench.store import Checkpoint
 from fedgen_bench.world import Worlds
 
 if TYPE_CHECKING:
+    from fedgen_bench.cells import Cell
     from fedgen_bench.clients import Engine
     from fedgen_bench.plugins import Registry
-    from fedgen_bench.store import Cell
 
 OnRound = Callable[[RoundReport], None]
 
@@ -198,7 +198,7 @@ def run_cell(
     checkpoint = cell.checkpoint()
     if checkpoint is None:
         rehearse(setting, state)
-        checkpoint = Checkpoint(0, b"", {}, {})
+        checkpoint = Checkpoint(0, b"", (), {})
     else:
         state = decode_state(checkpoint.state, state)
     keeps, admitted = KeepStore(cell.keep_file, checkpoint.keep_rounds), dict(checkpoint.admitted_rounds)
@@ -234,9 +234,9 @@ def _one_round(progress: _RoundInProgress, cell: Cell) -> tuple[Any, RoundReport
         sum(progress.losses) / len(progress.losses), metrics, digest(*progress.batch_digests), tuple(ledger),
         time.perf_counter() - began, progress.drift.summary(),
     )  # fmt: skip
-    keep = encode_keeps(progress.new_keeps) if progress.new_keeps else None
-    cell.commit_round(report, content, keep, tuple(progress.new_keeps))
-    progress.keeps.put(round_index, progress.new_keeps)
+    written = progress.keeps.written(progress.new_keeps)
+    cell.commit_round(report, content, written.content, written.older)
+    progress.keeps.put(round_index, progress.new_keeps, written)
     return new_state, report
 
 

@@ -175,6 +175,7 @@ def pending(specs: Iterable[RunSpec], store: Store, on_event: OnEvent) -> list[R
     for spec in specs:
         status = store.status(spec)
         if status in {"done", "diverged"}:
+            store.shown(spec)
             if status == "done":
                 store.cell(spec).tidy()
             on_event(Event("skipped", spec.name, status=status))
@@ -194,7 +195,22 @@ def run_cells(
         KeyboardInterrupt: interrupted; committed rounds are kept.
     """
     with interruptible():
-        return _run_cells(pending(specs, store, on_event), registry, job, store, workers, on_event)
+        todo = pending(resolved(specs, registry, job.data), store, on_event)
+        return _run_cells(todo, registry, job, store, workers, on_event)
+
+
+def resolved(specs: Iterable[RunSpec], registry: Registry, data: Places) -> list[RunSpec]:
+    """The cells with the content of what they read; one whose data or task fail stays as it is, and fails when run."""
+    from fedgen_bench.world import Worlds
+
+    worlds = Worlds(registry, finder(data))
+    found = []
+    for spec in specs:
+        try:
+            found.append(worlds.resolved(spec))
+        except Exception:  # noqa: BLE001 - it is the cell's failure, told when the cell is run
+            found.append(spec)
+    return found
 
 
 def _run_cells(

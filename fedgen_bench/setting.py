@@ -58,11 +58,12 @@ class Setting:
     @classmethod
     def make(cls, spec: RunSpec, registry: Registry, worlds: Worlds, device: torch.device) -> Setting:
         """Load task, split data, attach the adapter, build the strategy."""
+        spec = worlds.resolved(spec)
         config = spec.config
-        contender, seeds = config["contender"], seed_tree(config)
-        task = worlds.task(config)
+        contender, seeds = config["contender"], seed_tree(spec)
+        task = worlds.task(spec)
         passing("cell.loaded")
-        population = worlds.population(config)
+        population = worlds.population(spec)
         passing("cell.partitioned")
         strategy_spec = registry.get("strategy", contender["strategy"]["name"]).spec
         adapted = attach(registry, contender["adapter"], task, seeds)
@@ -148,11 +149,11 @@ class Setting:
     def server_context(self) -> ServerContext:
         """What the strategy is told before the first round."""
         per_round = self.config["federation"]["clients_per_round"]
-        return ServerContext(self.n_clients, per_round, seed_tree(self.config), self.adapted.low_rank)
+        return ServerContext(self.n_clients, per_round, seed_tree(self.spec), self.adapted.low_rank)
 
     def round_context(self, round_index: int) -> RoundContext:
         """What the strategy is told when it aggregates."""
-        seeds = seed_tree(self.config)
+        seeds = seed_tree(self.spec)
         return RoundContext(round_index, self.cohort(round_index), self.n_clients, seeds, self.adapted.low_rank)
 
     def context(self, round_index: int, client_id: int, keep: Tensors, kept_in: int = -1) -> ClientContext:
@@ -160,7 +161,7 @@ class Setting:
         ranks = self.adapted.ranks_of(client_id)
         return ClientContext(
             round_index, client_id, self.n_clients, self.examples(client_id).n, truncated(self.start, ranks), keep,
-            self.local_steps(round_index, client_id), self.plan.learning_rate, seed_tree(self.config), kept_in, ranks,
+            self.local_steps(round_index, client_id), self.plan.learning_rate, seed_tree(self.spec), kept_in, ranks,
         )  # fmt: skip
 
     def measure(self, model: Model, data: Any, names: Iterable[str] | None = None) -> dict[str, float]:
@@ -172,7 +173,7 @@ class Setting:
         """
         self._load(model)
         with self._evaluating("observe"):
-            evidence = self.task.observe(self.adapted.module, data, seed_tree(self.config))
+            evidence = self.task.observe(self.adapted.module, data, seed_tree(self.spec))
         measured: dict[str, float] = {}
         for name in self.metrics if names is None else names:
             measured |= self._computed(name, evidence)
@@ -224,7 +225,7 @@ class Setting:
         """
         self._load(model)
         with self._evaluating("showcase"):
-            picture = self.task.showcase(self.adapted.module, seed_tree(self.config))
+            picture = self.task.showcase(self.adapted.module, seed_tree(self.spec))
         if picture is not None and not picture.startswith(PNG_SIGNATURE):
             raise PluginError("The task's showcase is no PNG. Return a PNG file's bytes, or None.")
         return base64.b64encode(picture or b"").decode()

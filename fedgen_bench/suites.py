@@ -8,7 +8,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -35,6 +35,8 @@ class RunSpec:
         config: everything that determines the result, JSON-able, with all defaults filled in.
         off_suite: the `--set` overrides; such a run is shown, never ranked.
         purpose: `leaderboard` or `tune` (no test evaluation).
+        content: sha256 by name of the files and folders that the task reads, once they are known. One under the name of
+            a task's parameter is what that parameter names, however it is spelled.
     """
 
     suite: str
@@ -44,6 +46,7 @@ class RunSpec:
     config: Mapping[str, Any]
     off_suite: tuple[str, ...] = ()
     purpose: str = "leaderboard"
+    content: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -53,9 +56,27 @@ class RunSpec:
 
     @property
     def digest(self) -> str:
-        """Identity of the result: equal digests mean equal bits on one machine."""
-        parts = [self.config, self.purpose, *([self.off_suite] if self.off_suite else [])]
+        """Of the settings: equal digests mean equal bits on one machine, from the same data and backbone."""
+        return self._digest(self.config, self.off_suite)
+
+    def _digest(self, config: Mapping[str, Any], off_suite: Sequence[str], *more: Any) -> str:
+        parts = [config, self.purpose, *([off_suite] if off_suite else []), *more]
         return digest(json.dumps(parts, sort_keys=True))[:24]
+
+    @property
+    def identity(self) -> str:
+        """Of the result: of the settings and of the content that they name. The store keeps runs by it."""
+        if not self.content:
+            return self.digest
+        named = [f"task.params.{name}" for name in self.config["task"]["params"] if name in self.content]
+        off_suite = [one.partition("=")[0] if one.partition("=")[0] in named else one for one in self.off_suite]
+        return self._digest({**self.config, "task": self.task}, off_suite, dict(self.content))
+
+    @property
+    def task(self) -> Mapping[str, Any]:
+        """The task of the config, with the content of what its parameters name in place of their spelling."""
+        task = self.config["task"]
+        return {**task, "params": {name: self.content.get(name, value) for name, value in task["params"].items()}}
 
     @property
     def ranked(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from fedgen_bench import clients, protocols
 from fedgen_bench.errors import PluginError
+from fedgen_bench.files import content_sha256
 from fedgen_bench.guards import guarded
 from fedgen_bench.params import make_params
 from fedgen_bench.records import ClientData, Examples
@@ -22,7 +23,8 @@ from fedgen_bench.sizes import need_memory
 
 if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
-    from fedgen_bench.protocols import Task
+    from fedgen_bench.protocols import Task, TaskFactory
+    from fedgen_bench.suites import RunSpec
 
 POOLED_CLIENT = 0
 
@@ -81,11 +83,11 @@ def identity(component: Mapping[str, Any]) -> str:
     return json.dumps([component["name"], component["version"], params], sort_keys=True)
 
 
-def seed_tree(config: Mapping[str, Any]) -> SeedTree:
-    """The seed tree of a run's resolved config."""
-    contender = config["contender"]
+def seed_tree(spec: RunSpec) -> SeedTree:
+    """The seed tree of a run whose content is known."""
+    config, contender = spec.config, spec.config["contender"]
     return SeedTree(
-        identity(config["task"]),
+        identity(spec.task),
         identity(contender["adapter"]),
         identity(config["partitioner"]),
         identity(contender["strategy"]),
@@ -180,27 +182,46 @@ def make_population(task: Task, partitioner: Any, federation: Mapping[str, Any],
 
 
 class Worlds:
-    """Builds tasks and populations once a process."""
+    """Builds tasks and populations once a process, and hashes what they are read from once."""
 
     def __init__(self, registry: Registry, find: Callable[[str], Path]) -> None:
         self.registry, self._find = registry, find
+        self._contents: dict[str, Mapping[str, str]] = {}
         self._tasks: dict[str, Task] = {}
         self._populations: dict[str, Population] = {}
 
-    def task(self, config: Mapping[str, Any]) -> Task:
-        """The loaded task of a run's config. Raises DataError when its data are not there."""
-        key = json.dumps(config["task"], sort_keys=True)
+    def resolved(self, spec: RunSpec) -> RunSpec:
+        """The run with the content of what its task reads. Raises DataError when data are not there."""
+        if spec.content:
+            return spec
+        key = json.dumps(spec.config["task"], sort_keys=True)
+        if key not in self._contents:
+            factory = self._factory(spec)
+            with guarded(f"{type(factory).__name__}.files"):
+                files = factory.files(self._find)
+            self._contents[key] = {name: content_sha256(path) for name, path in sorted(files.items())}
+        return replace(spec, content=self._contents[key])
+
+    def _factory(self, spec: RunSpec) -> TaskFactory:
+        factory: TaskFactory = build(self.registry, "task", spec.config["task"])
+        return factory
+
+    def task(self, spec: RunSpec) -> Task:
+        """The loaded task of a run. Raises DataError when its data are not there."""
+        key = json.dumps([spec.config["task"], dict(spec.content)], sort_keys=True)
         if key not in self._tasks:
-            factory = build(self.registry, "task", config["task"])
+            factory = self._factory(spec)
             with guarded(f"{type(factory).__name__}.load"):
                 self._tasks[key] = factory.load(self._find)
         return self._tasks[key]
 
-    def population(self, config: Mapping[str, Any]) -> Population:
-        """The population of a run's config."""
-        seeds = seed_tree(config)
-        key = json.dumps([config["task"], seeds.partitioner, seeds.seed, config["federation"]], sort_keys=True)
+    def population(self, spec: RunSpec) -> Population:
+        """The population of a run whose content is known."""
+        seeds, config = seed_tree(spec), spec.config
+        key = json.dumps(
+            [config["task"], dict(spec.content), seeds.partitioner, seeds.seed, config["federation"]], sort_keys=True
+        )
         if key not in self._populations:
             partitioner = build(self.registry, "partitioner", config["partitioner"])
-            self._populations = {key: make_population(self.task(config), partitioner, config["federation"], seeds)}
+            self._populations = {key: make_population(self.task(spec), partitioner, config["federation"], seeds)}
         return self._populations[key]

@@ -52,6 +52,14 @@ def _has_home(name: str) -> bool:
     return os.path.expanduser(name) != name  # noqa: PTH111 - pathlib raises where there is no such home
 
 
+def folders_of(name: str) -> dict[str, Path]:
+    """A backbone's folder for `TaskFactory.files` of a task with a parameter `backbone`; none when it is the hub's."""
+    where = locate(name)
+    if not isinstance(where, Path):
+        return {}
+    return {f"backbone {name}" if name in (*SHIPPED, *GENERATED) else "backbone": where}
+
+
 def _generated(name: str) -> Path:
     """The cached folder of a generated backbone, made at first use; one process makes it, others wait."""
     recipe = importlib.import_module(f"fedgen_bench.backbones.{name.replace('-', '_')}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -180,6 +180,11 @@ def locate(dataset: Dataset, data: Places = USUAL_PLACES) -> tuple[str, Path] | 
             if all((folder / file).is_file() for file in dataset.files):
                 return label, dataset.under(folder)
     return None
+
+
+def files_of(names: Iterable[str], find: Callable[[str], Path]) -> dict[str, Path]:
+    """Every file of some data sets, by its name. Raises what `find` raises."""
+    return {file: path for name in names for file, path in DATASETS[name].paths(find(name)).items()}
 
 
 def hashes(name: str, found: Path) -> dict[str, str]:

@@ -45,6 +45,15 @@ class Extractor:
         return Features(features, logits)
 
 
+def extractor_file(name: str, find: Callable[[str], Path]) -> Path:
+    """The file of an extractor's weights. Raises as `load_extractor`."""
+    if name not in NAMES:
+        raise UsageError(unknown("feature extractor", name, NAMES))
+    from fedgen_bench.extractors import fidelity
+
+    return fidelity.SHIPPED if name == "cifarnet" else find(name)
+
+
 def load_extractor(name: str, find: Callable[[str], Path]) -> Extractor:
     """Load an extractor: `cifarnet` comes with the package, the weights of the other are the file `find(name)`.
 
@@ -52,10 +61,8 @@ def load_extractor(name: str, find: Callable[[str], Path]) -> Extractor:
         UsageError: no such extractor.
         DataError: the weights cannot be had, or are not this extractor's.
     """
-    if name not in NAMES:
-        raise UsageError(unknown("feature extractor", name, NAMES))
     from fedgen_bench.extractors import fidelity
 
-    path = fidelity.SHIPPED if name == "cifarnet" else find(name)
+    path = extractor_file(name, find)
     build = fidelity.cifarnet if name == "cifarnet" else fidelity.inception
     return Extractor(name, sha256_of(path), build(path))

@@ -52,6 +52,10 @@ class Toy:
     params: Params
     datasets: tuple[str, ...] = ()
 
+    def files(self, find: Callable[[str], Path]) -> Mapping[str, Path]:
+        """None."""
+        return {}
+
     def load(self, find: Callable[[str], Path]) -> LoadedToy:
         """Draw the points; nothing is read."""
         return LoadedToy(self.params)

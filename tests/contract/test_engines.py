@@ -97,7 +97,7 @@ def _bits(stored, finals):
     result = stored.result
     return (
         stored.status, result.reason, dict(result.metrics), dict(result.per_client), dict(result.digests),
-        dict(result.facts), finals.get(stored.spec.digest),
+        dict(result.facts), finals.get(stored.spec.identity),
     )  # fmt: skip
 
 

@@ -155,7 +155,7 @@ def committed(root: Path) -> dict[str, int]:
     with contextlib.closing(sqlite3.connect(path)) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'rounds'").fetchone():
             return {}
-        rows = db.execute("SELECT contender, count(*) FROM rounds JOIN runs ON run = digest GROUP BY contender")
+        rows = db.execute("SELECT contender, count(*) FROM rounds JOIN runs ON run = identity GROUP BY contender")
         return dict(rows.fetchall())
 
 
@@ -173,10 +173,10 @@ def database_rows(root: Path) -> list[Any]:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         rows: list[Any] = db.execute(
-            "SELECT digest, contender, seed, config, status, reason, result, checksum FROM runs ORDER BY digest"
+            "SELECT identity, contender, seed, config, status, reason, result, n_rounds FROM runs ORDER BY identity"
         ).fetchall()
         for run, number, report, state, keep in db.execute(
-            "SELECT run, round, report, state_sha256, keep_sha256 FROM rounds ORDER BY run, round"
+            "SELECT run, round, report, state_sha256, keeps FROM rounds ORDER BY run, round"
         ):
             body = json.loads(report)
             assert body.pop("seconds") > 0

@@ -19,6 +19,7 @@ from fedgen_bench.files import write_atomic
 from fedgen_bench.folders import write_together
 from fedgen_bench.manifest import MANIFEST
 from fedgen_bench.publish import publish
+from fedgen_bench.rows import count_row
 from fedgen_bench.runner import Job, run_cells
 from fedgen_bench.store import Store
 
@@ -171,8 +172,8 @@ def test_run_when_the_database_is_full_is_a_clear_error_and_resumes_byte_equal(o
             with contextlib.closing(sqlite3.connect(root / "runs" / "fedgen.sqlite")) as db:
                 db.executescript("PRAGMA page_size = 512; VACUUM")  # small pages: many ways to be full
             with Store(root / "runs") as store:
-                has = store._db.execute("PRAGMA page_count").fetchone()[0]
-                store._db.execute(f"PRAGMA max_page_count = {has + pages - 1}")
+                has = store._db.rows("PRAGMA page_count")[0][0]
+                store._db.rows(f"PRAGMA max_page_count = {has + pages - 1}")
                 try:
                     run_cells(specs[:1], registry, job, store, workers=1, on_event=ignore)
                 except StoreError as error:
@@ -221,8 +222,9 @@ def test_run_on_a_read_only_store_is_a_clear_error_and_changes_nothing(which, un
     with crash_driver.scratch() as root:
         root.chmod(0o755)
         shutil.copytree(untouched.root, root, dirs_exist_ok=True)
-        with contextlib.closing(sqlite3.connect(root / "runs" / "fedgen.sqlite")) as db:
-            db.executescript("DELETE FROM runs WHERE contender = 'fedavg'")
+        with contextlib.closing(sqlite3.connect(root / "runs" / "fedgen.sqlite", isolation_level=None)) as db:
+            db.executescript("PRAGMA foreign_keys=ON; DELETE FROM runs WHERE contender = 'fedavg'")
+            db.execute("UPDATE store SET (n_runs, checksum) = (?, ?)", count_row(1))
         for path in [root, *root.rglob("*")]:
             path.chmod(0o777 if path.is_dir() else 0o666)
         hit = root / which

@@ -148,7 +148,7 @@ def messages(root):
     with contextlib.closing(sqlite3.connect(root / "runs" / "fedgen.sqlite")) as db:
         rows = db.execute(
             "SELECT suite || '/' || contender || '/' || seed, direction, sum(encoded_bytes) FROM ledger "
-            "JOIN runs ON digest = run GROUP BY 1, 2"
+            "JOIN runs ON identity = run GROUP BY 1, 2"
         )
         return {(name, direction): total for name, direction, total in rows}
 

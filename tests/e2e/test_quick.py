@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import shutil
+import sqlite3
 from itertools import pairwise
 
 import pytest
@@ -72,8 +74,10 @@ def test_run_quick_quality_is_the_mean_over_seeds_and_training_helps(quick):
     assert float(rows["fedavg_full"]["quality_mean"]) < float(rows["frozen"]["quality_mean"])
 
 
-def cell_folder(quick, name, seed):
-    return quick.root / "runs" / "cells" / quick.records[name, seed]["digest"]
+def cell_folder(root, name, seed):
+    with contextlib.closing(sqlite3.connect(root / "runs" / "fedgen.sqlite")) as db:
+        query = "SELECT identity FROM runs WHERE contender = ? AND seed = ?"
+        return root / "runs" / "cells" / db.execute(query, (name, seed)).fetchone()[0]
 
 
 def shapes_of(path):
@@ -99,7 +103,7 @@ def n_values(shapes):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_run_quick_books_the_bytes_that_the_shapes_give(name, seed, quick):
     record = quick.records[name, seed]
-    n_sent = n_values(shapes_of(cell_folder(quick, name, seed) / "final.safetensors"))
+    n_sent = n_values(shapes_of(cell_folder(quick.root, name, seed) / "final.safetensors"))
     assert record["facts"]["trainable_params"] == n_sent
     for direction in ("up", "down"):
         booked = record["bytes"][direction]
@@ -114,7 +118,7 @@ def test_run_quick_books_the_bytes_that_the_shapes_give(name, seed, quick):
 
 
 def test_run_quick_adapter_sizes_are_those_of_the_arithmetic(quick):
-    full = shapes_of(cell_folder(quick, "fedavg_full", 1) / "final.safetensors")
+    full = shapes_of(cell_folder(quick.root, "fedavg_full", 1) / "final.safetensors")
     width = next(shape[-1] for name, shape in full.items() if name.endswith("wte.weight"))
     vocabulary = next(shape[0] for name, shape in full.items() if name.endswith("wte.weight"))
     layers = sum(name.endswith("attn.c_attn.weight") for name in full)
@@ -187,8 +191,8 @@ def test_run_quick_with_one_worker_gives_the_bits_of_two(quick, tmp_path):
     for record in (alone, together):
         record.pop("environment")["commit"] = ""
     assert alone == together
-    ours = tmp_path / "runs" / "cells" / alone["digest"]
-    theirs = cell_folder(quick, "fedgen_edge", 2)
+    ours = cell_folder(tmp_path, "fedgen_edge", 2)
+    theirs = cell_folder(quick.root, "fedgen_edge", 2)
     files = sorted(path.name for path in theirs.iterdir())
     assert "final.safetensors" in files
     assert {path.name: path.read_bytes() for path in ours.iterdir()} == {

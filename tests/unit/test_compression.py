@@ -129,7 +129,7 @@ def one_round(setting, keeps=None):
             return map(work.run, tasks)
 
     state = setting.strategy.init(setting.start, setting.server_context())
-    progress = _RoundInProgress(setting, setting.work(), Engine(), state, 0, keeps or KeepStore(None, {}), {})
+    progress = _RoundInProgress(setting, setting.work(), Engine(), state, 0, keeps or KeepStore(None), {})
     return progress.aggregate(), progress
 
 
@@ -160,13 +160,12 @@ def test_compressed_run_resumes_to_the_same_bits(toy_setting, tmp_path):
     """Residuals are private state: written with the round and read back from its file."""
     setting = dataclasses.replace(toy_setting("fedavg"), uplink=Uplink(Chain((topk(0.1),))))
     _, progress = one_round(setting)
-    from fedgen_bench.keeps import encode_keeps
-
     path = tmp_path / "keep"
-    path.write_bytes(encode_keeps(progress.new_keeps))
-    stored = KeepStore(lambda index: path, dict.fromkeys(progress.new_keeps, 0))
-    held = KeepStore(lambda index: path, {})
-    held.put(0, progress.new_keeps)
+    held = KeepStore(lambda index: path)
+    written = held.written(progress.new_keeps)
+    path.write_bytes(written.content)
+    held.put(0, progress.new_keeps, written)
+    stored = KeepStore(lambda index: path, (0,))
     for client_id in progress.new_keeps:
         assert same_bits(stored.get(client_id), held.get(client_id))
     ours, theirs = one_round(setting, stored)[0], one_round(setting, held)[0]

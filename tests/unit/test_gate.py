@@ -121,7 +121,7 @@ def setting_of(toy_setting, **changed):
 def one_round(setting_and_engine):
     setting, engine = setting_and_engine
     state = setting.strategy.init(setting.start, setting.server_context())
-    progress = _RoundInProgress(setting, setting.work(), engine, state, 0, KeepStore(lambda index: None, {}), {})
+    progress = _RoundInProgress(setting, setting.work(), engine, state, 0, KeepStore(lambda index: None), {})
     return progress.aggregate(), progress
 
 

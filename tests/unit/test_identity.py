@@ -27,7 +27,7 @@ def first(registry, name, *overrides):
 
 
 def keys(spec):
-    seeds = seed_tree(spec.config)
+    seeds = seed_tree(spec)
     return {stream: seeds.key(stream) for stream in ("split", "cohort", "batches", "adapter", "evaluation")}
 
 

@@ -113,6 +113,14 @@ class ImageGeneration:
     def datasets(self) -> tuple[str, ...]:
         return DATASETS_OF[self.params.dataset]
 
+    def files(self, find: Callable[[str], Path]) -> dict[str, Path]:
+        from fedgen_bench.backbones.shipped import folders_of
+        from fedgen_bench.data.catalog import files_of
+        from fedgen_bench.extractors import extractor_file
+
+        weights = {f"extractor {name}": extractor_file(name, find) for name in _extractors(self.params, find)}
+        return {**files_of(self.datasets, find), **folders_of(self.params.backbone), **weights}
+
     def load(self, find: Callable[[str], Path]) -> LoadedImageGeneration:
         """Raises DataError when data, backbone or extractors cannot be had or do not fit each other."""
         from fedgen_bench.backbones.loading import load_unet
@@ -125,8 +133,8 @@ class ImageGeneration:
         backbone = load_unet(params.backbone, n_classes=len(images.classes), image_size=images.size)
         _check_labels(params, backbone)
         ddim_timesteps(backbone.scheduler, params.sampler_steps)
-        at_hand = [*params.extractors, *(name for name in params.optional_extractors if _is_at_hand(name, find))]
-        return LoadedImageGeneration(params, images, backbone, [load_extractor(name, find) for name in at_hand])
+        extractors = [load_extractor(name, find) for name in _extractors(params, find)]
+        return LoadedImageGeneration(params, images, backbone, extractors)
 
 
 def _check_sizes(params: Params, images: ImageSet) -> None:
@@ -147,6 +155,11 @@ def _check_labels(params: Params, backbone: UNetBackbone) -> None:
             f"Backbone `{backbone.name}` knows no missing label, which guidance and label_dropout need. Set guidance "
             "to 1.0 and label_dropout to 0.0, or use a backbone with context tokens."
         )
+
+
+def _extractors(params: Params, find: Callable[[str], Path]) -> list[str]:
+    """Those that must be there, and those that are."""
+    return [*params.extractors, *(name for name in params.optional_extractors if _is_at_hand(name, find))]
 
 
 def _is_at_hand(name: str, find: Callable[[str], Path]) -> bool:

@@ -101,6 +101,12 @@ class LanguageModeling:
     def datasets(self) -> tuple[str, ...]:
         return DATASETS_OF[self.params.dataset]
 
+    def files(self, find: Callable[[str], Path]) -> dict[str, Path]:
+        from fedgen_bench.backbones.shipped import folders_of
+        from fedgen_bench.data.catalog import files_of
+
+        return {**files_of(self.datasets, find), **folders_of(self.params.backbone)}
+
     def load(self, find: Callable[[str], Path]) -> LoadedLanguageModeling:
         """Raises DataError when data or backbone cannot be had, or windows are longer than the backbone's positions."""
         from fedgen_bench.backbones.loading import load_backbone
