@@ -39,7 +39,7 @@ def _problems(specs: Sequence[RunSpec], worlds: Worlds) -> Iterator[str]:
         return f"{', '.join(f'`{name}`' for name in names)}: {problem}"
 
     for some in _alike(specs, lambda config: config["task"]):
-        task, problem = _tried(lambda some=some: worlds.task(some[0].config))  # type: ignore[misc]
+        task, problem = _tried(lambda some=some: worlds.task(worlds.resolved(some[0])))  # type: ignore[misc]
         if problem:
             yield told_of(some, problem)
         for kind, component, users in _components(some):
@@ -50,7 +50,7 @@ def _problems(specs: Sequence[RunSpec], worlds: Worlds) -> Iterator[str]:
             continue
         split: set[int] = set()
         for users in _alike(some, lambda config: [config["partitioner"], config["federation"]]):
-            _, problem = _tried(lambda users=users: worlds.population(users[0].config))  # type: ignore[misc]
+            _, problem = _tried(lambda users=users: worlds.population(worlds.resolved(users[0])))  # type: ignore[misc]
             if problem:
                 yield told_of(users, problem)
             else:
@@ -98,7 +98,7 @@ def _adapter_problem(spec: RunSpec, task: Task, worlds: Worlds, *, is_split: boo
     from fedgen_bench.attaching import attach
 
     adapter = spec.config["contender"]["adapter"]
-    adapted, problem = _tried(lambda: attach(worlds.registry, adapter, task, seed_tree(spec.config)))
+    adapted, problem = _tried(lambda: attach(worlds.registry, adapter, task, seed_tree(worlds.resolved(spec))))
     if problem or not is_split:
         return problem
     _, problem = _tried(lambda: _first_loss(spec, task, adapted, worlds))
@@ -113,7 +113,7 @@ def _first_loss(spec: RunSpec, task: Task, adapted: Adapted, worlds: Worlds) -> 
 
     from fedgen_bench.trainer import autocast
 
-    population = worlds.population(spec.config)
+    population = worlds.population(worlds.resolved(spec))
     client_id = next(i for i in range(len(population.parts)) if population.client(i).train.n)
     batch = {name: tensor[:1] for name, tensor in population.client(client_id).train.tensors.items()}
     precision = autocast(torch.device("cpu"), spec.config["training"]["precision"])
