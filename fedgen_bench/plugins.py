@@ -59,6 +59,7 @@ KINDS: Mapping[str, tuple[str, type]] = MappingProxyType(
         "table_format": ("register_table_formats", TableFormatSpec),
     }
 )
+OBSERVERS = ("after_round", "after_run")
 _OWN = "fedgen-bench"
 
 
@@ -80,12 +81,23 @@ class Registered:
 
 
 @dataclass(frozen=True)
+class Observer:
+    """An observer's hook: its plugin's name, the hook, what is called, and where it came from."""
+
+    name: str
+    hook: str
+    function: Callable[..., None]
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
 class Registry:
     """Everything that is registered, by kind and name; never changes after loading."""
 
     components: Mapping[str, Mapping[str, Registered]]
     failures: tuple[Failure, ...]
     plugin_files: tuple[str, ...] = ()
+    observers: tuple[Observer, ...] = ()
     _manager: pluggy.PluginManager | None = field(default=None, repr=False, compare=False)
 
     def get(self, kind: str, name: str) -> Registered:
@@ -244,6 +256,16 @@ def _collect(
     return components, failures
 
 
+def _observers(manager: pluggy.PluginManager, origins: Mapping[str, tuple[Provenance, bool]]) -> tuple[Observer, ...]:
+    return tuple(
+        Observer(Path(label).stem if from_file else label, hook, implementation.function, provenance)
+        for label, (provenance, from_file) in origins.items()
+        for hook in OBSERVERS
+        for implementation in getattr(manager.hook, hook).get_hookimpls()
+        if implementation.plugin_name == label
+    )
+
+
 def _entry_points(
     block: Iterable[str],
 ) -> tuple[list[tuple[str, importlib.metadata.EntryPoint, Provenance]], list[Failure]]:
@@ -304,4 +326,4 @@ def load_registry(plugin_files: Iterable[str | Path] = (), *, environ: Mapping[s
             raise PluginError(f"Plugin file {label} {reason}.")
     components, refused = _collect(manager, origins)
     frozen = MappingProxyType({kind: MappingProxyType(found) for kind, found in components.items()})
-    return Registry(frozen, tuple(failures + refused), files, manager)
+    return Registry(frozen, tuple(failures + refused), files, _observers(manager, origins), manager)

@@ -17,7 +17,7 @@ from fedgen_bench.plugins import KINDS, load_registry
 from fedgen_bench.text import one_line, printable
 
 if TYPE_CHECKING:
-    from fedgen_bench.plugins import Failure, Registry
+    from fedgen_bench.plugins import Failure, Observer, Registered, Registry
     from fedgen_bench.testing.contracts import Contract
     from fedgen_bench.testing.outcomes import Outcome
 
@@ -50,9 +50,14 @@ def _members(registry: Registry, target: str, *, is_file: bool) -> set[str]:
     Raises:
         UsageError: it means nothing, with the closest name.
     """
-    everything = [(f"{kind}/{name}", one) for kind in KINDS for name, one in registry.components[kind].items()]
+    everything: list[tuple[str, Registered | Observer]] = [
+        *((f"{kind}/{name}", one) for kind in KINDS for name, one in registry.components[kind].items()),
+        *((f"observer/{one.name}", one) for one in registry.observers),
+    ]
+    if target in (observers := {key for key, _ in everything if key.startswith("observer/")}):
+        return observers & {target}
     if is_file:
-        source = hashlib.sha256(Path(target).read_bytes()).hexdigest()
+        source = hashlib.sha256(Path(target).expanduser().read_bytes()).hexdigest()
         return {key for key, one in everything if one.provenance.source_sha256 == source}
     distributions = {one.provenance.distribution for _, one in everything}
     distributions |= {one.plugin.partition(":")[0] for one in registry.failures}
@@ -66,7 +71,7 @@ def _members(registry: Registry, target: str, *, is_file: bool) -> set[str]:
 
 def _left_out(registry: Registry, target: str, *, is_file: bool) -> list[Failure]:
     """What the target brings and could not be registered."""
-    resolved = str(Path(target).resolve())
+    resolved = str(Path(target).expanduser().resolve())
     return [
         one
         for one in registry.failures

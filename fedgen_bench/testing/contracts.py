@@ -25,16 +25,18 @@ from fedgen_bench.testing.attacks import attack_checks
 from fedgen_bench.testing.compressors import compressor_checks
 from fedgen_bench.testing.engines import engine_checks
 from fedgen_bench.testing.imports import check_light_import
+from fedgen_bench.testing.observers import OBSERVER_CHECKS
 from fedgen_bench.testing.partitioners import partitioner_checks
 from fedgen_bench.testing.places import Broken, at
 from fedgen_bench.testing.promises import check_reduces_to
 from fedgen_bench.testing.strategies import NEEDS, strategy_checks
+from fedgen_bench.testing.suites import SUITE_CHECKS
 from fedgen_bench.testing.tasks import loaded, task_checks
 
 if TYPE_CHECKING:
-    from fedgen_bench.plugins import Registry
+    from fedgen_bench.plugins import Observer, Registry
     from fedgen_bench.protocols import Task
-    from fedgen_bench.records import StrategySpec
+    from fedgen_bench.records import StrategySpec, SuiteSource
 
 FIRST = "check_rehearsal"  # of every kind: without it no other check says anything new
 # What all others of a kind need besides.
@@ -44,7 +46,7 @@ ALL_NEED: Mapping[str, tuple[str, ...]] = {
     "attack": ("check_deterministic", "check_same_layout"),
     "adapter": ("check_deterministic",),
 }
-KINDS = ("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "engine")
+KINDS = ("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "engine", "suite", "observer")
 # What holds a check's name and docstring, what is called, and the kind of backbone for an adapter.
 Check = tuple[Callable[..., None], Callable[[], None], str]
 
@@ -98,10 +100,34 @@ def contracts_of(
         names: components to check, as NAME or KIND/NAME; all when None.
     """
     load = _task_loader(registry)
+
+    def wanted(kind: str, name: str) -> bool:
+        return kind in kinds and (names is None or name in names or f"{kind}/{name}" in names)
+
     for kind in KINDS:
-        for name, found in registry.components[kind].items():
-            if kind in kinds and (names is None or name in names or f"{kind}/{name}" in names):
-                yield from _contracts(kind, found.spec, registry, load)
+        for name, found in registry.components.get(kind, {}).items():
+            if wanted(kind, name):
+                yield from (
+                    _suite_contracts(found.spec, registry)
+                    if kind == "suite"
+                    else _contracts(kind, found.spec, registry, load)
+                )
+    for one in registry.observers:
+        if wanted("observer", one.name):
+            yield from _observer_contracts(one)
+
+
+def _suite_contracts(source: SuiteSource, registry: Registry) -> Iterator[Contract]:
+    for check in SUITE_CHECKS:
+        run = partial(check, source, registry)
+        needs = needs_of("suite", check)
+        yield Contract("suite", source.name, check.__name__, summary_of(check), run, needs=needs)
+
+
+def _observer_contracts(observer: Observer) -> Iterator[Contract]:
+    for check in (check_light_import, OBSERVER_CHECKS[observer.hook]):
+        run = partial(check, observer.function)
+        yield Contract("observer", observer.name, check.__name__, summary_of(check), run, owner=observer.function)
 
 
 def _contracts(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Contract]:

@@ -106,7 +106,7 @@ def test_check_list_runs_nothing(file):
         ("fedgen-bensh", "Did you mean `fedgen-bench`?"),
         ("strategie/fedprox", "Unknown kind `strategie`. Did you mean `strategy`?"),
         ("nowhere.py", "nowhere.py does not exist"),
-        ("quick", "`quick` has nothing to check."),
+        ("table_format/markdown", "`table_format/markdown` has nothing to check."),
     ],
 )
 def test_check_of_what_is_not_there_is_wrong_usage(target, message):
@@ -119,4 +119,115 @@ def test_check_of_what_is_not_there_is_wrong_usage(target, message):
 def test_check_of_the_toy_world_passes():
     code, lines = check(toy.__file__)
     assert code == 0, lines
-    assert [line for line in lines if "/" in line.split(" ")[0]] == ["task/toy", "metric/toy_loss"]
+    assert [line for line in lines if "/" in line.split(" ")[0]] == ["task/toy", "metric/toy_loss", "suite/toy"]
+
+
+def test_check_of_a_suite_tells_all_its_problems_at_once(tmp_path):
+    text = (
+        toy.SUITE.replace('name = "toy"', 'name = "mine"', 1).replace("rounds = 4", "roundz = 4").replace("0.5", '"x"')
+    )
+    (tmp_path / "suite.py").write_text(
+        "from fedgen_bench import SuiteSource, hookimpl\n\n\n@hookimpl\ndef register_suites():\n"
+        f"    return [SuiteSource(name='mine', text={text!r}, path='mine.toml')]\n",
+        encoding="utf-8",
+    )
+    code, lines = check(str(tmp_path / "suite.py"), "--plugin", toy.__file__)
+    assert code == 1
+    assert sum(line.strip().startswith("mine.toml:") for line in lines) >= 2
+    assert lines[-1] == "3 checks: 0 passed, 1 failed, 2 not run"
+
+
+def test_check_of_a_suite_and_of_an_observer():
+    code, lines = check("suite/toy", "--plugin", toy.__file__)
+    assert (code, lines[-1]) == (0, "3 checks: 3 passed, 0 failed")
+    code, lines = check("observer/log")
+    assert code == 0, lines
+    assert lines[0] == "observer/log"
+
+
+TRIED = """
+from dataclasses import dataclass
+
+from fedgen_bench import CompressorSpec, PartitionerSpec, hookimpl
+
+
+@dataclass(frozen=True)
+class Params:
+    usable: bool = False
+
+
+class Dealt:
+    error_feedback = False
+
+    def __init__(self, params):
+        if not params.usable:
+            raise FileNotFoundError("a file that is not there")
+
+    def split(self, units, n_clients, rng):
+        import numpy as np
+
+        return [np.arange(first, units.n_units, n_clients) for first in range(n_clients)]
+
+    def compress(self, tensors):
+        return dict(tensors)
+
+    def decompress(self, tensors, like):
+        return {name: tensors[name] for name in like}
+
+
+@hookimpl
+def register_partitioners():
+    return [PartitionerSpec(name="mine", summary="", build=Dealt, params=Params, trial={"usable": True})]
+
+
+@hookimpl
+def register_compressors():
+    return [CompressorSpec(name="mine", summary="", build=Dealt, params=Params, trial={"usable": True})]
+"""
+
+
+def test_trial_counts_for_every_kind(tmp_path):
+    (tmp_path / "tried.py").write_text(TRIED, encoding="utf-8")
+    code, lines = check(str(tmp_path / "tried.py"))
+    assert code == 0, lines
+
+
+LEAKY = """
+from fedgen_bench import TaskSpec, hookimpl
+from fedgen_bench.testing.toy import LoadedToy, Params, Toy
+
+
+class Leaky(LoadedToy):
+    def new_module(self):
+        import torch
+
+        module = super().new_module()
+        module.add_module("norm", torch.nn.BatchNorm1d(3, affine=False))
+        return module.eval()
+
+    def loss(self, module, batch, generator):
+        module.remembered = getattr(module, "remembered", 0) + len(batch["x"])
+        return super().loss(module, {"x": module.norm(batch["x"])}, generator)
+
+    def observe(self, module, data, seeds):
+        found = super().observe(module, data, seeds)
+        return {**found, "loss": found["loss"] + getattr(module, "remembered", 0)}
+
+
+class Factory(Toy):
+    def load(self, find):
+        return Leaky(self.params)
+
+
+@hookimpl
+def register_tasks():
+    return [TaskSpec(name="leaky", summary="", build=Factory, params=Params)]
+"""
+
+
+def test_check_of_a_task_whose_module_remembers_training_says_so(tmp_path):
+    (tmp_path / "leaky.py").write_text(LEAKY, encoding="utf-8")
+    code, lines = check(str(tmp_path / "leaky.py"))
+    assert code == 1
+    assert sum("FAILED" in line for line in lines) == 1, lines
+    assert any("the module remembers that it was trained" in line for line in lines)

@@ -1,0 +1,71 @@
+"""What every observer must hold: it takes whatever a run may report, and changes none of it."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedgen_bench.guards import guarded
+from fedgen_bench.records import LedgerEntry, Quarantine, RoundReport, RunResult
+from fedgen_bench.testing.places import at
+from fedgen_bench.testing.watching import fingerprint
+
+Check = Callable[[Callable[..., None]], None]
+_RUN = "suite/contender/1"
+
+
+def reports() -> Iterator[RoundReport]:
+    """A round with everything in it, and one that was neither evaluated nor lost anybody."""
+    ledger = (LedgerEntry(0, 1, "down", "fit", 120, 100, 20), LedgerEntry(0, 1, "up", "fit", 120, 100, 20))
+    lost = (Quarantine(2, "not_finite", "`left` holds NaN or infinity."),)
+    metrics, drift = {"valid_subset/bits_per_byte": 1.5}, {"dispersion": 0.25}
+    yield RoundReport(0, (1, 2), 1, lost, 2.5, metrics, "00ff", ledger, 0.5, drift)
+    yield RoundReport(1, (1,), 1, (), 2.25, {}, "00ff", ledger, 0.5)
+
+
+def results() -> Iterator[RunResult]:
+    """A run that ended well, one that diverged and one that failed; the last two have no metrics."""
+    clients = {"global": {"0": 1.5, "1": 1.75}}
+    yield RunResult("done", "", {"valid/bits_per_byte": 1.5}, clients, {"partition": "00ff"}, {"trainable_params": 3})
+    yield RunResult("diverged", "Loss of client 1 is nan.")
+    yield RunResult("failed", "PluginError: Mine.send changed `state.x` in place.")
+
+
+@contextlib.contextmanager
+def _elsewhere() -> Iterator[None]:
+    """In an empty folder: an observer may write."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(Path(folder)):
+        yield
+
+
+def _observe(function: Callable[..., None], **event: Any) -> None:
+    wanted = {name: event[name] for name in _arguments(function) if name in event}
+    before = fingerprint(list(event.values()))
+    with at(function), _elsewhere():
+        with guarded(function.__name__):
+            function(**wanted)
+        assert fingerprint(list(event.values())) == before, f"{function.__name__} changed what it was given"
+
+
+def _arguments(function: Callable[..., None]) -> tuple[str, ...]:
+    import inspect
+
+    return tuple(inspect.signature(function).parameters)
+
+
+def check_after_round(function: Callable[..., None]) -> None:
+    """It takes a committed round's report, evaluated or not, and changes neither the report nor the process."""
+    for report in reports():
+        _observe(function, run=_RUN, report=report)
+
+
+def check_after_run(function: Callable[..., None]) -> None:
+    """It takes the result of a run that ended well and of ones that did not, and changes neither it nor the process."""
+    for result in results():
+        _observe(function, run=_RUN, result=result)
+
+
+OBSERVER_CHECKS: Mapping[str, Check] = {"after_round": check_after_round, "after_run": check_after_run}

@@ -1,0 +1,50 @@
+"""What every suite must hold, without data: its file is right, and its cells and tuning trials can be told apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from fedgen_bench.suites import expand, load_suite
+
+if TYPE_CHECKING:
+    from fedgen_bench.plugins import Registry
+    from fedgen_bench.records import SuiteSource
+    from fedgen_bench.suites import RunSpec
+
+Check = Callable[["SuiteSource", "Registry"], None]
+
+
+def check_rehearsal(source: SuiteSource, registry: Registry) -> None:
+    """Its file can be read, and all that it names is registered and fits together."""
+    load_suite(source, registry)
+
+
+def check_cells(source: SuiteSource, registry: Registry) -> None:
+    """It has cells, each under a name and an identity of its own."""
+    _assert_told_apart(expand(load_suite(source, registry), registry), "cells")
+
+
+def check_trials(source: SuiteSource, registry: Registry) -> None:
+    """Every point of its tuning grid is a change that the suite takes, each another one."""
+    suite = load_suite(source, registry)
+    for name, grid in suite.tuning.grid.items() if suite.tuning is not None else ():
+        tuned = [
+            load_suite(source, registry, [f"contender.{name}.{path}={value}" for path, value in point.items()])
+            for point in grid
+        ]
+        seeds = [suite.seeds.tuning]
+        cells = [expand(each, registry, contenders=[name], seeds=seeds, purpose="tune")[0] for each in tuned]
+        _assert_told_apart(cells, f"trials of `{name}`", named=False)
+
+
+def _assert_told_apart(specs: Iterable[RunSpec], what: str, *, named: bool = True) -> None:
+    found = list(specs)
+    assert found, f"there are no {what}"
+    for key, word in ((lambda one: one.name, "name"), (lambda one: one.digest, "identity"))[0 if named else 1 :]:
+        twice = [one for one, n in Counter(map(key, found)).items() if n > 1]
+        assert not twice, f"several {what} have one {word}: {twice[0]}"
+
+
+SUITE_CHECKS: tuple[Check, ...] = (check_rehearsal, check_cells, check_trials)
