@@ -166,7 +166,7 @@ def _tier(rerun: Rerun, environment: Mapping[str, Any]) -> Tier:
 def _foretell(reruns: Sequence[Rerun], device: str) -> None:
     """Say on stderr which tiers are to be expected, and when bf16 will be slow."""
     from fedgen_bench.cli.side_by_side import described
-    from fedgen_bench.environment import fingerprint
+    from fedgen_bench.environment import emulated, fingerprint
 
     def threads(one: Rerun) -> int:
         return int(one.spec.config["training"]["threads"])
@@ -178,9 +178,8 @@ def _foretell(reruns: Sequence[Rerun], device: str) -> None:
         reasons = dict.fromkeys(reason for one in same for reason in one.reasons)
         why = f": {'; '.join(reasons)}" if reasons else ""
         click.echo(f"{len(same)} of {len(tiers)} cells: {described(name)}{why}", err=True)
-    in_bf16 = any(one.spec.config["training"]["precision"] == "bf16" for one in reruns)
     instructions = next(iter(here.values()))["instruction_set"]
-    if in_bf16 and device == "cpu" and not instructions.startswith(("AVX512", "AMX")):
+    if any(emulated(one.spec.config["training"]["precision"], device, instructions) for one in reruns):
         click.echo(
             f"Warning: cells were published in bf16, which this processor ({instructions}) only emulates: that takes "
             "tens of times longer. `--precision fp32` runs them in fp32.",

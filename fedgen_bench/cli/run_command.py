@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,7 @@ def command(
     suite = load_suite(source, registry, overrides)
     place = placement(registry, engine, jobs, address, default_jobs(suite.training.threads, device))
     specs = expand(suite, registry, contenders=contenders, added=added, seeds=seeds, off_suite=overrides)
+    warn_of_emulation({spec.config["training"]["precision"] for spec in specs}, device)
     if dry_run:
         return _dry_run(specs, registry, sources, device, place.jobs)
     from fedgen_bench.cli.progress import Progress
@@ -124,6 +126,21 @@ def command(
     return 1 if bad or kept else 0
 
 
+def warn_of_emulation(precisions: Collection[str], device: str) -> None:
+    """Say on stderr when this processor makes the suite's precision slow, and how to avoid it."""
+    if "bf16" not in precisions:
+        return
+    from fedgen_bench.environment import emulated, instruction_set
+    from fedgen_bench.runner import pick_device
+
+    if emulated("bf16", pick_device(device), instructions := instruction_set()):
+        click.echo(
+            f"Warning: this processor ({instructions}) only emulates bf16: a step takes more than ten times as long. "
+            "`--set training.precision=fp32` avoids it; such results are shown, never ranked.",
+            err=True,
+        )
+
+
 def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device: str, jobs: int) -> int:
     import torch
 
@@ -137,6 +154,8 @@ def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device:
     worlds = Worlds(registry, finder(data, fetch=False))
     where = torch.device(pick_device(device))
     preflight(specs, worlds)
+    if sys.stderr.isatty():
+        click.echo(f"Building {len(specs)} cells and timing a step or two of every contender ...", err=True)
     cells = forecast(specs, registry, worlds, where)
     head = ("run", "rounds", "local steps", "downlink", "uplink", "training")
     rows = [

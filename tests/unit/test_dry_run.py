@@ -1,0 +1,54 @@
+"""Forecasts: exact bytes from few encodings, one split a seed, and a warning where a precision is only emulated."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fedgen_bench import dry_run, wire
+from fedgen_bench.cli.run_command import warn_of_emulation
+from fedgen_bench.data.catalog import finder
+from fedgen_bench.dry_run import forecast
+from fedgen_bench.environment import emulated
+from fedgen_bench.suites import expand
+from fedgen_bench.world import Worlds
+
+
+def test_bytes_are_exact_from_one_encoding_of_each_layout(registry, toy_suite, monkeypatch):
+    suite = toy_suite("federation.rounds=12", "contender.fedavg.uplink=[{name='fp16'}]")
+    specs = expand(suite, registry)
+    encoded = []
+    encode = wire.encode
+    monkeypatch.setattr(wire, "encode", lambda *given: encoded.append(1) or encode(*given))
+    quick = forecast(specs, registry, Worlds(registry, finder()), torch.device("cpu"))
+    n_quick = len(encoded)
+    monkeypatch.setattr(dry_run, "_length", lambda _, __, pack, tensors, header: len(encode(pack(tensors), header)))
+    every = forecast(specs, registry, Worlds(registry, finder()), torch.device("cpu"))
+    assert [(one.run, one.down_bytes, one.up_bytes) for one in quick] == [
+        (one.run, one.down_bytes, one.up_bytes) for one in every
+    ]
+    assert [one.run for one in quick] == [one.name for one in specs]
+    assert 0 < n_quick <= 20
+
+
+def test_one_split_serves_all_cells_of_a_seed(registry, toy_suite, monkeypatch):
+    made = []
+    make = dry_run.Worlds.population.__globals__["make_population"]
+    monkeypatch.setattr("fedgen_bench.world.make_population", lambda *given: made.append(1) or make(*given))
+    forecast(expand(toy_suite(), registry), registry, Worlds(registry, finder()), torch.device("cpu"))
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "instructions", "slow"),
+    [
+        ("bf16", "cpu", "AVX2", True), ("bf16", "cpu", "DEFAULT", True), ("bf16", "cpu", "AVX512", False),
+        ("bf16", "cpu", "AMX", False), ("bf16", "cuda", "AVX2", False), ("fp32", "cpu", "AVX2", False),
+    ],
+)  # fmt: skip
+def test_emulated_precision(precision, device, instructions, slow, monkeypatch, capsys):
+    assert emulated(precision, device, instructions) is slow
+    monkeypatch.setattr("fedgen_bench.environment.instruction_set", lambda: instructions)
+    monkeypatch.setattr("fedgen_bench.runner.pick_device", lambda wanted: wanted)
+    warn_of_emulation({precision}, device)
+    assert ("`--set training.precision=fp32`" in capsys.readouterr().err) is slow
