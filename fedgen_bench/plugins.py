@@ -7,7 +7,6 @@ hook is an error, provenance is kept, and a plugin that fails is reported withou
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -43,6 +42,7 @@ from fedgen_bench.records import (
     TableFormatSpec,
     TaskSpec,
 )
+from fedgen_bench.sources import editable_sha256, source_sha256
 
 NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 KINDS: Mapping[str, tuple[str, type]] = MappingProxyType(
@@ -309,7 +309,8 @@ def load_registry(plugin_files: Iterable[str | Path] = (), *, environ: Mapping[s
     for label, point, provenance in points:
         reason = _register(manager, label, point.load)
         if reason is None:
-            origins[label] = (provenance, False)
+            sha256 = "" if provenance.distribution == _OWN else editable_sha256(point)
+            origins[label] = (dataclasses.replace(provenance, source_sha256=sha256), False)
         else:
             failures.append(Failure(f"{provenance.distribution}:{label}", reason))
     asked = [*map(str, plugin_files), *filter(None, environ.get("FEDGEN_PLUGINS", "").split(os.pathsep))]
@@ -318,7 +319,7 @@ def load_registry(plugin_files: Iterable[str | Path] = (), *, environ: Mapping[s
         if not file.is_file():
             raise UsageError(f"Plugin file {file} does not exist. Give the path of a `.py` file.")
         label = file.name
-        provenance = Provenance(f"file:{file.name}", "", hashlib.sha256(file.read_bytes()).hexdigest())
+        provenance = Provenance(f"file:{file.name}", "", source_sha256(file))
         reason = _register(manager, str(file), lambda file=file: _import_file(file))  # type: ignore[misc]
         if reason is None:
             origins[str(file)] = (provenance, True)

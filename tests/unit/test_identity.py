@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
+from fedgen_bench.data.catalog import Places, finder
+from fedgen_bench.plugins import load_registry
+from fedgen_bench.runner import Job, run_cells
 from fedgen_bench.schema import Point
+from fedgen_bench.store import Store
 from fedgen_bench.suites import expand, load_suite
 from fedgen_bench.sweeps import at_point
-from fedgen_bench.world import seed_tree
+from fedgen_bench.testing import toy
+from fedgen_bench.world import Worlds, seed_tree
 
 ONLY_EVALUATION = {
     "quick": {
@@ -53,3 +60,68 @@ def test_a_sweeps_point_that_changes_evaluation_alone_moves_no_stream(registry):
     suite = load_suite(source, registry)
     changed = at_point(suite, Point(value=1.0, set={"task.params.valid_subset_lines": 7}))
     assert keys(expand(changed, registry)[0]) == keys(expand(suite, registry)[0])
+
+
+def test_a_run_with_other_content_is_another_run_however_the_path_is_spelled(registry, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("m", "copy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"weights")
+
+    def resolved(where):
+        return Worlds(registry, finder()).resolved(first(registry, "quick", f"task.params.backbone={where}"))
+
+    spelled = [resolved(one) for one in ("m", "./m", tmp_path / "m", "~/m", "copy")]
+    assert len({one.identity for one in spelled}) == 1
+    assert all(keys(one) == keys(spelled[0]) for one in spelled)
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"other weights")
+    changed = resolved("m")
+    assert (changed.digest, changed.identity == spelled[0].identity) == (spelled[0].digest, False)
+    assert keys(changed) != keys(spelled[0])
+
+
+def test_a_shipped_backbone_stands_in_the_streams_by_its_name(registry):
+    plain = first(registry, "quick")
+    known = Worlds(registry, finder()).resolved(plain)
+    assert set(known.content) == {"backbone tiny-wire-lm"}
+    assert (known.digest, known.identity != plain.digest, keys(known)) == (plain.digest, True, keys(plain))
+
+
+def test_a_cell_whose_data_changed_is_run_again_and_nothing_is_resumed(tmp_path):
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "from fedgen_bench import TaskSpec, hookimpl\n"
+        "from fedgen_bench.testing import toy\n"
+        "from pathlib import Path\n"
+        "class Factory(toy.Toy):\n"
+        f"    def files(self, find): return {{'words': Path({str(tmp_path / 'words')!r})}}\n"
+        "@hookimpl\n"
+        "def register_tasks():\n"
+        "    return [TaskSpec(name='words', summary='x', build=Factory, params=toy.Params)]\n"
+    )
+    registry = load_registry([toy.__file__, plugin], environ={})
+    suite = load_suite(registry.get("suite", "toy").spec, registry, ["task.name=words"])
+    specs = expand(suite, registry, contenders=["fedavg"], seeds=[1])
+
+    def how(text, stop_after=None):
+        (tmp_path / "words").write_text(text)
+        kinds = []
+
+        def note(event):
+            kinds.append(event.kind)
+            if kinds.count("round") == stop_after:
+                raise KeyboardInterrupt
+
+        with Store(tmp_path / "runs") as store:
+            job = Job(tmp_path / "runs", Places(), "cpu", registry.plugin_files)
+            with contextlib.suppress(KeyboardInterrupt):
+                run_cells(specs, registry, job, store, workers=1, on_event=note)
+        return kinds.count("round") or kinds
+
+    assert how("one") == 4
+    assert how("one") == ["skipped"]
+    assert how("two", stop_after=2) == 2
+    assert how("three") == 4  # nothing is resumed from what read other words
+    assert how("two") == 2
+    assert how("one") == ["skipped"]

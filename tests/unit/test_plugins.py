@@ -134,7 +134,8 @@ def test_check_component_wants_the_hooks_own_type():
 
 
 def point(distribution, name, load):
-    return SimpleNamespace(name=name, dist=SimpleNamespace(name=distribution, version="3"), load=load)
+    dist = SimpleNamespace(name=distribution, version="3", read_text=lambda _: None)
+    return SimpleNamespace(name=name, dist=dist, load=load)
 
 
 def failing():
