@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -14,20 +15,56 @@ if TYPE_CHECKING:
     from fedgen_bench.runner import Event
 
 
+_FEWEST_ENDED, _LEAST_DONE = 2, 0.1  # before that, start-up and the first cell say little about the rest
+
+
+class Pace:
+    """Seconds left, from the rounds since the first one, for before is start-up; the final evaluation is as a round."""
+
+    def __init__(self, n_cells: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._n_cells, self._clock = n_cells, clock
+        self._running: dict[str, float] = {}
+        self._n_ended = 0
+        self._first: tuple[float, float] | None = None
+
+    def note(self, event: Event) -> None:
+        """Take one event."""
+        if event.kind == "skipped":
+            self._n_cells -= 1
+        elif event.kind == "round":
+            self._running[event.run] = (event.round_index + 1) / (event.n_rounds + 1)
+        elif event.kind == "ended":
+            self._n_ended += 1
+            self._running.pop(event.run, None)
+        if self._first is None and (self._running or self._n_ended):
+            self._first = self._clock(), self._share()
+
+    def _share(self) -> float:
+        return (self._n_ended + sum(self._running.values())) / max(self._n_cells, 1)
+
+    def left(self) -> float | None:
+        """None as long as it cannot be told, and at the end."""
+        share = self._share()
+        if self._first is None or self._n_ended < _FEWEST_ENDED or self._n_ended >= self._n_cells:
+            return None
+        began, before = self._first
+        return (self._clock() - began) / (share - before) * (1 - share) if share - before >= _LEAST_DONE else None
+
+
 class Progress:
     """Shows a runner's events: the suite's cells, and the rounds of each cell that runs."""
 
     def __init__(self, n_cells: int, metric: str) -> None:
         self._n_cells, self._metric = n_cells, metric
-        self._done = self._skipped = 0
-        self._began = time.monotonic()
+        self._done = 0
+        self._pace = Pace(n_cells)
         self._bars: dict[str, Any] = {}
         self._display: Any = None
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as Bars
 
             columns = (
@@ -35,7 +72,6 @@ class Progress:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
             )
             self._display = Bars(*columns, console=Console(stderr=True))
@@ -51,18 +87,17 @@ class Progress:
         """Take one event."""
         if event.kind in {"skipped", "ended"}:
             self._done += 1
-            self._skipped += event.kind == "skipped"
+        self._pace.note(event)
         if self._display is None:
             self._line(event)
         else:
             self._bar(event)
 
     def _left(self) -> str:
-        fresh = self._done - self._skipped
-        if not fresh or self._done == self._n_cells:
+        seconds = self._pace.left()
+        if seconds is None:
             return ""
-        seconds = (time.monotonic() - self._began) / fresh * (self._n_cells - self._done)
-        return f", about {seconds / 60:.0f} min left" if seconds > 90 else f", about {seconds:.0f} s left"  # noqa: PLR2004 - seconds
+        return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"  # noqa: PLR2004 - seconds
 
     def _line(self, event: Event) -> None:
         if event.kind == "skipped":
@@ -71,7 +106,7 @@ class Progress:
             reason = f": {one_line(event.reason)}" if event.reason else ""
             click.echo(
                 f"[{self._done}/{self._n_cells}] {event.run}: {event.status} in {event.seconds:.1f} "
-                f"s{reason}{self._left()}",
+                f"s{reason}{f', {left}' if (left := self._left()) else ''}",
                 err=True,
             )
 
@@ -88,3 +123,4 @@ class Progress:
             if event.reason:
                 self._display.console.print(f"{event.run}: {event.status}: {one_line(event.reason)}", markup=False)
             self._display.update(self._bars[""], completed=self._done)
+        self._display.update(self._bars[""], note=self._left())
