@@ -18,8 +18,12 @@ import torch
 from torch import nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from fedgen_bench.backbones.completeness import check_complete
+from fedgen_bench.backbones.folders import check_folder, check_safetensors
 from fedgen_bench.backbones.shipped import UNETS, weights_sha256
+from fedgen_bench.backbones.unet_checks import probe, unfit
 from fedgen_bench.errors import DataError
+from fedgen_bench.seeds import seeded_globals
 
 CONTEXT = "context.safetensors"
 _N_NEW_TOKENS = 4
@@ -98,23 +102,26 @@ def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int, 
     """Load a U-Net and its scheduler; weights are safetensors only.
 
     Raises:
-        DataError: it cannot be had, is for other images or classes, or does not predict noise.
+        DataError: it cannot be had, is not whole, is for other images or classes, or does not predict noise alone.
     """
-    from safetensors import SafetensorError
-
     with quiet_diffusers():
         try:
-            unet = _read_model(where, local=local)
+            unet, info = _read_model(where, local=local)
             scheduler = _read_scheduler(where, local=local)
             context = _read_context(where) if local else None
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except DataError as error:
+            raise DataError(
+                f"Backbone `{name}` cannot be loaded: {error} Shipped U-Nets are {', '.join(UNETS)}."
+            ) from None
+        except Exception as error:  # noqa: BLE001 - what others put into a folder makes its readers raise anything
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise DataError(
                 f"Backbone `{name}` cannot be loaded ({reason}). Give a shipped name ({', '.join(UNETS)}), a local "
                 "folder with a diffusers U-Net (config.json and safetensors weights) and its scheduler_config.json, or "
                 "a hub name where the hub can be reached."
             ) from None
-    if problem := _unfit(unet, scheduler, image_size):
+    check_complete(f"Backbone `{name}`", unet, info)
+    if problem := unfit(unet, scheduler, n_classes=n_classes, image_size=image_size):
         raise DataError(f"Backbone `{name}` {problem}")
     width = unet.config.get("cross_attention_dim")
     if context is None and type(unet).__name__ == "UNet2DConditionModel":
@@ -125,6 +132,7 @@ def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int, 
             f"({n_classes + 1}, any, {width}). Use another data set or backbone."
         )
     module = ConditionalUNet(unet, context).eval()
+    probe(name, module, n_classes=n_classes, image_size=image_size)
     return UNetBackbone(name, module, scheduler, weights_sha256(module))
 
 
@@ -137,46 +145,46 @@ def _subfolder(where: Path | str, inner: str, *, local: bool) -> str | None:
     return inner if any(file.startswith(f"{inner}/") for file in list_repo_files(str(where))) else None
 
 
-def _read_model(where: Path | str, *, local: bool) -> Any:
+def _read_model(where: Path | str, *, local: bool) -> tuple[Any, Any]:
+    """The model, and what its file lacked or had over; global streams stay where they are."""
     from diffusers import UNet2DConditionModel, UNet2DModel
 
     subfolder = _subfolder(where, "unet", local=local)
     place: dict[str, Any] = {"subfolder": subfolder, "local_files_only": local}
+    if local:
+        check_folder(Path(where) / (subfolder or ""), "diffusion_pytorch_model")
     kind = UNet2DModel.load_config(where, **place).get("_class_name")
     known = {one.__name__: one for one in (UNet2DModel, UNet2DConditionModel)}
     if kind not in known:
         raise ValueError(f"it is a {kind}, which is none of {', '.join(known)}")
-    return known[kind].from_pretrained(where, torch_dtype=torch.float32, use_safetensors=True, **place)
+    loading = {"output_loading_info": True, "ignore_mismatched_sizes": True, "low_cpu_mem_usage": False}
+    with seeded_globals(0):
+        model, info = known[kind].from_pretrained(
+            where, torch_dtype=torch.float32, use_safetensors=True, **loading, **place
+        )
+    return model, info
 
 
 def _read_scheduler(where: Path | str, *, local: bool) -> Any:
     from diffusers import DDPMScheduler
 
-    return DDPMScheduler.from_pretrained(
-        where, subfolder=_subfolder(where, "scheduler", local=local), local_files_only=local
-    )
+    place: dict[str, Any] = {"subfolder": _subfolder(where, "scheduler", local=local), "local_files_only": local}
+    scheduler = DDPMScheduler.from_pretrained(where, **place)
+    written = DDPMScheduler.load_config(where, **place).get("_class_name")
+    if written not in {None, *(one.__name__ for one in (DDPMScheduler, *scheduler.compatibles))}:
+        raise DataError(f"its scheduler is a {written}, whose noise is not DDPM's. Use a U-Net trained with DDPM's.")
+    return scheduler
 
 
 def _read_context(where: Path | str) -> torch.Tensor | None:
     from safetensors.torch import load_file
 
     path = Path(where) / CONTEXT
-    return load_file(path)["context"].float() if path.is_file() else None
-
-
-def _unfit(unet: Any, scheduler: Any, image_size: int) -> str:
-    """What is wrong with the parts, or nothing."""
-    config = unet.config
-    fold = math.isqrt(max(config.in_channels // 3, 0))
-    if config.in_channels != 3 * fold * fold or config.out_channels != config.in_channels:
-        return f"takes {config.in_channels} channels; colour images need 3 (or 3 f^2, pixels folded) in and out."
-    if config.sample_size != image_size / fold:
-        return (
-            f"is for images of {config.sample_size} x {fold} pixels a side; the data have {image_size}. "
-            "Use other images."
-        )
-    if not isinstance(config.get("cross_attention_dim", 0), int):
-        return "takes contexts of several widths. Use one with a single cross_attention_dim."
-    if scheduler.config.prediction_type != "epsilon":
-        return f"predicts `{scheduler.config.prediction_type}`; the loss is for one that predicts noise (`epsilon`)."
-    return ""
+    if not path.is_file():
+        return None
+    check_safetensors(path)
+    tensors = load_file(path)
+    if tensors.keys() != {"context"} or not tensors["context"].isfinite().all():
+        raise DataError(f"{path} holds {sorted(tensors)}, not finite tokens `context` alone. Save those there.")
+    context: torch.Tensor = tensors["context"]
+    return context.float()

@@ -61,5 +61,5 @@ def test_names_are_folders_of_the_wheel_local_folders_or_the_hubs(tmp_path):
 def test_backbone_of_the_other_kind_is_refused_with_the_names_of_this_one():
     with pytest.raises(DataError, match=r"`mini-unet` cannot be loaded: .*models are mini-lm, tiny-wire-lm\."):
         load_backbone("mini-unet")
-    with pytest.raises(DataError, match=r"`mini-lm` cannot be loaded .*\(mini-unet, tiny-shapes-unet\)"):
+    with pytest.raises(DataError, match=r"`mini-lm` cannot be loaded: .*U-Nets are mini-unet, tiny-shapes-unet\."):
         load_unet("mini-lm", n_classes=10, image_size=16)

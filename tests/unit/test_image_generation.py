@@ -10,7 +10,7 @@ import torch
 from fedgen_bench_plugins.tasks.image_generation import EvalImages, ImageGeneration, LoadedImageGeneration, Params
 from fedgen_bench_plugins.tasks.image_sets import ImageSet
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from fedgen_bench.backbones.unet import CONTEXT, ConditionalUNet, UNetBackbone, new_context, quiet_diffusers, read_unet
 from fedgen_bench.data.images import Images
@@ -273,8 +273,21 @@ def test_read_unet_gives_class_labels_to_a_model_with_class_embedding(tmp_path):
     ("unet", "noise", "context", "what"),
     [
         (lambda: plain_unet(sample_size=24), {}, None, "is for images of 24 x 1 pixels a side; the data have 16"),
-        (lambda: plain_unet(in_channels=1, out_channels=1), {}, None, "takes 1 channels; colour images need 3"),
+        (
+            lambda: plain_unet(in_channels=1, out_channels=1),
+            {},
+            None,
+            "takes 1 channels and gives 1; colour",
+        ),
+        (lambda: plain_unet(out_channels=6), {}, None, "predicts a variance too \\(6 channels out of 3\\)"),
+        (lambda: plain_unet(sample_size=None), {}, None, "sample_size None in its config"),
+        (lambda: plain_unet(num_class_embeds=2), {}, None, "knows 2 classes .num_class_embeds.; the data have 3"),
+        (lambda: plain_unet(num_class_embeds=4), {}, None, "knows 4 classes"),
+        (lambda: plain_unet(class_embed_type="identity"), {}, None, "asks for .*class_embed_type `identity`"),
+        (lambda: conditional_unet(num_class_embeds=3), {}, None, "beside a context"),
         (plain_unet, {"prediction_type": "v_prediction"}, None, "predicts `v_prediction`"),
+        (plain_unet, {"prediction_type": "sample"}, None, "predicts `sample`"),
+        (plain_unet, {"thresholding": True}, None, "dynamic thresholding"),
         (conditional_unet, {}, new_context(10, 4, 8), "has context tokens of shape"),
         (conditional_unet, {}, new_context(N_CLASSES, 4, 6), "has context tokens of shape"),
     ],
@@ -283,6 +296,62 @@ def test_read_unet_refuses_what_does_not_fit(tmp_path, unet, noise, context, wha
     saved(tmp_path, unet(), scheduler(**noise), context)
     with pytest.raises(DataError, match=what):
         read_unet("own", tmp_path, n_classes=N_CLASSES, image_size=SIZE, local=True)
+
+
+def own(folder):
+    return read_unet("own", folder, n_classes=N_CLASSES, image_size=SIZE, local=True)
+
+
+def test_read_unet_refuses_a_scheduler_of_other_noise(tmp_path):
+    saved(tmp_path, plain_unet(), nested=False)
+    path = tmp_path / "scheduler_config.json"
+    path.write_text(path.read_text().replace("DDPMScheduler", "FlowMatchEulerDiscreteScheduler"))
+    with pytest.raises(DataError, match="is a FlowMatchEulerDiscreteScheduler"):
+        own(tmp_path)
+
+
+def test_read_unet_names_tensors_that_the_file_lacks_or_has_over(tmp_path):
+    saved(tmp_path, plain_unet(), nested=False)
+    path = tmp_path / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    save_file({name: one for name, one in tensors.items() if name != "conv_out.bias"}, path)
+    with pytest.raises(DataError, match=r"1 tensor\(s\) the file lacks \(`conv_out.bias`\)"):
+        own(tmp_path)
+    save_file({**tensors, "extra": torch.ones(1)}, path)
+    with pytest.raises(DataError, match=r"does not know \(`extra`\)"):
+        own(tmp_path)
+    save_file({**tensors, "conv_out.bias": torch.full((3,), float("nan"))}, path)
+    with pytest.raises(DataError, match="not all of it finite"):
+        own(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (lambda whole: whole[:-100], "Copy it again"),
+        (lambda _: b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        (lambda _: b"", "cut off"),
+    ],
+)
+def test_read_unet_refuses_files_that_are_not_whole(tmp_path, content, what):
+    saved(tmp_path, plain_unet(), nested=False)
+    path = tmp_path / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(content(path.read_bytes()))
+    with pytest.raises(DataError, match=what):
+        own(tmp_path)
+
+
+def test_read_unet_refuses_context_tokens_under_another_name(tmp_path):
+    saved(tmp_path, conditional_unet())
+    save_file({"tokens": new_context(N_CLASSES, 4, 8)}, tmp_path / CONTEXT)
+    with pytest.raises(DataError, match=r"\['tokens'\]"):
+        own(tmp_path)
+
+
+def test_read_unet_refuses_images_that_its_levels_cannot_halve(tmp_path):
+    saved(tmp_path, plain_unet(sample_size=15), nested=False)
+    with pytest.raises(DataError, match="fails on images of 15 pixels a side"):
+        read_unet("own", tmp_path, n_classes=N_CLASSES, image_size=15, local=True)
 
 
 def test_read_unet_refuses_a_folder_without_a_model(tmp_path):
