@@ -19,10 +19,10 @@ def weighted_mean(updates: Iterable[Update]) -> dict[str, torch.Tensor]:
 
     A running mean, one `lerp` a tensor and client: memory O(model), and one client or identical clients give back
     their own tensors to the bit. Tensors narrower than fp32 are accumulated in fp32, wider ones in fp64, and returned
-    in their own dtype.
+    in their own dtype. Integers and booleans have no mean that is one: all clients must agree on them.
 
     Raises:
-        ValueError: no update arrived.
+        ValueError: no update arrived; clients differ in a tensor that is not of floating point.
     """
     mean: dict[str, torch.Tensor] = {}
     dtypes: dict[str, torch.dtype] = {}
@@ -35,11 +35,18 @@ def weighted_mean(updates: Iterable[Update]) -> dict[str, torch.Tensor]:
             continue
         share = update.n_examples / n_seen
         for name, tensor in update.tensors.items():
-            mean[name].lerp_(_wide(tensor), share)
+            if tensor.is_floating_point():
+                mean[name].lerp_(_wide(tensor), share)
+            elif not tensor.equal(mean[name]):  # still the first client's
+                raise ValueError(
+                    f"Clients differ in `{name}`, whose dtype {tensor.dtype} has no mean. Send it as floating point."
+                )
     if not dtypes and n_seen == 0:
         raise ValueError("weighted_mean needs at least one update.")
     return {name: tensor.to(dtypes[name]) for name, tensor in mean.items()}
 
 
 def _wide(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
     return tensor.double() if tensor.dtype.itemsize > 4 else tensor.float()  # noqa: PLR2004 - bytes of fp32

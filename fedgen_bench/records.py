@@ -61,6 +61,8 @@ class StrategySpec(ComponentSpec):
         cohort: `sampled` clients each round, all data `pooled` in one place, or `none` (nothing is trained).
         fits_per_round: how many step budgets one client may use in a round.
         optimizers: local optimisers that the method's equations hold for; all when empty.
+        plain_gradients: it takes a client's change for its gradients' sum times the learning rate, so neither
+            `training.clip_norm` nor `training.ema_decay` may stand in between.
         low_rank: it needs an adapter made of LoRA factors.
         mixed_rank: its clients may have different ranks.
         changes_backbone: it folds low-rank updates into the backbone.
@@ -75,6 +77,7 @@ class StrategySpec(ComponentSpec):
     cohort: Cohort = "sampled"
     fits_per_round: int = 1
     optimizers: tuple[str, ...] = ()
+    plain_gradients: bool = False
     low_rank: bool = False
     mixed_rank: bool = False
     changes_backbone: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fedgen_bench import wire
@@ -19,7 +20,8 @@ def rehearse(setting: Setting, state: Any) -> None:
 
     Raises:
         PluginError: a payload that does not travel, a client half that never yields or returns no `Update`, an update
-            that is not what the payload asked for, an export that the adapter cannot load.
+            that is not what the payload asked for, an export that the adapter cannot load; an attack that gives other
+            tensors than it is given.
     """
     if setting.cohort_kind == "none":
         return
@@ -41,7 +43,10 @@ def rehearse(setting: Setting, state: Any) -> None:
         return FitReport(dict(request.start), ctx.n_examples, n_steps, 0.0, "")
 
     task = ClientTask(0, client_id, message, layout_like(like), {})
-    outcome = setting.work().run(task, unchanged)
+    work = setting.work()
+    outcome = work.run(task, unchanged)
+    if work.attack is not None:  # whoever the seed makes hostile
+        replace(work, attackers=frozenset({client_id})).run(task, unchanged)
     tensors: Tensors = {}
     if outcome.message is not None or reply:
         try:
@@ -55,7 +60,7 @@ def rehearse(setting: Setting, state: Any) -> None:
                 f"Strategy `{name}`: {error} Return the tensors that were sent, or say in `Payload.reply` what an "
                 "update carries."
             ) from error
-        tensors = setting.uplink.unpack(packed, reply, like)
+        tensors = setting.uplink.unpack(packed.tensors, reply, like)
     cohort = setting.cohort(0)
     with guarded(f"{setting.strategy_name}.aggregate", state=state):
         after = setting.strategy.aggregate(

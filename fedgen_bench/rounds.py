@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ class _RoundInProgress:
     sent: dict[int, _Sent] = field(default_factory=dict)
     drift: Drift = field(default_factory=Drift)
     n_accepted: int = 0
+    failure: Exception | None = None
 
     def tasks(self) -> Iterator[ClientTask]:
         """Send to each client of the cohort: compress, encode, book, hand over the bytes."""
@@ -123,15 +125,20 @@ class _RoundInProgress:
             yield update
 
     def _outcomes(self) -> Iterator[ClientOutcome]:
-        name = type(self.engine).__name__
-        with blamed(f"{name}.run"):
-            outcomes = iter(self.engine.run(self.tasks(), self.work))
-        while True:
-            with blamed(f"{name}.run"):
-                outcome = next(outcomes, None)
-            if outcome is None:
-                return
-            yield outcome
+        """The engine's outcomes, as far as they are some; what goes wrong is kept for who swallows it."""
+        what = f"{type(self.engine).__name__}.run"
+        try:
+            with blamed(what):
+                outcomes = iter(self.engine.run(self.tasks(), self.work))
+            while True:
+                with blamed(what):
+                    outcome = next(outcomes, None)
+                if outcome is None:
+                    return
+                yield _sound(outcome, what)
+        except Exception as error:
+            self.failure = error
+            raise
 
     def _keep(self, outcome: ClientOutcome) -> None:
         """Take over the client's new private state, with the number of merges that it has now."""
@@ -160,9 +167,14 @@ class _RoundInProgress:
         self._book(wire.book(outcome.message, asked, "up"))
         uplink = self.setting.uplink
         packed = wire.admit(outcome.message, expected=uplink.layout(sent.reply), header=asked)
-        tensors = uplink.unpack(packed, sent.reply, sent.tensors)
+        if packed.n_examples != outcome.n_examples:
+            raise PluginError(
+                f"{type(self.engine).__name__}.run says that client {outcome.client_id} trained on "
+                f"{outcome.n_examples} examples, its message says {packed.n_examples}. Give back outcomes as they are."
+            )
+        tensors = uplink.unpack(packed.tensors, sent.reply, sent.tensors)
         wire.check_values(tensors, sent.tensors, self.setting.config["federation"]["max_update_norm"])
-        return Update(tensors, outcome.n_examples)
+        return Update(tensors, packed.n_examples)
 
     def aggregate(self) -> Any:
         """The next state. Raises RoundFailed below the quorum."""
@@ -175,6 +187,8 @@ class _RoundInProgress:
             ctx = setting.round_context(self.round_index)
             with guarded(f"{setting.strategy_name}.aggregate", state=self.state):
                 state = setting.strategy.aggregate(self.state, itertools.chain([first], stream), ctx)
+            if self.failure is not None:  # `aggregate` caught what went wrong in a client
+                raise self.failure
             for _ in stream:  # a strategy that reads only some updates does not save the others their work
                 pass
         if self.n_accepted < quorum:
@@ -183,6 +197,18 @@ class _RoundInProgress:
                 f"Round {self.round_index}: {self.n_accepted} valid updates, the suite wants {quorum} ({codes})."
             )
         return state
+
+
+def _sound(outcome: object, what: str) -> ClientOutcome:
+    """The outcome. Raises PluginError, naming the engine, when it is none or its loss is no finite number."""
+    if not isinstance(outcome, ClientOutcome):
+        raise PluginError(f"{what} gave a {type(outcome).__name__}. Give one `ClientOutcome` for each task.")
+    loss: object = outcome.mean_loss
+    if not isinstance(loss, int | float) or not math.isfinite(loss):
+        raise PluginError(
+            f"{what} gave the mean loss {loss!r} for client {outcome.client_id}. Give back outcomes as they are."
+        )
+    return outcome
 
 
 def run_cell(

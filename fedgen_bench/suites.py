@@ -303,6 +303,12 @@ def unfit(contender: Contender, suite: SuiteSpec, registry: Registry) -> Iterato
             f"strategy `{strategy.name}` holds for training.optimizer = {able}, the suite has "
             f'"{suite.training.optimizer}".{f" Contender {like} under it." if like else ""}'
         )
+    for name in ("clip_norm", "ema_decay") if strategy.plain_gradients else ():
+        if (value := getattr(suite.training, name)) is not None:
+            yield (
+                f"strategy `{strategy.name}` reads gradients off a client's change, which training.{name} = {value:g} "
+                "alters. Write a suite without it."
+            )
 
 
 def _wants_other_optimizer(contender: Contender, suite: SuiteSpec, registry: Registry) -> bool:

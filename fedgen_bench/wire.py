@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fedgen_bench.errors import WireError
-from fedgen_bench.records import Header, LedgerEntry, Tensors
+from fedgen_bench.records import Header, LedgerEntry, Tensors, Update
 
 _META = "fedgen"
 _LENGTH_BYTES = 8
@@ -55,8 +55,11 @@ def header_bytes(message: bytes) -> int:
 
 
 def book(message: bytes, header: Header, direction: Literal["up", "down"], phase: str = "fit") -> LedgerEntry:
-    """The ledger's entry for an encoded message; the tensor part is read off the encoding itself."""
-    head = header_bytes(message)
+    """The ledger's entry for an encoded message; the tensor part is read off the encoding itself.
+
+    It is booked before it is admitted: whatever header length a message claims, no more is booked than arrived.
+    """
+    head = min(header_bytes(message), len(message))
     return LedgerEntry(header.round_index, header.client_id, direction, phase, len(message), len(message) - head, head)
 
 
@@ -98,8 +101,8 @@ def layout_of(tensors: Tensors) -> dict[str, tuple[str, tuple[int, ...]]]:
     return {name: (_DTYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 
-def admit(message: bytes, *, expected: Tensors, header: Header) -> dict[str, torch.Tensor]:
-    """The gate in front of `aggregate`: the decoded tensors of an update that is exactly what was asked for.
+def admit(message: bytes, *, expected: Tensors, header: Header) -> Update:
+    """The gate in front of `aggregate`: the decoded update that is exactly what was asked for.
 
     Args:
         message: the encoded update.
@@ -129,7 +132,7 @@ def admit(message: bytes, *, expected: Tensors, header: Header) -> dict[str, tor
             raise WireError("dtype", f"`{name}` has dtype {layout[name][0]}, expected {dtype}.")
         if layout[name][1] != shape:
             raise WireError("shape", f"`{name}` has shape {layout[name][1]}, expected {shape}.")
-    return decode(message)[1]
+    return Update(decode(message)[1], got.n_examples)
 
 
 def check_values(tensors: Tensors, sent: Tensors, max_norm: float | None) -> None:

@@ -103,7 +103,7 @@ def check_travels(spec: CompressorSpec) -> None:
     from fedgen_bench.records import Header
 
     packed, header = _built(spec).compress(change()), Header(0, 0, 1)
-    arrived = wire.admit(wire.encode(packed, header), expected=packed, header=header)
+    arrived = wire.admit(wire.encode(packed, header), expected=packed, header=header).tensors
     assert same_bits(packed, arrived), "the encoding changes it"
     ours, theirs = (_built(spec).decompress(one, change()) for one in (packed, arrived))
     assert same_bits(ours, theirs), "it decompresses otherwise after its travel"

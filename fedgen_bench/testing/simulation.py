@@ -310,7 +310,7 @@ class Simulation:
                 ledger.append(wire.book(outcome.message, header, "up"))
                 messages.append(outcome.message)
                 expected = asked.tensors if asked.reply is None else asked.reply
-                tensors = wire.admit(outcome.message, expected=expected, header=header)
+                tensors = wire.admit(outcome.message, expected=expected, header=header).tensors
                 wire.check_values(tensors, asked.tensors, None)
                 updates.append(Update(self._ordered(tensors), outcome.n_examples))
             self._keep(outcome, asked)

@@ -55,3 +55,13 @@ def test_weighted_mean_without_updates_raises():
 
 def test_weighted_mean_of_empty_updates_is_empty():
     assert weighted_mean([Update({}, 3), Update({}, 2)]) == {}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(torch.tensor([-6]), torch.tensor([-5])), (torch.tensor([True]), torch.tensor([False]))]
+)
+def test_weighted_mean_refuses_integers_and_booleans_that_differ(ours, theirs):
+    with pytest.raises(ValueError, match="Clients differ in `n`, whose dtype"):
+        weighted_mean([Update({"n": ours}, 1), Update({"n": theirs}, 9)])
+    agreed = weighted_mean([Update({"n": ours}, 1), Update({"n": ours.clone()}, 9)])
+    assert same_bits(agreed, {"n": ours})

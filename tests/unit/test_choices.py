@@ -3,6 +3,8 @@
 # ruff: noqa: ARG002 - protocols name what these broken pieces do not use
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -49,7 +51,20 @@ def test_scaffold_refuses_adam_and_names_a_contender_that_works(registry):
 
 def test_scaffold_is_taken_under_plain_sgd(registry):
     overrides = ["contender.fedavg_full.strategy.name='scaffold'", "training.optimizer='sgd'"]
-    assert load_suite(registry.get("suite", "quick").spec, registry, overrides)
+    source = registry.get("suite", "quick").spec
+    plain = replace(source, text=source.text.replace("clip_norm = 1.0\n", ""))
+    assert load_suite(plain, registry, overrides)
+
+
+@pytest.mark.parametrize("setting", ["clip_norm", "ema_decay"])
+def test_scaffold_refuses_what_makes_its_control_variates_no_gradients(registry, setting):
+    overrides = [
+        "contender.fedavg_full.strategy.name='scaffold'",
+        "training.optimizer='sgd'",
+        f"training.{setting}=0.5",
+    ]
+    text = refused(registry, "quick", *overrides)
+    assert f"strategy `scaffold` reads gradients off a client's change, which training.{setting} = 0.5 alters" in text
 
 
 def test_unknown_compressor_and_attack_are_told_with_their_line(registry):

@@ -104,3 +104,73 @@ def test_whatever_a_strategy_leaves_changed_is_its_cells_failure(tmp_path, metho
     assert f"Hostile.{method}" in reason
     assert ended["fedavg"][0] == "done"
     assert torch.get_default_dtype() == torch.float32
+
+
+ENGINE = """
+import dataclasses
+from fedgen_bench import AttackSpec, EngineSpec, hookimpl
+
+
+class Lies:
+    def __init__(self, params):
+        pass
+
+    def run(self, tasks, work):
+        for task in tasks:
+            yield {lie}
+
+    def close(self):
+        pass
+
+
+class Short:
+    def __init__(self, params):
+        pass
+
+    def distort(self, tensors, received, generator):
+        return {{name: one[:1] for name, one in tensors.items()}}
+
+
+@hookimpl
+def register_engines():
+    return [EngineSpec(name="lies", summary="It lies.", build=Lies)]
+
+
+@hookimpl
+def register_attacks():
+    return [AttackSpec(name="short", summary="It cuts.", build=Short)]
+"""
+LIES = {
+    "dataclasses.replace(work.run(task), n_examples=10**18)": "trained on 1000000000000000000 examples",
+    "dataclasses.replace(work.run(task), n_examples=-3)": "trained on -3 examples",
+    "dataclasses.replace(work.run(task), mean_loss=float('nan'))": "gave the mean loss nan",
+    "dataclasses.replace(work.run(task), mean_loss='low')": "gave the mean loss 'low'",
+    "work": "gave a ClientWork",
+    "(_ for _ in ()).throw(SystemExit(0))": "Lies.run raised SystemExit: 0",
+}
+
+
+def run_fedavg(tmp_path, lie, engine="lies", overrides=()):
+    plugin = tmp_path / "liar.py"
+    plugin.write_text(ENGINE.format(lie=lie))
+    registry = load_registry([toy.__file__, plugin])
+    suite = load_suite(registry.get("suite", "toy").spec, registry, ["federation.rounds=1", *overrides])
+    cells = expand(suite, registry, contenders=["fedavg"], seeds=[1, 2])
+    with Store(tmp_path / "runs") as store:
+        job = Job(tmp_path / "runs", Places(), "cpu", registry.plugin_files, engine)
+        return run_cells(cells, registry, job, store, workers=1, on_event=lambda _: None)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_what_an_engine_says_beside_the_message_is_not_believed(tmp_path, lie):
+    for event in run_fedavg(tmp_path, lie):
+        assert event.status == "failed"
+        assert LIES[lie] in event.reason
+        assert "Lies.run" in event.reason
+
+
+def test_attack_of_the_wrong_shape_is_blamed_under_every_seed_before_the_first_round(tmp_path):
+    attack = 'attack={name="short", fraction=0.2}'
+    for event in run_fedavg(tmp_path, "work.run(task)", overrides=[attack]):
+        assert event.status == "failed"
+        assert "Short.distort gives `weight` as torch.float32 of shape (1,)" in event.reason

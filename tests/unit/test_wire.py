@@ -19,7 +19,7 @@ ASKED = Header(5, 2, 100)
 
 
 def admit(message, max_norm=None, sent=None):
-    tensors = wire.admit(message, expected=EXPECTED, header=ASKED)
+    tensors = wire.admit(message, expected=EXPECTED, header=ASKED).tensors
     wire.check_values(tensors, sent or {}, max_norm)
     return tensors
 
@@ -222,3 +222,12 @@ def test_layout_of_refuses_what_cannot_travel():
     with pytest.raises(WireError) as caught:
         wire.layout_of({"a": torch.zeros(2, dtype=torch.complex64)})
     assert caught.value.code == "dtype"
+
+
+@pytest.mark.parametrize("length", [3, 1 << 20, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_no_more_is_booked_than_arrived(length):
+    message = length.to_bytes(8, "little") + b"{}" + bytes(20)
+    entry = wire.book(message, ASKED, "up")
+    assert entry.encoded_bytes == len(message) == entry.tensor_bytes + entry.header_bytes
+    assert 0 <= entry.tensor_bytes <= len(message)
+    assert wire.book(b"x", ASKED, "up").header_bytes == 1

@@ -103,6 +103,7 @@ def register_strategies() -> list[StrategySpec]:
             build=Scaffold,
             params=Params,
             optimizers=("sgd",),
+            plain_gradients=True,
             stateful=True,
         )
     ]
