@@ -20,6 +20,7 @@ from fedgen_bench.testing.structure import assert_has, assert_tensors, described
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from fedgen_bench.adapting import Adapted
     from fedgen_bench.protocols import Task
@@ -157,7 +158,7 @@ def check_observe(task: Task) -> None:
     import torch
 
     module = task.new_module()
-    before = fingerprint([parameter.detach() for parameter in module.parameters()])
+    before = _held(module)
     heldout = task.client_data(np.arange(min(30, task.units(SEEDS).n_units))).heldout
     with torch.inference_mode(), guarded("observe"):
         for data in (task.split("valid_subset"), task.split("valid"), *([] if heldout is None else [heldout])):
@@ -166,7 +167,12 @@ def check_observe(task: Task) -> None:
             assert fingerprint(first) == fingerprint(task.observe(module, data, SEEDS)), "two equal evaluations differ"
             for name, value in first.items():
                 assert all(math.isfinite(number) for number in _numbers(value)), f"evidence `{name}` is not finite"
-    assert fingerprint([parameter.detach() for parameter in module.parameters()]) == before
+    assert _held(module) == before, "observe changed the module: a parameter, a buffer or its mode"
+
+
+def _held(module: nn.Module) -> str:
+    """A text that changes with any parameter or buffer of a module, and with its mode."""
+    return fingerprint([module.training, *module.parameters(), *module.buffers()])
 
 
 def _numbers(value: Any) -> Iterator[float]:
@@ -193,12 +199,12 @@ def check_showcase(task: Task) -> None:
     import torch
 
     module = task.new_module()
-    before = fingerprint([parameter.detach() for parameter in module.parameters()])
+    before = _held(module)
     with torch.inference_mode(), guarded("showcase"):
         first, second = (task.showcase(module, SEEDS) for _ in range(2))
     assert first is None or first.startswith(PNG_SIGNATURE), "the picture is no PNG"
     assert first == second, "two equal pictures differ"
-    assert fingerprint([parameter.detach() for parameter in module.parameters()]) == before, "the module was changed"
+    assert _held(module) == before, "the module was changed"
 
 
 def check_splits(task: Task) -> None:

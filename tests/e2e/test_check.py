@@ -225,6 +225,17 @@ def register_tasks():
 """
 
 
+def test_check_of_a_task_whose_evaluation_moves_batch_norm_says_so(tmp_path):
+    text = LEAKY[: LEAKY.index("        module.remembered")] + LEAKY[LEAKY.index("        return super().loss") :]
+    text = text.replace("found = super()", "module.norm.train()(data.repeat(2, 1))\n        found = super()")
+    text = text.replace(' + getattr(module, "remembered", 0)', "")
+    (tmp_path / "moving.py").write_text(text, encoding="utf-8")
+    code, lines = check(str(tmp_path / "moving.py"))
+    assert code == 1
+    assert sum("FAILED" in line for line in lines) == 1, lines
+    assert any("observe changed the module" in line for line in lines), lines
+
+
 def test_check_of_a_task_whose_module_remembers_training_says_so(tmp_path):
     (tmp_path / "leaky.py").write_text(LEAKY, encoding="utf-8")
     code, lines = check(str(tmp_path / "leaky.py"))
