@@ -18,9 +18,15 @@ N_TRIES = 3
 
 @dataclass(frozen=True)
 class Died:
-    """In place of an answer: the worker is gone, and how it ended."""
+    """In place of an answer: the worker is gone.
+
+    Args:
+        how: it ended.
+        begun: whether it had accepted the task; only then can the task be what it died of.
+    """
 
     how: str
+    begun: bool = True
 
 
 class Crew(Protocol):
@@ -41,11 +47,20 @@ class Crew(Protocol):
 
 @dataclass(frozen=True)
 class _Handed:
-    """A task on a worker: its number in the round, and how many workers died of it so far."""
+    """A task on a worker.
+
+    Args:
+        number: of the task in its round.
+        n_deaths: workers that died while they worked on it.
+        n_stillborn: workers that were hired for it and died before they accepted it.
+        to_new: whether the worker was hired for it.
+    """
 
     number: int
     task: PackedTask
     n_deaths: int = 0
+    n_stillborn: int = 0
+    to_new: bool = False
 
 
 class Dispatcher:
@@ -60,7 +75,8 @@ class Dispatcher:
         """Outcomes in order. At most `n_jobs` tasks are worked on and twice as many are taken ahead of their turn.
 
         Raises:
-            FedgenError: a task's worker died three times. What a task or the iterable raises comes in its turn, too.
+            FedgenError: a task's worker died three times, or three new ones died before they began. What a task or the
+                iterable raises comes in its turn, too.
         """
         self._give_up(self._busy)
         busy = self._busy = {}
@@ -97,8 +113,9 @@ class Dispatcher:
             self._crew.dismiss(self._idle.pop())
 
     def _hand(self, handed: _Handed, recipe: Recipe, busy: dict[Any, _Handed]) -> None:
-        worker = self._idle.pop() if self._idle else self._crew.hire()
-        busy[worker] = handed
+        to_new = not self._idle
+        worker = self._crew.hire() if to_new else self._idle.pop()
+        busy[worker] = replace(handed, to_new=to_new)
         self._crew.give(worker, recipe, handed.task)
 
     def _answers(self, recipe: Recipe, busy: dict[Any, _Handed], *, block: bool) -> Iterator[tuple[int, Answer]]:
@@ -109,11 +126,14 @@ class Dispatcher:
                 self._idle.append(worker)
                 yield handed.number, answer
                 continue
-            handed = replace(handed, n_deaths=handed.n_deaths + 1)
-            if handed.n_deaths < N_TRIES:
+            if answer.begun:
+                handed = replace(handed, n_deaths=handed.n_deaths + 1)
+            elif handed.to_new:
+                handed = replace(handed, n_stillborn=handed.n_stillborn + 1)
+            if max(handed.n_deaths, handed.n_stillborn) < N_TRIES:
                 self._hand(handed, recipe, busy)
             else:
-                yield handed.number, _hopeless(handed.task, answer)
+                yield handed.number, _hopeless(handed, answer)
 
     def _give_up(self, busy: dict[Any, _Handed]) -> None:
         """End workers whose answers nobody waits for any more."""
@@ -127,7 +147,13 @@ def _outcome(answer: Answer) -> ClientOutcome:
     return unpack_outcome(answer)
 
 
-def _hopeless(task: PackedTask, death: Died) -> FedgenError:
+def _hopeless(handed: _Handed, death: Died) -> FedgenError:
+    task = handed.task
+    if handed.n_stillborn == N_TRIES:
+        return FedgenError(
+            f"{N_TRIES} new worker processes in a row ended before they began with client {task.client_id} in round "
+            f"{task.round_index} ({death.how}). Look for a lack of memory; `--engine local` needs no other processes."
+        )
     return FedgenError(
         f"The worker process died {N_TRIES} times while it worked on client {task.client_id} in round "
         f"{task.round_index} ({death.how}). Look for a lack of memory; fewer `--jobs` need less."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
-import multiprocessing.connection
 import os
 import sys
 import time
@@ -19,9 +18,10 @@ from fedgen_bench.errors import Diverged, FedgenError, StoreError, UsageError
 from fedgen_bench.failures import blamed, interruptible, origin, text_of, told
 from fedgen_bench.plugins import Registry, load_registry
 from fedgen_bench.records import RoundReport, RunResult
+from fedgen_bench.signs import Ear, Gone, Mouth, listen
 from fedgen_bench.store import Store
 from fedgen_bench.suites import RunSpec
-from fedgen_bench.workers import exit_text, keep_freed_memory, portable, serve_only
+from fedgen_bench.workers import keep_freed_memory, portable, serve_only
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -248,55 +248,46 @@ def _run_cells(
 def _pooled(todo: Sequence[RunSpec], job: Job, workers: int) -> Generator[Event, None, None]:
     context = multiprocessing.get_context("spawn")
     queue = list(todo)
-    links: dict[Connection, tuple[Any, RunSpec | None]] = {}
+    hired: dict[Ear, RunSpec | None] = {}
     try:
         for _ in range(workers):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, job, os.getpid()), daemon=True)
             process.start()
             theirs.close()
-            links[ours] = (process, None)
-        for link, (process, _) in list(links.items()):
-            yield from _hand_out(link, process, queue, links)
-        while any(spec is not None for _, spec in links.values()):
-            busy = [link for link, (_, spec) in links.items() if spec is not None]
-            ready = cast("list[Connection]", multiprocessing.connection.wait(busy))
-            for link in ready:
-                process, spec = links[link]
-                try:
-                    message = link.recv()
-                except (EOFError, ConnectionResetError):
-                    process.join()
-                    del links[link]
+            hired[Ear(ours, process)] = None
+        for ear in list(hired):
+            yield from _hand_out(ear, queue, hired)
+        while busy := [ear for ear, spec in hired.items() if spec is not None]:
+            for ear, message in listen(busy, block=True):
+                if isinstance(message, Gone):
+                    spec = hired.pop(ear)
+                    ear.end()
                     assert spec is not None
-                    died = f"The worker process died ({exit_text(process.exitcode)})."
-                    reason = f"{died} Run the same command again to resume."
+                    reason = f"The worker process died ({message.how}). Run the same command again to resume."
                     yield Event("ended", spec.name, status="crashed", reason=reason)
-                    if not any(one is not None for _, one in links.values()) and queue:
+                    if queue and not any(hired.values()):
                         raise StoreError(
                             "Every worker process died. Run the same command again; finished cells are kept."
-                        ) from None
+                        )
                     continue
                 if isinstance(message, Exception):
                     raise message
-                yield message
-                if message.kind == "ended":
-                    yield from _hand_out(link, process, queue, links)
-        for process, _ in links.values():
-            process.join(_SECONDS_TO_LEAVE)
+                event = cast("Event", message)
+                yield event
+                if event.kind == "ended":
+                    yield from _hand_out(ear, queue, hired)
+        for ear in hired:
+            ear.process.join(_SECONDS_TO_LEAVE)
     finally:
-        for process, _ in links.values():
-            process.kill()
-            process.join()
+        for ear in hired:
+            ear.end()
 
 
-def _hand_out(
-    link: Connection, process: Any, queue: list[RunSpec], links: dict[Connection, tuple[Any, RunSpec | None]]
-) -> Iterator[Event]:
+def _hand_out(ear: Ear, queue: list[RunSpec], hired: dict[Ear, RunSpec | None]) -> Iterator[Event]:
     spec = queue.pop(0) if queue else None
-    links[link] = (process, spec)
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it just died: reading from it will tell
-        link.send(spec)
+    hired[ear] = spec
+    ear.give(spec)
     if spec is not None:
         yield Event("started", spec.name, spec.config["federation"]["rounds"])
 
@@ -309,6 +300,7 @@ def _serve(link: Connection, job: Job, parent: int) -> None:
         log_rounds()
     from fedgen_bench.world import Worlds
 
+    mouth = Mouth(link)
     try:
         registry = load_registry(job.plugin_files)
         worlds = Worlds(registry, finder(job.data))
@@ -317,8 +309,10 @@ def _serve(link: Connection, job: Job, parent: int) -> None:
             contextlib.closing(Executor(job, store, registry, worlds)) as executor,
         ):
             while (spec := link.recv()) is not None:
-                link.send(executor.run(spec, link.send))
+                with mouth.working():
+                    ended = executor.run(spec, mouth.say)
+                mouth.say(ended)
     except FedgenError as error:  # what no cell can do without: the store, the engine
-        link.send(portable(error))
+        mouth.say(portable(error))
     except EOFError:
         pass

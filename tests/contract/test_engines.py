@@ -5,7 +5,9 @@ Tests of `ray` are skipped where it is not installed: `pip install "fedgen-bench
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from fedgen_bench.runner import Job, run_cells
 from fedgen_bench.store import Store
 from fedgen_bench.suites import expand, load_suite
 from fedgen_bench.testing import toy
+from fedgen_bench.testing.engines import same_outcome, tasks_of, toy_work
 
 CONTENDERS = ("fedgen_edge", "fedavg", "local_only", "centralized")
 QUICK = ("fedgen_edge", "prompt_tuning")
@@ -169,3 +172,19 @@ def test_engine_fails_cells_as_local_does_and_a_killed_worker_changes_no_bit(
     }  # fmt: skip
     assert got["raising"][1].startswith("ZeroDivisionError: no luck (upset.py:")
     assert "asks for" in got["greedy"][1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_idle_workers_that_are_killed_or_stopped_cost_no_outcome_and_no_try(number):
+    work = toy_work("local_only")
+    engine = load_registry(environ={}).get("engine", "processes").spec
+    before = children()
+    built = engine.build(engine.params(jobs=2, silence=2.0))
+    with contextlib.closing(built):
+        wanted = list(built.run(tasks_of(work, 2), work))
+        workers = [int(pid) for pid in children() if pid not in before]
+        assert len(workers) == 2
+        for pid in workers:
+            os.kill(pid, number)
+        assert all(map(same_outcome, built.run(tasks_of(work, 2), work), wanted))
+    assert children() == before

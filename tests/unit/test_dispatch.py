@@ -105,6 +105,24 @@ def test_dispatcher_gives_up_on_a_task_whose_worker_dies_every_time_in_its_turn(
     assert ids(dispatcher.run(tasks(2), None, 2)) == [0, 1]
 
 
+def test_idle_workers_that_died_do_not_spend_the_tries_of_a_task_they_never_began():
+    died = iter([Died("signal 9", begun=False)] * 4)
+    crew = Crew()
+    dispatcher = Dispatcher(crew)
+    assert ids(dispatcher.run(tasks(4), None, 4)) == list(range(4))
+    crew.say = lambda _client, _try: next(died, None)
+    crew.given.clear()
+    assert ids(dispatcher.run(tasks(1), None, 4)) == [0]
+    assert crew.given == [0] * 5
+
+
+def test_dispatcher_gives_up_when_new_workers_die_before_they_begin():
+    crew = Crew(lambda _client, _try: Died("exit code 1", begun=False))
+    with pytest.raises(FedgenError, match=r"3 new worker processes .* client 0 in round 0 \(exit code 1\)"):
+        list(Dispatcher(crew).run(tasks(1), None, 1))
+    assert crew.given == [0] * 3
+
+
 @pytest.mark.parametrize("jobs", [1, 2, 4])
 def test_dispatcher_raises_the_first_tasks_error_whichever_comes_first(jobs):
     errors = {1: Diverged("one"), 3: ValueError("three")}

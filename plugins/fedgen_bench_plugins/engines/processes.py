@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from fedgen_bench import EngineSpec, hookimpl
 
@@ -15,17 +15,27 @@ if TYPE_CHECKING:
     from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork, Recipe
     from fedgen_bench.dispatch import Died
     from fedgen_bench.remote import Answer, PackedTask
+    from fedgen_bench.signs import Ear
 
 
 @dataclass(frozen=True)
 class Params:
-    """jobs: worker processes; as many as have the suite's threads in cores each (on CUDA one) when 0."""
+    """Knobs of the engine.
+
+    Args:
+        jobs: worker processes; as many as have the suite's threads in cores each (on CUDA one) when 0.
+        silence: seconds without a sign of life after which a worker counts as gone. Workers give one every second, and
+            processor time that they use is one: this does not bound how long a client may take.
+    """
 
     jobs: int = 0
+    silence: float = 120.0
 
     def __post_init__(self) -> None:
         if self.jobs < 0:
             raise ValueError(f"jobs must be at least 1, or 0 for the default, got {self.jobs}.")
+        if not self.silence > 0:
+            raise ValueError(f"silence must be above 0 seconds, got {self.silence}.")
 
 
 class Processes:
@@ -35,7 +45,7 @@ class Processes:
         from fedgen_bench.dispatch import Dispatcher
 
         self.params = params
-        self._dispatcher = Dispatcher(_Spawned())
+        self._dispatcher = Dispatcher(_Spawned(params.silence))
 
     def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
         from fedgen_bench.workers import default_jobs
@@ -49,55 +59,50 @@ class Processes:
         self._dispatcher.close()
 
 
-@dataclass(frozen=True)
-class _Worker:
-    link: Connection
-    process: Any
-
-
 class _Spawned:
     """Workers that multiprocessing spawns, each behind a pipe of its own."""
 
-    def hire(self) -> _Worker:
+    def __init__(self, silence: float) -> None:
+        self._silence = silence
+        self._begun: set[Ear] = set()
+
+    def hire(self) -> Ear:
         import multiprocessing
         import os
+
+        from fedgen_bench.signs import Ear
 
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
         process.start()
         theirs.close()
-        return _Worker(ours, process)
+        return Ear(ours, process, self._silence)
 
-    def give(self, worker: _Worker, recipe: Recipe, task: PackedTask) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it just died: reading from it will tell
-            worker.link.send((recipe, task))
+    def give(self, worker: Ear, recipe: Recipe, task: PackedTask) -> None:
+        self._begun.discard(worker)
+        worker.give((recipe, task))
 
-    def wait(self, busy: Collection[_Worker], *, block: bool) -> Iterable[tuple[_Worker, Answer | Died]]:
-        from multiprocessing.connection import wait
-
-        by_link = {worker.link: worker for worker in busy}
-        ready = cast("list[Connection]", wait(list(by_link), None if block else 0))
-        return [(by_link[link], self._heard(by_link[link])) for link in ready]
-
-    def _heard(self, worker: _Worker) -> Answer | Died:
+    def wait(self, busy: Collection[Ear], *, block: bool) -> Iterable[tuple[Ear, Answer | Died]]:
         from fedgen_bench.dispatch import Died
-        from fedgen_bench.workers import exit_text
+        from fedgen_bench.signs import Gone, Sign, listen
 
-        try:
-            answer: Answer = worker.link.recv()
-        except (EOFError, OSError):  # the latter in the middle of an answer
-            worker.process.join()
-            died = Died(exit_text(worker.process.exitcode))
-            self.dismiss(worker)
-            return died
-        return answer
+        while True:
+            found: list[tuple[Ear, Answer | Died]] = []
+            for worker, message in listen(busy, block=block):
+                if message is Sign.BEGUN:
+                    self._begun.add(worker)
+                elif isinstance(message, Gone):
+                    found.append((worker, Died(message.how, begun=worker in self._begun)))
+                    self.dismiss(worker)
+                else:
+                    found.append((worker, cast("Answer", message)))
+            if found or not block:
+                return found
 
-    def dismiss(self, worker: _Worker) -> None:
-        worker.link.close()
-        worker.process.kill()
-        worker.process.join()
-        worker.process.close()
+    def dismiss(self, worker: Ear) -> None:
+        self._begun.discard(worker)
+        worker.end()
 
 
 def _serve(link: Connection, parent: int) -> None:
@@ -107,11 +112,16 @@ def _serve(link: Connection, parent: int) -> None:
     if not serve_only(parent):
         return
     from fedgen_bench.remote import Workshop
+    from fedgen_bench.signs import Mouth, Sign
 
-    workshop = Workshop()
+    workshop, mouth = Workshop(), Mouth(link)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            link.send(workshop.answer(*link.recv()))
+            recipe, task = link.recv()
+            mouth.say(Sign.BEGUN)
+            with mouth.working():
+                answer = workshop.answer(recipe, task)
+            mouth.say(answer)
 
 
 @hookimpl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from fedgen_bench.dispatch import Died, Dispatcher
     from fedgen_bench.remote import Answer, PackedTask
 
-_CONNECT_SECONDS = 20
+_CONNECT_SECONDS, _PLACE_SECONDS = 20, 600
+_PARTS, _ROUNDING = 10_000, 1e-9
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # and empty settings
+_FRAME_HEAD, _SETTINGS_FRAME = 9, 4
 _SHARED_BYTES = 100_000  # Ray copies smaller arguments into the call itself
 _CARRIED = ("FEDGEN_", "HF_", "PYTHONPATH")
 _SETTINGS = {
@@ -71,13 +74,15 @@ class Ray:
         if not self._ray.is_initialized():
             _start(self._ray, self.params.address, wanted * threads)
             self._started = True
-        total = self._ray.cluster_resources()
-        on_cuda = recipe.device.startswith("cuda")
-        room = int(total.get("GPU", 0)) if on_cuda else int(total.get("CPU", 0)) // threads
-        self._jobs = self.params.jobs or max(1, room)
-        needs = {"num_cpus": min(threads, total.get("CPU", 0) / self._jobs)}
-        if on_cuda:
-            needs["num_gpus"] = min(1.0, total.get("GPU", 0) / self._jobs)
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if recipe.device.startswith("cuda"):
+            each = [1.0 for node in nodes for _ in range(int(node.get("GPU", 0)))]
+            self._jobs = self.params.jobs or max(1, len(each))
+            needs = {"num_cpus": 0, "num_gpus": share(1.0, each, self._jobs)}
+        else:
+            each = [node.get("CPU", 0.0) for node in nodes]
+            self._jobs = self.params.jobs or max(1, sum(int(one) // threads for one in each))
+            needs = {"num_cpus": share(threads, each, self._jobs)}
         return Dispatcher(_Actors(self._ray, needs))
 
     def close(self) -> None:
@@ -87,6 +92,29 @@ class Ray:
         if self._started:
             self._ray.shutdown()
             self._started = False
+
+
+def share(wanted: float, each: Sequence[float], jobs: int) -> float:
+    """What an actor asks for so that all find a place: at most `wanted`, less when there is not enough for all.
+
+    An actor is placed on one device or node, so three on two GPUs ask for half a GPU, not for two thirds. Ray takes
+    whole numbers from one on and ten-thousandths below.
+
+    Args:
+        wanted: what one actor can use.
+        each: what every GPU (1.0) or node has.
+        jobs: actors.
+
+    Returns:
+        0 when there is nothing to ask for.
+    """
+    shares = [wanted, *(one / n for one in each for n in range(1, jobs + 1))]
+    able = (one for one in map(_rounded, shares) if 0 < one <= wanted)
+    return max((one for one in able if sum(int(all_of / one + _ROUNDING) for all_of in each) >= jobs), default=0.0)
+
+
+def _rounded(amount: float) -> float:
+    return float(int(amount)) if amount >= 1 else int(amount * _PARTS + _ROUNDING) / _PARTS
 
 
 def _imported() -> Any:
@@ -127,7 +155,11 @@ def _start(ray: Any, address: str, n_cpus: int) -> None:
 
 
 def _reach(address: str) -> None:
-    """Raises FedgenError when nothing listens at `host:port`; Ray itself would wait for minutes."""
+    """Whether a cluster's head may be at `host:port`: it answers as HTTP/2 servers do, which Ray's are.
+
+    Raises:
+        FedgenError: nothing listens there, or something else does; Ray itself would wait, in the latter case for ever.
+    """
     import socket
 
     from fedgen_bench.errors import FedgenError
@@ -136,12 +168,20 @@ def _reach(address: str) -> None:
     if not colon or not port.isdigit():
         return  # `auto`, for instance
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
-        raise FedgenError(
-            f"Nothing answers at {address} ({error}). Give the address that `ray start --head` printed, or leave "
-            "`--address` out for this machine alone."
-        ) from None
+        with socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS) as link:
+            link.sendall(_GREETING)
+            with link.makefile("rb") as answers:
+                head = answers.read(_FRAME_HEAD)
+    except (OSError, OverflowError) as error:  # the latter of a port beyond 65535
+        why = f"Nothing answers at {address} ({error})."
+    else:
+        if len(head) == _FRAME_HEAD and head[3] == _SETTINGS_FRAME:
+            return
+        why = f"What listens at {address} is no Ray cluster."
+    raise FedgenError(
+        f"{why} Waited at most {_CONNECT_SECONDS} s for the greeting of a cluster's head. Give the address that "
+        "`ray start --head` printed, or leave `--address` out for this machine alone."
+    )
 
 
 class _Actor:
@@ -154,6 +194,9 @@ class _Actor:
             os.chdir(folder)
         self._workshop = Workshop()
 
+    def begin(self) -> None:
+        """Resolves when the actor is there and about to answer."""
+
     def answer(self, recipe: Recipe, task: PackedTask, body: bytes, *merges: bytes) -> Answer:
         """`body` and `merges` come from the object store."""
         return self._workshop.answer(recipe, replace(task, body=body, merges=merges))
@@ -165,7 +208,9 @@ class _Actors:
     def __init__(self, ray: Any, needs: Mapping[str, float]) -> None:
         self._ray = ray
         self._actor = ray.remote(**needs)(_Actor)
+        self._needs = needs
         self._asked: dict[Any, Any] = {}
+        self._begun: dict[Any, Any] = {}
         self._put = lru_cache(maxsize=16)(ray.put)
 
     def hire(self) -> Any:
@@ -173,6 +218,7 @@ class _Actors:
 
     def give(self, worker: Any, recipe: Recipe, task: PackedTask) -> None:
         body, *merges = map(self._shared, (task.body, *task.merges))
+        self._begun[worker] = worker.begin.remote()
         self._asked[worker] = worker.answer.remote(recipe, replace(task, body=b"", merges=()), body, *merges)
 
     def _shared(self, content: bytes) -> Any:
@@ -181,8 +227,32 @@ class _Actors:
 
     def wait(self, busy: Collection[Any], *, block: bool) -> Iterable[tuple[Any, Answer | Died]]:
         asked = {self._asked[worker]: worker for worker in busy}
-        ready, _ = self._ray.wait(list(asked), num_returns=1, timeout=None if block else 0)
-        return [(asked[one], self._heard(asked[one], one)) for one in ready]
+        from fedgen_bench.errors import FedgenError
+
+        while True:
+            ready, _ = self._ray.wait(list(asked), num_returns=1, timeout=_PLACE_SECONDS if block else 0)
+            if ready or not block:
+                return [(asked[one], self._heard(asked[one], one)) for one in ready]
+            if not any(self._has_begun(worker) for worker in busy):
+                raise FedgenError(self._no_place(len(asked)))
+
+    def _has_begun(self, worker: Any) -> bool:
+        """Whether an actor accepted its task, be it that it died later."""
+        begun = self._begun[worker]
+        if not self._ray.wait([begun], num_returns=1, timeout=0)[0]:
+            return False
+        try:
+            self._ray.get(begun)
+        except self._ray.exceptions.RayError:
+            return False
+        return True
+
+    def _no_place(self, n: int) -> str:
+        asked = ", ".join(f"{name} = {amount:g}" for name, amount in self._needs.items())
+        return (
+            f"Waited {_PLACE_SECONDS} s for Ray to start one of {n} actors ({asked} each); none has begun. Look with "
+            "`ray status` for what holds the cluster, or ask for fewer `--jobs`."
+        )
 
     def _heard(self, worker: Any, asked: Any) -> Answer | Died:
         from fedgen_bench.dispatch import Died
@@ -193,12 +263,14 @@ class _Actors:
         except self._ray.exceptions.RayTaskError:
             raise
         except self._ray.exceptions.RayError as error:  # the actor, its node or what it was handed is lost
+            died = Died(str(error).strip().splitlines()[-1].strip()[:200], begun=self._has_begun(worker))
             self.dismiss(worker)
-            return Died(str(error).strip().splitlines()[-1].strip()[:200])
+            return died
         return answer
 
     def dismiss(self, worker: Any) -> None:
         self._asked.pop(worker, None)
+        self._begun.pop(worker, None)
         self._ray.kill(worker)
 
 
