@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from fedgen_bench.backbones import normalise
+from fedgen_bench.errors import DataError
 
 EOS = "<eos>"
 UNK = "<unk>"
@@ -49,11 +50,13 @@ def _documents(source: Source, path: Path) -> Iterator[str]:
 
 
 def read_source(source: Source, root: Path) -> list[list[str]]:
-    """Documents of one source as normalised lines. Raises ValueError when the file is not the one of the recipe."""
+    """Documents of one source as normalised lines. Raises DataError when there is no file, or not the recipe's."""
     path = root / source.file
+    if not path.is_file():
+        raise DataError(f"There is no {path}, which the recipe trains on. Name the folder with it by `--data`.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != source.sha256:
-        raise ValueError(f"{path} has sha256 {digest}, the recipe was written for {source.sha256}.")
+        raise DataError(f"{path} has sha256 {digest}, the recipe was written for {source.sha256}. Use that file.")
     documents = (document_lines(text) for text in _documents(source, path))
     return [lines for lines in documents if lines]
 

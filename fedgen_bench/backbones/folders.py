@@ -51,7 +51,7 @@ def check_tokenizer_files(folder: Path) -> None:
         )
     for one in files:
         with one.open("rb") as handle:
-            _refuse_pointer(one, handle.read(len(_POINTER)))
+            refuse_pointer(one, handle.read(len(_POINTER)))
 
 
 def check_safetensors(path: Path) -> None:
@@ -65,7 +65,7 @@ def check_safetensors(path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as handle:
         begin = handle.read(len(_POINTER))
-        _refuse_pointer(path, begin)
+        refuse_pointer(path, begin)
         n_header = int.from_bytes(begin[:_LENGTH], "little")
         if len(begin) > _LENGTH and (begin[_LENGTH:][:1] != b"{" or n_header > _LARGEST_HEADER):
             raise DataError(f"{path} is no safetensors file. Save the weights with `safe_serialization=True`.")
@@ -85,7 +85,8 @@ def check_safetensors(path: Path) -> None:
         raise DataError(f"{path} has {size} bytes where its header speaks of {expected}. Copy it again.")
 
 
-def _refuse_pointer(path: Path, begin: bytes) -> None:
+def refuse_pointer(path: Path, begin: bytes) -> None:
+    """Raises DataError for a file that begins, with `begin`, as a Git LFS pointer does."""
     if begin.startswith(_POINTER):
         raise DataError(
             f"{path} is a Git LFS pointer of {path.stat().st_size} bytes, not the file itself. Fetch it with "

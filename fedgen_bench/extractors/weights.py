@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from fedgen_bench.backbones.folders import refuse_pointer
 from fedgen_bench.errors import DataError
 
 _COUNTERS = ".num_batches_tracked"  # of batch normalisation: no part of what is computed
+_BEGIN = 64  # bytes of a file that say whether it is a pointer
 _SLACK_BYTES = 4 << 20  # names and padding
 
 
@@ -28,10 +31,16 @@ def read_weights(path: Path, expected: Mapping[str, torch.Tensor], name: str) ->
         DataError: the file is not one of tensors, or not of these tensors. Nothing in it is run.
     """
     try:
+        with path.open("rb") as handle:
+            refuse_pointer(path, handle.read(_BEGIN))
         _check_size(path, expected)
         found = load_file(path) if path.suffix == ".safetensors" else _torch(path)
+    except DataError:
+        raise
     except Exception as error:  # noqa: BLE001 - a hostile file makes its reader raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        reason = "it is cut off, or a pickle that could run code when read"
+        if not isinstance(error, pickle.UnpicklingError):
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise DataError(
             f"{path} cannot be read as weights of the extractor `{name}` ({reason}). Give a file of tensors: "
             "safetensors, or a state dict saved by torch."

@@ -10,6 +10,7 @@ import pytest
 
 from fedgen_bench.backbones import shipped
 from fedgen_bench.backbones.loading import load_backbone, load_unet
+from fedgen_bench.backbones.pretrain import pretrain
 from fedgen_bench.errors import DataError
 
 
@@ -63,3 +64,8 @@ def test_backbone_of_the_other_kind_is_refused_with_the_names_of_this_one():
         load_backbone("mini-unet")
     with pytest.raises(DataError, match=r"`mini-lm` cannot be loaded: .*U-Nets are mini-unet, tiny-shapes-unet\."):
         load_unet("mini-lm", n_classes=10, image_size=16)
+
+
+def test_pretraining_without_its_texts_names_the_file(tmp_path):
+    with pytest.raises(DataError, match=r"There is no .*\.parquet, which the recipe trains on\. Name the folder"):
+        pretrain(shipped.SHIPPED["mini-lm"] / "recipe.toml", tmp_path, tmp_path / "work", print)

@@ -203,3 +203,17 @@ def test_inception_gives_torch_fidelity_s_features(inception_file):
 def test_inception_refuses_weights_of_another_network():
     with pytest.raises(DataError, match="does not hold the weights of the extractor `inception-v3-compat`"):
         inception(SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("x.pth", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("x.safetensors", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("x.pth", b"not a pickle", "is cut off, or a pickle that could run"),
+    ],
+)
+def test_weights_that_are_no_tensors_are_told(tmp_path, name, content, what):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=what):
+        cifarnet(tmp_path / name)
