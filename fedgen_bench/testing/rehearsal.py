@@ -136,7 +136,7 @@ class Rehearsed(Placed):
                     f"The state's `{kind}` is not frozen. Write `@dataclass(frozen=True)`, and give back new values.",
                     line_of(type(one)),
                 )
-        for name, tensor in load(encode_state(state)).items():
+        for name, tensor in sorted(load(encode_state(state)).items()):
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                 raise self._broken(f"{method} made NaN or infinity in the state's `{name.lstrip('/')}`.")
 
