@@ -13,25 +13,35 @@ from fedgen_bench.errors import UsageError, unknown
 
 @click.command("compare")
 @options.many(options.suite, options.runs, options.plugin)
+@click.option(
+    "--leaderboards",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="DIR",
+    help="Compare what is published in DIR/<suite> instead of what is stored.",
+)
 @click.argument("first", shell_complete=completion.contenders)
 @click.argument("second", shell_complete=completion.contenders)
-def command(suite_name: str, runs: Path, plugin_files: tuple[Path, ...], first: str, second: str) -> int:
+def command(
+    suite_name: str, runs: Path, plugin_files: tuple[Path, ...], leaderboards: Path | None, first: str, second: str
+) -> int:
     """Compare contenders FIRST and SECOND seed by seed, on every metric that both have: SECOND minus FIRST."""
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
     from fedgen_bench.cli.screen import grid
     from fedgen_bench.leaderboard import check_pairing, record_of
+    from fedgen_bench.published import open_folder
     from fedgen_bench.stats import paired_difference
     from fedgen_bench.store import Store
     from fedgen_bench.suites import load_suite
 
-    suite = load_suite(source, registry)
-    with Store(runs, lock=False, create=False) as store:
-        records = [
-            record_of(run)
-            for run in store.runs(suite_name, suite.suite.version)
-            if run.status == "done" and not run.spec.off_suite
-        ]
+    if leaderboards is not None:
+        stored = open_folder(leaderboards / suite_name).records
+    else:
+        suite = load_suite(source, registry)
+        with Store(runs, lock=False, create=False) as store:
+            stored = [record_of(run) for run in store.runs(suite_name, suite.suite.version)]
+    records = [record for record in stored if record["status"] == "done" and not record["off_suite"]]
     names = {record["contender"] for record in records}
     for name in (first, second):
         if name not in names:

@@ -9,10 +9,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from fedgen_bench.api import load_results
 from fedgen_bench.bands import bands
 from fedgen_bench.claims import gather, judged
+from fedgen_bench.cli.compare_command import command
 from fedgen_bench.errors import FedgenError, StoreError, UsageError
 from fedgen_bench.manifest import differences
 from fedgen_bench.plugins import load_registry
@@ -219,3 +221,10 @@ def test_values_near_the_largest_float_have_an_interval():
     found = interval([1e308, -1e308])
     assert found.mean == 0
     assert found.std == pytest.approx(math.sqrt(2) * 1e308)
+
+
+def test_compare_reads_a_published_folder(folder):
+    arguments = ["--suite", "cifar10", "--leaderboards", str(folder.parent), "frozen", "fedgen_edge"]
+    said = CliRunner().invoke(command, arguments)
+    assert said.exit_code == 0, said.output
+    assert "95 % interval" in said.output
