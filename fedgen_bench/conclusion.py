@@ -13,7 +13,7 @@ from safetensors.torch import save
 from fedgen_bench import wire
 from fedgen_bench.clients import own_part
 from fedgen_bench.killpoints import passing
-from fedgen_bench.records import ClientData, Fit, Model, RunResult, Tensors
+from fedgen_bench.records import ClientData, Model, RunResult, Tensors
 from fedgen_bench.seeds import digest
 from fedgen_bench.trainer import Place, fit
 from fedgen_bench.world import seed_tree
@@ -98,9 +98,10 @@ def _personal(setting: Setting, state: Any, keeps: KeepStore, client_id: int, da
     n_steps = setting.config["evaluation"]["personalized_steps"]
     if model is None or not n_steps:
         return model
-    place, request = Place(seeds, n_rounds, client_id), Fit(model.tensors, merges=model.merges)
+    request = setting.personalize(state, ctx, model)
+    place = Place(seeds, n_rounds, client_id)
     report = fit(setting.adapted, setting.task, data.train, request, setting.plan, place, n_steps)
-    return Model(report.tensors, model.merges)
+    return Model(report.tensors, request.merges)
 
 
 def named_tensors(model: Model) -> Tensors:

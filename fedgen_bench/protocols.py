@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +54,14 @@ class Strategy(Protocol):
 
         A `Model` says which updates of the backbone go with them. None means that there is no global model.
         """
+
+
+@runtime_checkable
+class Personalizing(Protocol):
+    """What a strategy has besides where its clients' last local steps are other than plain training of their model."""
+
+    def personalize(self, state: Any, ctx: ClientContext) -> Fit:
+        """How a client goes on from what `export` gives it: start, frozen parts, penalty; the core counts the steps."""
 
 
 class Adapter(Protocol):

@@ -12,7 +12,7 @@ from fedgen_bench.errors import PluginError, WireError
 from fedgen_bench.guards import guarded
 from fedgen_bench.records import Fit, FitReport, Header, Model, Tensors, Update
 from fedgen_bench.setting import Setting
-from fedgen_bench.trainer import Place, load_tensors
+from fedgen_bench.trainer import Place, check_trainable, load_tensors
 
 
 def rehearse(setting: Setting, state: Any) -> None:
@@ -68,8 +68,13 @@ def rehearse(setting: Setting, state: Any) -> None:
         )
     for who in (None, ctx):
         model = setting.export(after, who)
-        if model is not None:
-            _load(setting, model, name)
+        if model is None:
+            continue
+        _load(setting, model, name)
+        if who is not None and setting.config["evaluation"]["personalized_steps"]:
+            request = setting.personalize(after, who, model)
+            check_trainable(setting.adapted, request)
+            _load(setting, Model(request.start, request.merges), name)
 
 
 def _load(setting: Setting, model: Model, name: str) -> None:

@@ -20,8 +20,8 @@ from fedgen_bench.guards import guarded
 from fedgen_bench.killpoints import passing
 from fedgen_bench.lowrank import truncated
 from fedgen_bench.plugins import load_registry
-from fedgen_bench.protocols import PNG_SIGNATURE
-from fedgen_bench.records import ClientContext, Examples, Model, RoundContext, ServerContext, Tensors
+from fedgen_bench.protocols import PNG_SIGNATURE, Personalizing
+from fedgen_bench.records import ClientContext, Examples, Fit, Model, RoundContext, ServerContext, Tensors
 from fedgen_bench.seeds import SeedTree
 from fedgen_bench.trainer import TrainingPlan, autocast, dump_tensors, load_tensors
 from fedgen_bench.world import POOLED_CLIENT, Population, Worlds, build, seed_tree
@@ -235,6 +235,20 @@ class Setting:
         with guarded(f"{self.strategy_name}.export", state=state, ctx=ctx):
             exported = self.strategy.export(state, ctx)
         return exported if exported is None or isinstance(exported, Model) else Model(exported)
+
+    def personalize(self, state: Any, ctx: ClientContext, model: Model) -> Fit:
+        """How a client goes on from its exported model: as the strategy says, or by training all of it.
+
+        Raises:
+            PluginError: the strategy says it with something else than a `Fit`.
+        """
+        if not isinstance(self.strategy, Personalizing):
+            return Fit(model.tensors, merges=model.merges)
+        with guarded(f"{self.strategy_name}.personalize", state=state, ctx=ctx):
+            request = self.strategy.personalize(state, ctx)
+        if not isinstance(request, Fit):
+            raise PluginError(f"{self.strategy_name}.personalize returned a {type(request).__name__}. Return a `Fit`.")
+        return request
 
 
 def _attackers(attack: Mapping[str, Any] | None, n_clients: int, seeds: SeedTree) -> frozenset[int]:

@@ -139,6 +139,16 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
+def check_trainable(adapted: Adapted, request: Fit) -> list[str]:
+    """The names that a fit trains, sorted. Raises PluginError when there are none, or one is not the adapter's."""
+    names = sorted(adapted.trainable if request.trainable is None else request.trainable)
+    if unknown := set(names) - adapted.trainable.keys():
+        raise PluginError(f"Fit.trainable names `{min(unknown)}`, which the adapter does not have.")
+    if not names:
+        raise PluginError("A fit has nothing to train: the adapter, or Fit.trainable, is empty.")
+    return names
+
+
 def fit(
     adapted: Adapted, task: Task, data: Examples, request: Fit, plan: TrainingPlan, place: Place, n_steps: int
 ) -> FitReport:
@@ -151,11 +161,7 @@ def fit(
     batches = batch_order(data.n, plan.batch_size, n_steps, place.batch_generator())
     adapted.fold(request.merges)
     load_tensors(adapted.trainable, request.start, adapted.low_rank)
-    names = sorted(adapted.trainable if request.trainable is None else request.trainable)
-    if unknown := set(names) - adapted.trainable.keys():
-        raise PluginError(f"Fit.trainable names `{min(unknown)}`, which the adapter does not have.")
-    if not names:
-        raise PluginError("A fit has nothing to train: the adapter, or Fit.trainable, is empty.")
+    names = check_trainable(adapted, request)
     for name, parameter in adapted.trainable.items():
         parameter.requires_grad_(name in names)
     parameters = [adapted.trainable[name] for name in names]

@@ -60,7 +60,10 @@ PROTOCOLS: Mapping[str, type] = {
 
 def broken_method(kind: str, built: Any) -> str | None:
     """The first method of the kind's protocol that is missing or cannot be called as the core calls it, or None."""
-    for name, declared in vars(PROTOCOLS[kind]).items():
+    methods = dict(vars(PROTOCOLS[kind]))
+    if kind == "strategy" and hasattr(built, "personalize"):
+        methods |= vars(protocols.Personalizing)
+    for name, declared in methods.items():
         if name.startswith("_") or not inspect.isfunction(declared):
             continue
         wanted = list(inspect.signature(declared).parameters)[1:]

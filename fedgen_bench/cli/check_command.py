@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
@@ -14,6 +13,7 @@ import click
 from fedgen_bench.cli import options
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.plugins import KINDS, load_registry
+from fedgen_bench.sources import source_sha256
 from fedgen_bench.text import one_line, printable
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _members(registry: Registry, target: str, *, is_file: bool) -> set[str]:
     if target in (observers := {key for key, _ in everything if key.startswith("observer/")}):
         return observers & {target}
     if is_file:
-        source = hashlib.sha256(Path(target).expanduser().read_bytes()).hexdigest()
+        source = source_sha256(Path(target).expanduser())
         return {key for key, one in everything if one.provenance.source_sha256 == source}
     distributions = {one.provenance.distribution for _, one in everything}
     distributions |= {one.plugin.partition(":")[0] for one in registry.failures}

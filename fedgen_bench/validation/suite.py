@@ -179,10 +179,38 @@ def configurations(records: Sequence[Record], suite: SuiteSpec, registry: Regist
             continue
         if record["contender"] not in names and not overrides:
             yield remark(SUITE, f"{label(record)}: a contender that was added to the suite's.")
-        found = min((list(different(record["config"], one)) for one in choices), key=len)
-        for where in found[:3]:
+        expected = min(choices, key=lambda one: len(list(different(record["config"], one))))
+        of_its_time, aged = _at_recorded_versions(record["config"], expected)
+        if aged:
+            said = f"made with {', '.join(aged)}; results of the installed version may differ"
+            yield remark(SUITE, f"{label(record)}: {said}. Run it again to compare it with new ones.")
+        for where in list(different(record["config"], of_its_time))[:3]:
             yield problem(SUITE, f"{label(record)}: `config`: {where}. Run it under the suite as it is.")
         yield from _cohort(record, registry)
+
+
+def _at_recorded_versions(recorded: Any, expected: Any) -> tuple[Any, list[str]]:
+    """The expected configuration with components at the versions recorded, where older, and which they are."""
+    if isinstance(recorded, list) and isinstance(expected, list) and len(recorded) == len(expected):
+        pairs = [_at_recorded_versions(ours, theirs) for ours, theirs in zip(recorded, expected, strict=True)]
+        return [one for one, _ in pairs], [text for _, aged in pairs for text in aged]
+    if not (isinstance(recorded, dict) and isinstance(expected, dict)):
+        return expected, []
+    result, aged = dict(expected), list[str]()
+    for key in recorded.keys() & expected.keys():
+        result[key], below = _at_recorded_versions(recorded[key], expected[key])
+        aged += below
+    ours, theirs = recorded.get("version"), expected.get("version")
+    if "params" in expected and _older(ours, theirs):
+        result["version"] = ours
+        aged.append(f"version {ours} of `{expected['name']}`")
+    return result, sorted(aged)
+
+
+def _older(ours: Any, theirs: Any) -> bool:
+    """Whether both are whole numbers as text, and the first is smaller."""
+    texts = [one for one in (ours, theirs) if isinstance(one, str) and one.isdecimal() and len(one) <= 9]  # noqa: PLR2004
+    return len(texts) == 2 and int(ours) < int(theirs)  # noqa: PLR2004 - a pair
 
 
 def _cohort(record: Record, registry: Registry) -> Iterator[Finding]:

@@ -508,3 +508,29 @@ def test_command_says_all_and_counts(folder):
 def test_command_wants_a_folder(tmp_path):
     found = CliRunner().invoke(command, [str(tmp_path / "none")], standalone_mode=False)
     assert found.exception.exit_code == 2
+
+
+def test_record_of_an_older_version_of_a_component_is_a_remark_and_of_a_newer_one_a_problem(registry):
+    published = next(path for path in PUBLISHED if path.name == "ptb-lora-zoo")
+    texts = [one.text for one in validate(published, registry).findings if "results of the installed" in one.text]
+    assert any("fedsa_lora/1: made with version 1 of `fedsa_lora`" in text for text in texts)
+    assert {text.split(": ")[0].rsplit(", ")[-1].split("/")[0] for text in texts} == {
+        "fedsa_lora",
+        "ffa_lora",
+        "rolora",
+    }
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "older"),
+    [("1", "2", True), ("2", "2", False), ("3", "2", False), ("10", "9", False), (1, "2", False), ("x", "2", False)],
+)
+def test_versions_are_compared_as_numbers(ours, theirs, older):
+    from fedgen_bench.validation.suite import _at_recorded_versions
+
+    def component(version):
+        return {"strategy": {"name": "x", "version": version, "params": {}}}
+
+    result, aged = _at_recorded_versions(component(ours), component(theirs))
+    assert result == component(ours if older else theirs)
+    assert bool(aged) is older

@@ -67,12 +67,17 @@ class Ditto:
     def export(self, state: State, ctx: ClientContext | None) -> Tensors:
         return ctx.keep if ctx is not None and ctx.keep else state.tensors
 
+    def personalize(self, state: State, ctx: ClientContext) -> Fit:
+        """v_k goes on under its pull to w."""
+        return Fit(start=self.export(state, ctx), penalty=Proximal(self.params.lam, anchor=state.tensors))
+
 
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
     return [
         StrategySpec(
             name="ditto",
+            version="2",
             summary="FedAvg, and a personal model held near it; two fits a round (arXiv 2012.04221).",
             build=Ditto,
             params=Params,

@@ -76,12 +76,17 @@ class FedPer:
         own = ctx.keep if ctx is not None else {}
         return {**state.shared, **state.personal, **own}
 
+    def personalize(self, state: State, ctx: ClientContext) -> Fit:
+        """The shared part stays; with nothing personal it is FedAvg's."""
+        return Fit(start=self.export(state, ctx), trainable=frozenset(state.personal) or None)
+
 
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
     return [
         StrategySpec(
             name="fedper",
+            version="2",
             summary="FedAvg over some layers, the others stay with each client (arXiv 1912.00818).",
             build=FedPer,
             params=Params,

@@ -54,8 +54,14 @@ class FedSALoRA:
     def export(self, state: State, ctx: ClientContext | None) -> Tensors | None:
         return None if ctx is None else {**state.tensors, **ctx.keep}
 
+    def personalize(self, state: State, ctx: ClientContext) -> Fit:
+        """The shared A stays."""
+        return Fit(start={**state.tensors, **ctx.keep}, trainable=frozenset(pair.b for pair in ctx.low_rank))
+
 
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
     summary = "LoRA whose A is averaged while every client keeps its own B (arXiv 2410.01463)."
-    return [StrategySpec(name="fedsa_lora", summary=summary, build=FedSALoRA, low_rank=True, stateful=True)]
+    return [
+        StrategySpec(name="fedsa_lora", version="2", summary=summary, build=FedSALoRA, low_rank=True, stateful=True)
+    ]

@@ -54,8 +54,12 @@ class FFALoRA:
     def export(self, state: State, ctx: ClientContext | None) -> Tensors:
         return state.tensors
 
+    def personalize(self, state: State, ctx: ClientContext) -> Fit:
+        """A stays A_0."""
+        return Fit(start=state.tensors, trainable=frozenset(pair.b for pair in ctx.low_rank))
+
 
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
     summary = "LoRA with A frozen and shared; only B is averaged, exactly (arXiv 2403.12313)."
-    return [StrategySpec(name="ffa_lora", summary=summary, build=FFALoRA, low_rank=True, exact=True)]
+    return [StrategySpec(name="ffa_lora", version="2", summary=summary, build=FFALoRA, low_rank=True, exact=True)]

@@ -62,6 +62,10 @@ class RoLoRA:
     def export(self, state: State, ctx: ClientContext | None) -> Tensors:
         return state.tensors
 
+    def personalize(self, state: State, ctx: ClientContext) -> Fit:
+        """As in the round that would come next: the other factor stays."""
+        return Fit(start=state.tensors, trainable=frozenset(_trained(ctx)))
+
 
 def _trained(ctx: ClientContext) -> list[str]:
     """B in even rounds, A in odd ones."""
@@ -76,4 +80,8 @@ def _before(round_index: int, *, even: bool) -> int:
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
     summary = "LoRA rounds that alternate between averaging B and A, exactly (arXiv 2502.01755)."
-    return [StrategySpec(name="rolora", summary=summary, build=RoLoRA, low_rank=True, exact=True, stateful=True)]
+    return [
+        StrategySpec(
+            name="rolora", version="2", summary=summary, build=RoLoRA, low_rank=True, exact=True, stateful=True
+        )
+    ]
