@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ from fedgen_bench.details import LEDGER
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.files import present
 from fedgen_bench.leaderboard import COLUMNS, Record, Table, build_table
+from fedgen_bench.params import make_params
 from fedgen_bench.placement import placement
 from fedgen_bench.plugins import load_registry
+from fedgen_bench.protocols import Drawing
 from fedgen_bench.publish import finished, publish, records_of, render
 from fedgen_bench.published import RESULTS, open_folder
 from fedgen_bench.runner import Event, Job, run_cells
@@ -27,19 +29,41 @@ if TYPE_CHECKING:
     from fedgen_bench.plugins import Registry
     from fedgen_bench.store import StoredRun
 
+_SUFFIXES = (".svg", ".png", ".pdf")
+
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing as SVG text; notebooks show it."""
+    """A drawing as SVG text; notebooks show it.
+
+    Args:
+        svg: the text.
+        picture: draws it as `png` or `pdf`; None where its table format cannot.
+    """
 
     svg: str
+    picture: Callable[[str], bytes] | None = field(default=None, repr=False, compare=False)
 
     def _repr_svg_(self) -> str:
         return self.svg
 
     def save(self, path: str | Path) -> None:
-        """Write the SVG file."""
-        Path(path).write_text(self.svg, encoding="utf-8")
+        """Write the file, in the format that its suffix names: `.svg`, `.png` or `.pdf`.
+
+        Raises:
+            UsageError: the suffix is another one, or the plot's table format draws SVG alone.
+        """
+        file = Path(path)
+        suffix = file.suffix.lower()
+        if suffix not in _SUFFIXES:
+            allowed = f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
+            raise UsageError(f"A plot is not saved as `{file.name}`. Give it the suffix {allowed}.")
+        if suffix == ".svg":
+            file.write_text(self.svg, encoding="utf-8")
+        elif self.picture is None:
+            raise UsageError(f"This plot is drawn as SVG alone, not as `{file.name}`. Give it the suffix .svg.")
+        else:
+            file.write_bytes(self.picture(suffix.removeprefix(".")))
 
 
 @dataclass(frozen=True)
@@ -131,7 +155,9 @@ class Results:
         drawing = render(self.table, registry, only=f"{name}.svg")[f"{name}.svg"]
         if drawing is None:
             raise UsageError(f"This table gives no plot `{name}`. Choose another.")
-        return Plot(drawing.decode())
+        found = next(one for one in registry.components["table_format"].values() if one.spec.filename == f"{name}.svg")
+        draws = found.spec.build(make_params(found.spec.params, {})[0])
+        return Plot(drawing.decode(), partial(draws.picture, self.table) if isinstance(draws, Drawing) else None)
 
     def _frame(self, columns: Sequence[str], rows: Callable[[Record], Sequence[tuple[Any, ...]]]) -> pd.DataFrame:
         import pandas as pd

@@ -166,3 +166,11 @@ class TableFormat(Protocol):
 
     def render(self, table: Any) -> str | bytes | None:
         """What the file holds, the same for the same table; None where the table gives no such file."""
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A table format whose SVG file can be had in other formats; `Plot.save` of the Python API asks for them."""
+
+    def picture(self, table: Any, file_format: str) -> bytes:
+        """What `render` draws, as `png` or `pdf`."""

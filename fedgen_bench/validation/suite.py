@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedgen_bench.published import Results
 
 SUITE, COMPLETE = "suite", "completeness"
+_FILE = "file:"  # how provenance names a plugin file
 _MOST_TEXT, _MOST_CELLS, _MOST_OVERRIDES = 128 << 10, 10_000, 50
 _UNKNOWN = re.compile(
     r"Unknown (task|partitioner|strategy|adapter|compressor|attack|metric) `([^`]*)`"  # as `errors.unknown` says it
@@ -56,15 +57,41 @@ def _why_not(error: SuiteError, results: Results) -> Iterator[Finding]:
             yield problem(SUITE, f"{RESULTS}: {text}")
             continue
         kind, name = unknown.groups()
-        found = {
-            f"{came['distribution']} {came['version']}".strip()
+        found = [
+            came
             for record in results.records
             for key, came in record["provenance"].items()
             if key.split(" ")[0] == kind and came["name"] == name
-        }
-        from_where = f" The records say it is of {', '.join(sorted(found))}." if found else ""
-        said = f"{RESULTS}: {kind} `{name}` is not installed here.{from_where}"
-        yield remark(SUITE, f"{said} Configurations and tables were not compared; install it to compare them.")
+        ]
+        said = f"{RESULTS}: {kind} `{name}` is not installed here.{_came_from(found)}"
+        yield remark(SUITE, f"{said} Configurations and tables were not compared; {_get(found)} to compare them.")
+
+
+def _came_from(found: Sequence[Mapping[str, Any]]) -> str:
+    names = sorted({f"{came['distribution']} {came['version']}".strip() for came in found})
+    return f" The records say it is of {', '.join(names)}." if names else ""
+
+
+def _get(found: Sequence[Mapping[str, Any]]) -> str:
+    """How a component is had that records name: a plugin file is named, a distribution installed."""
+    files = sorted({came["distribution"].removeprefix(_FILE) for came in found if _is_file(came)})
+    flags = " ".join(f"--plugin {name}" for name in files)
+    if not flags:
+        return "install it"
+    return f"give the file with `{flags}`" if all(map(_is_file, found)) else f"install it, or give it with `{flags}`"
+
+
+def _is_file(came: Mapping[str, Any]) -> bool:
+    return str(came["distribution"]).startswith(_FILE)
+
+
+def _absent(record: Record, registry: Registry) -> Iterator[str]:
+    """Components of a record that are not installed here, with how they are had."""
+    for key, came in sorted(record["provenance"].items()):
+        kind = key.split(" ")[0]
+        if kind in registry.components and came["name"] not in registry.components[kind]:
+            said = f"its {kind} `{came['name']}` is not installed here.{_came_from([came])}"
+            yield f"{said} Its configuration was not compared; {_get([came])} to compare it."
 
 
 def _against_ours(suite: SuiteSpec, results: Results, registry: Registry) -> Iterator[Finding]:
@@ -174,6 +201,9 @@ def configurations(records: Sequence[Record], suite: SuiteSpec, registry: Regist
             continue
         key = (record["contender"], record["seed"])
         choices = [given[key]] if not overrides and key in given else list(_expected(record, meant, registry))
+        if not choices and (absent := list(_absent(record, registry))):
+            yield from (problem(SUITE, f"{label(record)}: {text}") for text in absent)
+            continue
         if not choices:
             yield problem(SUITE, f"{label(record)}: the suite has no such contender. Remove the record.")
             continue

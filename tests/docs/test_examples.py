@@ -8,13 +8,18 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
 from click.testing import CliRunner
 
+from fedgen_bench import RoundContext, Update
 from fedgen_bench.cli.main import cli
 from fedgen_bench.plugins import load_registry
 from fedgen_bench.testing import contracts_of, toy
+from fedgen_bench.testing.simulation import SEEDS
+from fedgen_bench.validation import validate
 
-PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 
 def example(heading, folder):
@@ -33,9 +38,43 @@ def run_toy(file, *arguments):
     return result
 
 
+def readme_strategy(folder):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").split("Save this as `my_strategy.py`", 1)[1]
+    file = folder / "my_strategy.py"
+    file.write_text(re.search(r"```python\n(.*?)```", readme, flags=re.DOTALL)[1], encoding="utf-8")
+    return file
+
+
 @pytest.fixture(autouse=True)
 def in_own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"), [([[1.0, 9.0], [3.0, 2.0]], [2.0, 5.5]), ([[1.0, 9.0], [3.0, 2.0], [7.0, 4.0]], [3.0, 4.0])]
+)
+def test_strategy_of_the_readme_takes_the_median_as_ours_does(sent, expected, tmp_path):
+    registry = load_registry([readme_strategy(tmp_path)])
+    maps = [{"a": torch.tensor(row)} for row in sent]
+    ctx = RoundContext(0, tuple(range(len(maps))), 1, SEEDS)
+    for name in ("fedmedian", "median"):
+        spec = registry.get("strategy", name).spec
+        strategy = spec.build(spec.params())
+        got = strategy.aggregate(strategy.init(maps[0], None), (Update(one, 1) for one in maps), ctx).tensors
+        assert got["a"].tolist() == expected, name
+
+
+def test_validate_says_how_to_name_the_plugin_file_that_a_run_was_made_with(tmp_path):
+    file = readme_strategy(tmp_path)
+    run_toy(file)
+    without = validate(Path("leaderboards/toy"), load_registry([toy.__file__])).problems
+    assert [one.text for one in without] == [
+        f"results.json, fedmedian/{seed}: its strategy `fedmedian` is not installed here. The records say it is of "
+        "file:my_strategy.py. Its configuration was not compared; give the file with `--plugin my_strategy.py` to "
+        "compare it."
+        for seed in (1, 2)
+    ]
+    assert validate(Path("leaderboards/toy"), load_registry([toy.__file__, file])).problems == ()
 
 
 def test_strategy_example_becomes_a_contender(tmp_path):

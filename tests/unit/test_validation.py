@@ -402,6 +402,21 @@ def test_unknown_component_is_a_remark_with_its_distribution(folder, original, r
     ]
 
 
+@pytest.mark.parametrize(
+    ("distributions", "said"),
+    [
+        (["file:new.py"], "give the file with `--plugin new.py`"),
+        (["new-plugin"], "install it"),
+        (["file:new.py", "new-plugin"], "install it, or give it with `--plugin new.py`"),
+        ([], "install it"),
+    ],
+)
+def test_how_a_missing_component_is_had(distributions, said):
+    from fedgen_bench.validation.suite import _get
+
+    assert _get([{"distribution": one, "version": "1"} for one in distributions]) == said
+
+
 def test_missing_manifest_is_a_remark(folder, registry):
     (folder / "SHA256SUMS").unlink()
     report = validate(folder, registry)

@@ -17,6 +17,7 @@ _COLORS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933", "#882255", "#44aa99",
 )  # fmt: skip
 _MARKERS = "osD^vP*X"
+_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def _plain(text: str) -> str:
     return one_line(text).replace("$", r"\$")
 
 
-def _figure(table: Table, x_of: Callable[[Point], float], x_label: str, what: str, *, log_x: bool = False) -> str:
+def _figure(
+    table: Table, x_of: Callable[[Point], float], x_label: str, what: str, file_format: str, *, log_x: bool = False
+) -> bytes:
     """Every drawable curve over `x_of`: contenders solid, reference rows dashed, the range over seeds shaded."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -87,9 +90,13 @@ def _figure(table: Table, x_of: Callable[[Point], float], x_label: str, what: st
         axes.grid(visible=True, color="0.92", which="both")
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(loc="outside right upper", frameon=False)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+        out = io.BytesIO()
+        figure.savefig(out, format=file_format, metadata=_UNDATED.get(file_format))
+    return out.getvalue()
+
+
+def _trimmed(svg: bytes) -> str:
+    return "\n".join(line.rstrip() for line in svg.decode().splitlines()) + "\n"
 
 
 class Convergence:
@@ -99,7 +106,10 @@ class Convergence:
         self.params = params
 
     def render(self, table: Table) -> str:
-        return _figure(table, lambda point: point.rounds, "round", "convergence")
+        return _trimmed(self.picture(table, "svg"))
+
+    def picture(self, table: Table, file_format: str) -> bytes:
+        return _figure(table, lambda point: point.rounds, "round", "convergence", file_format)
 
 
 class QualityVsUplink:
@@ -109,8 +119,11 @@ class QualityVsUplink:
         self.params = params
 
     def render(self, table: Table) -> str:
-        label = "uplink so far, all clients (bytes)"
-        return _figure(table, lambda point: point.uplink_bytes, label, "quality against uplink", log_x=True)
+        return _trimmed(self.picture(table, "svg"))
+
+    def picture(self, table: Table, file_format: str) -> bytes:
+        label, what = "uplink so far, all clients (bytes)", "quality against uplink"
+        return _figure(table, lambda point: point.uplink_bytes, label, what, file_format, log_x=True)
 
 
 @hookimpl
