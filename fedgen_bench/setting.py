@@ -33,6 +33,17 @@ if TYPE_CHECKING:
     from fedgen_bench.suites import RunSpec
 
 
+class _NotGivenError(KeyError):
+    """A metric asked for evidence that is not there."""
+
+
+class _Evidence(dict[str, Any]):
+    """A task's evidence, which tells a name that it lacks from a KeyError of the metric's own."""
+
+    def __missing__(self, name: str) -> Any:
+        raise _NotGivenError(name)
+
+
 @dataclass(frozen=True)
 class Setting:
     """Everything a run needs, built from its spec: components, data, adapted backbone."""
@@ -196,12 +207,15 @@ class Setting:
         self.adapted.module.eval()
 
     def _computed(self, name: str, evidence: Mapping[str, Any]) -> dict[str, float]:
-        """One metric by name, or its parts; nothing when it is optional and its evidence is not there."""
+        """One metric by name, or its parts; nothing when it is optional and its evidence is not there.
+
+        Any other error, a KeyError too, is the metric's own and passes.
+        """
         evaluation = self.config["evaluation"]
         try:
             with guarded(f"{type(self.metrics[name]).__name__}.compute", evidence=evidence):
-                value = self.metrics[name].compute(evidence)
-        except KeyError as error:
+                value = self.metrics[name].compute(_Evidence(evidence))
+        except _NotGivenError as error:
             if name in evaluation.get("optional_metrics", ()):
                 return {}
             raise PluginError(

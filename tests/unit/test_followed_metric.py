@@ -74,6 +74,11 @@ class Colour(Metric):
         return evidence["colour"]
 
 
+class Slip(Metric):
+    def compute(self, evidence):
+        return {}["hue"]
+
+
 @hookimpl
 def register_tasks():
     return [TaskSpec(name="painter", summary="Toy with a picture.", build=Task, params=toy.Params)]
@@ -85,6 +90,7 @@ def register_metrics():
         MetricSpec(name="reach", summary="Length.", build=Reach, unit="length", lower_is_better=False),
         MetricSpec(name="axes", summary="By axis.", build=Axes),
         MetricSpec(name="colour", summary="Nowhere.", build=Colour),
+        MetricSpec(name="slip", summary="Broken.", build=Slip),
     ]
 '''
 TEXT = toy.SUITE.replace('[task]\nname = "toy"', '[task]\nname = "painter"').replace(
@@ -260,3 +266,11 @@ def test_metric_without_its_evidence_is_named(world, files, tmp_path):
     text = TEXT.replace('["axes"]', '["colour"]').replace('optional_metrics = ["colour"]', "")
     reason = failure(world, files, tmp_path, text)
     assert "Metric `colour` needs evidence 'colour', which task `painter` does not give" in reason
+
+
+@pytest.mark.parametrize("asked", ["other_metrics", "optional_metrics"])
+def test_metrics_own_key_error_is_not_missing_evidence(world, files, tmp_path, asked):
+    text = TEXT.replace(f'{asked} = ["{"axes" if asked == "other_metrics" else "colour"}"]', f'{asked} = ["slip"]')
+    reason = failure(world, files, tmp_path, text)
+    assert "KeyError: 'hue'" in reason
+    assert "evidence" not in reason
