@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fedgen_bench.errors import UsageError, unknown
 from fedgen_bench.files import sha256_of
+from fedgen_bench.seeds import seeded_globals
 
 if TYPE_CHECKING:
     import torch
@@ -65,4 +66,6 @@ def load_extractor(name: str, find: Callable[[str], Path]) -> Extractor:
 
     path = extractor_file(name, find)
     build = fidelity.cifarnet if name == "cifarnet" else fidelity.inception
-    return Extractor(name, sha256_of(path), build(path))
+    with seeded_globals(0):  # layers draw initial values, all of which the file replaces
+        module = build(path)
+    return Extractor(name, sha256_of(path), module)

@@ -86,7 +86,7 @@ def test_claims_of_another_suites_results_are_refused(published, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "holds no results.json"), ("{", "cannot be read"), (json.dumps({"schema": 2}), "Upgrade fedgen-bench")],
+    [(None, "holds no results.json"), ("{", "is no JSON"), (json.dumps({"schema": 2}), "Upgrade fedgen-bench")],
 )
 def test_claims_without_usable_results_say_what_to_do(published, tmp_path, content, message):
     root, plugins = published

@@ -105,11 +105,11 @@ def edit_table(folder):
 @pytest.mark.parametrize(
     ("spoil", "options", "code", "text"),
     [
-        (truncate, TOY, 1, "results.json cannot be read"),
-        (drop_key, TOY, 1, "The record of fedavg/1 cannot be read (KeyError('metrics')): the folder was truncated."),
+        (truncate, TOY, 1, "results.json is no JSON, or was cut off"),
+        (drop_key, TOY, 1, "results.json, fedavg/1: `metrics` is missing. Publish the folder again"),
         (edit_rate, TOY, 1, "The configuration of fedavg/1 is not what its digest"),
         (edit_table, TOY, 1, "table.csv in toy differ from SHA256SUMS: edited or truncated."),
-        (newer, TOY, 1, "results.json has schema 2, this version knows 1. Upgrade fedgen-bench."),
+        (newer, TOY, 1, "results.json has schema 2, this version knows 1. Upgrade fedgen-bench to check it."),
         (empty, TOY, 2, "toy holds no results.json. Name a published folder"),
         (None, (*TOY, "--contender", "fedavgg"), 2, "Unknown finished contender `fedavgg`. Did you mean `fedavg`?"),
         (None, (), 1, "task `toy` is not installed. It was in the file toy.py: give that with `--plugin FILE`."),

@@ -217,3 +217,9 @@ def test_weights_that_are_no_tensors_are_told(tmp_path, name, content, what):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=what):
         cifarnet(tmp_path / name)
+
+
+def test_loading_an_extractor_leaves_the_global_generator_alone():
+    before = torch.random.get_rng_state()
+    load_extractor("cifarnet", dict)
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -151,6 +151,15 @@ def test_ordinary_exceptions_and_the_users_interrupt_pass(error):
     assert raised.value is error
 
 
+@pytest.fixture
+def usual_interrupts():
+    """Python's own handler, whatever a command that ran in this process before has left."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_interrupts")
 def test_signal_is_the_users_interrupt_inside_a_plugin():
     with interruptible(), pytest.raises(Interrupted), guarded("Odd"):
         os.kill(os.getpid(), signal.SIGINT)
