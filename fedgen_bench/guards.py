@@ -139,10 +139,7 @@ def _torch() -> tuple[_Setting, ...]:
         _Setting("torch's autocast", read_autocast, write_autocast),
         _Setting(
             "torch's deterministic algorithms",
-            lambda: (
-                torch.are_deterministic_algorithms_enabled(),
-                torch.is_deterministic_algorithms_warn_only_enabled(),
-            ),
+            read_deterministic,
             write_deterministic,
         ),
         _Setting("cuDNN's flags", lambda: tuple(getattr(torch.backends.cudnn, name) for name in cudnn), write_cudnn),
