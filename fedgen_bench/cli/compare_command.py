@@ -15,7 +15,7 @@ from fedgen_bench.errors import UsageError, unknown
 @options.many(options.suite, options.runs, options.plugin)
 @click.option(
     "--leaderboards",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     default=None,
     metavar="DIR",
     help="Compare what is published in DIR/<suite> instead of what is stored.",

@@ -83,7 +83,7 @@ def test_read_source_normalises_paragraphs_and_checks_the_hash(tmp_path):
     source = Source("x", "x.txt", hashlib.sha256(text.encode()).hexdigest(), "plain", (1.0, 1.0))
     assert read_source(source, tmp_path) == [["the first line is here", "it goes on there", "another one stands alone"]]
     (tmp_path / "x.txt").write_text(text + " ")
-    with pytest.raises(ValueError, match="the recipe was written for"):
+    with pytest.raises(DataError, match="the recipe was written for"):
         read_source(source, tmp_path)
 
 
