@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +38,7 @@ def read_weights(path: Path, expected: Mapping[str, torch.Tensor], name: str) ->
         raise
     except Exception as error:  # noqa: BLE001 - a hostile file makes its reader raise anything
         reason = "it is cut off, or a pickle that could run code when read"
-        if not isinstance(error, pickle.UnpicklingError):
+        if type(error).__name__ != "UnpicklingError":
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise DataError(
             f"{path} cannot be read as weights of the extractor `{name}` ({reason}). Give a file of tensors: "
