@@ -85,10 +85,11 @@ def read_header(message: bytes) -> tuple[Header, dict[str, tuple[str, tuple[int,
 
 
 def decode(message: bytes) -> tuple[Header, dict[str, torch.Tensor]]:
-    """The decoded copy of a message. Raises WireError: `malformed`."""
-    header, _ = read_header(message)
+    """The decoded copy of a message, tensors in its own order. Raises WireError: `malformed`."""
+    header, layout = read_header(message)
     try:
-        return header, load(message)
+        tensors = load(message)  # in an order that differs from call to call
+        return header, {name: tensors[name] for name in layout}
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise WireError("malformed", f"The message cannot be decoded: {error}.") from None
 
