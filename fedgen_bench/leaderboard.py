@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.errors import PairingError
+from fedgen_bench.ranking import ranks
 from fedgen_bench.schema import plain
 from fedgen_bench.seeds import digest
 from fedgen_bench.stats import Interval, interval, paired_difference
@@ -55,6 +56,7 @@ class Table:
 
     Args:
         metric: the one that ranks, read on the test part.
+        among: by ranked contender, the points of a sweep that its rank holds within; empty where there is one ranking.
         showcase: by contender, base64 of a PNG of what its global model generates; empty for tasks without pictures.
     """
 
@@ -78,6 +80,7 @@ class Table:
     notes: str
     followed: Followed
     showcase: Mapping[str, str]
+    among: Mapping[str, str]
 
     @property
     def follows_another(self) -> bool:
@@ -185,9 +188,7 @@ def _mean_or_none(values: Sequence[float | None]) -> float | None:
 def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry) -> Table:
     """Rank every contender that has all of the suite's seeds; the others are shown with their status.
 
-    Ranks are places by mean among contenders under equal conditions; one whose paired 95 % interval against the first
-    of the rank before it includes zero shares that rank. Below two seeds there is no interval, and means decide. Runs
-    under other seeds than the suite's are left out.
+    Ranks are those of `ranking.ranks`. Runs under other seeds than the suite's are left out.
 
     Raises:
         PairingError: see `check_pairing`.
@@ -231,19 +232,7 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         }
         if why := [f"seed {r['seed']}: {r['reason']}" for r in group if r["reason"]]:
             reasons[label] = "; ".join(why)
-    ranked = sorted(
-        (row for row in rows if row["rank"] == 0),
-        key=lambda row: (row["quality_mean"] if lower else -row["quality_mean"], row["contender"]),
-    )
-    for same in dict.fromkeys(under[row["contender"]] for row in ranked):
-        equal = [row for row in ranked if under[row["contender"]] == same]
-        first, shared = equal[0]["contender"], 1
-        for place, row in enumerate(equal, start=1):
-            if not _tied(by_seed[first], by_seed[row["contender"]]):
-                first, shared = row["contender"], place
-            row["rank"] = shared
-    if suite.sweep is not None:
-        ranked.sort(key=lambda row: order[row["contender"]])
+    ranked, among = ranks(rows, by_seed, under, suite, lower=lower)
     unranked = [row for row in rows if row["rank"] is None]
     paired = {
         name: diff
@@ -268,15 +257,25 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         setup["attack"] = plain(suite.attack)
     if suite.sweep is not None:
         setup["sweep"] = plain(suite.sweep)
-    setup["contender"] = {one.name: plain(one) for one in suite.contender}
+    setup["contender"] = {one.name: plain(one) for one in suite.contender} | _added(records, suite)
     showcase = {r["contender"]: r["showcase"] for r in records if "showcase" in r and not r["off_suite"]}
     return Table(
         suite.suite.name, suite.suite.version, suite.suite.title, metric, spec.unit, lower, suite.suite.reference,
         suite.suite.full_model,
         suite.evaluation.target, suite.seeds.leaderboard, (*ranked, *unranked), others, paired, curves,
         reasons, dict(sorted(data.items())),
-        setup, suite.suite.notes, followed, {name: showcase[name] for name, _ in groups if name in showcase},
+        setup, suite.suite.notes, followed, {name: showcase[name] for name, _ in groups if name in showcase}, among,
     )  # fmt: skip
+
+
+def _added(records: Sequence[Record], suite: SuiteSpec) -> dict[str, Any]:
+    """Contenders that the suite does not list, as their runs record them."""
+    listed = {one.name for one in suite.contender}
+    return {
+        name: record["config"]["contender"]
+        for record in reversed(records)
+        if (name := method_of(record)) not in listed and not record["off_suite"]
+    }
 
 
 def _full_uplink(records: Sequence[Record], suite: SuiteSpec, conditions: Callable[[Record], str]) -> dict[str, float]:
@@ -289,15 +288,6 @@ def _full_uplink(records: Sequence[Record], suite: SuiteSpec, conditions: Callab
             sent = record["bytes"]["up"]["encoded"] / record["client_rounds"]
             found.setdefault(conditions(record), []).append(sent)
     return {where: math.fsum(values) / len(values) for where, values in found.items()}
-
-
-def _tied(first: dict[int, float], other: dict[int, float]) -> bool:
-    """Whether a paired interval over seeds includes zero; one seed alone is tied when it is equal."""
-    found = paired_difference(first, other)
-    if found is None:
-        return True
-    low, high = (found.mean, found.mean) if found.n == 1 else (found.low, found.high)
-    return low <= 0 <= high
 
 
 def _row(
@@ -349,11 +339,11 @@ def _row(
 
 
 def _status(group: Sequence[Record], suite: SuiteSpec) -> str:
-    if group[0]["off_suite"]:
-        return "off-suite"
     bad = sorted({r["status"] for r in group} - {"done"})
     if bad:
         return str(bad[0])
+    if group[0]["off_suite"]:
+        return "off-suite"
     return "done" if {r["seed"] for r in group} >= set(suite.seeds.leaderboard) else "incomplete"
 
 

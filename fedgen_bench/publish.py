@@ -168,6 +168,42 @@ def _environments(runs: Sequence[StoredRun]) -> str:
     return json.dumps(listed, indent=1, sort_keys=True) + "\n"
 
 
+def remake(folder: Path, registry: Registry) -> None:
+    """Write a published folder again from its own results; drawn files stay as they are.
+
+    Numbers do not change. The suite's text becomes the installed one when that has the same version.
+
+    Raises:
+        UsageError, StoreError: as `open_folder`; nothing can be written.
+    """
+    found = open_folder(folder)
+    source, records = found.source, found.records
+    suite = load_suite(source, registry)
+    ours = registry.components["suite"].get(source.name)
+    if ours is not None:
+        installed = load_suite(ours.spec, registry)
+        if installed.suite.version == suite.suite.version:
+            source, suite = ours.spec, installed
+    drawn = _drawn(registry)
+    given = _given(source, suite, records, registry)
+    write_together(folder, {name: content for name, content in given.items() if name not in drawn})
+
+
+def _given(
+    source: SuiteSource, suite: SuiteSpec, records: Sequence[Record], registry: Registry
+) -> dict[str, bytes | None]:
+    """What records alone give, by file name."""
+    return {
+        RESULTS: results_text(suite, source.text, records).encode(),
+        BANDS: bands_csv(records).encode(),
+        **render(build_table(suite, records, registry), registry),
+    }
+
+
+def _drawn(registry: Registry) -> set[str]:
+    return {one.spec.filename for one in registry.components["table_format"].values() if not one.spec.exact}
+
+
 def check_folder(folder: Path, registry: Registry) -> list[str]:
     """Files of a published folder that differ from what its results give, or from its manifest.
 
@@ -179,12 +215,7 @@ def check_folder(folder: Path, registry: Registry) -> list[str]:
     found = open_folder(folder)
     source, records = found.source, found.records
     suite = load_suite(source, registry)
-    expected = {
-        RESULTS: results_text(suite, source.text, records).encode(),
-        BANDS: bands_csv(records).encode(),
-        **render(build_table(suite, records, registry), registry),
-    }
-    drawn = {one.spec.filename for one in registry.components["table_format"].values() if not one.spec.exact}
+    expected, drawn = _given(source, suite, records, registry), _drawn(registry)
     wrong = {
         name for name, content in expected.items() if not _is_published(folder / name, content, exact=name not in drawn)
     }

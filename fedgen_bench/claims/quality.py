@@ -24,7 +24,7 @@ def judge_rounds(evidence: Evidence) -> Finding:
         return missing(SAME_ROUNDS, claim, "There is no baseline with finished runs.")
     return Finding(
         SAME_ROUNDS, claim, combined(found),
-        f"{main.quality.unit} on the whole test part after the last round, paired over seeds: Student's t interval, "
+        f"{main.quality.unit} on the task's test data after the last round, paired over seeds: Student's t interval, "
         f"Holm's correction over {len(found)} baselines.",
         told(found, main.quality.unit), (comparison_grid(found, (main.reference, "baseline")),),
     )  # fmt: skip

@@ -144,8 +144,9 @@ def warn_of_emulation(precisions: Collection[str], device: str) -> None:
 def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device: str, jobs: int) -> int:
     import torch
 
-    from fedgen_bench.cli.screen import grid, human_bytes
+    from fedgen_bench.cli.screen import grid
     from fedgen_bench.data.catalog import finder
+    from fedgen_bench.digits import show_bytes
     from fedgen_bench.dry_run import forecast
     from fedgen_bench.preflight import preflight
     from fedgen_bench.runner import pick_device
@@ -164,7 +165,7 @@ def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device:
     ]
     click.echo(grid(head, rows))
     seconds = sum(c.seconds for c in cells) / jobs
-    up = human_bytes(sum(c.up_bytes for c in cells))
+    up = show_bytes(sum(c.up_bytes for c in cells))
     click.echo(
         f"{len(cells)} cells, {up} of uplink, about {seconds / 60:.1f} min of training on {jobs} jobs; "
         "evaluation comes on top"

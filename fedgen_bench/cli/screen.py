@@ -6,11 +6,12 @@ import itertools
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from fedgen_bench.digits import places, show, show_bytes, show_percent
 from fedgen_bench.text import one_line
 
 if TYPE_CHECKING:
@@ -62,20 +63,6 @@ def print_grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     click.echo(grid(head, rows, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
 
 
-def human_bytes(value: float | None) -> str:
-    """Decimal units, three significant digits."""
-    if value is None:
-        return ""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.0f} B"
-
-
-def _number(value: float | None, form: str = ".4g") -> str:
-    return "" if value is None else format(value, form)
-
-
 def print_table(table: Table) -> None:
     """The leaderboard's main columns on stdout."""
     click.echo(
@@ -83,7 +70,7 @@ def print_table(table: Table) -> None:
         f"{one_line(table.metric_unit)} on test, {'lower' if table.lower_is_better else 'higher'} is better"
         + (f"; personalised in {one_line(table.followed.unit)}" if table.follows_another else "")
     )
-    head = (
+    head: tuple[str, ...] = (
         "rank",
         "contender",
         "quality",
@@ -95,19 +82,30 @@ def print_table(table: Table) -> None:
         "saved",
         "status",
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             "-" if row["rank"] is None else str(row["rank"]),
             row["contender"],
-            _number(row["quality_mean"]),
-            _number(row["quality_std"], ".2g"),
-            _number(row["personalized_mean"]),
-            _number(row["trainable_fraction"], ".2%"),
-            human_bytes(row["uplink_total_bytes"]),
-            human_bytes(row["uplink_per_client_round_bytes"]),
-            _number(row["uplink_reduction_vs_full"], ".2%"),
+            *_quality(row),
+            show(row["personalized_mean"], nothing=""),
+            show_percent(row["trainable_fraction"], nothing=""),
+            show_bytes(row["uplink_total_bytes"], nothing=""),
+            show_bytes(row["uplink_per_client_round_bytes"], nothing=""),
+            show_percent(row["uplink_reduction_vs_full"], nothing=""),
             row["status"],
         )
         for row in table.rows
     ]
+    if table.among:
+        head = ("rank", "within", *head[1:])
+        rows = [(one[0], table.among.get(one[1], ""), *one[1:]) for one in rows]
     print_grid(head, rows)
+
+
+def _quality(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Mean and standard deviation to the same decimals."""
+    mean, std = row["quality_mean"], row["quality_std"]
+    if mean is None:
+        return "", ""
+    decimals = places(mean, std)
+    return show(mean, decimals), show(std, decimals if std else None, nothing="")

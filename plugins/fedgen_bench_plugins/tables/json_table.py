@@ -29,6 +29,8 @@ class JsonTable:
 
         body = dataclasses.asdict(table)
         del body["showcase"]
+        if not table.among:
+            del body["among"]
         if not table.follows_another:
             del body["followed"]
         return json.dumps(plain(body), indent=1, sort_keys=True, allow_nan=False) + "\n"

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
+from fedgen_bench.digits import places, show, show_bytes, show_percent
 from fedgen_bench.text import one_line
-from fedgen_bench_plugins.tables.numbers import show_bytes, show_percent, show_quality
 
 if TYPE_CHECKING:
     from fedgen_bench.leaderboard import Table
@@ -18,6 +18,15 @@ _HEAD = (
     "rank", "contender", "trainable", "quality", "95 % CI", "personalised", "worst decile", "rounds to target",
     "uplink to target", "uplink",
     "uplink per client-round", "downlink", "uplink saved", "status",
+)  # fmt: skip
+
+_WITHIN = (
+    "- **within**: ranks, and what is bold, hold among rows of one `{}`; the others ran under other conditions, so "
+    "that a better value may stand below."
+)
+_OWN = ("personalized_mean", "worst_decile_mean")
+_BYTES = (
+    "uplink_to_target_bytes", "uplink_total_bytes", "uplink_per_client_round_bytes", "downlink_total_bytes",
 )  # fmt: skip
 
 
@@ -34,9 +43,19 @@ def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _best(rows: Sequence[Mapping[str, Any]], column: str, *, lower: bool) -> float | None:
-    values = [row[column] for row in rows if row["rank"] is not None and row[column] is not None]
-    return (min(values) if lower else max(values)) if values else None
+def _best(table: Table, columns: Mapping[str, bool]) -> set[tuple[str, str]]:
+    """Contender and column of the best values among rows that are ranked together; `columns` says where lower is."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in table.rows:
+        if row["rank"] is not None:
+            groups.setdefault(table.among.get(row["contender"], ""), []).append(row)
+    found = set()
+    for rows in groups.values():
+        for column, lower in columns.items():
+            values = [row[column] for row in rows if row[column] is not None]
+            best = (min if lower else max)(values, default=None)
+            found |= {(row["contender"], column) for row in rows if row[column] is not None and row[column] == best}
+    return found
 
 
 class Markdown:
@@ -47,68 +66,47 @@ class Markdown:
 
     def render(self, table: Table) -> str:
         lines = [f"# {escape(table.title)}: suite `{table.suite}`, version {table.version}", ""]
-        lines += _grid(_HEAD, self._rows(table))
+        lines += _grid(_HEAD if not table.among else (_HEAD[0], "within", *_HEAD[1:]), self._rows(table))
         lines += ["", *self._notes(table), "", *self._paired(table), "", *self._others(table), *self._parts(table)]
         lines += ["", *self._setup(table)]
         return "\n".join(lines).rstrip() + "\n"
 
     def _rows(self, table: Table) -> list[list[str]]:
-        lower, followed_lower = table.lower_is_better, table.followed.lower_is_better
-        best = {
-            column: _best(table.rows, column, lower=direction)
-            for column, direction in (
-                ("quality_mean", lower), ("personalized_mean", followed_lower), ("worst_decile_mean", followed_lower),
-                ("rounds_to_target_mean", True),
-                ("uplink_to_target_bytes", True), ("uplink_total_bytes", True), ("uplink_per_client_round_bytes", True),
-                ("downlink_total_bytes", True), ("uplink_reduction_vs_full", False),
-            )
-        }  # fmt: skip
+        followed_lower = table.followed.lower_is_better
+        best = _best(
+            table,
+            {
+                "quality_mean": table.lower_is_better, "personalized_mean": followed_lower,
+                "worst_decile_mean": followed_lower, "rounds_to_target_mean": True, "uplink_to_target_bytes": True,
+                "uplink_total_bytes": True, "uplink_per_client_round_bytes": True, "downlink_total_bytes": True,
+                "uplink_reduction_vs_full": False,
+            },
+        )  # fmt: skip
 
-        def bold(row: Mapping[str, Any], column: str, text: str) -> str:
-            return (
-                f"**{text}**"
-                if row["rank"] is not None and row[column] is not None and row[column] == best[column]
-                else text
-            )
+        def cells(row: Mapping[str, Any]) -> list[str]:
+            def bold(column: str, text: str) -> str:
+                return f"**{text}**" if (row["contender"], column) in best else text
 
-        return [
-            [
+            mean, std, low, high = (row[f"quality_{what}"] for what in ("mean", "std", "ci_low", "ci_high"))
+            decimals = None if mean is None else places(mean, std)
+            rounds = row["rounds_to_target_mean"]
+            return [
                 "–" if row["rank"] is None else str(row["rank"]),
+                *([escape(table.among.get(row["contender"], "–"))] if table.among else []),
                 escape(row["contender"]),
                 "–"
                 if row["trainable_params"] is None
                 else f"{row['trainable_params']:,} ({show_percent(row['trainable_fraction'])})",
-                bold(
-                    row,
-                    "quality_mean",
-                    show_quality(row["quality_mean"]) + (f" ± {row['quality_std']:.2g}" if row["quality_std"] else ""),
-                ),
-                "–"
-                if row["quality_ci_low"] is None
-                else f"{show_quality(row['quality_ci_low'])} to {show_quality(row['quality_ci_high'])}",
-                *(
-                    bold(row, column, show_quality(row[column]))
-                    for column in ("personalized_mean", "worst_decile_mean")
-                ),
-                bold(
-                    row,
-                    "rounds_to_target_mean",
-                    "–" if row["rounds_to_target_mean"] is None else f"{row['rounds_to_target_mean']:.1f}",
-                ),
-                *(
-                    bold(row, column, show_bytes(row[column]))
-                    for column in (
-                        "uplink_to_target_bytes",
-                        "uplink_total_bytes",
-                        "uplink_per_client_round_bytes",
-                        "downlink_total_bytes",
-                    )
-                ),
-                bold(row, "uplink_reduction_vs_full", show_percent(row["uplink_reduction_vs_full"])),
+                bold("quality_mean", show(mean, decimals) + (f" ± {show(std, decimals)}" if std else "")),
+                "–" if low is None else f"{show(low, decimals)} to {show(high, decimals)}",
+                *(bold(column, show(row[column])) for column in _OWN),
+                bold("rounds_to_target_mean", "–" if rounds is None else f"{rounds:.1f}"),
+                *(bold(column, show_bytes(row[column])) for column in _BYTES),
+                bold("uplink_reduction_vs_full", show_percent(row["uplink_reduction_vs_full"])),
                 escape(row["status"]) + (f" ({row['n_seeds']} seeds)" if row["status"] == "incomplete" else ""),
             ]
-            for row in table.rows
-        ]
+
+        return [cells(row) for row in table.rows]
 
     def _notes(self, table: Table) -> list[str]:
         better = "Lower" if table.lower_is_better else "Higher"
@@ -119,17 +117,18 @@ class Markdown:
             own, why = f"{followed.unit} ({direction} is better)", "another metric, other data"
         notes = [
             (
-                f"- **quality**: {table.metric_unit} on the whole test part, read once after the last round; "
+                f"- **quality**: {table.metric_unit} on the task's test data, read once after the last round; "
                 f"mean ± standard deviation over seeds {', '.join(map(str, table.seeds))}. {better} is better."
             ),
             (
-                f"- **personalised**, **worst decile**: {own} on clients' own held-out tails, after "
-                f"{table.setup['evaluation']['personalized_steps']} more local steps from the tensors that the method "
-                "gives the client; mean over the evaluated clients, and mean of the worst tenth of them. "
-                f"Not comparable with the quality column: {why}."
-            ),
+                f"- **personalised**, **worst decile**: {own} on clients' own held-out tails, after {_steps(table)} "
+                "from the tensors that the method gives the client; mean over the evaluated clients, and mean of the "
+                f"worst tenth of them. Not comparable with the quality column: {why}."
+            )
+            if any(row[column] is not None for row in table.rows for column in _OWN)
+            else "- **personalised**, **worst decile**: this suite evaluates no client's own data.",
             (
-                f"- **target**: {followed.unit} of {show_quality(table.target)} on the validation subset that is "
+                f"- **target**: {followed.unit} of {show(table.target)} on the validation subset that is "
                 "evaluated every round; a dash where not every seed reached it."
             ),
             (
@@ -140,6 +139,7 @@ class Markdown:
                 "- Rows without a rank are references (no federation, all data in one place, no training), or are not "
                 "comparable (see status)."
             ),
+            *([_WITHIN.format(table.setup["sweep"]["axis"])] if table.among else []),
             *(f"- {line}" for line in table.notes.strip().splitlines()),
         ]
         return notes + [f"- {escape(name)}: {escape(reason)}" for name, reason in sorted(table.reasons.items())]
@@ -147,8 +147,10 @@ class Markdown:
     def _paired(self, table: Table) -> list[str]:
         rows = []
         for name, found in table.paired.items():
-            between = "–" if math.isnan(found.low) else f"{found.low:+.4g} to {found.high:+.4g}"
-            rows.append([escape(name), f"{found.mean:+.4g}", between, str(found.n)])
+            decimals = places(found.mean, (found.high - found.low) / 2)
+            low, high = (show(one, decimals, sign="+") for one in (found.low, found.high))
+            between = "–" if math.isnan(found.low) else f"{low} to {high}"
+            rows.append([escape(name), show(found.mean, decimals, sign="+"), between, str(found.n)])
         head = ["contender", f"difference to `{table.reference}`", "95 % interval (paired t)", "seeds"]
         return [f"## Paired over seeds: {table.metric_unit}", "", *_grid(head, rows)] if rows else []
 
@@ -167,9 +169,7 @@ class Markdown:
             {key for values in table.others.values() for key in values if key.startswith(("personalized/", "global/"))}
         )
         rows = [
-            [escape(name), *(show_quality(values.get(key)) for key in names)]
-            for name, values in table.others.items()
-            if values
+            [escape(name), *(show(values.get(key)) for key in names)] for name, values in table.others.items() if values
         ]
         return ["## Other metrics, mean over seeds", "", *_grid(["contender", *names], rows)] if names else []
 
@@ -184,7 +184,7 @@ class Markdown:
             names = sorted(parts)
             keys = [f"{split}/{metric}/{part}" for part in names]
             rows = [
-                [escape(name), *(show_quality(values.get(key)) for key in keys)]
+                [escape(name), *(show(values.get(key)) for key in keys)]
                 for name, values in table.others.items()
                 if values.keys() & set(keys)
             ]
@@ -204,6 +204,18 @@ class Markdown:
         lines.append("- data, by sha256:")
         lines += [f"  - {escape(name)}: `{sha256}`" for name, sha256 in table.data.items()]
         return [*lines, "- software, processor and wall-clock: `environment.json`, `timing.csv`"]
+
+
+def _steps(table: Table) -> str:
+    """How many steps clients take for themselves; under a sweep of it, as their rows say."""
+    usual = int(table.setup["evaluation"]["personalized_steps"])
+    points = table.setup.get("sweep", {}).get("point", ())
+    at = {point["value"]: int(point["set"].get("evaluation.personalized_steps", usual)) for point in points}
+    if set(at.values()) <= {usual}:
+        return f"{usual} more local steps"
+    axis = table.setup["sweep"]["axis"]
+    listed = ", ".join(f"{n} at {axis}={value:g}" for value, n in at.items())
+    return f"more local steps ({listed}, {usual} elsewhere)"
 
 
 def _part(key: str) -> tuple[str, str, str] | None:
