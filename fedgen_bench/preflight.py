@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.errors import FedgenError, NotReadyError
 from fedgen_bench.failures import blamed, origin, text_of, told
 from fedgen_bench.guards import guarded
+from fedgen_bench.protocols import Declaring
 from fedgen_bench.world import build, seed_tree
 
 if TYPE_CHECKING:
     from fedgen_bench.adapting import Adapted
+    from fedgen_bench.plugins import Registry
     from fedgen_bench.protocols import Task
     from fedgen_bench.suites import RunSpec
     from fedgen_bench.world import Worlds
@@ -48,6 +50,9 @@ def _problems(specs: Sequence[RunSpec], worlds: Worlds) -> Iterator[str]:
                 yield told_of(users, problem)
         if task is None:
             continue
+        for users in _alike(some, lambda config: config["evaluation"]):
+            for problem in _metric_problems(users[0], task, worlds.registry):
+                yield told_of(users, problem)
         split: set[int] = set()
         for users in _alike(some, lambda config: [config["partitioner"], config["federation"]]):
             _, problem = _tried(lambda users=users: worlds.population(worlds.resolved(users[0])))  # type: ignore[misc]
@@ -92,6 +97,27 @@ def _tried(call: Callable[[], Any]) -> tuple[Any, str]:
         return None, text_of(error)
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything
         return None, f"{told(error)} ({origin(error)})"
+
+
+def _metric_problems(spec: RunSpec, task: Task, registry: Registry) -> Iterator[str]:
+    """Metrics that cannot be built, or whose evidence the task says that it does not give."""
+    for name in spec.metrics:
+        metric = {"name": name, "params": {}}
+        _, problem = _tried(lambda metric=metric: build(registry, "metric", metric))  # type: ignore[misc]
+        if problem:
+            yield problem
+            continue
+        if not isinstance(task, Declaring) or name in spec.optional_metrics:
+            continue
+        for split in (*(["valid_subset"] if name in spec.round_metrics else []), "valid", "test"):
+            if missing := registry.get("metric", name).spec.evidence - task.evidence(split):
+                names = ", ".join(f"`{one}`" for one in sorted(missing))
+                yield (
+                    f"Metric `{name}` reads {names}, which task `{spec.config['task']['name']}` does not give on "
+                    f"`{split}`. Name another metric in the suite's [evaluation], or put this one into "
+                    "`optional_metrics`."
+                )
+                break
 
 
 def _adapter_problem(spec: RunSpec, task: Task, worlds: Worlds, *, is_split: bool) -> str:

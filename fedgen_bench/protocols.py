@@ -115,6 +115,14 @@ class Task(Protocol):
         """A PNG of what `module` generates, from the same noise for every contender; None where there is no picture."""
 
 
+@runtime_checkable
+class Declaring(Protocol):
+    """What a task has besides, so that a metric that it does not serve is told before the first cell."""
+
+    def evidence(self, split: str) -> frozenset[str]:
+        """Names that `observe` gives on `split(name)`; a client's held-out tail has those of `valid_subset`."""
+
+
 class TaskFactory(Protocol):
     """What a task's `build` returns: parameters are known, data are not read yet."""
 

@@ -132,12 +132,15 @@ class MetricSpec(ComponentSpec):
         lower_is_better: direction of the ranking.
         minimum: values below are impossible; None where there is no bound.
         maximum: values above are.
+        evidence: names of all evidence that it reads; where a task says what it gives (`protocols.Declaring`), what is
+            missing is told before the first cell.
     """
 
     unit: str = ""
     lower_is_better: bool = True
     minimum: float | None = None
     maximum: float | None = None
+    evidence: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

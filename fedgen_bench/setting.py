@@ -85,9 +85,6 @@ class Setting:
             training["local_steps"], training["local_epochs"], training["clip_norm"], training["precision"],
             training.get("ema_decay"),
         )  # fmt: skip
-        evaluation, followed = config["evaluation"], spec.followed_metric
-        optional = evaluation.get("optional_metrics", ())
-        names = tuple(dict.fromkeys([evaluation["metric"], followed, *evaluation["other_metrics"], *optional]))
         uplink, downlink = (
             Chain(tuple(build(registry, "compressor", one) for one in contender.get(direction, ())))
             for direction in ("uplink", "downlink")
@@ -102,9 +99,9 @@ class Setting:
             adapted=adapted,
             plan=plan,
             population=population,
-            metrics={name: build(registry, "metric", {"name": name, "params": {}}) for name in names},
-            round_metrics=(followed,) if "round_metric" in evaluation else names,
-            lower_is_better=registry.get("metric", followed).spec.lower_is_better,
+            metrics={name: build(registry, "metric", {"name": name, "params": {}}) for name in spec.metrics},
+            round_metrics=spec.round_metrics,
+            lower_is_better=registry.get("metric", spec.followed_metric).spec.lower_is_better,
             start=dump_tensors(adapted.trainable),
             device=device,
             uplink=Uplink(uplink),

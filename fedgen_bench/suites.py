@@ -89,6 +89,23 @@ class RunSpec:
         evaluation = self.config["evaluation"]
         return str(evaluation.get("round_metric", evaluation["metric"]))
 
+    @property
+    def optional_metrics(self) -> tuple[str, ...]:
+        """Those that are left out where the task gives no evidence for them."""
+        return tuple(self.config["evaluation"].get("optional_metrics", ()))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All that are measured after the last round, each once."""
+        evaluation = self.config["evaluation"]
+        named = [evaluation["metric"], self.followed_metric, *evaluation["other_metrics"], *self.optional_metrics]
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def round_metrics(self) -> tuple[str, ...]:
+        """Those that are measured after rounds and on clients' own data."""
+        return (self.followed_metric,) if "round_metric" in self.config["evaluation"] else self.metrics
+
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
     """Line number of every table header and key of a TOML text, by path; array tables count from 0."""

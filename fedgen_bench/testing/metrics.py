@@ -47,11 +47,27 @@ def check_metric(spec: MetricSpec, task: Task) -> None:
         _check_metric(spec, metric, task)
 
 
+class _Read(dict[str, Any]):
+    """Evidence that remembers what of it was asked for."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
 def _check_metric(spec: MetricSpec, metric: Any, task: Task) -> None:
+    split, given = "valid_subset", _Read(evidence(task, "valid_subset"))
     try:
-        split, found = "valid_subset", metric.compute(evidence(task, "valid_subset"))
+        found = metric.compute(given)
     except KeyError:
-        split, found = "valid", metric.compute(evidence(task, "valid"))
+        split, given = "valid", _Read(evidence(task, "valid"))
+        found = metric.compute(given)
+    undeclared = ", ".join(sorted(given.names - spec.evidence)) if spec.evidence else ""
+    assert not undeclared, f"it reads what `MetricSpec.evidence` does not name: {undeclared}"
     good, bad = _by_part(found), _by_part(metric.compute(evidence(task, split, spoilt=True)))
     assert good, "the metric has no part"
     assert good.keys() == bad.keys(), "the parts depend on the model"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench import protocols
 from fedgen_bench.data.catalog import finder
 from fedgen_bench.guards import guarded
-from fedgen_bench.protocols import PNG_SIGNATURE
+from fedgen_bench.protocols import PNG_SIGNATURE, Declaring
 from fedgen_bench.records import TaskSpec
 from fedgen_bench.seeds import SeedTree
 from fedgen_bench.testing.places import at, line_of
@@ -161,12 +161,17 @@ def check_observe(task: Task) -> None:
     before = _held(module)
     heldout = task.client_data(np.arange(min(30, task.units(SEEDS).n_units))).heldout
     with torch.inference_mode(), guarded("observe"):
-        for data in (task.split("valid_subset"), task.split("valid"), *([] if heldout is None else [heldout])):
+        for split in ("valid_subset", "valid", *([] if heldout is None else [None])):
+            data = heldout if split is None else task.split(split)
             first = task.observe(module, data, SEEDS)
             assert first, "no evidence"
             assert fingerprint(first) == fingerprint(task.observe(module, data, SEEDS)), "two equal evaluations differ"
             for name, value in first.items():
                 assert all(math.isfinite(number) for number in _numbers(value)), f"evidence `{name}` is not finite"
+            if isinstance(task, Declaring):
+                declared = task.evidence(split or "valid_subset")
+                differ = ", ".join(sorted(declared ^ first.keys()))
+                assert not differ, f"`evidence` and what `observe` gives differ in: {differ}"
     assert _held(module) == before, "observe changed the module: a parameter, a buffer or its mode"
 
 

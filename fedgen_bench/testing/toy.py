@@ -107,6 +107,10 @@ class LoadedToy:
         weight: Any = module.weight
         return {"loss": float(0.5 * (weight - data).double().square().sum()), "n": float(len(data))}
 
+    def evidence(self, split: str) -> frozenset[str]:
+        """The same of every split."""
+        return frozenset({"loss", "n"})
+
     def split(self, name: str) -> torch.Tensor:
         """All points, whatever the name."""
         return self.points
@@ -193,7 +197,12 @@ def register_tasks() -> list[TaskSpec]:
 @hookimpl
 def register_metrics() -> list[MetricSpec]:
     """The toy metric."""
-    return [MetricSpec(name="toy_loss", summary="Mean of 1/2 ||weight - x||^2.", build=ToyLoss, unit="loss")]
+    evidence = frozenset({"loss", "n"})
+    return [
+        MetricSpec(
+            name="toy_loss", summary="Mean of 1/2 ||weight - x||^2.", build=ToyLoss, unit="loss", evidence=evidence
+        )
+    ]
 
 
 @hookimpl

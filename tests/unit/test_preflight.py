@@ -187,3 +187,35 @@ def test_a_failed_download_is_one_short_sentence(error, reason, monkeypatch, tmp
         download(DATASETS["ptb"])
     first, _ = str(caught.value).split(". Provide ")
     assert first == f"`ptb` cannot be downloaded from {DATASETS['ptb'].base_url}: {reason}"
+
+
+def test_evidence_that_the_task_does_not_give_is_told_before_the_first_cell():
+    registry = load_registry([toy.__file__])
+    worlds = Worlds(registry, finder(Places(), fetch=False))
+
+    def told(*overrides):
+        suite = load_suite(registry.get("suite", "toy").spec, registry, overrides)
+        try:
+            preflight(expand(suite, registry, contenders=["fedavg"]), worlds)
+        except NotReadyError as error:
+            return error.problems
+        return ()
+
+    (problem,) = told('evaluation.other_metrics=["perplexity_per_word"]')
+    assert "Metric `perplexity_per_word` reads `n_words`, `nll_nats`, which task `toy` does not give on" in problem
+    assert told('evaluation.optional_metrics=["perplexity_per_word"]') == ()
+    assert told() == ()
+
+
+def test_images_are_generated_for_whole_parts_only_and_the_task_says_so(registry):
+    suite = load_suite(registry.get("suite", "quick-images").spec, registry, ['evaluation.round_metric="fid_cifarnet"'])
+    worlds = Worlds(registry, finder(Places(), fetch=False))
+    with pytest.raises(NotReadyError) as caught:
+        preflight(expand(suite, registry, contenders=["frozen"], seeds=[1]), worlds)
+    (problem,) = caught.value.problems
+    assert "`fid_cifarnet` reads `generated/cifarnet`, `reference/cifarnet`, which task `image_generation`" in problem
+    assert "on `valid_subset`" in problem
+
+
+def test_every_metric_that_ships_names_its_evidence(registry):
+    assert [name for name, one in registry.components["metric"].items() if not one.spec.evidence] == []

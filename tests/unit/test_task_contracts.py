@@ -34,6 +34,9 @@ class Honest(toy.LoadedToy):
         errors = (module.weight.detach() - points.mean(dim=0)).square()
         return found if name in {"", "valid_subset"} else {**found, "errors": Weights(errors)}
 
+    def evidence(self, split):
+        return frozenset({"loss", "n", "names"} | (set() if split == "valid_subset" else {"errors"}))
+
     def showcase(self, module, seeds):
         return PNG_SIGNATURE + bytes(str(module.weight.tolist()), "ascii")
 

@@ -3,11 +3,13 @@
 # ruff: noqa: ARG002 - protocols name what these broken pieces do not use
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from fedgen_bench.records import AttackSpec, CompressorSpec
-from fedgen_bench.testing import attacks, compressors
+from fedgen_bench.testing import attacks, compressors, metrics, tasks, toy
 
 
 class Halves:
@@ -222,3 +224,15 @@ def test_contract_catches_an_attack_that_breaks_it(broken, check):
 @pytest.mark.parametrize("check", list(attacks.attack_checks()))
 def test_contract_lets_a_working_attack_through(check):
     check(AttackSpec(name="flips", summary="", build=Flips))
+
+
+def test_contract_tells_evidence_that_a_metric_or_a_task_does_not_declare():
+    class Silent(toy.LoadedToy):
+        def evidence(self, split):
+            return frozenset({"loss"})
+
+    (spec,) = toy.register_metrics()
+    with pytest.raises(AssertionError, match=r"does not name: n$"):
+        metrics.check_metric(dataclasses.replace(spec, evidence=frozenset({"loss"})), toy.LoadedToy(toy.Params()))
+    with pytest.raises(AssertionError, match=r"differ in: n$"):
+        tasks.check_observe(Silent(toy.Params()))

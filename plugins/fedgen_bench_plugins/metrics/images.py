@@ -143,23 +143,28 @@ def _on(metric: Callable[[str], object], extractor: str) -> Callable[[NoParams],
 
 def _metrics_on(extractor: str, exceptions: Mapping[str, str]) -> list[MetricSpec]:
     suffix, features = extractor.replace("-", "_"), f"({extractor} features)"
+    both = frozenset({f"generated/{extractor}", f"reference/{extractor}"})
+    labels = frozenset({"classes", "generated/labels", "reference/labels"})
     found = [
         MetricSpec(
             name=f"fid_{suffix}", summary=f"Fréchet distance to reference images {features}.",
             build=_on(FrechetDistance, extractor), unit=f"FID {features}", minimum=-_FID_ROUNDING,
+            evidence=both,
         ),
         MetricSpec(
             name=f"kid_{suffix}", summary=f"Kernel distance to reference images {features}.",
             build=_on(KernelDistance, extractor), unit=f"KID {features}, mean of {_N_SUBSETS} subsets",
+            evidence=both,
         ),
         MetricSpec(
             name=f"is_{suffix}", summary=f"Inception Score of generated images ({extractor} logits).",
             build=_on(InceptionScore, extractor), unit=f"Inception Score ({extractor} logits)", lower_is_better=False,
-            minimum=1.0,
+            minimum=1.0, evidence=frozenset({f"generated/{extractor}"}),
         ),
         MetricSpec(
             name=f"fid_by_class_{suffix}", summary=f"Fréchet distance of each class {features}.",
             build=_on(FrechetDistanceByClass, extractor), unit=f"FID of a class {features}", minimum=-_FID_ROUNDING,
+            evidence=both | labels,
         ),
     ]  # fmt: skip
     return [replace(one, exceptions=exceptions) for one in found]
@@ -171,6 +176,7 @@ def register_metrics() -> list[MetricSpec]:
         MetricSpec(
             name="denoising_loss", summary="Mean squared error of the predicted noise.", build=DenoisingLoss,
             unit="mean squared error of the noise", minimum=0.0,
+            evidence=frozenset({"noise_error", "n_noise_errors"}),
         ),
         *(spec for extractor, exceptions in EXTRACTORS.items() for spec in _metrics_on(extractor, exceptions)),
     ]  # fmt: skip

@@ -47,6 +47,7 @@ def register_metrics() -> list[MetricSpec]:
             build=PerplexityPerWord,
             unit="perplexity per word",
             minimum=1.0,
+            evidence=frozenset({"nll_nats", "n_words"}),
         ),
         MetricSpec(
             name="bits_per_byte",
@@ -54,11 +55,13 @@ def register_metrics() -> list[MetricSpec]:
             build=BitsPerByte,
             unit="bits per byte",
             minimum=0.0,
+            evidence=frozenset({"nll_nats", "n_bytes"}),
         ),
         MetricSpec(
             name="excess_nats_per_word",
             summary="NLL above the text generator's own, per word.",
             build=ExcessNatsPerWord,
             unit="nats per word",
+            evidence=frozenset({"nll_nats", "floor_nats", "n_words"}),
         ),
     ]

@@ -258,6 +258,14 @@ class LoadedImageGeneration:
             evidence[f"reference/{extractor.name}"] = self._reference(i, data.part, device)
         return evidence
 
+    def evidence(self, split: str) -> frozenset[str]:
+        """Noise errors of every split; images and their features where some are generated."""
+        found = {"noise_error", "n_noise_errors"}
+        if self.split(split).n_samples:
+            found |= {"classes", "generated/labels", "reference/labels"}
+            found |= {f"{of}/{one.name}" for one in self.extractors for of in ("generated", "reference")}
+        return frozenset(found)
+
     def _reference_features(self, extractor: int, part: str, device: torch.device) -> Features:
         return self.extractors[extractor].features(self.split(part).pixels, device)
 

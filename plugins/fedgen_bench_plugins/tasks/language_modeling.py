@@ -248,6 +248,11 @@ class LoadedLanguageModeling:
         evidence = {"nll_nats": total, "n_words": float(data.n_words), "n_bytes": float(data.n_bytes)}
         return evidence if data.floor_nats is None else {**evidence, "floor_nats": data.floor_nats}
 
+    def evidence(self, split: str) -> frozenset[str]:
+        """Sums of every text; the generator's own where it wrote the text."""
+        floor = {"floor_nats"} if split.removesuffix("_subset") in self.corpus.floor_nats else set()
+        return frozenset({"nll_nats", "n_words", "n_bytes"} | floor)
+
     def showcase(self, module: nn.Module, seeds: SeedTree) -> None:
         """Text gives no picture."""
 
