@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -124,3 +125,20 @@ def test_one_hostile_update_cannot_move_the_result_out_of_the_honest_range(aggre
 def test_too_few_updates_are_refused_with_the_numbers(aggregate, name, n, params, message):
     with pytest.raises(ValueError, match=message):
         aggregate(name, random_maps(n), **params)
+
+
+@pytest.mark.parametrize("name", ["median", "trimmed_mean"])
+@pytest.mark.parametrize(("values", "expected"), [((7, 7, 7, 7), 7), ((1, 2, 3, 4), None)])
+def test_integers_are_what_clients_agree_on_or_refused(registry, name, values, expected):
+    spec = registry.get("strategy", name).spec
+    state = SimpleNamespace(tensors={"count": torch.tensor([0])})
+    updates = [Update({"count": torch.tensor([one])}, 1) for one in values]
+
+    def aggregate():
+        return spec.build(spec.params()).aggregate(state, iter(updates), None).tensors["count"]
+
+    if expected is None:
+        with pytest.raises(ValueError, match="Clients differ in `count`"):
+            aggregate()
+    else:
+        assert torch.equal(aggregate(), torch.tensor([expected]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fedgen_bench import (
     ClientContext,
@@ -17,7 +18,11 @@ from fedgen_bench import (
     Tensors,
     Update,
     hookimpl,
+    weighted_mean,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,10 @@ class Median:
 
         got = [update.tensors for update in updates]
         lower, upper = (len(got) - 1) // 2, len(got) // 2
-        medians = {}
+        medians: dict[str, torch.Tensor] = {}
         for name in state.tensors:
             ordered = torch.stack([one[name] for one in got]).sort(dim=0).values
-            medians[name] = ordered[lower].lerp(ordered[upper], 0.5)
+            medians |= weighted_mean(Update({name: one}, 1) for one in (ordered[lower], ordered[upper]))
         return State(medians)
 
     def export(self, state: State, ctx: ClientContext | None) -> Tensors:
