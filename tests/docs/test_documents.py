@@ -145,12 +145,13 @@ def test_readme_names_every_command():
 @pytest.mark.parametrize("line", shell_commands(), ids=str)
 def test_command_in_a_document_is_accepted(line):
     _, name, *words = shlex.split(line)
-    command = cli.get_command(click.Context(cli), name)
+    context = click.Context(cli, **cli.context_settings)  # its names of the help option are the commands' as well
+    command = cli.get_command(context, name)
     assert command is not None, name
     if isinstance(command, click.Group) and words and words[0] in command.commands:
         command, words = command.commands[words[0]], words[1:]
     with contextlib.suppress(click.MissingParameter):  # a mention need not be a whole command
-        command.make_context(name, words)
+        command.make_context(name, words, parent=context)
 
 
 @pytest.mark.parametrize("code", labelled("python"))
