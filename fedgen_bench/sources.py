@@ -9,6 +9,7 @@ import ast
 import hashlib
 import importlib.metadata
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +23,8 @@ def source_sha256(file: Path) -> str:
     That of the file itself where it imports nothing of the kind; data files that it reads do not count.
     """
     file = file.resolve()
-    roots = tuple(dict.fromkeys([file.parent, _package_root(file)]))
-    found: dict[Path, str] = {}
+    base, found = _package_root(file), dict[Path, str]()
+    roots = tuple(dict.fromkeys([file.parent, base]))
     waiting = [file]
     while waiting:
         one = waiting.pop()
@@ -35,7 +36,8 @@ def source_sha256(file: Path) -> str:
     own = found.pop(file)
     if not found:
         return own
-    return hashlib.sha256("\n".join([own, *sorted(found.values())]).encode()).hexdigest()
+    others = sorted(f"{os.path.relpath(path, base)}\0{one}" for path, one in found.items())
+    return hashlib.sha256("\n".join([own, *others]).encode()).hexdigest()
 
 
 def editable_sha256(point: importlib.metadata.EntryPoint) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 import types
 import typing
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from fedgen_bench.contenders import added_contenders
 from fedgen_bench.errors import SuiteError, UsageError, unknown
+from fedgen_bench.lines import lines_of
 from fedgen_bench.overrides import apply_overrides
 from fedgen_bench.params import defaults, make_params, problems_of
 from fedgen_bench.plugins import Registered, Registry
@@ -105,34 +105,6 @@ class RunSpec:
     def round_metrics(self) -> tuple[str, ...]:
         """Those that are measured after rounds and on clients' own data."""
         return (self.followed_metric,) if "round_metric" in self.config["evaluation"] else self.metrics
-
-
-def lines_of(text: str) -> dict[tuple[str, ...], int]:
-    """Line number of every table header and key of a TOML text, by path; array tables count from 0."""
-    found: dict[tuple[str, ...], int] = {}
-    prefix: tuple[str, ...] = ()
-    counts: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*(\[\[?)\s*([A-Za-z0-9_.\-\"]+)\s*\]", line):
-            raw = tuple(part.strip('"') for part in header[2].split("."))
-            if header[1] == "[[":
-                counts[raw] = counts.get(raw, -1) + 1
-            prefix = _numbered(raw, counts)
-            found.setdefault(prefix, number)
-        elif key := re.match(r"\s*([A-Za-z0-9_.\-\"]+)\s*=", line):
-            parts = tuple(part.strip('"') for part in key[1].split("."))
-            for end in range(1, len(parts) + 1):
-                found.setdefault(prefix + parts[:end], number)
-    return found
-
-
-def _numbered(raw: tuple[str, ...], counts: Mapping[tuple[str, ...], int]) -> tuple[str, ...]:
-    path: list[str] = []
-    for end in range(1, len(raw) + 1):
-        path.append(raw[end - 1])
-        if raw[:end] in counts:
-            path.append(str(counts[raw[:end]]))
-    return tuple(path)
 
 
 def _where(source: SuiteSource, lines: Mapping[tuple[str, ...], int], path: tuple[str, ...]) -> str:

@@ -80,3 +80,10 @@ def test_a_distribution_that_is_installed_editable_has_the_hash_of_its_source(fo
     assert editable_sha256(point) != before
     told.clear()
     assert editable_sha256(point) == ""
+
+
+def test_two_modules_that_change_places_change_the_hash(folder):
+    before = source_sha256(folder / "plugin.py")
+    (folder / "late.py").write_text(FILES["named.py"])
+    (folder / "named.py").write_text(FILES["late.py"])
+    assert source_sha256(folder / "plugin.py") != before
