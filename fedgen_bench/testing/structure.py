@@ -29,6 +29,8 @@ def built(kind: str, spec: Any) -> Any:
     with guarded(f"{kind} {spec.name}.build"):
         instance = spec.build(spec.params())
     assert_has(instance, PROTOCOLS[kind], spec.build)
+    if isinstance(instance, protocols.Personalizing):
+        assert_has(instance, protocols.Personalizing, spec.build)
     return instance
 
 
