@@ -18,21 +18,21 @@ from typing import Any
 import griffe
 from mkdocs.structure.files import File
 
-from fedgen_bench.plugins import KINDS, Registered, load_registry
-from fedgen_bench.records import ComponentSpec
+from fedgen_bench.contract.records import ComponentSpec
+from fedgen_bench.registry.plugins import KINDS, Registered, load_registry
 
 ROOT = Path(__file__).parents[1]
 WHOLE = (
-    "fedgen_bench.records",
-    "fedgen_bench.protocols",
-    "fedgen_bench.clients",
+    "fedgen_bench.contract.records",
+    "fedgen_bench.contract.protocols",
+    "fedgen_bench.federation.clients",
     "fedgen_bench.testing.contracts",
     "fedgen_bench.api",
 )
 INTRODUCTIONS = {
-    "fedgen_bench.records": "What plugins declare, are given and return.",
-    "fedgen_bench.protocols": "What `build` of a spec must return.",
-    "fedgen_bench.clients": "For engines: a client's part of a round as data, and what works it off.",
+    "fedgen_bench.contract.records": "What plugins declare, are given and return.",
+    "fedgen_bench.contract.protocols": "What `build` of a spec must return.",
+    "fedgen_bench.federation.clients": "For engines: a client's part of a round as data, and what works it off.",
     "fedgen_bench.testing.contracts": "For the tests of plugins; import these names from `fedgen_bench.testing`.",
     "fedgen_bench.api": "Suites from Python; `fedgen_bench` imports this when one of its functions is asked for.",
 }

@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from fedgen_bench.adapting import Adapted, is_language_model, wrap_with_peft
-from fedgen_bench.aggregation import weighted_mean
-from fedgen_bench.hookspecs import hookimpl
-from fedgen_bench.lowrank import padded, product_norm, stacked, truncated
-from fedgen_bench.prompting import check_room, positions_of, stand_before_text
-from fedgen_bench.records import (
+from fedgen_bench.contract.adapting import Adapted, is_language_model, wrap_with_peft
+from fedgen_bench.contract.aggregation import weighted_mean
+from fedgen_bench.contract.hookspecs import hookimpl
+from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
+from fedgen_bench.contract.prompting import check_room, positions_of, stand_before_text
+from fedgen_bench.contract.records import (
     AdapterSpec,
     AttackSpec,
     ClientContext,
@@ -43,7 +43,7 @@ from fedgen_bench.records import (
     UnitTable,
     Update,
 )
-from fedgen_bench.seeds import SeedTree, seeded_globals
+from fedgen_bench.contract.seeds import SeedTree, seeded_globals
 
 __version__ = "0.1.0"
 

@@ -8,26 +8,26 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.base.errors import UsageError, unknown
+from fedgen_bench.base.files import present
+from fedgen_bench.contract.params import make_params
+from fedgen_bench.contract.protocols import Drawing
 from fedgen_bench.data.catalog import places
-from fedgen_bench.details import LEDGER
-from fedgen_bench.errors import UsageError, unknown
-from fedgen_bench.files import present
-from fedgen_bench.leaderboard import COLUMNS, Record, Table, build_table
-from fedgen_bench.params import make_params
-from fedgen_bench.placement import placement
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.protocols import Drawing
-from fedgen_bench.publish import finished, publish, records_of, render
-from fedgen_bench.published import RESULTS, open_folder
-from fedgen_bench.runner import Event, Job, run_cells
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.registry.placement import placement
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.details import LEDGER
+from fedgen_bench.results.leaderboard import COLUMNS, Record, Table, build_table
+from fedgen_bench.results.publish import finished, publish, records_of, render
+from fedgen_bench.results.published import RESULTS, open_folder
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Event, Job, run_cells
+from fedgen_bench.suite.suites import expand, load_suite
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fedgen_bench.plugins import Registry
-    from fedgen_bench.store import StoredRun
+    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.results.store import StoredRun
 
 _SUFFIXES = (".svg", ".png", ".pdf")
 

@@ -14,13 +14,13 @@ from string import Template
 from typing import TYPE_CHECKING
 
 import fedgen_bench
-from fedgen_bench.contenders import options_for
-from fedgen_bench.errors import UsageError
-from fedgen_bench.files import write_atomic
-from fedgen_bench.plugins import NAME
+from fedgen_bench.base.errors import UsageError
+from fedgen_bench.base.files import write_atomic
+from fedgen_bench.registry.plugins import NAME
+from fedgen_bench.suite.contenders import options_for
 
 if TYPE_CHECKING:
-    from fedgen_bench.plugins import Registry
+    from fedgen_bench.registry.plugins import Registry
 
 _SHOWS = {
     "partitioner": "shows every contender under it (such results are never ranked)",

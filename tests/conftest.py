@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from fedgen_bench.data.catalog import finder
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.setting import Setting
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.federation.setting import Setting
+from fedgen_bench.federation.world import Worlds
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
-from fedgen_bench.world import Worlds
 
 
 @pytest.fixture(scope="session")

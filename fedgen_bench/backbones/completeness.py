@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.errors import DataError
+from fedgen_bench.base.errors import DataError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from fedgen_bench.backbones import normalise
-from fedgen_bench.errors import DataError
+from fedgen_bench.base.errors import DataError
 
 EOS = "<eos>"
 UNK = "<unk>"

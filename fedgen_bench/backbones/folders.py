@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fedgen_bench.errors import DataError
+from fedgen_bench.base.errors import DataError
 
 _POINTER = b"version https://git-lfs"
 _LENGTH = 8  # bytes that a safetensors file begins with: the length of its header, little-endian

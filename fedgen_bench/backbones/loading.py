@@ -14,9 +14,9 @@ from fedgen_bench.backbones.completeness import check_complete
 from fedgen_bench.backbones.folders import check_folder, check_tokenizer_files
 from fedgen_bench.backbones.probes import check_causal, check_tokenizer
 from fedgen_bench.backbones.shipped import LANGUAGE_MODELS, locate, weights_sha256
-from fedgen_bench.errors import DataError
-from fedgen_bench.files import sha256_of
-from fedgen_bench.seeds import seeded_globals
+from fedgen_bench.base.errors import DataError
+from fedgen_bench.base.files import sha256_of
+from fedgen_bench.contract.seeds import seeded_globals
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from fedgen_bench.errors import UsageError
+from fedgen_bench.base.errors import UsageError
 
 Say = Callable[[str], None]
 TRAINERS = {"text": "pretrain_lm", "unet": "pretrain_unet", "classifier": "pretrain_cifarnet"}

@@ -23,12 +23,12 @@ from torch.nn.functional import cross_entropy, pad
 
 from fedgen_bench.backbones.checkpoints import load_checkpoint, save_checkpoint
 from fedgen_bench.backbones.pretrain import Say
+from fedgen_bench.base.errors import DataError
+from fedgen_bench.base.files import sha256_of
 from fedgen_bench.data import cifar10
 from fedgen_bench.data.catalog import Places, find
 from fedgen_bench.data.images import Images
-from fedgen_bench.errors import DataError
 from fedgen_bench.extractors.convnet import CifarNet
-from fedgen_bench.files import sha256_of
 
 _LOG = ("epoch", "images", "train_loss", "valid_loss", "valid_accuracy")
 _TRAINED_ON: tuple[cifar10.Part, ...] = ("public", "federation")

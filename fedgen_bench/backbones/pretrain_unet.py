@@ -27,11 +27,11 @@ from fedgen_bench.backbones.diffusion import noise_errors, to_pixels, to_unit, t
 from fedgen_bench.backbones.pretrain import Say
 from fedgen_bench.backbones.sampling import sample_ddim
 from fedgen_bench.backbones.unet import CONTEXT, ConditionalUNet, new_context, quiet_diffusers
+from fedgen_bench.base.errors import DataError
+from fedgen_bench.base.files import sha256_of
 from fedgen_bench.data import cifar10
 from fedgen_bench.data.catalog import Places, find
 from fedgen_bench.data.images import Images, grid_png
-from fedgen_bench.errors import DataError
-from fedgen_bench.files import sha256_of
 
 _N_HELDOUT = 512
 _GRID_COLUMNS = 10

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedgen_bench.base.errors import DataError
 from fedgen_bench.data.catalog import cache_root
-from fedgen_bench.errors import DataError
 
 if TYPE_CHECKING:
     from torch import nn

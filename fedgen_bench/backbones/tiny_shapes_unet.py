@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from fedgen_bench.backbones import diffusion, unet
+from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.data import tiny_shapes
-from fedgen_bench.seeds import seeded_globals
 
 UNET: dict[str, Any] = {
     "sample_size": tiny_shapes.SIZE // 2,

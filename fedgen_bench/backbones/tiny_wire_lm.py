@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.data import tiny_wire
-from fedgen_bench.seeds import seeded_globals
 
 LAYERS, WIDTH, HEADS, POSITIONS = 2, 64, 2, 128
 STEPS, BATCH, BLOCK, ARTICLES, SEED = 350, 16, 48, 1200, 7

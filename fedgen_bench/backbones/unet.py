@@ -22,8 +22,8 @@ from fedgen_bench.backbones.completeness import check_complete
 from fedgen_bench.backbones.folders import check_folder, check_safetensors
 from fedgen_bench.backbones.shipped import UNETS, weights_sha256
 from fedgen_bench.backbones.unet_checks import probe, unfit
-from fedgen_bench.errors import DataError
-from fedgen_bench.seeds import seeded_globals
+from fedgen_bench.base.errors import DataError
+from fedgen_bench.contract.seeds import seeded_globals
 
 CONTEXT = "context.safetensors"
 _N_NEW_TOKENS = 4

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fedgen_bench.errors import DataError
+from fedgen_bench.base.errors import DataError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,10 +6,10 @@ import dataclasses
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.records import ComponentSpec
+from fedgen_bench.contract.records import ComponentSpec
 
 if TYPE_CHECKING:
-    from fedgen_bench.plugins import Registered, Registry
+    from fedgen_bench.registry.plugins import Registered, Registry
 
 
 def describe(kind: str, found: Registered) -> dict[str, Any]:

@@ -20,10 +20,10 @@ def command(suite_name: str, leaderboards: Path, plugin_files: tuple[Path, ...],
     """
     registry = options.open_registry(plugin_files)
     options.find_suite(registry, suite_name)
-    from fedgen_bench.claims import gather, judged, written
+    from fedgen_bench.base.files import inside
     from fedgen_bench.cli.screen import grid
-    from fedgen_bench.files import inside
-    from fedgen_bench.folders import write_together
+    from fedgen_bench.results.folders import write_together
+    from fedgen_bench.review.claims import gather, judged, written
 
     evidence = gather(leaderboards, suite_name, registry)
     folder = inside(leaderboards, suite_name)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.cli import completion, options
-from fedgen_bench.errors import UsageError, unknown
 
 
 @click.command("compare")
@@ -28,12 +28,12 @@ def command(
     """Compare contenders FIRST and SECOND seed by seed, on every metric that both have: SECOND minus FIRST."""
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
+    from fedgen_bench.base.stats import paired_difference
     from fedgen_bench.cli.screen import grid
-    from fedgen_bench.leaderboard import check_pairing, record_of
-    from fedgen_bench.published import open_folder
-    from fedgen_bench.stats import paired_difference
-    from fedgen_bench.store import Store
-    from fedgen_bench.suites import load_suite
+    from fedgen_bench.results.leaderboard import check_pairing, record_of
+    from fedgen_bench.results.published import open_folder
+    from fedgen_bench.results.store import Store
+    from fedgen_bench.suite.suites import load_suite
 
     if leaderboards is not None:
         stored = open_folder(leaderboards / suite_name).records

@@ -9,9 +9,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from fedgen_bench.errors import FedgenError
-from fedgen_bench.plugins import KINDS, Registry, load_registry
-from fedgen_bench.records import ComponentSpec
+from fedgen_bench.base.errors import FedgenError
+from fedgen_bench.contract.records import ComponentSpec
+from fedgen_bench.registry.plugins import KINDS, Registry, load_registry
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 Offers = Iterable[tuple[str, str]]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from fedgen_bench.base.errors import DataError, UsageError, unknown
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.screen import print_grid
 from fedgen_bench.data.catalog import DATASETS, Dataset, Places, check, download, hashes, locate
-from fedgen_bench.errors import DataError, UsageError, unknown
 
 _SHOWN_DIGITS = 8
 

@@ -30,8 +30,8 @@ def command(
     """Write a leaderboard from stored results, or check a published one (exit code 1 when a file differs)."""
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
-    from fedgen_bench.publish import check_folder, publish, remake
-    from fedgen_bench.suites import load_suite
+    from fedgen_bench.results.publish import check_folder, publish, remake
+    from fedgen_bench.suite.suites import load_suite
 
     if check:
         different = check_folder(leaderboards / suite_name, registry)
@@ -45,7 +45,7 @@ def command(
         click.echo(f"Written again: {leaderboards / suite_name}", err=True)
         return 0
     from fedgen_bench.cli.screen import print_table
-    from fedgen_bench.store import Store
+    from fedgen_bench.results.store import Store
 
     suite = load_suite(source, registry)
     with Store(runs, create=False) as store:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
+from fedgen_bench.base.errors import UsageError, unknown
+from fedgen_bench.base.text import one_line
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.catalogue import catalogue
 from fedgen_bench.cli.screen import print_grid
-from fedgen_bench.errors import UsageError, unknown
-from fedgen_bench.plugins import KINDS, load_registry
-from fedgen_bench.text import one_line
+from fedgen_bench.registry.plugins import KINDS, load_registry
 
 
 @click.command("list")

@@ -12,9 +12,9 @@ import traceback
 import click
 
 import fedgen_bench
-from fedgen_bench.errors import FedgenError, did_you_mean
-from fedgen_bench.failures import interrupt, origin, told
-from fedgen_bench.text import printable
+from fedgen_bench.base.errors import FedgenError, did_you_mean
+from fedgen_bench.base.failures import interrupt, origin, told
+from fedgen_bench.base.text import printable
 
 _LINE_END = "\n"
 COMMANDS = {

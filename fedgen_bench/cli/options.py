@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fedgen_bench.base.errors import UsageError, unknown
+from fedgen_bench.base.text import one_line
 from fedgen_bench.cli import completion
-from fedgen_bench.errors import UsageError, unknown
-from fedgen_bench.plugins import NAME, Registry, load_registry
-from fedgen_bench.text import one_line
+from fedgen_bench.registry.plugins import NAME, Registry, load_registry
 
 if TYPE_CHECKING:
-    from fedgen_bench.records import SuiteSource
+    from fedgen_bench.contract.records import SuiteSource
 
 
 class UserPath(click.Path):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from fedgen_bench.text import one_line
+from fedgen_bench.base.text import one_line
 
 if TYPE_CHECKING:
-    from fedgen_bench.runner import Event
+    from fedgen_bench.run.runner import Event
 
 
 _FEWEST_ENDED, _LEAST_DONE = 2, 0.1  # before that, start-up and the first cell say little about the rest

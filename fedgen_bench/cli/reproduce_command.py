@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from fedgen_bench.base.text import one_line
 from fedgen_bench.cli import options
-from fedgen_bench.text import one_line
 
 if TYPE_CHECKING:
-    from fedgen_bench.comparison import Cell, SeedTest
     from fedgen_bench.data.catalog import Places
-    from fedgen_bench.leaderboard import Record
-    from fedgen_bench.plugins import Registry
-    from fedgen_bench.reproduction import Rerun
-    from fedgen_bench.runner import Event
-    from fedgen_bench.store import Store
-    from fedgen_bench.tiers import Tier
+    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.results.leaderboard import Record
+    from fedgen_bench.results.store import Store
+    from fedgen_bench.results.tiers import Tier
+    from fedgen_bench.review.comparison import Cell, SeedTest
+    from fedgen_bench.review.reproduction import Rerun
+    from fedgen_bench.run.runner import Event
 
 
 @click.command("reproduce")
@@ -66,13 +66,13 @@ def command(
     130 interrupted.
     """
     records = _published(folder)
-    from fedgen_bench.bands import bands
-    from fedgen_bench.comparison import compare, judge_over_seeds
+    from fedgen_bench.base.files import sha256_of, write_atomic
     from fedgen_bench.data.catalog import places
-    from fedgen_bench.files import sha256_of, write_atomic
-    from fedgen_bench.published import RESULTS
-    from fedgen_bench.reproduction import choose, report, reruns_of
-    from fedgen_bench.runner import pick_device
+    from fedgen_bench.results.bands import bands
+    from fedgen_bench.results.published import RESULTS
+    from fedgen_bench.review.comparison import compare, judge_over_seeds
+    from fedgen_bench.review.reproduction import choose, report, reruns_of
+    from fedgen_bench.run.runner import pick_device
 
     chosen = choose(records, contenders, seeds, sample)
     registry = options.open_registry(plugin_files)
@@ -108,9 +108,9 @@ def command(
 
 def _published(folder: Path) -> list[Record]:
     """The records of a folder that is what its manifest says. Raises UsageError or StoreError."""
-    from fedgen_bench.errors import StoreError
-    from fedgen_bench.manifest import MANIFEST, differences, read_manifest
-    from fedgen_bench.published import open_folder
+    from fedgen_bench.base.errors import StoreError
+    from fedgen_bench.results.manifest import MANIFEST, differences, read_manifest
+    from fedgen_bench.results.published import open_folder
 
     records = open_folder(folder).records
     if read_manifest(folder) and (changed := differences(folder)):
@@ -122,7 +122,7 @@ def _published(folder: Path) -> list[Record]:
 
 
 def _outside(folder: Path, out: Path) -> Path:
-    from fedgen_bench.errors import UsageError
+    from fedgen_bench.base.errors import UsageError
 
     if out.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{out} is inside the published folder. Name another one with `--out`.")
@@ -131,9 +131,9 @@ def _outside(folder: Path, out: Path) -> Path:
 
 def _need(reruns: Sequence[Rerun], registry: Registry, sources: Places) -> None:
     """Tell everything that would make the runs fail, at once. Raises FedgenError."""
+    from fedgen_bench.base.errors import DataError, FedgenError
     from fedgen_bench.data.catalog import find, hashes
-    from fedgen_bench.errors import DataError, FedgenError
-    from fedgen_bench.reproduction import datasets_of, problems
+    from fedgen_bench.review.reproduction import datasets_of, problems
 
     found = problems(reruns, registry)
     expected: dict[str, dict[str, str]] = {}
@@ -158,15 +158,15 @@ def _need(reruns: Sequence[Rerun], registry: Registry, sources: Places) -> None:
 
 
 def _tier(rerun: Rerun, environment: Mapping[str, Any]) -> Tier:
-    from fedgen_bench.tiers import tier
+    from fedgen_bench.results.tiers import tier
 
     return tier(rerun.record["environment"], environment, rerun.changes)
 
 
 def _foretell(reruns: Sequence[Rerun], device: str) -> None:
     """Say on stderr which tiers are to be expected, and when bf16 will be slow."""
+    from fedgen_bench.base.environment import emulated, fingerprint
     from fedgen_bench.cli.side_by_side import described
-    from fedgen_bench.environment import emulated, fingerprint
 
     def threads(one: Rerun) -> int:
         return int(one.spec.config["training"]["threads"])
@@ -191,10 +191,10 @@ def _run(
     reruns: Sequence[Rerun], registry: Registry, sources: Places, device: str, jobs: int | None, root: Path
 ) -> list[Record]:
     """Run what is left of the cells in a store of their own; the record of each."""
+    from fedgen_bench.base.workers import default_jobs
     from fedgen_bench.cli.progress import Progress
-    from fedgen_bench.runner import Job, run_cells
-    from fedgen_bench.store import Store
-    from fedgen_bench.workers import default_jobs
+    from fedgen_bench.results.store import Store
+    from fedgen_bench.run.runner import Job, run_cells
 
     specs = [one.spec for one in reruns]
     threads = max(spec.config["training"]["threads"] for spec in specs)
@@ -209,8 +209,8 @@ def _run(
 def _records(reruns: Sequence[Rerun], store: Store, ended: Sequence[Event]) -> list[Record]:
     import json
 
-    from fedgen_bench.errors import StoreError
-    from fedgen_bench.leaderboard import record_of
+    from fedgen_bench.base.errors import StoreError
+    from fedgen_bench.results.leaderboard import record_of
 
     first = reruns[0].spec
     stored = {run.spec.digest: run for run in store.runs(first.suite, first.suite_version)}

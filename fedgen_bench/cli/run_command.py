@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fedgen_bench.base.text import one_line, printable
 from fedgen_bench.cli import completion, options
-from fedgen_bench.text import one_line, printable
 
 if TYPE_CHECKING:
     from fedgen_bench.data.catalog import Places
-    from fedgen_bench.plugins import Registry
-    from fedgen_bench.suites import RunSpec
+    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.suite.suites import RunSpec
 
 
 @click.command("run")
@@ -75,10 +75,10 @@ def command(
     """
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
+    from fedgen_bench.base.workers import default_jobs
     from fedgen_bench.data.catalog import places
-    from fedgen_bench.placement import placement
-    from fedgen_bench.suites import expand, load_suite
-    from fedgen_bench.workers import default_jobs
+    from fedgen_bench.registry.placement import placement
+    from fedgen_bench.suite.suites import expand, load_suite
 
     sources = places(data, fid_weights)
     suite = load_suite(source, registry, overrides)
@@ -87,11 +87,11 @@ def command(
     warn_of_emulation({spec.config["training"]["precision"] for spec in specs}, device)
     if dry_run:
         return _dry_run(specs, registry, sources, device, place.jobs)
+    from fedgen_bench.base.errors import WouldLoseError
     from fedgen_bench.cli.progress import Progress
-    from fedgen_bench.errors import WouldLoseError
-    from fedgen_bench.publish import lacking, publish, ranked
-    from fedgen_bench.runner import Job, log_rounds, run_cells
-    from fedgen_bench.store import Store
+    from fedgen_bench.results.publish import lacking, publish, ranked
+    from fedgen_bench.results.store import Store
+    from fedgen_bench.run.runner import Job, log_rounds, run_cells
 
     if verbose:
         log_rounds()
@@ -130,8 +130,8 @@ def warn_of_emulation(precisions: Collection[str], device: str) -> None:
     """Say on stderr when this processor makes the suite's precision slow, and how to avoid it."""
     if "bf16" not in precisions:
         return
-    from fedgen_bench.environment import emulated, instruction_set
-    from fedgen_bench.runner import pick_device
+    from fedgen_bench.base.environment import emulated, instruction_set
+    from fedgen_bench.run.runner import pick_device
 
     if emulated("bf16", pick_device(device), instructions := instruction_set()):
         click.echo(
@@ -144,13 +144,13 @@ def warn_of_emulation(precisions: Collection[str], device: str) -> None:
 def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device: str, jobs: int) -> int:
     import torch
 
+    from fedgen_bench.base.digits import show_bytes
     from fedgen_bench.cli.screen import grid
     from fedgen_bench.data.catalog import finder
-    from fedgen_bench.digits import show_bytes
-    from fedgen_bench.dry_run import forecast
-    from fedgen_bench.preflight import preflight
-    from fedgen_bench.runner import pick_device
-    from fedgen_bench.world import Worlds
+    from fedgen_bench.federation.preflight import preflight
+    from fedgen_bench.federation.world import Worlds
+    from fedgen_bench.run.dry_run import forecast
+    from fedgen_bench.run.runner import pick_device
 
     worlds = Worlds(registry, finder(data, fetch=False))
     where = torch.device(pick_device(device))

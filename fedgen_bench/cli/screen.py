@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedgen_bench.digits import places, show, show_bytes, show_percent
-from fedgen_bench.text import one_line
+from fedgen_bench.base.digits import places, show, show_bytes, show_percent
+from fedgen_bench.base.text import one_line
 
 if TYPE_CHECKING:
-    from fedgen_bench.leaderboard import Table
+    from fedgen_bench.results.leaderboard import Table
 
 _NARROWEST = 12
 

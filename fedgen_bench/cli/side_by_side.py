@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fedgen_bench.tiers import PROMISES, TierName
+from fedgen_bench.results.tiers import PROMISES, TierName
 
 if TYPE_CHECKING:
-    from fedgen_bench.comparison import Cell, Value
+    from fedgen_bench.review.comparison import Cell, Value
 
 HEAD = ("cell", "what", "published", "here", "difference", "allowed", "verdict")
 _MOST = 5  # differing values of a group that are printed; reproduction.json has all

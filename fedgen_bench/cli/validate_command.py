@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from fedgen_bench.base.text import printable
 from fedgen_bench.cli import options
-from fedgen_bench.text import printable
 
 
 @click.command("validate")
@@ -19,7 +19,7 @@ def command(path: Path, plugin_files: tuple[Path, ...]) -> int:
     Problems are what must be mended, remarks what a reader should know.
     """
     registry = options.open_registry(plugin_files)
-    from fedgen_bench.validation import validate
+    from fedgen_bench.review.validation import validate
 
     report = validate(path, registry)
     for one in report.findings:

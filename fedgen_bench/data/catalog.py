@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedgen_bench.errors import DataError, MissingDataError, UsageError, unknown
-from fedgen_bench.files import sha256_of
+from fedgen_bench.base.errors import DataError, MissingDataError, UsageError, unknown
+from fedgen_bench.base.files import sha256_of
 
 INCEPTION = "inception-v3-compat"
 _SHA256_DIGITS = 64

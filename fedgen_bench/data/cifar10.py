@@ -16,8 +16,8 @@ from typing import Literal
 
 import numpy as np
 
+from fedgen_bench.base.errors import DataError
 from fedgen_bench.data.images import Images, read_parquet
-from fedgen_bench.errors import DataError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 VEHICLES = (0, 1, 8, 9)

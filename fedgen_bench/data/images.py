@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fedgen_bench.errors import DataError
+from fedgen_bench.base.errors import DataError
 
 _MODE = "RGB"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedgen_bench.errors import UsageError, unknown
-from fedgen_bench.files import sha256_of
-from fedgen_bench.seeds import seeded_globals
+from fedgen_bench.base.errors import UsageError, unknown
+from fedgen_bench.base.files import sha256_of
+from fedgen_bench.contract.seeds import seeded_globals
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from fedgen_bench.backbones.folders import refuse_pointer
-from fedgen_bench.errors import DataError
+from fedgen_bench.base.errors import DataError
 
 _COUNTERS = ".num_batches_tracked"  # of batch normalisation: no part of what is computed
 _BEGIN = 64  # bytes of a file that say whether it is a pointer

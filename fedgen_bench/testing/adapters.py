@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from fedgen_bench.adapting import Adapted, factors_problem
-from fedgen_bench.guards import guarded
-from fedgen_bench.params import make_params
-from fedgen_bench.records import AdapterSpec, Fit, Tensors
-from fedgen_bench.seeds import SeedTree
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.adapting import Adapted, factors_problem
+from fedgen_bench.contract.params import make_params
+from fedgen_bench.contract.records import AdapterSpec, Fit, Tensors
+from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.testing.grounds import GROUNDS, Ground
 from fedgen_bench.testing.places import Broken, at
 from fedgen_bench.testing.simulation import same_bits
@@ -50,7 +50,7 @@ def _outputs(module: nn.Module, kind: str) -> torch.Tensor:
 
 def train(adapted: Adapted, ground: Ground, n_steps: int = 3) -> Tensors:
     """Tensors after a few steps of the core's training loop."""
-    from fedgen_bench.trainer import Place, TrainingPlan, dump_tensors, fit
+    from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit
 
     plan = TrainingPlan("adamw", 0.01, 0.0, 3, n_steps, None, None, "fp32")
     start, task = Fit(dump_tensors(adapted.trainable)), cast("Any", ground)
@@ -58,7 +58,7 @@ def train(adapted: Adapted, ground: Ground, n_steps: int = 3) -> Tensors:
 
 
 def _dump(adapted: Adapted) -> Tensors:
-    from fedgen_bench.trainer import dump_tensors
+    from fedgen_bench.federation.trainer import dump_tensors
 
     return dump_tensors(adapted.trainable)
 
@@ -164,7 +164,7 @@ def check_tensors_are_everything(spec: AdapterSpec, kind: str) -> None:
     """Trained tensors in a freshly attached backbone give the trained function: nothing learns outside them."""
     import torch
 
-    from fedgen_bench.trainer import load_tensors
+    from fedgen_bench.federation.trainer import load_tensors
 
     trained, fresh = attach(spec, kind), attach(spec, kind)
     load_tensors(fresh.trainable, train(trained, _ground(kind)) if trained.trainable else {})
@@ -177,7 +177,7 @@ def check_training_leaves_no_trace(spec: AdapterSpec, kind: str) -> None:
     """After training, the initial tensors give the initial function: nothing outside them remembers it."""
     import torch
 
-    from fedgen_bench.trainer import load_tensors
+    from fedgen_bench.federation.trainer import load_tensors
 
     adapted = attach(spec, kind)
     start = _dump(adapted)

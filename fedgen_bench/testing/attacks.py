@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from fedgen_bench.guards import guarded
-from fedgen_bench.records import AttackSpec, Tensors
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.records import AttackSpec, Tensors
 from fedgen_bench.testing.compressors import change
 from fedgen_bench.testing.places import at, return_of
 from fedgen_bench.testing.structure import assert_tensors, built

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.guards import guarded
-from fedgen_bench.records import CompressorSpec, Tensors
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.records import CompressorSpec, Tensors
 from fedgen_bench.testing.places import at, return_of
 from fedgen_bench.testing.structure import assert_tensors, built
 from fedgen_bench.testing.watching import fingerprint, same_bits
@@ -15,7 +15,7 @@ from fedgen_bench.testing.watching import fingerprint, same_bits
 if TYPE_CHECKING:
     import torch
 
-    from fedgen_bench.protocols import Compressor
+    from fedgen_bench.contract.protocols import Compressor
 
 Check = Callable[[CompressorSpec], None]
 _ROUNDING = 1e-6
@@ -80,7 +80,7 @@ def check_arguments_unchanged(spec: CompressorSpec) -> None:
 
 def check_layout_restored(spec: CompressorSpec) -> None:
     """Names, shapes and dtypes come back, whatever values `like` holds, and so for each tensor alone and for none."""
-    from fedgen_bench.compression import layout_like
+    from fedgen_bench.federation.compression import layout_like
 
     whole = change()
     for tensors in (whole, *({name: tensor} for name, tensor in whole.items()), {}):
@@ -90,7 +90,7 @@ def check_layout_restored(spec: CompressorSpec) -> None:
 
 def check_layout_depends_on_layout_only(spec: CompressorSpec) -> None:
     """Other values of the same layout give the same names, shapes and dtypes: the server foretells what may arrive."""
-    from fedgen_bench.compression import layout_like
+    from fedgen_bench.federation.compression import layout_like
 
     expected = _layout(_built(spec).compress(change()))
     for other in (change(2), layout_like(change())):
@@ -99,8 +99,8 @@ def check_layout_depends_on_layout_only(spec: CompressorSpec) -> None:
 
 def check_travels(spec: CompressorSpec) -> None:
     """What travels can be encoded and passes the gate, and decompresses alike after that."""
-    from fedgen_bench import wire
-    from fedgen_bench.records import Header
+    from fedgen_bench.contract.records import Header
+    from fedgen_bench.federation import wire
 
     packed, header = _built(spec).compress(change()), Header(0, 0, 1)
     arrived = wire.admit(wire.encode(packed, header), expected=packed, header=header).tensors

@@ -2,7 +2,7 @@
 
 In a plugin's own tests:
 
-    from fedgen_bench.plugins import load_registry
+    from fedgen_bench.registry.plugins import load_registry
     from fedgen_bench.testing import parametrize_with_contracts
 
     @parametrize_with_contracts(load_registry(["my_method.py"]), names={"my_method"})
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, make_dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.params import make_params
+from fedgen_bench.contract.params import make_params
 from fedgen_bench.testing import metrics
 from fedgen_bench.testing.adapters import adapter_checks
 from fedgen_bench.testing.attacks import attack_checks
@@ -34,9 +34,9 @@ from fedgen_bench.testing.suites import SUITE_CHECKS
 from fedgen_bench.testing.tasks import loaded, task_checks
 
 if TYPE_CHECKING:
-    from fedgen_bench.plugins import Observer, Registry
-    from fedgen_bench.protocols import Task
-    from fedgen_bench.records import StrategySpec, SuiteSource
+    from fedgen_bench.contract.protocols import Task
+    from fedgen_bench.contract.records import StrategySpec, SuiteSource
+    from fedgen_bench.registry.plugins import Observer, Registry
 
 FIRST = "check_rehearsal"  # of every kind: without it no other check says anything new
 # What all others of a kind need besides.

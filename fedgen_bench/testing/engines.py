@@ -9,13 +9,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
-from fedgen_bench.errors import Diverged, PluginError
-from fedgen_bench.records import EngineSpec
+from fedgen_bench.base.errors import Diverged, PluginError
+from fedgen_bench.contract.records import EngineSpec
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.structure import assert_has, described
 
 if TYPE_CHECKING:
-    from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork, Engine
+    from fedgen_bench.federation.clients import ClientOutcome, ClientTask, ClientWork, Engine
 
 Check = Callable[[EngineSpec], None]
 JOBS = 2
@@ -26,13 +26,13 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
     """What works off the toy suite's tasks for a contender, with how another process builds it."""
     import torch
 
-    from fedgen_bench.clients import Recipe
     from fedgen_bench.data.catalog import finder
-    from fedgen_bench.plugins import load_registry
-    from fedgen_bench.setting import Setting
-    from fedgen_bench.suites import expand, load_suite
+    from fedgen_bench.federation.clients import Recipe
+    from fedgen_bench.federation.setting import Setting
+    from fedgen_bench.federation.world import Worlds
+    from fedgen_bench.registry.plugins import load_registry
+    from fedgen_bench.suite.suites import expand, load_suite
     from fedgen_bench.testing import toy
-    from fedgen_bench.world import Worlds
 
     registry = load_registry([toy.__file__], environ={})
     suite = load_suite(registry.get("suite", "toy").spec, registry, overrides)
@@ -43,9 +43,9 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
 
 def tasks_of(work: ClientWork, n: int = 6) -> Iterator[ClientTask]:
     """The first round's tasks of clients 0 to n - 1; each has a private state, every second is sent nothing."""
-    from fedgen_bench import wire
-    from fedgen_bench.clients import ClientTask
-    from fedgen_bench.records import Header
+    from fedgen_bench.contract.records import Header
+    from fedgen_bench.federation import wire
+    from fedgen_bench.federation.clients import ClientTask
 
     start = work.context(0, 0, {}, -1).start
     for client_id in range(n):
@@ -95,7 +95,7 @@ def _assert_as_here(engine: Engine, work: ClientWork) -> None:
 
 def check_rehearsal(spec: EngineSpec) -> None:
     """It has its methods, and gives the outcome of one task."""
-    from fedgen_bench.clients import ClientOutcome, Engine
+    from fedgen_bench.federation.clients import ClientOutcome, Engine
 
     work = toy_work("local_only")
     with opened(spec) as engine:

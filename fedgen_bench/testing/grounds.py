@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.records import Examples, Tensors
-from fedgen_bench.seeds import seeded_globals
+from fedgen_bench.contract.records import Examples, Tensors
+from fedgen_bench.contract.seeds import seeded_globals
 
 if TYPE_CHECKING:
     import torch

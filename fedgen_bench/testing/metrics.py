@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.guards import guarded
-from fedgen_bench.records import MetricSpec
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.records import MetricSpec
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.structure import built
 from fedgen_bench.testing.tasks import SEEDS
 
 if TYPE_CHECKING:
-    from fedgen_bench.protocols import Task
+    from fedgen_bench.contract.protocols import Task
 
 
 def evidence(task: Task, split: str, *, spoilt: bool = False) -> Mapping[str, Any]:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fedgen_bench.guards import guarded
-from fedgen_bench.records import LedgerEntry, Quarantine, RoundReport, RunResult
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.records import LedgerEntry, Quarantine, RoundReport, RunResult
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.watching import fingerprint
 

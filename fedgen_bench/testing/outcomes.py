@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from unittest import SkipTest
 
-from fedgen_bench.errors import DataError, SuiteError
-from fedgen_bench.failures import is_interrupt, origin, text_of, told
+from fedgen_bench.base.errors import DataError, SuiteError
+from fedgen_bench.base.failures import is_interrupt, origin, text_of, told
 from fedgen_bench.testing.places import place_of, raised_at
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.guards import guarded
-from fedgen_bench.records import PartitionerSpec, UnitTable
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.records import PartitionerSpec, UnitTable
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.structure import built, described
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from fedgen_bench.records import Model, StrategySpec
+from fedgen_bench.contract.records import Model, StrategySpec
 from fedgen_bench.testing.simulation import Simulation, function_of, same_bits
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def check_mixed_rank(spec: StrategySpec) -> None:
 
 def check_stateful(spec: StrategySpec) -> None:
     """Private states are written, and a run that loses them after every round ends with other models."""
-    from fedgen_bench.clients import own_part
+    from fedgen_bench.federation.clients import own_part
 
     simulation = Simulation(spec).run()
     assert any(own_part(keep) for keep in simulation.keeps.values()), "no private state is written"
@@ -91,8 +91,8 @@ def check_stateful(spec: StrategySpec) -> None:
 
 def check_changes_backbone(spec: StrategySpec) -> None:
     """Every client gets each update of the backbone exactly once, absentees when they are back; each is booked."""
-    from fedgen_bench.clients import split_merges
-    from fedgen_bench.wire import tensor_bytes
+    from fedgen_bench.federation.clients import split_merges
+    from fedgen_bench.federation.wire import tensor_bytes
 
     simulation = Simulation(spec).run(4)
     exported = simulation.export()

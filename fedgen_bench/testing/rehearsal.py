@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.records import ClientContext, Fit, Model, Payload, StrategySpec, Tensors, Update
+from fedgen_bench.contract.records import ClientContext, Fit, Model, Payload, StrategySpec, Tensors, Update
 from fedgen_bench.testing.places import Broken, Placed, line_of, note_place, return_of, yield_of
 from fedgen_bench.testing.simulation import Simulation, function_of
 from fedgen_bench.testing.structure import assert_tensors, built, described
@@ -123,7 +123,7 @@ class Rehearsed(Placed):
     def _look_at_state(self, method: str, state: Any) -> None:
         from safetensors.torch import load
 
-        from fedgen_bench.statecodec import encode_state
+        from fedgen_bench.federation.statecodec import encode_state
 
         if self._state is not None and not isinstance(state, self._state):
             raise self._broken(f"{method} returned {described(state)}. Return the next `{self._state.__name__}`.")

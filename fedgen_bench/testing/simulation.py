@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.adapting import Adapted, FoldableBackbone
-from fedgen_bench.guards import guarded
-from fedgen_bench.lowrank import truncated
-from fedgen_bench.records import (
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.adapting import Adapted, FoldableBackbone
+from fedgen_bench.contract.lowrank import truncated
+from fedgen_bench.contract.records import (
     ClientContext,
     Examples,
     Header,
@@ -23,7 +23,7 @@ from fedgen_bench.records import (
     Tensors,
     Update,
 )
-from fedgen_bench.seeds import SeedTree
+from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.watching import Noted, Trained, Watched, fingerprint, same_bits
@@ -31,7 +31,7 @@ from fedgen_bench.testing.watching import Noted, Trained, Watched, fingerprint, 
 if TYPE_CHECKING:
     import torch
 
-    from fedgen_bench.clients import ClientOutcome, ClientWork
+    from fedgen_bench.federation.clients import ClientOutcome, ClientWork
 
 __all__ = [
     "LOW_RANK", "SEEDS", "SHARDS", "Round", "Simulation", "fingerprint", "function_of", "low_rank_module", "same_bits",
@@ -106,7 +106,7 @@ def function_of(adapted: Adapted, model: Model | Tensors) -> torch.Tensor:
     """The toy weight of shape (3,) that a model gives, whatever its factors are."""
     import torch
 
-    from fedgen_bench.trainer import load_tensors
+    from fedgen_bench.federation.trainer import load_tensors
 
     whole = model if isinstance(model, Model) else Model(model)
     adapted.fold(whole.merges)
@@ -167,7 +167,7 @@ class Simulation:
     admitted: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from fedgen_bench.trainer import TrainingPlan, dump_tensors
+        from fedgen_bench.federation.trainer import TrainingPlan, dump_tensors
 
         self.params = self.spec.params() if self.params is None else self.params
         self.task = toy.LoadedToy(toy.Params())
@@ -188,7 +188,7 @@ class Simulation:
     @property
     def work(self) -> ClientWork:
         """What works off the clients' tasks."""
-        from fedgen_bench.clients import ClientWork
+        from fedgen_bench.federation.clients import ClientWork
 
         strategy: Any = Watched(self.strategy) if self.watch else self.strategy
         strategy = Noted(strategy, self.trained) if self.note else strategy
@@ -233,7 +233,7 @@ class Simulation:
 
     def export(self, client_id: int | None = None) -> Any:
         """The strategy's export after the last round: tensors, or a `Model` when the backbone was changed."""
-        from fedgen_bench.clients import own_part
+        from fedgen_bench.federation.clients import own_part
 
         keep = own_part(self.keeps.get(client_id, {})) if client_id is not None else {}
         ctx = None if client_id is None else self.context(len(self.rounds), client_id, keep)
@@ -241,7 +241,7 @@ class Simulation:
 
     def exported(self, client_id: int | None = None) -> Tensors | None:
         """The export as one map."""
-        from fedgen_bench.conclusion import named_tensors
+        from fedgen_bench.federation.conclusion import named_tensors
 
         found = self.export(client_id)
         return named_tensors(found) if isinstance(found, Model) else found
@@ -254,7 +254,7 @@ class Simulation:
         """What a run leaves behind: the state's tensors, the global export, every client's own, and private states."""
         from safetensors.torch import load
 
-        from fedgen_bench.statecodec import encode_state
+        from fedgen_bench.federation.statecodec import encode_state
 
         exports = [self.exported(), *(self.exported(i) for i in range(self.n_clients))]
         return [load(encode_state(self.state)), *exports, *(self.keeps[i] for i in sorted(self.keeps))]
@@ -273,8 +273,8 @@ class Simulation:
         return result
 
     def _one_round(self, round_index: int) -> None:
-        from fedgen_bench import wire
-        from fedgen_bench.clients import N_MERGES, ClientTask, with_merges
+        from fedgen_bench.federation import wire
+        from fedgen_bench.federation.clients import N_MERGES, ClientTask, with_merges
 
         ledger: list[LedgerEntry] = []
         messages: list[bytes] = []
@@ -325,7 +325,7 @@ class Simulation:
     def _keep(self, outcome: ClientOutcome, sent: Payload | None) -> None:
         import torch
 
-        from fedgen_bench.clients import N_MERGES
+        from fedgen_bench.federation.clients import N_MERGES
 
         keep = self.keeps.get(outcome.client_id, {}) if outcome.keep is None else outcome.keep
         if self.forget:
@@ -338,8 +338,8 @@ class Simulation:
     def _store_and_read(self) -> None:
         from safetensors.torch import load, save
 
-        from fedgen_bench import wire
-        from fedgen_bench.statecodec import decode_state, encode_state
+        from fedgen_bench.federation import wire
+        from fedgen_bench.federation.statecodec import decode_state, encode_state
 
         like = self.spec.build(self.params).init(self.start, self.server_context())
         self.state = decode_state(encode_state(self.state), like)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.records import Model, StrategySpec, Tensors, Update
+from fedgen_bench.contract.records import Model, StrategySpec, Tensors, Update
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.promises import close, declared_checks
 from fedgen_bench.testing.rehearsal import check_rehearsal
@@ -92,7 +92,7 @@ def check_trains(spec: StrategySpec) -> None:
 
 def check_booked_bytes(spec: StrategySpec) -> None:
     """Every booked length is the encoding's, and its tensor part the sum of numel x itemsize of what was sent."""
-    from fedgen_bench.wire import decode, tensor_bytes
+    from fedgen_bench.federation.wire import decode, tensor_bytes
 
     simulation = Simulation(spec).run(2)
     for one in simulation.rounds:

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from fedgen_bench import protocols
-from fedgen_bench.guards import guarded
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract import protocols
 from fedgen_bench.testing.places import Broken, line_of
 
 PROTOCOLS: Mapping[str, type] = {

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.suite.suites import expand, load_suite
 
 if TYPE_CHECKING:
-    from fedgen_bench.plugins import Registry
-    from fedgen_bench.records import SuiteSource
-    from fedgen_bench.suites import RunSpec
+    from fedgen_bench.contract.records import SuiteSource
+    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.suite.suites import RunSpec
 
 Check = Callable[["SuiteSource", "Registry"], None]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench import protocols
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract import protocols
+from fedgen_bench.contract.protocols import PNG_SIGNATURE, Declaring
+from fedgen_bench.contract.records import TaskSpec
+from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import finder
-from fedgen_bench.guards import guarded
-from fedgen_bench.protocols import PNG_SIGNATURE, Declaring
-from fedgen_bench.records import TaskSpec
-from fedgen_bench.seeds import SeedTree
 from fedgen_bench.testing.places import at, line_of
 from fedgen_bench.testing.simulation import fingerprint
 from fedgen_bench.testing.structure import assert_has, assert_tensors, described
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from fedgen_bench.adapting import Adapted
-    from fedgen_bench.protocols import Task
+    from fedgen_bench.contract.adapting import Adapted
+    from fedgen_bench.contract.protocols import Task
 
 Check = Callable[["Task"], None]
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 11)
@@ -130,9 +130,9 @@ def check_training_leaves_no_trace(task: Task) -> None:
     """After training, the initial tensors measure what they did: nothing outside them remembers it."""
     import numpy as np
 
-    from fedgen_bench.adapting import Adapted
-    from fedgen_bench.records import Fit
-    from fedgen_bench.trainer import Place, TrainingPlan, dump_tensors, fit, load_tensors
+    from fedgen_bench.contract.adapting import Adapted
+    from fedgen_bench.contract.records import Fit
+    from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit, load_tensors
 
     module = task.new_module()
     adapted = Adapted(module, dict(module.named_parameters()))

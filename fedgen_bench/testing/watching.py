@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.records import ClientContext, Fit, FitReport, Model, Payload, Tensors
+from fedgen_bench.contract.records import ClientContext, Fit, FitReport, Model, Payload, Tensors
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

@@ -8,16 +8,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen_bench import wire
-from fedgen_bench.clients import ClientTask, Recipe
+from fedgen_bench.contract.records import Header
 from fedgen_bench.data.catalog import finder
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.records import Header
-from fedgen_bench.setting import Setting
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.federation import wire
+from fedgen_bench.federation.clients import ClientTask, Recipe
+from fedgen_bench.federation.setting import Setting
+from fedgen_bench.federation.world import Worlds
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.engines import same_outcome
-from fedgen_bench.world import Worlds
 
 REGISTRY = load_registry([toy.__file__], environ={})
 

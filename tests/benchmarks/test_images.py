@@ -7,12 +7,12 @@ import math
 import numpy as np
 import torch
 
+from fedgen_bench.contract.records import Fit
+from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import finder
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.records import Fit
-from fedgen_bench.seeds import SeedTree
-from fedgen_bench.trainer import Place, TrainingPlan, batch_order, dump_tensors, fit
-from fedgen_bench.world import build
+from fedgen_bench.federation.trainer import Place, TrainingPlan, batch_order, dump_tensors, fit
+from fedgen_bench.federation.world import build
+from fedgen_bench.registry.plugins import load_registry
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 PLACE = Place(SEEDS, 0, 0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fedgen_bench import weighted_mean, wire
-from fedgen_bench.drift import Drift
-from fedgen_bench.records import Header, Update
+from fedgen_bench import weighted_mean
+from fedgen_bench.contract.records import Header, Update
+from fedgen_bench.federation import wire
+from fedgen_bench.federation.drift import Drift
 
 N_CLIENTS = 10
 HEADER = Header(3, 7, 100)

@@ -7,17 +7,17 @@ import math
 import numpy as np
 import torch
 
-from fedgen_bench.adapting import Adapted
+from fedgen_bench.contract.adapting import Adapted
+from fedgen_bench.contract.records import Examples, Fit
+from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import Places, finder
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.records import Examples, Fit
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.seeds import SeedTree
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.federation.trainer import Place, TrainingPlan, batch_order, dump_tensors, fit
+from fedgen_bench.federation.world import build
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
-from fedgen_bench.trainer import Place, TrainingPlan, batch_order, dump_tensors, fit
-from fedgen_bench.world import build
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 PLACE = Place(SEEDS, 0, 0)

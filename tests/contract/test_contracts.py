@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedgen_bench.plugins import load_registry
+from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.testing import parametrize_with_contracts, toy
 
 REGISTRY = load_registry([toy.__file__], environ={})

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from fedgen_bench import Fit, Proximal, Update, weighted_mean
-from fedgen_bench.records import Examples
+from fedgen_bench.contract.records import Examples
+from fedgen_bench.federation.trainer import Place, TrainingPlan, fit
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.simulation import SEEDS, Simulation, same_bits, split_module
-from fedgen_bench.trainer import Place, TrainingPlan, fit
 
 POINTS = torch.tensor([[2.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 6.0, 0.0]])
 SHARDS = ([0, 1], [2])  # n = 2 with mean (3, 0, 0), and n = 1 with mean (0, 6, 0)

@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fedgen_bench.errors import FedgenError
+from fedgen_bench.base.errors import FedgenError
 
 CONTENDERS = ("fedgen_edge", "fedavg")
 N_ROUNDS = 4
@@ -34,9 +34,9 @@ def world() -> tuple[Any, Any, Any, Any]:
     """Registry, suite source, suite and cells: the toy suite with one seed."""
     import torch
 
-    from fedgen_bench.plugins import load_registry
-    from fedgen_bench.records import SuiteSource
-    from fedgen_bench.suites import expand, load_suite
+    from fedgen_bench.contract.records import SuiteSource
+    from fedgen_bench.registry.plugins import load_registry
+    from fedgen_bench.suite.suites import expand, load_suite
     from fedgen_bench.testing import toy
 
     torch.set_num_threads(1)
@@ -50,19 +50,19 @@ def world() -> tuple[Any, Any, Any, Any]:
 
 def pin_commit(patch: Any) -> None:
     """Results name the checkout's commit, and a developer may commit while tests run."""
-    from fedgen_bench import environment
+    from fedgen_bench.base import environment
 
     patch(environment, "git_commit", lambda: "pinned")
 
 
 def run_world(root: str, *, table: bool = True) -> dict[str, Any]:
     """Run or resume the cells below `root` and publish; tells the rounds that were run and the kill points' passes."""
-    from fedgen_bench import killpoints
+    from fedgen_bench.base import killpoints
     from fedgen_bench.data.catalog import Places
-    from fedgen_bench.folders import write_together
-    from fedgen_bench.publish import publish
-    from fedgen_bench.runner import Job, run_cells
-    from fedgen_bench.store import Store
+    from fedgen_bench.results.folders import write_together
+    from fedgen_bench.results.publish import publish
+    from fedgen_bench.results.store import Store
+    from fedgen_bench.run.runner import Job, run_cells
 
     registry, source, suite, specs = world()
     rounds: Counter[str] = Counter()

@@ -9,10 +9,10 @@ import sqlite3
 import crash_driver
 import pytest
 
+from fedgen_bench.base.errors import StoreError
 from fedgen_bench.data.catalog import Places
-from fedgen_bench.errors import StoreError
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.store import Store
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
 
 
 @pytest.fixture(scope="module")

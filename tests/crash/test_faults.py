@@ -12,16 +12,16 @@ from pathlib import Path
 import crash_driver
 import pytest
 
-from fedgen_bench import publish as publishing
+from fedgen_bench.base.errors import StoreError
+from fedgen_bench.base.files import write_atomic
 from fedgen_bench.data.catalog import Places
-from fedgen_bench.errors import StoreError
-from fedgen_bench.files import write_atomic
-from fedgen_bench.folders import write_together
-from fedgen_bench.manifest import MANIFEST
-from fedgen_bench.publish import publish
-from fedgen_bench.rows import count_row
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.store import Store
+from fedgen_bench.results import publish as publishing
+from fedgen_bench.results.folders import write_together
+from fedgen_bench.results.manifest import MANIFEST
+from fedgen_bench.results.publish import publish
+from fedgen_bench.results.rows import count_row
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
 
 
 class Disk:

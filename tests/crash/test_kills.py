@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import crash_driver
 import pytest
 
-from fedgen_bench.killpoints import POINTS
+from fedgen_bench.base.killpoints import POINTS
 
 N_RANDOM = 50
 Outcome = tuple[list[str], list[str]]

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 from click.testing import CliRunner
 
 from fedgen_bench.cli.main import cli
-from fedgen_bench.plugins import load_registry
+from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.testing import contracts_of, toy
 
 GUIDES = Path(__file__).parents[2] / "docs" / "how-to"

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("mkdocs")
 
 import fedgen_bench
-from fedgen_bench.plugins import load_registry
+from fedgen_bench.registry.plugins import load_registry
 
 ROOT = Path(__file__).parents[2]
 SPEC = importlib.util.spec_from_file_location("site_pages", ROOT / "docs" / "site_pages.py")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
+from fedgen_bench.base.errors import UsageError
 from fedgen_bench.cli.main import cli
-from fedgen_bench.errors import UsageError
 from fedgen_bench.testing import toy
 
 PARTITIONERS = """

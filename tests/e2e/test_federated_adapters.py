@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen_bench.clients import Recipe
+from fedgen_bench.contract.records import Model
 from fedgen_bench.data.catalog import finder
-from fedgen_bench.records import Model
-from fedgen_bench.rounds import run_cell
-from fedgen_bench.setting import Setting
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand, load_suite
-from fedgen_bench.world import Worlds, build
+from fedgen_bench.federation.clients import Recipe
+from fedgen_bench.federation.rounds import run_cell
+from fedgen_bench.federation.setting import Setting
+from fedgen_bench.federation.world import Worlds, build
+from fedgen_bench.results.store import Store
+from fedgen_bench.suite.suites import expand, load_suite
 
 SHORT = (
     "federation.n_clients=4", "federation.clients_per_round=2", "federation.rounds=2", "training.local_steps=8",

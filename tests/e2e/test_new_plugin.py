@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from e2e_driver import SCRIPT
 
-from fedgen_bench.errors import UsageError
-from fedgen_bench.plugins import load_registry
+from fedgen_bench.base.errors import UsageError
+from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.scaffold import module_name
 from fedgen_bench.testing import toy
 

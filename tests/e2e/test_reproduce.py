@@ -8,7 +8,7 @@ import shutil
 import pytest
 from e2e_driver import run
 
-from fedgen_bench.manifest import write_manifest
+from fedgen_bench.results.manifest import write_manifest
 from fedgen_bench.testing import toy
 
 TOY = ("--plugin", toy.__file__)

@@ -15,16 +15,17 @@ from fedgen_bench_plugins.tables.markdown import escape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedgen_bench import Update, weighted_mean, wire
-from fedgen_bench.errors import UsageError, WireError
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.records import Header, SuiteSource, UnitTable
-from fedgen_bench.statecodec import decode_state, encode_state
-from fedgen_bench.suites import load_suite
+from fedgen_bench import Update, weighted_mean
+from fedgen_bench.base.errors import UsageError, WireError
+from fedgen_bench.base.text import one_line
+from fedgen_bench.contract.records import Header, SuiteSource, UnitTable
+from fedgen_bench.federation import wire
+from fedgen_bench.federation.statecodec import decode_state, encode_state
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.suite.suites import load_suite
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.partitioners import assert_valid
 from fedgen_bench.testing.simulation import fingerprint, same_bits
-from fedgen_bench.text import one_line
 
 few = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 DTYPES = sorted(wire._DTYPES, key=str)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fedgen_bench.backbones.loading import load_backbone
-from fedgen_bench.params import make_params
+from fedgen_bench.contract.params import make_params
 from fedgen_bench.testing.adapters import SEEDS
 from fedgen_bench.testing.adapters import train as train_on
 from fedgen_bench.testing.grounds import GROUNDS

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from fedgen_bench import attaching
-from fedgen_bench.adapting import Adapted, factors_problem, wrap_with_peft
-from fedgen_bench.attaching import attach
-from fedgen_bench.errors import DataError, PluginError
-from fedgen_bench.records import LowRank
-from fedgen_bench.seeds import seeded_globals
+from fedgen_bench.base.errors import DataError, PluginError
+from fedgen_bench.contract.adapting import Adapted, factors_problem, wrap_with_peft
+from fedgen_bench.contract.records import LowRank
+from fedgen_bench.contract.seeds import seeded_globals
+from fedgen_bench.federation import attaching
+from fedgen_bench.federation.attaching import attach
 from fedgen_bench.testing.adapters import SEEDS
 
 

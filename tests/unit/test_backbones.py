@@ -11,7 +11,7 @@ import pytest
 from fedgen_bench.backbones import shipped
 from fedgen_bench.backbones.loading import load_backbone, load_unet
 from fedgen_bench.backbones.pretrain import pretrain
-from fedgen_bench.errors import DataError
+from fedgen_bench.base.errors import DataError
 
 
 @pytest.fixture

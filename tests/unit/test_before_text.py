@@ -9,9 +9,9 @@ import pytest
 import torch
 import transformers as tf
 
-from fedgen_bench.params import make_params
-from fedgen_bench.prompting import positions_of
-from fedgen_bench.seeds import seeded_globals
+from fedgen_bench.contract.params import make_params
+from fedgen_bench.contract.prompting import positions_of
+from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.testing.adapters import SEEDS
 
 SIZES = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2}

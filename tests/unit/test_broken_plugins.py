@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from fedgen_bench.base.errors import PluginError
 from fedgen_bench.cli.main import cli
-from fedgen_bench.errors import PluginError
 
 FILES = sorted((Path(__file__).parent / "broken_plugins").glob("*.py"))
 

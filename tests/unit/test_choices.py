@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from fedgen_bench import Fit, Payload, Update
-from fedgen_bench.errors import PluginError, SuiteError, UsageError
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.records import SuiteSource
-from fedgen_bench.rehearsal import rehearse
-from fedgen_bench.suites import expand, load_suite
-from fedgen_bench.world import broken_method
+from fedgen_bench.base.errors import PluginError, SuiteError, UsageError
+from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.federation.rehearsal import rehearse
+from fedgen_bench.federation.world import broken_method
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.suite.suites import expand, load_suite
 
 LORA = "adapter.name='lora'"
 
@@ -180,7 +180,7 @@ class ExportsLess(Plain):
 def test_rehearsal_refuses_a_broken_strategy_before_training(toy_setting, monkeypatch, strategy, problem):
     from dataclasses import replace
 
-    from fedgen_bench import clients
+    from fedgen_bench.federation import clients
 
     def trained(*_):
         raise AssertionError("something was trained")

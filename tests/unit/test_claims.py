@@ -8,15 +8,25 @@ import math
 
 import pytest
 
-from fedgen_bench import claims
-from fedgen_bench.claims import convergence, epochs, personalisation, quality, rank, reasons, stability, uplink, views
-from fedgen_bench.claims.charts import as_csv, as_svg
-from fedgen_bench.claims.clock import EdgeDevice
-from fedgen_bench.claims.evidence import Evidence, Metric, Published
-from fedgen_bench.claims.findings import Chart, Comparison, Point, adjusted, combined, compare
-from fedgen_bench.records import SuiteSource
-from fedgen_bench.stats import interval
-from fedgen_bench.suites import load_suite
+from fedgen_bench.base.stats import interval
+from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.review import claims
+from fedgen_bench.review.claims import (
+    convergence,
+    epochs,
+    personalisation,
+    quality,
+    rank,
+    reasons,
+    stability,
+    uplink,
+    views,
+)
+from fedgen_bench.review.claims.charts import as_csv, as_svg
+from fedgen_bench.review.claims.clock import EdgeDevice
+from fedgen_bench.review.claims.evidence import Evidence, Metric, Published
+from fedgen_bench.review.claims.findings import Chart, Comparison, Point, adjusted, combined, compare
+from fedgen_bench.suite.suites import load_suite
 from fedgen_bench.testing import toy
 
 SEEDS = (1, 2, 3)

@@ -11,15 +11,15 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
+from fedgen_bench.base.errors import UsageError
 from fedgen_bench.cli import main as entry
 from fedgen_bench.cli.main import COMMANDS, cli
 from fedgen_bench.cli.options import UserPath
 from fedgen_bench.cli.screen import grid
+from fedgen_bench.contract.records import MetricSpec, StrategySpec, SuiteSource
 from fedgen_bench.data.catalog import DATASETS, cache_root, locate
-from fedgen_bench.errors import UsageError
-from fedgen_bench.plugins import check_component, load_registry
-from fedgen_bench.records import MetricSpec, StrategySpec, SuiteSource
-from fedgen_bench.suites import load_suite
+from fedgen_bench.registry.plugins import check_component, load_registry
+from fedgen_bench.suite.suites import load_suite
 from fedgen_bench.testing import toy
 
 

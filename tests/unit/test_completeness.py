@@ -8,7 +8,7 @@ from torch import nn
 
 from fedgen_bench.backbones.checkpoints import load_checkpoint, save_checkpoint
 from fedgen_bench.backbones.completeness import check_complete, without_tied
-from fedgen_bench.errors import DataError
+from fedgen_bench.base.errors import DataError
 
 
 class Tied(nn.Module):

@@ -11,11 +11,12 @@ from fedgen_bench_plugins.compressors.fp16 import FP16
 from fedgen_bench_plugins.compressors.int8 import Int8
 from fedgen_bench_plugins.compressors.topk import Params, TopK
 
-from fedgen_bench import NoParams, wire
-from fedgen_bench.compression import Chain, Uplink, layout_like
-from fedgen_bench.errors import PluginError, WireError
-from fedgen_bench.keeps import KeepStore
-from fedgen_bench.rounds import _RoundInProgress
+from fedgen_bench import NoParams
+from fedgen_bench.base.errors import PluginError, WireError
+from fedgen_bench.federation import wire
+from fedgen_bench.federation.compression import Chain, Uplink, layout_like
+from fedgen_bench.federation.keeps import KeepStore
+from fedgen_bench.federation.rounds import _RoundInProgress
 from fedgen_bench.testing.simulation import same_bits
 
 INT8, HALF = Int8(NoParams()), FP16(NoParams())

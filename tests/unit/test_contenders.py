@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from fedgen_bench.contenders import added_contenders
-from fedgen_bench.errors import UsageError
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.base.errors import UsageError
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.suite.contenders import added_contenders
+from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 
 HALVES = """

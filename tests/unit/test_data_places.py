@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from fedgen_bench.api import run_suite
+from fedgen_bench.base.errors import DataError, MissingDataError, UsageError
 from fedgen_bench.cli.main import cli
 from fedgen_bench.data import catalog
 from fedgen_bench.data.catalog import DATASETS, INCEPTION, Archive, Dataset, Places, download, find, finder, places
-from fedgen_bench.errors import DataError, MissingDataError, UsageError
 
 CONTENT = b"weights\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

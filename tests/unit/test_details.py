@@ -5,15 +5,15 @@ import subprocess
 
 import pytest
 
+from fedgen_bench.base.errors import StoreError
 from fedgen_bench.data.catalog import Places
-from fedgen_bench.details import LEDGER, METRICS, NOBODY, details, read_details
-from fedgen_bench.errors import StoreError
-from fedgen_bench.manifest import MANIFEST, differences, read_manifest, write_manifest
-from fedgen_bench.publish import check_folder, finished, publish
-from fedgen_bench.published import open_folder
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand
+from fedgen_bench.results.details import LEDGER, METRICS, NOBODY, details, read_details
+from fedgen_bench.results.manifest import MANIFEST, differences, read_manifest, write_manifest
+from fedgen_bench.results.publish import check_folder, finished, publish
+from fedgen_bench.results.published import open_folder
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.suite.suites import expand
 
 
 @pytest.fixture(scope="module")

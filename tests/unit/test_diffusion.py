@@ -11,7 +11,7 @@ from torch import nn
 
 from fedgen_bench.backbones import diffusion, sampling
 from fedgen_bench.backbones.unet import quiet_diffusers
-from fedgen_bench.errors import DataError
+from fedgen_bench.base.errors import DataError
 
 with quiet_diffusers():
     from diffusers import DDIMPipeline, DDIMScheduler, DDPMScheduler, UNet2DModel

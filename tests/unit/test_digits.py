@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedgen_bench.digits import places, show, show_bytes, show_percent
+from fedgen_bench.base.digits import places, show, show_bytes, show_percent
 
 
 @pytest.mark.parametrize(

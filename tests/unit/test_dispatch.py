@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from fedgen_bench.clients import ClientOutcome, ClientTask
-from fedgen_bench.dispatch import Died, Dispatcher
-from fedgen_bench.errors import Diverged, FedgenError
-from fedgen_bench.remote import PackedOutcome
+from fedgen_bench.base.errors import Diverged, FedgenError
+from fedgen_bench.federation.clients import ClientOutcome, ClientTask
+from fedgen_bench.federation.dispatch import Died, Dispatcher
+from fedgen_bench.federation.remote import PackedOutcome
 
 
 def tasks(n):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fedgen_bench.drift import Drift
+from fedgen_bench.federation.drift import Drift
 
 
 def gathered(*updates, received=None):

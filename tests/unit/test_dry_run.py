@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen_bench import dry_run, wire
+from fedgen_bench.base.environment import emulated
 from fedgen_bench.cli.run_command import warn_of_emulation
 from fedgen_bench.data.catalog import finder
-from fedgen_bench.dry_run import forecast
-from fedgen_bench.environment import emulated
-from fedgen_bench.suites import expand
-from fedgen_bench.world import Worlds
+from fedgen_bench.federation import wire
+from fedgen_bench.federation.world import Worlds
+from fedgen_bench.run import dry_run
+from fedgen_bench.run.dry_run import forecast
+from fedgen_bench.suite.suites import expand
 
 
 def test_bytes_are_exact_from_one_encoding_of_each_layout(registry, toy_suite, monkeypatch):
@@ -34,7 +35,7 @@ def test_bytes_are_exact_from_one_encoding_of_each_layout(registry, toy_suite, m
 def test_one_split_serves_all_cells_of_a_seed(registry, toy_suite, monkeypatch):
     made = []
     make = dry_run.Worlds.population.__globals__["make_population"]
-    monkeypatch.setattr("fedgen_bench.world.make_population", lambda *given: made.append(1) or make(*given))
+    monkeypatch.setattr("fedgen_bench.federation.world.make_population", lambda *given: made.append(1) or make(*given))
     forecast(expand(toy_suite(), registry), registry, Worlds(registry, finder()), torch.device("cpu"))
     assert len(made) == 2
 
@@ -48,7 +49,7 @@ def test_one_split_serves_all_cells_of_a_seed(registry, toy_suite, monkeypatch):
 )  # fmt: skip
 def test_emulated_precision(precision, device, instructions, slow, monkeypatch, capsys):
     assert emulated(precision, device, instructions) is slow
-    monkeypatch.setattr("fedgen_bench.environment.instruction_set", lambda: instructions)
-    monkeypatch.setattr("fedgen_bench.runner.pick_device", lambda wanted: wanted)
+    monkeypatch.setattr("fedgen_bench.base.environment.instruction_set", lambda: instructions)
+    monkeypatch.setattr("fedgen_bench.run.runner.pick_device", lambda wanted: wanted)
     warn_of_emulation({precision}, device)
     assert ("`--set training.precision=fp32`" in capsys.readouterr().err) is slow

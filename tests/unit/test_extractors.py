@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fedgen_bench.errors import DataError, UsageError
+from fedgen_bench.base.errors import DataError, UsageError
+from fedgen_bench.base.files import sha256_of
 from fedgen_bench.extractors import Extractor, load_extractor
 from fedgen_bench.extractors.convnet import CifarNet
 from fedgen_bench.extractors.fidelity import SHIPPED, CifarNetExtractor, cifarnet, inception
-from fedgen_bench.files import sha256_of
 
 CPU = torch.device("cpu")
 MOST_BYTES = 3 * 1024**2

@@ -9,17 +9,17 @@ import signal
 import pytest
 from click.testing import CliRunner
 
+from fedgen_bench.base.errors import StoreError, UsageError, WouldLoseError
 from fedgen_bench.cli.leaderboard_command import command as leaderboard
 from fedgen_bench.cli.run_command import command as run
 from fedgen_bench.data.catalog import Places
-from fedgen_bench.errors import StoreError, UsageError, WouldLoseError
-from fedgen_bench.folders import mend, write_together
-from fedgen_bench.manifest import differences
-from fedgen_bench.publish import publish
-from fedgen_bench.published import open_folder
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand
+from fedgen_bench.results.folders import mend, write_together
+from fedgen_bench.results.manifest import differences
+from fedgen_bench.results.publish import publish
+from fedgen_bench.results.published import open_folder
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.suite.suites import expand
 from fedgen_bench.testing import toy
 
 POINTS = ("file.written", "file.synced", "file.renamed", "folder.written", "folder.parked", "folder.placed")
@@ -77,7 +77,9 @@ def test_a_kill_at_any_point_leaves_the_old_folder_or_the_new_one_whole(folder, 
 
 
 def test_a_disk_that_fails_leaves_the_old_folder(folder, monkeypatch):
-    monkeypatch.setattr("fedgen_bench.folders.write_manifest", lambda _: (_ for _ in ()).throw(OSError(28, "full")))
+    monkeypatch.setattr(
+        "fedgen_bench.results.folders.write_manifest", lambda _: (_ for _ in ()).throw(OSError(28, "full"))
+    )
     before = files(folder)
     with pytest.raises(StoreError, match="No space left"):
         write_together(folder, NEW)

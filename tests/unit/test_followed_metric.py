@@ -11,16 +11,16 @@ from fedgen_bench_plugins.tables.samples import Samples
 from PIL import Image
 
 from fedgen_bench import NoParams
+from fedgen_bench.base.errors import StoreError, SuiteError
+from fedgen_bench.contract.records import SuiteSource
 from fedgen_bench.data.catalog import USUAL_PLACES
-from fedgen_bench.errors import StoreError, SuiteError
-from fedgen_bench.leaderboard import build_table
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.publish import check_folder, publish
-from fedgen_bench.published import open_folder
-from fedgen_bench.records import SuiteSource
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.leaderboard import build_table
+from fedgen_bench.results.publish import check_folder, publish
+from fedgen_bench.results.published import open_folder
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 
 PLUGIN = '''

@@ -9,11 +9,12 @@ import pickle
 import pytest
 import torch
 
-from fedgen_bench import Update, wire
-from fedgen_bench.errors import RoundFailed
-from fedgen_bench.keeps import KeepStore
-from fedgen_bench.records import Header
-from fedgen_bench.rounds import _RoundInProgress
+from fedgen_bench import Update
+from fedgen_bench.base.errors import RoundFailed
+from fedgen_bench.contract.records import Header
+from fedgen_bench.federation import wire
+from fedgen_bench.federation.keeps import KeepStore
+from fedgen_bench.federation.rounds import _RoundInProgress
 from fedgen_bench.testing.simulation import same_bits
 
 NAME = "weight"

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedgen_bench.errors import PluginError, StoreError
-from fedgen_bench.failures import Interrupted, blamed, interruptible, text_of, told
-from fedgen_bench.guards import guarded
-from fedgen_bench.seeds import SeedTree
+from fedgen_bench.base.errors import PluginError, StoreError
+from fedgen_bench.base.failures import Interrupted, blamed, interruptible, text_of, told
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.seeds import SeedTree
 
 TREE = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from fedgen_bench.data.catalog import Places
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 
 STRATEGY = """
 from fedgen_bench import StrategySpec, hookimpl
-from fedgen_bench.errors import StoreError
+from fedgen_bench.base.errors import StoreError
 from fedgen_bench_baselines.fedavg import FedAvg
 
 

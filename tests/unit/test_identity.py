@@ -7,14 +7,14 @@ import contextlib
 import pytest
 
 from fedgen_bench.data.catalog import Places, finder
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.schema import Point
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand, load_suite
-from fedgen_bench.sweeps import at_point
+from fedgen_bench.federation.world import Worlds, seed_tree
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.suite.schema import Point
+from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.sweeps import at_point
 from fedgen_bench.testing import toy
-from fedgen_bench.world import Worlds, seed_tree
 
 ONLY_EVALUATION = {
     "quick": {

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from fedgen_bench.base.errors import DataError
 from fedgen_bench.data.images import read_parquet
-from fedgen_bench.errors import DataError
 
 PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
 

@@ -13,9 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fedgen_bench.backbones.unet import CONTEXT, ConditionalUNet, UNetBackbone, new_context, quiet_diffusers, read_unet
+from fedgen_bench.base.errors import DataError, Diverged, MissingDataError
+from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.images import Images
-from fedgen_bench.errors import DataError, Diverged, MissingDataError
-from fedgen_bench.seeds import SeedTree
 
 with quiet_diffusers():
     from diffusers import DDPMScheduler, UNet2DConditionModel, UNet2DModel

@@ -11,9 +11,9 @@ from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
 
 from fedgen_bench import NoParams
+from fedgen_bench.base.errors import MissingDataError
 from fedgen_bench.data import cifar10, tiny_shapes
 from fedgen_bench.data.catalog import find
-from fedgen_bench.errors import MissingDataError
 from fedgen_bench.extractors import Features, load_extractor
 
 CPU = torch.device("cpu")

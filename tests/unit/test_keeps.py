@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen_bench.keeps import KeepStore, encode_keeps
+from fedgen_bench.federation.keeps import KeepStore, encode_keeps
 from fedgen_bench.testing.simulation import same_bits
 
 

@@ -20,8 +20,8 @@ from transformers import (
 
 from fedgen_bench.backbones.loading import load_backbone
 from fedgen_bench.backbones.shipped import locate
-from fedgen_bench.errors import DataError
-from fedgen_bench.seeds import seeded_globals
+from fedgen_bench.base.errors import DataError
+from fedgen_bench.contract.seeds import seeded_globals
 
 SIZES = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
 HEADS = {"num_attention_heads": 4, "max_position_embeddings": 64}

@@ -15,10 +15,10 @@ from fedgen_bench_plugins.tasks.language_modeling import (
 )
 from fedgen_bench_plugins.tasks.text_corpora import Corpus
 
-from fedgen_bench.attaching import attach
 from fedgen_bench.backbones.probes import check_spelled
+from fedgen_bench.base.errors import DataError
 from fedgen_bench.data import tiny_wire
-from fedgen_bench.errors import DataError
+from fedgen_bench.federation.attaching import attach
 from fedgen_bench.testing.adapters import SEEDS
 
 EOS = -1

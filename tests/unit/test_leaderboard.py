@@ -10,9 +10,9 @@ import pytest
 from fedgen_bench_plugins.tables.csv_table import cell
 from fedgen_bench_plugins.tables.markdown import escape
 
-from fedgen_bench.errors import PairingError
-from fedgen_bench.leaderboard import COLUMNS, build_table, check_pairing
-from fedgen_bench.stats import interval, paired_difference
+from fedgen_bench.base.errors import PairingError
+from fedgen_bench.base.stats import interval, paired_difference
+from fedgen_bench.results.leaderboard import COLUMNS, build_table, check_pairing
 
 
 def test_interval_is_the_textbook_one():

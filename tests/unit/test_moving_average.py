@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen_bench.records import Examples, Fit
+from fedgen_bench.contract.records import Examples, Fit
+from fedgen_bench.federation.trainer import Place, TrainingPlan, fit
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.simulation import SEEDS, same_bits, split_module
-from fedgen_bench.trainer import Place, TrainingPlan, fit
 
 TASK = toy.LoadedToy(toy.Params())
 ORIGIN = Examples({"x": torch.zeros(1, 3)}, 1)

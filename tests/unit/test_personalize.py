@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fedgen_bench.contract.records import ClientContext, LowRank
+from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import Places
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.records import ClientContext, LowRank
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.seeds import SeedTree
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 
 A, B = "m.lora_A.weight", "m.lora_B.weight"
@@ -135,7 +135,7 @@ def test_what_personalize_gets_wrong_is_told_before_the_first_round(ended, name,
 
 
 def test_personalize_with_other_arguments_is_refused(registry):
-    from fedgen_bench.world import broken_method
+    from fedgen_bench.federation.world import broken_method
 
     spec = registry.get("strategy", "ditto").spec
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fedgen_bench.errors import UsageError
-from fedgen_bench.placement import Placement, placement
+from fedgen_bench.base.errors import UsageError
+from fedgen_bench.registry.placement import Placement, placement
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from fedgen_bench import load_results
 from fedgen_bench.api import Plot
-from fedgen_bench.errors import UsageError
+from fedgen_bench.base.errors import UsageError
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "ptb-compression"
 

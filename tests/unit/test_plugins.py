@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from fedgen_bench import MetricSpec, RunResult, SuiteSource
-from fedgen_bench.errors import PluginError, UsageError
-from fedgen_bench.plugins import check_component, load_registry
+from fedgen_bench.base.errors import PluginError, UsageError
+from fedgen_bench.registry.plugins import check_component, load_registry
 
 HEAD = "from dataclasses import dataclass\nfrom fedgen_bench import *\nfrom fedgen_bench import hookimpl, MetricSpec, NoParams\n"
 GOOD = (

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
+from fedgen_bench.base.errors import DataError, NotReadyError, UsageError
 from fedgen_bench.cli.main import cli
 from fedgen_bench.data.catalog import DATASETS, Places, download, finder
-from fedgen_bench.errors import DataError, NotReadyError, UsageError
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.preflight import preflight
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.federation.preflight import preflight
+from fedgen_bench.federation.world import Worlds
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
-from fedgen_bench.world import Worlds
 
 PLUGIN = '''
 """An adapter that fails to attach, one that fails on a batch, a strategy that cannot be built, and suites of them."""
 from fedgen_bench import AdapterSpec, StrategySpec, SuiteSource, hookimpl
-from fedgen_bench.adapting import Adapted
+from fedgen_bench.contract.adapting import Adapted
 from fedgen_bench.testing import toy
 
 
@@ -131,7 +131,7 @@ def test_no_cell_is_begun_and_finished_ones_are_not_looked_at(broken, tmp_path):
         assert store.runs("broken", 1) == []
         assert [one.status for one in run(cells(broken, contenders=["fedavg"], seeds=[1]))] == ["done"]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("fedgen_bench.preflight.preflight", None)
+            patch.setattr("fedgen_bench.federation.preflight.preflight", None)
             assert run(cells(broken, contenders=["fedavg"], seeds=[1])) == []
         with pytest.raises(UsageError, match="no CUDA device"):
             run_cells(

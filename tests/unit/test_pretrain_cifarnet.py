@@ -6,9 +6,9 @@ import pytest
 
 from fedgen_bench.backbones import pretrain_cifarnet
 from fedgen_bench.backbones.pretrain import pretrain
+from fedgen_bench.base.errors import DataError
 from fedgen_bench.data import cifar10
 from fedgen_bench.data.images import Images
-from fedgen_bench.errors import DataError
 from fedgen_bench.extractors.fidelity import SHIPPED, cifarnet
 
 RECIPE = """

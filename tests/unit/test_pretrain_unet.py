@@ -15,8 +15,8 @@ from fedgen_bench.backbones import pretrain_unet
 from fedgen_bench.backbones.checkpoints import load_checkpoint
 from fedgen_bench.backbones.pretrain import pretrain
 from fedgen_bench.backbones.shipped import SHIPPED
+from fedgen_bench.base.errors import DataError, UsageError
 from fedgen_bench.data import cifar10
-from fedgen_bench.errors import DataError, UsageError
 
 RECIPE = """
 name = "tiny"

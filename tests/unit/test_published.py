@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fedgen_bench.claims import PAGE, gather, written
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.publish import check_folder
-from fedgen_bench.suites import load_suite
-from fedgen_bench.sweeps import variants
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.publish import check_folder
+from fedgen_bench.review.claims import PAGE, gather, written
+from fedgen_bench.suite.suites import load_suite
+from fedgen_bench.suite.sweeps import variants
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 PUBLISHED = sorted(path.parent for path in LEADERBOARDS.glob("*/results.json"))

@@ -12,17 +12,17 @@ import pytest
 from click.testing import CliRunner
 
 from fedgen_bench.api import load_results
-from fedgen_bench.bands import bands
-from fedgen_bench.claims import gather, judged
+from fedgen_bench.base.errors import FedgenError, StoreError, UsageError
+from fedgen_bench.base.stats import interval
 from fedgen_bench.cli.compare_command import command
-from fedgen_bench.errors import FedgenError, StoreError, UsageError
-from fedgen_bench.manifest import differences
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.publish import check_folder
-from fedgen_bench.published import RESULTS, open_folder
-from fedgen_bench.reproduction import choose, datasets_of, problems, reruns_of
-from fedgen_bench.stats import interval
-from fedgen_bench.validation import validate
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.bands import bands
+from fedgen_bench.results.manifest import differences
+from fedgen_bench.results.publish import check_folder
+from fedgen_bench.results.published import RESULTS, open_folder
+from fedgen_bench.review.claims import gather, judged
+from fedgen_bench.review.reproduction import choose, datasets_of, problems, reruns_of
+from fedgen_bench.review.validation import validate
 
 CIFAR10 = Path(__file__).parents[2] / "leaderboards" / "cifar10"
 SEEDS, N_MUTATIONS = (1, 2), 90

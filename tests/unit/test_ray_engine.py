@@ -9,7 +9,7 @@ import pytest
 from fedgen_bench_plugins.engines import ray_engine
 from fedgen_bench_plugins.engines.ray_engine import _Actors, _reach, share
 
-from fedgen_bench.errors import FedgenError
+from fedgen_bench.base.errors import FedgenError
 
 GREETED = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 

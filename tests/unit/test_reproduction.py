@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from fedgen_bench.bands import bands
+from fedgen_bench.base.errors import StoreError, UsageError
 from fedgen_bench.cli.side_by_side import rows_of, sentences
-from fedgen_bench.comparison import compare, judge_over_seeds, quality_of
-from fedgen_bench.errors import StoreError, UsageError
-from fedgen_bench.reproduction import choose, datasets_of, problems, report, reruns_of
-from fedgen_bench.suites import expand
-from fedgen_bench.tiers import Tier
+from fedgen_bench.results.bands import bands
+from fedgen_bench.results.tiers import Tier
+from fedgen_bench.review.comparison import compare, judge_over_seeds, quality_of
+from fedgen_bench.review.reproduction import choose, datasets_of, problems, report, reruns_of
+from fedgen_bench.suite.suites import expand
 
 QUALITY = {1: 0.50, 2: 0.52, 3: 0.54}  # s = 0.02: the band's half-width
 EXACT, BAND, STATISTICAL = Tier("exact"), Tier("band", ("other",)), Tier("statistical", ("versions",))
@@ -151,7 +151,7 @@ def test_reruns_refuse_cells_of_two_suites(records, registry):
 
 
 def _digest_of(one):
-    from fedgen_bench.suites import RunSpec
+    from fedgen_bench.suite.suites import RunSpec
 
     return RunSpec("toy", 2, one["contender"], one["seed"], one["config"]).digest
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fedgen_bench.conclusion import evaluated_clients, tensors_digest
-from fedgen_bench.seeds import STREAMS, SeedTree, digest, seeded_globals
-from fedgen_bench.trainer import Place, batch_order, order_digest
+from fedgen_bench.contract.seeds import STREAMS, SeedTree, digest, seeded_globals
+from fedgen_bench.federation.conclusion import evaluated_clients, tensors_digest
+from fedgen_bench.federation.trainer import Place, batch_order, order_digest
 
 TREE = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 # The published table: which axes each stream sees. A change here changes every result.

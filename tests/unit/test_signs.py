@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from fedgen_bench import signs
-from fedgen_bench.signs import Ear, Gone, Mouth, Sign, listen
+from fedgen_bench.base import signs
+from fedgen_bench.base.signs import Ear, Gone, Mouth, Sign, listen
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedgen_bench.sources import editable_sha256, source_sha256
+from fedgen_bench.registry.sources import editable_sha256, source_sha256
 
 PLUGIN = """
 import json, torch, direct

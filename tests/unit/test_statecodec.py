@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from fedgen_bench.errors import PluginError, StoreError
-from fedgen_bench.statecodec import decode_state, encode_state
+from fedgen_bench.base.errors import PluginError, StoreError
+from fedgen_bench.federation.statecodec import decode_state, encode_state
 from fedgen_bench.testing.simulation import fingerprint
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from fedgen_bench.bands import FLOOR, band, bands, bands_csv
-from fedgen_bench.stats import bca_interval, holm, interval, p_value, prediction_half_width
+from fedgen_bench.base.stats import bca_interval, holm, interval, p_value, prediction_half_width
+from fedgen_bench.results.bands import FLOOR, band, bands, bands_csv
 
 
 def test_p_value_is_the_one_sample_t_test():

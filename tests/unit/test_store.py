@@ -7,11 +7,11 @@ import sqlite3
 
 import pytest
 
+from fedgen_bench.base.errors import StoreError
 from fedgen_bench.data.catalog import Places
-from fedgen_bench.errors import StoreError
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.suite.suites import expand
 
 N_COPIES = 150
 
@@ -94,7 +94,7 @@ def test_store_shows_the_run_that_was_asked_for_last(registry, toy_suite, tmp_pa
 
 
 def test_a_value_that_the_database_cannot_hold_is_a_store_error(specs, tmp_path):
-    from fedgen_bench.records import RunResult
+    from fedgen_bench.contract.records import RunResult
 
     with Store(tmp_path) as store:
         cell = store.begin(specs[0], {}, {})

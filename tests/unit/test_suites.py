@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import pytest
 
-from fedgen_bench.errors import SuiteError, UsageError
-from fedgen_bench.params import make_params
-from fedgen_bench.records import SuiteSource
-from fedgen_bench.sizes import need_memory
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.base.errors import SuiteError, UsageError
+from fedgen_bench.contract.params import make_params
+from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.suite.sizes import need_memory
+from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 
 

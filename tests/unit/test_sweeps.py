@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from fedgen_bench.errors import PairingError, SuiteError
-from fedgen_bench.leaderboard import build_table, check_pairing, conditions_of
-from fedgen_bench.records import SuiteSource
-from fedgen_bench.suites import expand, load_suite
-from fedgen_bench.sweeps import method_of, variants
+from fedgen_bench.base.errors import PairingError, SuiteError
+from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.results.leaderboard import build_table, check_pairing, conditions_of
+from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.sweeps import method_of, variants
 from fedgen_bench.testing import toy
 
 SWEEP = """

@@ -10,11 +10,11 @@ from fedgen_bench_baselines.textual_inversion import TextualInversion
 from torch import nn
 
 from fedgen_bench import NoParams
-from fedgen_bench.adapting import Adapted
-from fedgen_bench.records import Examples, Fit
+from fedgen_bench.contract.adapting import Adapted
+from fedgen_bench.contract.records import Examples, Fit
+from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit
 from fedgen_bench.testing.adapters import SEEDS
 from fedgen_bench.testing.grounds import GROUNDS
-from fedgen_bench.trainer import Place, TrainingPlan, dump_tensors, fit
 
 GROUND = GROUNDS["unet"]
 

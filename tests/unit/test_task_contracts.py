@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fedgen_bench import MetricSpec
-from fedgen_bench.protocols import PNG_SIGNATURE
+from fedgen_bench.contract.protocols import PNG_SIGNATURE
 from fedgen_bench.testing import metrics, tasks, toy
 
 

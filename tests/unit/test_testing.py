@@ -10,9 +10,9 @@ import pytest
 import torch
 from fedgen_bench_baselines.fedavg import FedAvg, State
 
-from fedgen_bench.errors import FedgenError
-from fedgen_bench.lowrank import stacked, truncated
-from fedgen_bench.records import Fit, Model, NoParams, Payload, StrategySpec, Update
+from fedgen_bench.base.errors import FedgenError
+from fedgen_bench.contract.lowrank import stacked, truncated
+from fedgen_bench.contract.records import Fit, Model, NoParams, Payload, StrategySpec, Update
 from fedgen_bench.testing import contracts_of, promises, strategies
 from fedgen_bench.testing.contracts import Contract
 from fedgen_bench.testing.outcomes import outcome_of

@@ -10,8 +10,8 @@ import pytest
 
 from fedgen_bench.backbones.corpus import UNK, Source, read_source, replace_rare, word_counts
 from fedgen_bench.backbones.normalise import join_wikitext, line, normalise, sentences
+from fedgen_bench.base.errors import DataError, UsageError
 from fedgen_bench.data import catalog
-from fedgen_bench.errors import DataError, UsageError
 
 # The right-hand sides follow the conventions that ptb.train.txt shows (lower case, N, split clitics, no punctuation).
 LINES = {

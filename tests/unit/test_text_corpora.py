@@ -17,8 +17,8 @@ import fedgen_bench.backbones
 from fedgen_bench import SeedTree
 from fedgen_bench.backbones.corpus import Source, read_source
 from fedgen_bench.backbones.recipe_lm import load_recipe
+from fedgen_bench.base.files import sha256_of
 from fedgen_bench.data.catalog import DATASETS, find
-from fedgen_bench.files import sha256_of
 
 MINI_LM = Path(fedgen_bench.backbones.__file__).parent / "mini_lm"
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)

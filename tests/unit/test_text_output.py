@@ -2,8 +2,8 @@
 
 import pytest
 
+from fedgen_bench.base.text import one_line, printable
 from fedgen_bench.cli.screen import grid
-from fedgen_bench.text import one_line, printable
 
 HOSTILE = "a$b\x1b[31mred\x07 \u202egnp.exe\u200f \x9bK \ud800 \x00"
 SHOWN = r"a$b\x1b[31mred\x07 \u202egnp.exe\u200f \x9bK \ud800 \x00"
@@ -29,8 +29,8 @@ def test_grid_shows_no_control_characters_and_no_second_line():
 
 
 def test_published_texts_hold_no_control_characters(registry, toy_suite):
-    from fedgen_bench.leaderboard import build_table
-    from fedgen_bench.publish import render
+    from fedgen_bench.results.leaderboard import build_table
+    from fedgen_bench.results.publish import render
 
     suite = toy_suite()
     hostile = suite.suite.model_copy(update={"title": HOSTILE, "notes": f"one\n{HOSTILE}"})

@@ -2,8 +2,8 @@ import copy
 
 import pytest
 
-from fedgen_bench.environment import fingerprint
-from fedgen_bench.tiers import tier
+from fedgen_bench.base.environment import fingerprint
+from fedgen_bench.results.tiers import tier
 
 PUBLISHED = {
     "python": "3.11.7",

@@ -9,8 +9,8 @@ import torch
 from fedgen_bench.backbones import diffusion, sampling, unet
 from fedgen_bench.backbones.loading import load_unet
 from fedgen_bench.backbones.tiny_shapes_unet import UNET, _begin_as_identity
+from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.data import tiny_shapes
-from fedgen_bench.seeds import seeded_globals
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from fedgen_bench.clients import ClientTask
-from fedgen_bench.errors import BudgetError, Diverged, PluginError
-from fedgen_bench.records import Examples, Fit, StrategySpec, Update
+from fedgen_bench.base.errors import BudgetError, Diverged, PluginError
+from fedgen_bench.contract.records import Examples, Fit, StrategySpec, Update
+from fedgen_bench.federation.clients import ClientTask
+from fedgen_bench.federation.trainer import Place, TrainingPlan, batch_order, fit, load_tensors, order_digest
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.simulation import SEEDS, Simulation, same_bits, split_module
-from fedgen_bench.trainer import Place, TrainingPlan, batch_order, fit, load_tensors, order_digest
 
 TASK = toy.LoadedToy(toy.Params())
 DATA = Examples({"x": TASK.points[:10]}, 10)

@@ -16,11 +16,11 @@ from fedgen_bench_baselines.textual_inversion import TextualInversion
 
 from fedgen_bench import NoParams, Update, stacked
 from fedgen_bench.backbones.unet import ConditionalUNet, quiet_diffusers
-from fedgen_bench.params import make_params
-from fedgen_bench.seeds import seeded_globals
+from fedgen_bench.contract.params import make_params
+from fedgen_bench.contract.seeds import seeded_globals
+from fedgen_bench.federation.trainer import dump_tensors, load_tensors
 from fedgen_bench.testing.adapters import SEEDS, train
 from fedgen_bench.testing.grounds import GROUNDS
-from fedgen_bench.trainer import dump_tensors, load_tensors
 
 GROUND = GROUNDS["unet"]
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]

@@ -8,18 +8,18 @@ import sys
 import pytest
 import torch
 
-from fedgen_bench.adapting import Adapted
+from fedgen_bench.base.errors import PluginError
+from fedgen_bench.contract.adapting import Adapted
+from fedgen_bench.contract.records import Examples, Fit
+from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import Places
-from fedgen_bench.errors import PluginError
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.records import Examples, Fit
-from fedgen_bench.runner import Job, run_cells
-from fedgen_bench.seeds import SeedTree
-from fedgen_bench.store import Store
-from fedgen_bench.suites import expand, load_suite
+from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.tasks import check_training_leaves_no_trace
-from fedgen_bench.trainer import Place, TrainingPlan, dump_tensors, fit
 
 PLAN = TrainingPlan("sgd", 0.1, 0.0, 4, 3, None, None, "fp32")
 PLACE = Place(SeedTree("t", "a", "p", "s", 1), 0, 0)

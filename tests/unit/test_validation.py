@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner
 
 from fedgen_bench.cli.validate_command import command
-from fedgen_bench.leaderboard import results_text
-from fedgen_bench.manifest import write_manifest
-from fedgen_bench.plugins import load_registry
-from fedgen_bench.records import SuiteSource
-from fedgen_bench.suites import RunSpec, load_suite
-from fedgen_bench.validation import validate
+from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.leaderboard import results_text
+from fedgen_bench.results.manifest import write_manifest
+from fedgen_bench.review.validation import validate
+from fedgen_bench.suite.suites import RunSpec, load_suite
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 PUBLISHED = sorted(path.parent for path in LEADERBOARDS.glob("*/results.json"))
@@ -337,9 +337,9 @@ def test_run_that_diverged_is_a_remark(folder, original, registry):
 
 def _republished(folder, body, registry):
     """Results, and the files that follow from them, as publishing writes them."""
-    from fedgen_bench.bands import bands_csv
-    from fedgen_bench.leaderboard import build_table
-    from fedgen_bench.publish import render
+    from fedgen_bench.results.bands import bands_csv
+    from fedgen_bench.results.leaderboard import build_table
+    from fedgen_bench.results.publish import render
 
     suite = load_suite(SuiteSource(name="cifar10", text=body["suite_text"], path="suite"), registry)
     (folder / "results.json").write_text(results_text(suite, body["suite_text"], body["records"]))
@@ -412,7 +412,7 @@ def test_unknown_component_is_a_remark_with_its_distribution(folder, original, r
     ],
 )
 def test_how_a_missing_component_is_had(distributions, said):
-    from fedgen_bench.validation.suite import _get
+    from fedgen_bench.review.validation.suite import _get
 
     assert _get([{"distribution": one, "version": "1"} for one in distributions]) == said
 
@@ -541,7 +541,7 @@ def test_record_of_an_older_version_of_a_component_is_a_remark_and_of_a_newer_on
     [("1", "2", True), ("2", "2", False), ("3", "2", False), ("10", "9", False), (1, "2", False), ("x", "2", False)],
 )
 def test_versions_are_compared_as_numbers(ours, theirs, older):
-    from fedgen_bench.validation.suite import _at_recorded_versions
+    from fedgen_bench.review.validation.suite import _at_recorded_versions
 
     def component(version):
         return {"strategy": {"name": "x", "version": version, "params": {}}}

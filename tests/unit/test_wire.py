@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from fedgen_bench import wire
-from fedgen_bench.errors import WireError
-from fedgen_bench.records import Header
+from fedgen_bench.base.errors import WireError
+from fedgen_bench.contract.records import Header
+from fedgen_bench.federation import wire
 from fedgen_bench.testing.simulation import same_bits
 
 EXPECTED = {"a": torch.zeros(2, 3), "b": torch.zeros(4)}

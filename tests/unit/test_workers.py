@@ -6,9 +6,9 @@ import pickle
 
 import pytest
 
-from fedgen_bench import errors
-from fedgen_bench.failures import origin
-from fedgen_bench.workers import portable
+from fedgen_bench.base import errors
+from fedgen_bench.base.failures import origin
+from fedgen_bench.base.workers import portable
 
 
 def crossed(error):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench import EngineSpec, NoParams, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork
+    from fedgen_bench.federation.clients import ClientOutcome, ClientTask, ClientWork
 
 
 class Local:

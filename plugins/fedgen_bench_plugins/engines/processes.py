@@ -12,10 +12,10 @@ from fedgen_bench import EngineSpec, hookimpl
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork, Recipe
-    from fedgen_bench.dispatch import Died
-    from fedgen_bench.remote import Answer, PackedTask
-    from fedgen_bench.signs import Ear
+    from fedgen_bench.base.signs import Ear
+    from fedgen_bench.federation.clients import ClientOutcome, ClientTask, ClientWork, Recipe
+    from fedgen_bench.federation.dispatch import Died
+    from fedgen_bench.federation.remote import Answer, PackedTask
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Processes:
     """Every worker builds the cell once; tasks and outcomes cross a pipe as bytes."""
 
     def __init__(self, params: Params) -> None:
-        from fedgen_bench.dispatch import Dispatcher
+        from fedgen_bench.federation.dispatch import Dispatcher
 
         self.params = params
         self._dispatcher = Dispatcher(_Spawned(params.silence))
 
     def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
-        from fedgen_bench.workers import default_jobs
+        from fedgen_bench.base.workers import default_jobs
 
         recipe = work.recipe
         assert recipe is not None, "the work must say how another process builds it"
@@ -70,7 +70,7 @@ class _Spawned:
         import multiprocessing
         import os
 
-        from fedgen_bench.signs import Ear
+        from fedgen_bench.base.signs import Ear
 
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -84,8 +84,8 @@ class _Spawned:
         worker.give((recipe, task))
 
     def wait(self, busy: Collection[Ear], *, block: bool) -> Iterable[tuple[Ear, Answer | Died]]:
-        from fedgen_bench.dispatch import Died
-        from fedgen_bench.signs import Gone, Sign, listen
+        from fedgen_bench.base.signs import Gone, Sign, listen
+        from fedgen_bench.federation.dispatch import Died
 
         while True:
             found: list[tuple[Ear, Answer | Died]] = []
@@ -107,12 +107,12 @@ class _Spawned:
 
 def _serve(link: Connection, parent: int) -> None:
     """A worker process: answers what it is handed until the coordinator is gone."""
-    from fedgen_bench.workers import serve_only
+    from fedgen_bench.base.workers import serve_only
 
     if not serve_only(parent):
         return
-    from fedgen_bench.remote import Workshop
-    from fedgen_bench.signs import Mouth, Sign
+    from fedgen_bench.base.signs import Mouth, Sign
+    from fedgen_bench.federation.remote import Workshop
 
     workshop, mouth = Workshop(), Mouth(link)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):

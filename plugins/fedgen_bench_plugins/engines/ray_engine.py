@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench import EngineSpec, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.clients import ClientOutcome, ClientTask, ClientWork, Recipe
-    from fedgen_bench.dispatch import Died, Dispatcher
-    from fedgen_bench.remote import Answer, PackedTask
+    from fedgen_bench.federation.clients import ClientOutcome, ClientTask, ClientWork, Recipe
+    from fedgen_bench.federation.dispatch import Died, Dispatcher
+    from fedgen_bench.federation.remote import Answer, PackedTask
 
 _CONNECT_SECONDS, _PLACE_SECONDS = 20, 600
 _PARTS, _ROUNDING = 10_000, 1e-9
@@ -66,8 +66,8 @@ class Ray:
         return self._dispatcher.run(tasks, recipe, self._jobs)
 
     def _connected(self, recipe: Recipe) -> Dispatcher:
-        from fedgen_bench.dispatch import Dispatcher
-        from fedgen_bench.workers import default_jobs
+        from fedgen_bench.base.workers import default_jobs
+        from fedgen_bench.federation.dispatch import Dispatcher
 
         threads = recipe.spec.config["training"]["threads"]
         wanted = self.params.jobs or default_jobs(threads, recipe.device)
@@ -119,7 +119,7 @@ def _rounded(amount: float) -> float:
 
 def _imported() -> Any:
     """Ray, quiet and without reports home. Raises PluginError when it is not installed."""
-    from fedgen_bench.errors import PluginError
+    from fedgen_bench.base.errors import PluginError
 
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -138,7 +138,7 @@ def _start(ray: Any, address: str, n_cpus: int) -> None:
     """
     import logging
 
-    from fedgen_bench.errors import FedgenError
+    from fedgen_bench.base.errors import FedgenError
 
     where: dict[str, Any] = {"address": "local", "num_cpus": n_cpus, "include_dashboard": False}
     if address:
@@ -162,7 +162,7 @@ def _reach(address: str) -> None:
     """
     import socket
 
-    from fedgen_bench.errors import FedgenError
+    from fedgen_bench.base.errors import FedgenError
 
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
@@ -188,7 +188,7 @@ class _Actor:
     """A workshop in the coordinator's folder."""
 
     def __init__(self, folder: str) -> None:
-        from fedgen_bench.remote import Workshop
+        from fedgen_bench.federation.remote import Workshop
 
         with contextlib.suppress(OSError):  # on another machine: then only absolute paths are found
             os.chdir(folder)
@@ -227,7 +227,7 @@ class _Actors:
 
     def wait(self, busy: Collection[Any], *, block: bool) -> Iterable[tuple[Any, Answer | Died]]:
         asked = {self._asked[worker]: worker for worker in busy}
-        from fedgen_bench.errors import FedgenError
+        from fedgen_bench.base.errors import FedgenError
 
         while True:
             ready, _ = self._ray.wait(list(asked), num_returns=1, timeout=_PLACE_SECONDS if block else 0)
@@ -255,7 +255,7 @@ class _Actors:
         )
 
     def _heard(self, worker: Any, asked: Any) -> Answer | Died:
-        from fedgen_bench.dispatch import Died
+        from fedgen_bench.federation.dispatch import Died
 
         del self._asked[worker]
         try:

@@ -7,10 +7,10 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
-from fedgen_bench.text import one_line
+from fedgen_bench.base.text import one_line
 
 if TYPE_CHECKING:
-    from fedgen_bench.leaderboard import Table
+    from fedgen_bench.results.leaderboard import Table
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -31,7 +31,7 @@ class CsvTable:
         self.params = params
 
     def render(self, table: Table) -> str:
-        from fedgen_bench.leaderboard import COLUMNS
+        from fedgen_bench.results.leaderboard import COLUMNS
 
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")

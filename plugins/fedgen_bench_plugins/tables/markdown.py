@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
-from fedgen_bench.digits import places, show, show_bytes, show_percent
-from fedgen_bench.text import one_line
+from fedgen_bench.base.digits import places, show, show_bytes, show_percent
+from fedgen_bench.base.text import one_line
 
 if TYPE_CHECKING:
-    from fedgen_bench.leaderboard import Table
+    from fedgen_bench.results.leaderboard import Table
 
 _HEAD = (
     "rank", "contender", "trainable", "quality", "95 % CI", "personalised", "worst decile", "rounds to target",

@@ -7,13 +7,13 @@ import io
 from typing import TYPE_CHECKING
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
-from fedgen_bench.errors import StoreError
-from fedgen_bench.text import one_line
+from fedgen_bench.base.errors import StoreError
+from fedgen_bench.base.text import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fedgen_bench.leaderboard import Table
+    from fedgen_bench.results.leaderboard import Table
 
 _WIDTH = 1000  # of a row's picture at least, in pixels
 _FONT = 22

@@ -138,7 +138,7 @@ class ImageGeneration:
 
 
 def _check_sizes(params: Params, images: ImageSet) -> None:
-    from fedgen_bench.errors import DataError
+    from fedgen_bench.base.errors import DataError
 
     if params.n_reference is not None and params.n_reference > len(images.test):
         raise DataError(
@@ -148,7 +148,7 @@ def _check_sizes(params: Params, images: ImageSet) -> None:
 
 
 def _check_labels(params: Params, backbone: UNetBackbone) -> None:
-    from fedgen_bench.errors import DataError
+    from fedgen_bench.base.errors import DataError
 
     if backbone.module.null_label is None and (params.guidance != 1.0 or params.label_dropout):
         raise DataError(
@@ -163,7 +163,7 @@ def _extractors(params: Params, find: Callable[[str], Path]) -> list[str]:
 
 
 def _is_at_hand(name: str, find: Callable[[str], Path]) -> bool:
-    from fedgen_bench.errors import MissingDataError
+    from fedgen_bench.base.errors import MissingDataError
 
     try:
         find(name)
@@ -304,7 +304,7 @@ class LoadedImageGeneration:
 
         from fedgen_bench.backbones.diffusion import to_pixels
         from fedgen_bench.backbones.sampling import sample_ddim
-        from fedgen_bench.errors import Diverged
+        from fedgen_bench.base.errors import Diverged
 
         device, size = next(module.parameters()).device, self.images.size
         latents = torch.randn((len(labels), 3, size, size), generator=seeds.torch("evaluation", purpose=purpose))

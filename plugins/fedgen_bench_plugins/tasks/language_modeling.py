@@ -110,7 +110,7 @@ class LanguageModeling:
     def load(self, find: Callable[[str], Path]) -> LoadedLanguageModeling:
         """Raises DataError when data or backbone cannot be had, or windows are longer than the backbone's positions."""
         from fedgen_bench.backbones.loading import load_backbone
-        from fedgen_bench.errors import DataError
+        from fedgen_bench.base.errors import DataError
 
         corpus, backbone = CORPORA[self.params.dataset](find), load_backbone(self.params.backbone)
         task = LoadedLanguageModeling(self.params, corpus, backbone)

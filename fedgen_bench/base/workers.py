@@ -1,0 +1,60 @@
+"""Worker processes: how many, that they end with their coordinator, and how their errors reach it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from multiprocessing.reduction import ForkingPickler
+
+from fedgen_bench.base.errors import PluginError
+from fedgen_bench.base.failures import is_interrupt, keep_origin, told
+
+_PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def serve_only(parent: int) -> bool:
+    """Leave interrupts to the coordinator `parent` and die with it; False when it is gone already."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == parent
+
+
+def default_jobs(threads: int, device: str) -> int:
+    """Worker processes: one on CUDA, else as many as have `threads` cores each."""
+    if device.startswith("cuda"):
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // threads)
+
+
+def keep_freed_memory() -> None:
+    """Have the allocator keep freed memory: a training step frees and takes the same large blocks again and again.
+
+    Without this, a tenth of a step goes into page faults (glibc only; elsewhere nothing happens).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def exit_text(code: int | None) -> str:
+    """How a process ended, for people."""
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+def portable(error: BaseException) -> Exception:
+    """The error as another process can raise it: with its type, message and origin.
+
+    A type that does not survive the way becomes a PluginError that names it.
+    """
+    where = keep_origin(error)
+    try:
+        again = ForkingPickler.loads(ForkingPickler.dumps(error))  # as a pipe between our own processes will do
+        if isinstance(error, Exception) and type(again) is type(error) and str(again) == str(error):
+            return error
+    except BaseException as failure:
+        if is_interrupt(failure):
+            raise
+    return PluginError(f"{told(error)} ({where})")

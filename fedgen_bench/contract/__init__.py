@@ -1,0 +1,1 @@
+"""What authors of plugins meet: specs, messages, protocols, hooks, and helpers for methods."""

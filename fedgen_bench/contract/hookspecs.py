@@ -1,0 +1,88 @@
+"""The hooks of project `fedgen_bench`: signatures and docstrings only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.records import (
+        AdapterSpec,
+        AttackSpec,
+        CompressorSpec,
+        EngineSpec,
+        MetricSpec,
+        PartitionerSpec,
+        RoundReport,
+        RunResult,
+        StrategySpec,
+        SuiteSource,
+        TableFormatSpec,
+        TaskSpec,
+    )
+
+PROJECT = "fedgen_bench"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def register_strategies() -> Iterable[StrategySpec]:
+    """Federated methods: server half and client half."""
+
+
+@hookspec
+def register_adapters() -> Iterable[AdapterSpec]:
+    """What is trained on a backbone and travels."""
+
+
+@hookspec
+def register_partitioners() -> Iterable[PartitionerSpec]:
+    """How data are split over clients."""
+
+
+@hookspec
+def register_tasks() -> Iterable[TaskSpec]:
+    """Data, backbone, loss and evaluation."""
+
+
+@hookspec
+def register_metrics() -> Iterable[MetricSpec]:
+    """Numbers computed from a task's evidence."""
+
+
+@hookspec
+def register_compressors() -> Iterable[CompressorSpec]:
+    """How tensors are made smaller before they are encoded."""
+
+
+@hookspec
+def register_attacks() -> Iterable[AttackSpec]:
+    """How hostile clients change their updates."""
+
+
+@hookspec
+def register_engines() -> Iterable[EngineSpec]:
+    """Where the clients of a round are trained."""
+
+
+@hookspec
+def register_suites() -> Iterable[SuiteSource]:
+    """Versioned suites as TOML text."""
+
+
+@hookspec
+def register_table_formats() -> Iterable[TableFormatSpec]:
+    """Files that a leaderboard is written to."""
+
+
+@hookspec
+def after_round(run: str, report: RoundReport) -> None:
+    """Observe a committed round of the run called `run` (`suite/contender/seed`). Cannot change a result."""
+
+
+@hookspec
+def after_run(run: str, result: RunResult) -> None:
+    """Observe a finished run. Cannot change a result."""

@@ -1,0 +1,55 @@
+"""Parameters of a component: from a plain table to its frozen dataclass, strictly, with every problem named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from fedgen_bench.base.errors import did_you_mean
+
+
+def problems_of(
+    error: ValidationError, known: Mapping[tuple[str, ...], typing.Iterable[str]] | typing.Iterable[str] = ()
+) -> list[tuple[tuple[str, ...], str]]:
+    """(path, sentence) of every problem that pydantic found; `known` names what would have been accepted."""
+    found = []
+    for one in error.errors():
+        path = tuple(str(part) for part in one["loc"])
+        if one["type"] == "extra_forbidden":
+            names = known.get(path[:-1], ()) if isinstance(known, Mapping) else known
+            found.append((path, f"Unknown parameter `{path[-1]}`.{did_you_mean(path[-1], names)}"))
+        elif one["type"] == "missing":
+            found.append((path, f"`{'.'.join(path)}` is missing."))
+        else:
+            found.append((path, f"`{'.'.join(path)}`: {one['msg'][0].lower()}{one['msg'][1:]} (got {one['input']!r})."))
+    return found
+
+
+def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tuple[tuple[str, ...], str]]]:
+    """The params instance (None when there are problems) and the problems."""
+    hints = typing.get_type_hints(params)
+    fields: dict[str, Any] = {}
+    for one in dataclasses.fields(params):
+        default = one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
+        fields[one.name] = (hints[one.name], default)
+    model = create_model(
+        params.__name__, __config__=ConfigDict(strict=True, extra="forbid", protected_namespaces=()), **fields
+    )
+    try:
+        valid = model.model_validate_json(json.dumps(dict(values), default=str))
+    except ValidationError as error:
+        return None, problems_of(error, list(fields))
+    try:
+        return params(**{name: getattr(valid, name) for name in fields}), []
+    except ValueError as error:
+        return None, [((), str(error))]
+
+
+def defaults(params: type) -> dict[str, Any]:
+    """Name -> default of every parameter."""
+    return dataclasses.asdict(params())

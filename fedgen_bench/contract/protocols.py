@@ -1,0 +1,184 @@
+"""What plugins implement. Every method is a function of its arguments: contexts in, new values out, nothing mutated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from fedgen_bench.contract.adapting import Adapted
+    from fedgen_bench.contract.records import (
+        ClientContext,
+        ClientData,
+        Fit,
+        FitReport,
+        Model,
+        Payload,
+        RoundContext,
+        ServerContext,
+        Tensors,
+        UnitTable,
+        Update,
+    )
+    from fedgen_bench.contract.seeds import SeedTree
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # what `Task.showcase` begins with
+
+
+class Strategy(Protocol):
+    """A federated method, both halves in one place.
+
+    A state is a frozen dataclass of tensors, tensor maps, numbers and strings; the core checkpoints it.
+    """
+
+    def init(self, start: Tensors, ctx: ServerContext) -> Any:
+        """The state before the first round; `start` holds the adapter's initial tensors."""
+
+    def send(self, state: Any, ctx: ClientContext) -> Payload | None:
+        """What this client receives; None sends nothing."""
+
+    def client(self, payload: Payload | None, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
+        """The client half: yield `Fit` requests, receive their `FitReport`s, return one `Update`."""
+
+    def aggregate(self, state: Any, updates: Iterable[Update], ctx: RoundContext) -> Any:
+        """The next state. `updates` streams in ascending client id and may be read once; at least one arrives."""
+
+    def export(self, state: Any, ctx: ClientContext | None) -> Tensors | Model | None:
+        """The adapter's tensors for evaluation: of one client, or global when `ctx` is None.
+
+        A `Model` says which updates of the backbone go with them. None means that there is no global model.
+        """
+
+
+@runtime_checkable
+class Personalizing(Protocol):
+    """What a strategy has besides where its clients' last local steps are other than plain training of their model."""
+
+    def personalize(self, state: Any, ctx: ClientContext) -> Fit:
+        """How a client goes on from what `export` gives it: start, frozen parts, penalty; the core counts the steps."""
+
+
+class Adapter(Protocol):
+    """Makes part of a backbone trainable."""
+
+    def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
+        """Adapt a private copy of the backbone; initial values come from the `adapter` stream alone.
+
+        Raises ValueError, in a sentence that says what is wrong and one that says what to do, when it does not fit.
+        """
+
+
+class Partitioner(Protocol):
+    """Splits units over clients."""
+
+    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> Sequence[np.ndarray]:
+        """One array of unit indices a client; disjoint, each client's in natural order; a client may be empty."""
+
+
+class Task(Protocol):
+    """Data, backbone, loss and evaluation of one kind of model. Built once a process, shared by its runs.
+
+    A task of texts may also have `free_positions`: how many positions its longest text leaves to an adapter, or None.
+    """
+
+    backbone_parameters: int
+    provenance: Mapping[str, str]
+
+    def units(self, seeds: SeedTree) -> UnitTable:
+        """What is split over clients."""
+
+    def client_data(self, units: np.ndarray) -> ClientData:
+        """Training examples and held-out tail of these units."""
+
+    def new_module(self) -> nn.Module:
+        """A private copy of the pretrained backbone, in evaluation mode, on the CPU."""
+
+    def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
+        """Mean training loss of a batch; noise, if any, comes from `generator`."""
+
+    def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> Mapping[str, Any]:
+        """Evidence from evaluating `module` on a client's held-out tail or on `split(name)`; metrics read it.
+
+        Numbers, strings and CPU tensors, also inside tuples and dataclasses.
+        """
+
+    def split(self, name: str) -> Any:
+        """The evaluation data called `valid_subset` (read every round), `valid` or `test` (read once)."""
+
+    def showcase(self, module: nn.Module, seeds: SeedTree) -> bytes | None:
+        """A PNG of what `module` generates, from the same noise for every contender; None where there is no picture."""
+
+
+@runtime_checkable
+class Declaring(Protocol):
+    """What a task has besides, so that a metric that it does not serve is told before the first cell."""
+
+    def evidence(self, split: str) -> frozenset[str]:
+        """Names that `observe` gives on `split(name)`; a client's held-out tail has those of `valid_subset`."""
+
+
+class TaskFactory(Protocol):
+    """What a task's `build` returns: parameters are known, data are not read yet."""
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets (see `fedgen-bench data`) that `load` will ask for."""
+
+    def files(self, find: Callable[[str], Path]) -> Mapping[str, Path]:
+        """Files and folders that `load` will read, by name; a parameter that names a path gives its own name.
+
+        Their content is part of a run's identity. Raises DataError as `load` does.
+        """
+
+    def load(self, find: Callable[[str], Path]) -> Task:
+        """Read data and backbone; `find(dataset)` gives a checked folder or raises DataError."""
+
+
+class Metric(Protocol):
+    """A number from a task's evidence, or one for each of several parts (classes, for instance) by name."""
+
+    def compute(self, evidence: Mapping[str, Any]) -> float | Mapping[str, float]:
+        """Raises KeyError when the task does not provide what the metric needs."""
+
+
+class Compressor(Protocol):
+    """Makes a map of tensors smaller and back again. Shapes and dtypes of what it gives depend on those it is given.
+
+    `error_feedback` asks the core to keep what was lost at the client and to add it to the client's next change.
+    """
+
+    error_feedback: bool
+
+    def compress(self, tensors: Tensors) -> Tensors:
+        """What travels instead."""
+
+    def decompress(self, tensors: Tensors, like: Tensors) -> Tensors:
+        """Tensors with the names, shapes and dtypes of `like`. Raises ValueError when that cannot be had."""
+
+
+class Attack(Protocol):
+    """A hostile client's way to change its update."""
+
+    def distort(self, tensors: Tensors, received: Tensors, generator: torch.Generator) -> Tensors:
+        """What is sent instead of `tensors`; `received` is what the server sent under the same names."""
+
+
+class TableFormat(Protocol):
+    """Turns a leaderboard into one file."""
+
+    def render(self, table: Any) -> str | bytes | None:
+        """What the file holds, the same for the same table; None where the table gives no such file."""
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A table format whose SVG file can be had in other formats; `Plot.save` of the Python API asks for them."""
+
+    def picture(self, table: Any, file_format: str) -> bytes:
+        """What `render` draws, as `png` or `pdf`."""

@@ -1,0 +1,1 @@
+"""From one cell to its rounds: clients, messages, training, aggregation."""

@@ -1,0 +1,48 @@
+"""A run's adapter on a private copy of its backbone; what does not fit together is told in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.base.errors import DataError, PluginError
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.adapting import factors_problem
+from fedgen_bench.federation.world import build
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.adapting import Adapted
+    from fedgen_bench.contract.protocols import Task
+    from fedgen_bench.contract.seeds import SeedTree
+    from fedgen_bench.registry.plugins import Registry
+
+
+def attach(registry: Registry, component: Mapping[str, Any], task: Task, seeds: SeedTree) -> Adapted:
+    """The adapter that `component` (of a run's resolved config) names, attached to the task's backbone, on the CPU.
+
+    Raises:
+        PluginError: the adapter cannot be had on this backbone, or is not of LoRA factors although it says so.
+        DataError: the adapter takes positions that the task's longest text leaves no room for.
+    """
+    name = component["name"]
+    adapter = build(registry, "adapter", component)
+    with guarded(f"{type(task).__name__}.new_module"):
+        module = task.new_module()
+    with guarded(f"{type(adapter).__name__}.attach"):
+        try:
+            adapted: Adapted = adapter.attach(module, seeds)
+        except ValueError as error:
+            raise PluginError(f"Adapter `{name}` does not fit this backbone: {error}") from error
+    if registry.get("adapter", name).spec.low_rank and (problem := factors_problem(adapted)):
+        raise PluginError(
+            f"Adapter `{name}` declares `low_rank`, but {problem}. Train exactly the factors of linear layers, or do "
+            "not declare it."
+        )
+    free = getattr(task, "free_positions", None)
+    if free is not None and adapted.positions > free:
+        raise DataError(
+            f"Adapter `{name}` takes {adapted.positions} positions of the backbone before the text, and the task's "
+            f"longest text leaves {free}. Give the adapter fewer tokens, or lower the task's block_tokens and "
+            "context_tokens."
+        )
+    return adapted

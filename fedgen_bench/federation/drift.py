@@ -1,0 +1,72 @@
+"""How far a round's clients pull apart: statistics of their changes, gathered while the updates stream by."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from fedgen_bench.contract.records import Tensors
+
+
+class Drift:
+    """Gathers changes d_k = sent - received, over the floating-point tensors that both have in one shape.
+
+    Memory is two models, whatever the number of clients. Local drift is what FedProx (arXiv 1812.06127) and SCAFFOLD
+    (arXiv 1910.06378) bound; dispersion relative to the mean change is the former's dissimilarity of gradients.
+    """
+
+    def __init__(self) -> None:
+        self._weighted: dict[str, torch.Tensor] = {}  # sum n_k d_k
+        self._directions: dict[str, torch.Tensor] = {}  # sum d_k / |d_k|
+        self._n_examples = 0.0
+        self._squares = 0.0  # sum n_k |d_k|^2
+        self._n_moved = 0
+        self._n_updates = 0
+
+    def add(self, sent: Tensors, received: Tensors, n_examples: int) -> None:
+        """One admitted update."""
+        change = {
+            name: (tensor - received[name]).float()
+            for name, tensor in sent.items()
+            if name in received and tensor.shape == received[name].shape and tensor.is_floating_point()
+        }
+        if not change:
+            return
+        norm = math.sqrt(math.fsum(float((one * one).sum()) for one in change.values()))
+        _accumulate(self._weighted, change, n_examples)
+        self._n_examples += n_examples
+        self._squares += n_examples * norm**2
+        self._n_updates += 1
+        if norm > 0:
+            _accumulate(self._directions, change, 1 / norm)
+            self._n_moved += 1
+
+    def summary(self) -> dict[str, float]:
+        """Figures of the round, p_k = n_k / sum n, mean = sum p_k d_k; nothing below two updates.
+
+        `mean_change_norm` is |mean|, `dispersion` sqrt(sum p_k |d_k - mean|^2), `cosine_to_mean` the plain mean over
+        clients of the cosine between d_k and the mean, left out where nothing moved.
+        """
+        if self._n_updates < 2:  # noqa: PLR2004 - one client does not disperse
+            return {}
+        square = math.fsum(float((one * one).sum()) for one in self._weighted.values()) / self._n_examples**2
+        found = {
+            "mean_change_norm": math.sqrt(square),
+            "dispersion": math.sqrt(max(0.0, self._squares / self._n_examples - square)),
+        }
+        if self._n_moved and square > 0:
+            products = [float((self._directions[name] * one).sum()) for name, one in self._weighted.items()]
+            cosines = math.fsum(products) / self._n_examples / math.sqrt(square)
+            found["cosine_to_mean"] = cosines / self._n_moved
+        return found
+
+
+def _accumulate(sums: dict[str, torch.Tensor], change: Tensors, factor: float) -> None:
+    for name, tensor in change.items():
+        if name in sums:
+            sums[name].add_(tensor, alpha=factor)
+        else:
+            sums[name] = tensor * factor

@@ -1,0 +1,147 @@
+"""Before the first cell: everything that stands in its way and can be known without training, all of it at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.base.errors import FedgenError, NotReadyError
+from fedgen_bench.base.failures import blamed, origin, text_of, told
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.protocols import Declaring
+from fedgen_bench.federation.world import build, seed_tree
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.adapting import Adapted
+    from fedgen_bench.contract.protocols import Task
+    from fedgen_bench.federation.world import Worlds
+    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.suite.suites import RunSpec
+
+
+def preflight(specs: Sequence[RunSpec], worlds: Worlds) -> None:
+    """Load every task, split it for the first seed, attach every adapter once, and try one example of a first batch.
+
+    Everything happens on the CPU, one adapter at a time; tasks stay in `worlds`, nothing else does.
+
+    Raises:
+        NotReadyError: all problems, each with the contenders that it concerns where these are not all.
+    """
+    found = list(dict.fromkeys(_problems(specs, worlds)))
+    if found:
+        raise NotReadyError(found)
+
+
+def _problems(specs: Sequence[RunSpec], worlds: Worlds) -> Iterator[str]:
+    def told_of(some: Sequence[RunSpec], problem: str) -> str:
+        names, everybody = (list(dict.fromkeys(one.contender for one in group)) for group in (some, specs))
+        if names == everybody:
+            return problem
+        return f"{', '.join(f'`{name}`' for name in names)}: {problem}"
+
+    for some in _alike(specs, lambda config: config["task"]):
+        task, problem = _tried(lambda some=some: worlds.task(worlds.resolved(some[0])))  # type: ignore[misc]
+        if problem:
+            yield told_of(some, problem)
+        for kind, component, users in _components(some):
+            _, problem = _tried(lambda kind=kind, one=component: build(worlds.registry, kind, one))  # type: ignore[misc]
+            if problem:
+                yield told_of(users, problem)
+        if task is None:
+            continue
+        for users in _alike(some, lambda config: config["evaluation"]):
+            for problem in _metric_problems(users[0], task, worlds.registry):
+                yield told_of(users, problem)
+        split: set[int] = set()
+        for users in _alike(some, lambda config: [config["partitioner"], config["federation"]]):
+            _, problem = _tried(lambda users=users: worlds.population(worlds.resolved(users[0])))  # type: ignore[misc]
+            if problem:
+                yield told_of(users, problem)
+            else:
+                split |= {id(one) for one in users}
+        for users in _alike(some, lambda config: config["contender"]["adapter"]):
+            if problem := _adapter_problem(users[0], task, worlds, is_split=id(users[0]) in split):
+                yield told_of(users, problem)
+
+
+def _alike(specs: Sequence[RunSpec], part: Callable[[Mapping[str, Any]], Any]) -> list[list[RunSpec]]:
+    """The specs in groups of one value of this part of their config, in their order."""
+    groups: dict[str, list[RunSpec]] = {}
+    for spec in specs:
+        groups.setdefault(json.dumps(part(spec.config), sort_keys=True), []).append(spec)
+    return list(groups.values())
+
+
+def _components(specs: Sequence[RunSpec]) -> Iterator[tuple[str, Mapping[str, Any], list[RunSpec]]]:
+    """Every component that is only built here, with those that use it."""
+    used: dict[tuple[str, str], list[RunSpec]] = {}
+    for spec in specs:
+        contender, attack = spec.config["contender"], spec.config.get("attack")
+        chains = [("compressor", one) for way in ("uplink", "downlink") for one in contender.get(way, ())]
+        attacks = [] if attack is None else [("attack", attack)]
+        for kind, one in (("strategy", contender["strategy"]), *chains, *attacks):
+            users = used.setdefault((kind, json.dumps(one, sort_keys=True)), [])
+            if spec not in users:
+                users.append(spec)
+    for (kind, text), users in used.items():
+        yield kind, json.loads(text), users
+
+
+def _tried(call: Callable[[], Any]) -> tuple[Any, str]:
+    """What `call` gives, or what is wrong on one line; only the user's interrupt gets through."""
+    try:
+        with blamed("A component"):
+            return call(), ""
+    except FedgenError as error:
+        return None, text_of(error)
+    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+        return None, f"{told(error)} ({origin(error)})"
+
+
+def _metric_problems(spec: RunSpec, task: Task, registry: Registry) -> Iterator[str]:
+    """Metrics that cannot be built, or whose evidence the task says that it does not give."""
+    for name in spec.metrics:
+        metric = {"name": name, "params": {}}
+        _, problem = _tried(lambda metric=metric: build(registry, "metric", metric))  # type: ignore[misc]
+        if problem:
+            yield problem
+            continue
+        if not isinstance(task, Declaring) or name in spec.optional_metrics:
+            continue
+        for split in (*(["valid_subset"] if name in spec.round_metrics else []), "valid", "test"):
+            if missing := registry.get("metric", name).spec.evidence - task.evidence(split):
+                names = ", ".join(f"`{one}`" for one in sorted(missing))
+                yield (
+                    f"Metric `{name}` reads {names}, which task `{spec.config['task']['name']}` does not give on "
+                    f"`{split}`. Name another metric in the suite's [evaluation], or put this one into "
+                    "`optional_metrics`."
+                )
+                break
+
+
+def _adapter_problem(spec: RunSpec, task: Task, worlds: Worlds, *, is_split: bool) -> str:
+    from fedgen_bench.federation.attaching import attach
+
+    adapter = spec.config["contender"]["adapter"]
+    adapted, problem = _tried(lambda: attach(worlds.registry, adapter, task, seed_tree(worlds.resolved(spec))))
+    if problem or not is_split:
+        return problem
+    _, problem = _tried(lambda: _first_loss(spec, task, adapted, worlds))
+    if not problem:
+        return ""
+    return f"a first example fails with adapter `{adapter['name']}` on this backbone: {problem}"
+
+
+def _first_loss(spec: RunSpec, task: Task, adapted: Adapted, worlds: Worlds) -> None:
+    """The loss of one example, without a gradient."""
+    import torch
+
+    from fedgen_bench.federation.trainer import autocast
+
+    population = worlds.population(worlds.resolved(spec))
+    client_id = next(i for i in range(len(population.parts)) if population.client(i).train.n)
+    batch = {name: tensor[:1] for name, tensor in population.client(client_id).train.tensors.items()}
+    precision = autocast(torch.device("cpu"), spec.config["training"]["precision"])
+    with guarded(f"{type(task).__name__}.loss"), torch.no_grad(), precision:
+        task.loss(adapted.module, batch, torch.Generator().manual_seed(0))

@@ -1,0 +1,85 @@
+"""A run's first round without training: what a strategy gets wrong is told before any time is spent on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fedgen_bench.base.errors import PluginError, WireError
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.records import Fit, FitReport, Header, Model, Tensors, Update
+from fedgen_bench.federation import wire
+from fedgen_bench.federation.clients import ClientTask
+from fedgen_bench.federation.compression import layout_like
+from fedgen_bench.federation.setting import Setting
+from fedgen_bench.federation.trainer import Place, check_trainable, load_tensors
+
+
+def rehearse(setting: Setting, state: Any) -> None:
+    """Send to the first client, answer its fits with their own start, and aggregate its update for the whole cohort.
+
+    Raises:
+        PluginError: a payload that does not travel, a client half that never yields or returns no `Update`, an update
+            that is not what the payload asked for, an export that the adapter cannot load; an attack that gives other
+            tensors than it is given.
+    """
+    if setting.cohort_kind == "none":
+        return
+    name = setting.spec.config["contender"]["strategy"]["name"]
+    client_id = setting.cohort(0)[0]
+    ctx = setting.context(0, client_id, {})
+    with guarded(f"{setting.strategy_name}.send", ctx=ctx, state=state):
+        payload = setting.strategy.send(state, ctx)
+    message: bytes | None = None
+    like: Tensors = {}
+    reply: Tensors = {}
+    if payload is not None:
+        like = payload.tensors
+        reply = like if payload.reply is None else payload.reply
+        message = wire.encode(setting.downlink.compress(like), Header(0, client_id, ctx.n_examples))
+
+    def unchanged(request: Fit, n_steps: int, _: Place) -> FitReport:
+        load_tensors(setting.adapted.trainable, request.start, setting.adapted.low_rank)
+        return FitReport(dict(request.start), ctx.n_examples, n_steps, 0.0, "")
+
+    task = ClientTask(0, client_id, message, layout_like(like), {})
+    work = setting.work()
+    outcome = work.run(task, unchanged)
+    if work.attack is not None:  # whoever the seed makes hostile
+        replace(work, attackers=frozenset({client_id})).run(task, unchanged)
+    tensors: Tensors = {}
+    if outcome.message is not None or reply:
+        try:
+            packed = wire.admit(
+                outcome.message or wire.encode({}, Header(0, client_id, ctx.n_examples)),
+                expected=setting.uplink.layout(reply),
+                header=Header(0, client_id, ctx.n_examples),
+            )
+        except WireError as error:
+            raise PluginError(
+                f"Strategy `{name}`: {error} Return the tensors that were sent, or say in `Payload.reply` what an "
+                "update carries."
+            ) from error
+        tensors = setting.uplink.unpack(packed.tensors, reply, like)
+    cohort = setting.cohort(0)
+    with guarded(f"{setting.strategy_name}.aggregate", state=state):
+        after = setting.strategy.aggregate(
+            state, iter([Update(tensors, outcome.n_examples)] * len(cohort)), setting.round_context(0)
+        )
+    for who in (None, ctx):
+        model = setting.export(after, who)
+        if model is None:
+            continue
+        _load(setting, model, name)
+        if who is not None and setting.config["evaluation"]["personalized_steps"]:
+            request = setting.personalize(after, who, model)
+            check_trainable(setting.adapted, request)
+            _load(setting, Model(request.start, request.merges), name)
+
+
+def _load(setting: Setting, model: Model, name: str) -> None:
+    try:
+        setting.adapted.fold(model.merges)
+        load_tensors(setting.adapted.trainable, model.tensors, setting.adapted.low_rank)
+    except PluginError as error:
+        raise PluginError(f"Strategy `{name}` exports what the adapter cannot load: {error}") from error

@@ -1,0 +1,121 @@
+"""Client work in another process: tensors cross as bytes, errors as themselves, and a cell is built once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load, save
+
+from fedgen_bench.base.workers import keep_freed_memory, portable
+from fedgen_bench.federation import wire
+from fedgen_bench.federation.clients import ClientOutcome, ClientTask
+from fedgen_bench.federation.setting import open_work, open_worlds
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.records import Tensors
+    from fedgen_bench.data.catalog import Places
+    from fedgen_bench.federation.clients import ClientWork, Recipe
+    from fedgen_bench.federation.world import Worlds
+
+
+@dataclass(frozen=True)
+class PackedTask:
+    """A `ClientTask` whose tensors are bytes.
+
+    Args:
+        head, body: the message cut behind its header; clients that are sent the same tensors have equal bodies.
+        like: (dtype, shape) by name.
+    """
+
+    round_index: int
+    client_id: int
+    head: bytes | None
+    body: bytes
+    like: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
+    keep: bytes
+    kept_in: int
+    merges: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class PackedOutcome:
+    """A `ClientOutcome` beside its private state as bytes."""
+
+    outcome: ClientOutcome
+    keep: bytes | None
+
+
+Answer = PackedOutcome | Exception
+
+
+def _save(tensors: Tensors) -> bytes:
+    content: bytes = save(wire.owned(tensors)) if tensors else b""
+    return content
+
+
+def _load(content: bytes) -> Tensors:
+    return load(content) if content else {}
+
+
+def pack(task: ClientTask) -> PackedTask:
+    """The task as bytes."""
+    message = task.message
+    cut = 0 if message is None else wire.header_bytes(message)
+    return PackedTask(
+        task.round_index,
+        task.client_id,
+        None if message is None else message[:cut],
+        b"" if message is None else message[cut:],
+        {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in task.like.items()},
+        _save(task.keep),
+        task.kept_in,
+        tuple(map(_save, task.merges)),
+    )
+
+
+def _unpack(task: PackedTask) -> ClientTask:
+    return ClientTask(
+        task.round_index,
+        task.client_id,
+        None if task.head is None else task.head + task.body,
+        {name: torch.zeros((), dtype=dtype).expand(shape) for name, (dtype, shape) in task.like.items()},
+        _load(task.keep),
+        task.kept_in,
+        tuple(map(_load, task.merges)),
+    )
+
+
+def unpack_outcome(packed: PackedOutcome) -> ClientOutcome:
+    """The outcome with its private state."""
+    return packed.outcome if packed.keep is None else replace(packed.outcome, keep=_load(packed.keep))
+
+
+class Workshop:
+    """What a worker process holds: a cell's work, and the tasks and splits that cells share."""
+
+    def __init__(self) -> None:
+        keep_freed_memory()
+        self._recipe: Recipe | None = None
+        self._work: ClientWork
+        self._source: tuple[Places, tuple[str, ...]] | None = None
+        self._worlds: Worlds
+
+    def answer(self, recipe: Recipe, task: PackedTask) -> Answer:
+        """The outcome of a task, or the error that the coordinator shall raise."""
+        try:
+            outcome = self._open(recipe).run(_unpack(task))
+            keep = None if outcome.keep is None else _save(outcome.keep)
+        except Exception as error:  # noqa: BLE001 - the coordinator decides what it means
+            return portable(error)
+        return PackedOutcome(replace(outcome, keep=None), keep)
+
+    def _open(self, recipe: Recipe) -> ClientWork:
+        source = (recipe.data, recipe.plugin_files)
+        if source != self._source:
+            self._worlds, self._source = open_worlds(recipe), source
+        if recipe != self._recipe:
+            self._work, self._recipe = open_work(recipe, self._worlds), recipe
+        return self._work

@@ -1,0 +1,1 @@
+"""From rounds to records, tables and published folders."""

@@ -1,0 +1,60 @@
+"""How far a number may be off when the same cell is run on another machine: bands from the noise between seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedgen_bench.base.stats import interval, prediction_half_width
+
+FLOOR = 1e-3  # of the mean: what rounding alone moves a metric by where seeds do not (rows that train nothing)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Of one contender's metric over its published seeds.
+
+    Args:
+        half_width: one standard deviation over seeds, at least a thousandth of the mean: one seed run elsewhere.
+        one_more: half-width of the 95 % prediction interval for one more seed (at least `half_width`): one seed under
+            other versions.
+    """
+
+    n_seeds: int
+    mean: float
+    half_width: float
+    one_more: float
+
+
+def band(values: Sequence[float]) -> Band:
+    """Of one value or more; a single seed has measured no noise and gets the floor."""
+    found = interval(values)
+    half = FLOOR * abs(found.mean)
+    if found.n == 1:
+        return Band(1, found.mean, half, half)
+    half = max(half, found.std)
+    return Band(found.n, found.mean, half, max(half, prediction_half_width(values)))
+
+
+def bands(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Band]:
+    """Of published records, by contender and metric; runs with overrides or without a result are left out."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for record in records:
+        if record["status"] == "done" and not record["off_suite"]:
+            for metric, value in record["metrics"].items():
+                values.setdefault((record["contender"], metric), []).append(value)
+    return {key: band(found) for key, found in sorted(values.items()) if all(map(math.isfinite, found))}
+
+
+def bands_csv(records: Iterable[Mapping[str, Any]]) -> str:
+    """`bands.csv`: one line for every contender and metric, at full precision."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["contender", "metric", "n_seeds", "mean", "half_width", "one_more_seed_half_width"])
+    for (contender, metric), one in bands(records).items():
+        writer.writerow([contender, metric, one.n_seeds, repr(one.mean), repr(one.half_width), repr(one.one_more)])
+    return out.getvalue()

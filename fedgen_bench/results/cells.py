@@ -1,0 +1,136 @@
+"""Write access to one run of the store: its rows, and the files that a resume needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedgen_bench.base.errors import StoreError
+from fedgen_bench.base.files import sha256_of, write_atomic
+from fedgen_bench.base.killpoints import passing
+from fedgen_bench.results.rows import RoundRow, RunRow
+from fedgen_bench.results.storage import drop_rounds, insert_round, read_round_rows, read_run, write_run
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.records import RoundReport, RunResult
+    from fedgen_bench.results.database import Database
+
+FINAL = "final.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a cut-off run goes on.
+
+    Args:
+        keep_rounds: rounds that wrote the files in which clients' private states are, ascending; of a client the last
+            one that has it counts.
+        admitted_rounds: by client, the last round in which its update was admitted.
+    """
+
+    next_round: int
+    state: bytes
+    keep_rounds: tuple[int, ...]
+    admitted_rounds: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Write access to one run."""
+
+    db: Database
+    identity: str
+    folder: Path
+
+    def _row(self) -> RunRow:
+        row = read_run(self.db, self.identity)
+        if row is None:
+            raise StoreError(f"Run {self.identity} is gone from {self.db.path}. Run the same command again.")
+        return row
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The last good round, or None for a start from scratch; later rounds and damaged files are dropped."""
+        rows = read_round_rows(self.db, self._row(), strict=False)
+        for row in reversed(rows):
+            state = self._state_file(row.number)
+            if _matches(state, row.state_sha256) and all(_matches(self.keep_file(at), sha) for at, sha in row.keeps):
+                self._drop_rounds_from(row.number + 1, rows)
+                admitted = dict[int, int]()
+                for earlier in rows[: row.number + 1]:
+                    table = earlier.table
+                    refused = {one["client_id"] for one in table["quarantined"]}
+                    admitted |= dict.fromkeys((i for i in table["cohort"] if i not in refused), earlier.number)
+                return Checkpoint(row.number + 1, state.read_bytes(), tuple(at for at, _ in row.keeps), admitted)
+        self._drop_rounds_from(0, rows)
+        return None
+
+    def _drop_rounds_from(self, first: int, rows: list[RoundRow]) -> None:
+        with self.db.transaction():
+            drop_rounds(self.db, self.identity, first)
+            write_run(self.db, replace(self._row(), n_rounds=first))
+        self._clean(rows[:first][-2:])
+
+    def _clean(self, last_two: list[RoundRow]) -> None:
+        """Remove every file that a resume after one of these rounds does not need."""
+        needed = {self._state_file(row.number) for row in last_two}
+        needed |= {self.keep_file(at) for row in last_two for at, _ in row.keeps}
+        for path in self.folder.glob("*"):
+            if path not in needed and path.name != FINAL:
+                path.unlink(missing_ok=True)
+
+    def batch_digests(self) -> list[str]:
+        """The batch digest of every committed round, in order."""
+        return [row.table["batch_digest"] for row in read_round_rows(self.db, self._row())]
+
+    def _state_file(self, round_index: int) -> Path:
+        return self.folder / f"state-{round_index:05d}.safetensors"
+
+    def keep_file(self, round_index: int) -> Path:
+        """Where the private states that a round wrote are."""
+        return self.folder / f"keep-{round_index:05d}.safetensors"
+
+    def commit_round(self, report: RoundReport, state: bytes, keep: bytes | None, older: tuple[int, ...] = ()) -> None:
+        """Make a round durable: files first, then one transaction that names them by hash, then tidy up.
+
+        `keep` is the file of private states that this round writes, if any; those that the rounds `older` wrote go on
+        to count.
+        """
+        number, run = report.round_index, self._row()
+        rows = read_round_rows(self.db, run, first=max(number - 1, 0))
+        known = dict(rows[-1].keeps) if rows else {}
+        keeps = [(at, known[at]) for at in older]
+        state_sha256 = write_atomic(self._state_file(number), state)
+        if keep is not None:
+            keeps.append((number, write_atomic(self.keep_file(number), keep)))
+        passing("round.saved")
+        row = RoundRow.of(self.identity, report, keeps, state_sha256)
+        with self.db.transaction():
+            passing("round.begun")
+            insert_round(self.db, row)
+            passing("round.inserted")
+            write_run(self.db, replace(run, seconds=run.seconds + report.seconds, n_rounds=number + 1))
+            passing("ledger.inserted")
+        passing("round.committed")
+        self._clean([*rows, row][-2:])
+        passing("round.cleaned")
+
+    def finish(self, result: RunResult, final: bytes | None, seconds: float) -> None:
+        """Make the result durable; exported tensors go to `final.safetensors`, a done run's checkpoints are removed."""
+        if final is not None:
+            write_atomic(self.folder / FINAL, final)
+        with self.db.transaction():
+            write_run(self.db, self._row().ended(result, seconds))
+            passing("final.inserted")
+        passing("final.committed")
+        if result.status == "done":
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the checkpoints of a done run; one that was killed between its end and this has them still."""
+        self._clean([])
+
+
+def _matches(path: Path, sha256: str) -> bool:
+    return path.is_file() and not path.is_symlink() and sha256_of(path) == sha256

@@ -1,0 +1,139 @@
+"""What stands behind a published row, as Parquet: every booked message, every figure of every round and client."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.base.errors import StoreError
+from fedgen_bench.base.files import present
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fedgen_bench.results.store import StoredRun
+
+LEDGER = "ledger.parquet"
+METRICS = "metrics.parquet"
+_RUN = {"contender": "string", "seed": "int64", "digest": "string"}
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    LEDGER: {
+        **_RUN, "round_index": "int64", "client_id": "int64", "direction": "string", "phase": "string",
+        "encoded_bytes": "int64", "tensor_bytes": "int64", "header_bytes": "int64",
+    },
+    METRICS: {**_RUN, "round_index": "int64", "client_id": "int64", "name": "string", "value": "float64"},
+}  # fmt: skip
+NOBODY = -1  # round_index of what was measured after the last round, client_id of what concerns no single client
+_MOST_BYTES, _MOST_ROWS, _MOST_TEXT = 256 << 20, 2_000_000, 200
+_AGAIN = "Restore it from its commit, or publish the folder again."
+
+
+def details(runs: Sequence[StoredRun]) -> dict[str, bytes]:
+    """Both files' bytes by name, rows by contender, seed, digest, round; equal runs give equal bytes."""
+    ordered = sorted(runs, key=lambda run: (run.spec.contender, run.spec.seed, run.spec.digest))
+    return {
+        LEDGER: _parquet(LEDGER, [row for run in ordered for row in _messages(run)]),
+        METRICS: _parquet(METRICS, [row for run in ordered for row in _figures(run)]),
+    }
+
+
+def read_details(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of one of the files, as dictionaries without a None; empty when the folder has none.
+
+    What a few bytes may unpack to is bounded before it is unpacked: bytes, rows, and the length of texts.
+
+    Raises:
+        StoreError: it is no plain Parquet file, is too large once unpacked, or has other columns or empty cells.
+    """
+    path = folder / name
+    if not present(path):
+        return []
+    if path.is_symlink() or not path.is_file():
+        raise StoreError(f"{path} is no plain file. {_AGAIN}")
+    try:
+        rows = _rows(path, name)
+    except (StoreError, MemoryError):
+        raise
+    except Exception as error:  # what pyarrow raises on damaged bytes has no one type
+        raise StoreError(
+            f"{path} is no Parquet file that can be read ({' '.join(str(error).split())[:200]}). {_AGAIN}"
+        ) from error
+    if any(value is None for row in rows for value in row.values()):
+        raise StoreError(f"{path} has empty cells. {_AGAIN}")
+    return rows
+
+
+def _rows(path: Path, name: str) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        if not file.schema_arrow.equals(_schema(name)):
+            raise StoreError(f"{path} has other columns than this version writes: {', '.join(COLUMNS[name])}. {_AGAIN}")
+        unpacked = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+        for what, found, most in (("bytes", unpacked, _MOST_BYTES), ("rows", file.metadata.num_rows, _MOST_ROWS)):
+            if not 0 <= found <= most:
+                raise StoreError(f"{path} says that it holds {found:,} {what}; {most:,} are read at most. {_AGAIN}")
+        _check_texts(path, [column for column, kind in COLUMNS[name].items() if kind == "string"])
+        rows: list[dict[str, Any]] = file.read().to_pylist()
+    return rows
+
+
+def _check_texts(path: Path, columns: Sequence[str]) -> None:
+    """Texts are read as dictionaries: a long one that is repeated is not unpacked. Raises StoreError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, read_dictionary=list(columns)) as file:
+        for batch in file.iter_batches(columns=list(columns)):
+            for column in batch.columns:
+                words = column.dictionary if pa.types.is_dictionary(column.type) else column
+                if any(len(word or "") > _MOST_TEXT for word in words.to_pylist()):
+                    raise StoreError(f"{path} has texts of more than {_MOST_TEXT} characters. {_AGAIN}")
+
+
+def _messages(run: StoredRun) -> Iterator[tuple[Any, ...]]:
+    own = (run.spec.contender, run.spec.seed, run.spec.digest)
+    for report in run.rounds:
+        for one in report.ledger:
+            yield (
+                *own, one.round_index, one.client_id, one.direction, one.phase,
+                one.encoded_bytes, one.tensor_bytes, one.header_bytes,
+            )  # fmt: skip
+
+
+def _figures(run: StoredRun) -> Iterator[tuple[Any, ...]]:
+    own = (run.spec.contender, run.spec.seed, run.spec.digest)
+    for report in run.rounds:
+        figures = {
+            "clients/asked": len(report.cohort),
+            "clients/accepted": report.n_accepted,
+            "train/mean_loss": report.mean_loss,
+            **{f"valid_subset/{name}": value for name, value in sorted(report.metrics.items())},
+            **{f"drift/{name}": value for name, value in sorted(report.drift.items())},
+        }
+        yield from ((*own, report.round_index, NOBODY, name, float(value)) for name, value in figures.items())
+    yield from ((*own, NOBODY, NOBODY, name, value) for name, value in sorted(run.result.metrics.items()))
+    metric = run.spec.followed_metric
+    for model, values in sorted(run.result.per_client.items()):
+        for client_id, value in sorted(values.items(), key=lambda one: int(one[0])):
+            yield (*own, NOBODY, int(client_id), f"{model}/{metric}", value)
+
+
+def _schema(name: str) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([pa.field(column, pa.type_for_alias(kind)) for column, kind in COLUMNS[name].items()])
+
+
+def _parquet(name: str, rows: Sequence[tuple[Any, ...]]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS[name])
+    schema = _schema(name)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), out, compression="zstd")
+    return out.getvalue()

@@ -1,0 +1,154 @@
+"""Rows of the store as values: what each column holds, and checksums that cover every one of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from fedgen_bench.contract.records import LedgerEntry, Quarantine, RoundReport, RunResult
+from fedgen_bench.contract.seeds import digest
+from fedgen_bench.suite.suites import RunSpec
+
+RUNNING = "running"
+
+
+def checksum(values: Iterable[Any]) -> str:
+    """Hex sha256 over values of any kind, so that a changed type is told as well."""
+    return digest(json.dumps(list(values), default=repr))
+
+
+def text(value: Any) -> str:
+    """JSON, the same for equal values."""
+    return json.dumps(value, sort_keys=True)
+
+
+def count_row(n_runs: int) -> tuple[Any, ...]:
+    """The one row of table `store`."""
+    return (n_runs, checksum(["store", n_runs]))
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A row of table `runs`, column by column; JSON columns as text."""
+
+    identity: str
+    suite: str
+    suite_version: int
+    contender: str
+    seed: int
+    purpose: str
+    off_suite: str
+    config: str
+    content: str
+    environment: str
+    provenance: str
+    status: str
+    reason: str
+    result: str
+    seconds: float
+    sequence: int
+    n_rounds: int
+
+    @classmethod
+    def of(cls, spec: RunSpec, environment: Mapping[str, Any], provenance: Mapping[str, Any], sequence: int) -> Self:
+        """A run that begins."""
+        return cls(
+            spec.identity, spec.suite, spec.suite_version, spec.contender, spec.seed, spec.purpose,
+            text(spec.off_suite), text(spec.config), text(spec.content), text(environment), text(provenance), RUNNING,
+            "", "{}", 0.0, sequence, 0,
+        )  # fmt: skip
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All columns, the checksum last."""
+        own = dataclasses.astuple(self)
+        return (*own, checksum(own))
+
+    @property
+    def name(self) -> str:
+        """`suite/contender/seed`, for people."""
+        return f"{self.suite}/{self.contender}/{self.seed}"
+
+    @property
+    def spec(self) -> RunSpec:
+        """The run's spec."""
+        return RunSpec(
+            self.suite, self.suite_version, self.contender, self.seed, json.loads(self.config),
+            tuple(json.loads(self.off_suite)), self.purpose, json.loads(self.content),
+        )  # fmt: skip
+
+    def ended(self, result: RunResult, seconds: float) -> RunRow:
+        """The row of the run once it has a result."""
+        body = {
+            "metrics": dict(result.metrics),
+            "per_client": result.per_client,
+            "digests": dict(result.digests),
+            "facts": dict(result.facts),
+            **({"showcase": result.showcase} if result.showcase else {}),
+        }
+        return dataclasses.replace(
+            self, status=result.status, reason=result.reason, result=text(body), seconds=self.seconds + seconds
+        )
+
+    @property
+    def run_result(self) -> RunResult:
+        """What the run came to."""
+        return RunResult(self.status, self.reason, **json.loads(self.result))
+
+
+RUN_COLUMNS = ", ".join((*(one.name for one in dataclasses.fields(RunRow)), "checksum"))
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    """A committed round: a row of table `rounds` with those of `ledger` and `metrics` that belong to it.
+
+    Args:
+        keeps: (round that wrote it, sha256) of every file of private states that counts after this round.
+    """
+
+    run: str
+    number: int
+    report: str
+    keeps: tuple[tuple[int, str], ...]
+    state_sha256: str
+    ledger: tuple[tuple[Any, ...], ...]
+    metrics: tuple[tuple[Any, ...], ...]
+
+    @classmethod
+    def of(cls, run: str, report: RoundReport, keeps: Sequence[tuple[int, str]], state_sha256: str) -> Self:
+        """The row of a round that is to be committed."""
+        table = dataclasses.asdict(report)
+        del table["ledger"]
+        return cls(
+            run, report.round_index, text(table), tuple(keeps), state_sha256,
+            tuple(dataclasses.astuple(one) for one in report.ledger),
+            tuple(sorted((name, float(value)) for name, value in report.metrics.items())),
+        )  # fmt: skip
+
+    @property
+    def checksum(self) -> str:
+        """Over all columns of the row and all rows that belong to it."""
+        return checksum(dataclasses.astuple(self))
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All columns of table `rounds`."""
+        return (self.run, self.number, self.report, text(self.keeps), self.state_sha256, self.checksum)
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """The report as JSON has it."""
+        found: dict[str, Any] = json.loads(self.report)
+        return found
+
+    @property
+    def round_report(self) -> RoundReport:
+        """The report with its booked messages."""
+        table = self.table
+        quarantined = tuple(Quarantine(**one) for one in table.pop("quarantined"))
+        ledger = tuple(LedgerEntry(*one) for one in self.ledger)
+        return RoundReport(**table | {"cohort": tuple(table["cohort"]), "quarantined": quarantined, "ledger": ledger})

@@ -1,0 +1,160 @@
+"""The results store: one SQLite database (one transaction a round) and, by cell, checksummed safetensors files.
+
+Layout below the root: `fedgen.sqlite`, `lock`, and `cells/<identity>/` with `state-<round>.safetensors` (the strategy's
+state after a round; the last two are kept), `keep-<round>.safetensors` (clients' private states) and
+`final.safetensors` (what was exported); of a finished run the last one alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from fedgen_bench.base.errors import StoreError
+from fedgen_bench.base.files import disk_error, inside
+from fedgen_bench.base.killpoints import passing
+from fedgen_bench.contract.records import RoundReport, RunResult
+from fedgen_bench.results.cells import Cell
+from fedgen_bench.results.database import Database
+from fedgen_bench.results.rows import RUNNING, RunRow, count_row
+from fedgen_bench.results.storage import CELLS, read_round_rows, read_run, read_runs, write_run
+from fedgen_bench.suite.suites import RunSpec
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as the store has it."""
+
+    spec: RunSpec
+    status: str
+    reason: str
+    result: RunResult
+    rounds: tuple[RoundReport, ...]
+    environment: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    seconds: float
+
+
+class Store:
+    """Opened for writing it holds the store's lock (one coordinator at a time); its workers open it with `lock=False`.
+
+    Raises:
+        StoreError: locked by another process, unreadable, damaged, or of another version.
+    """
+
+    def __init__(self, root: Path, *, lock: bool = True, create: bool = True) -> None:
+        self.root = root
+        self._lock = None
+        self._db: Any = None
+        path = root / "fedgen.sqlite"
+        if not create and not path.exists():
+            raise StoreError(
+                f"There is no results store in {root}. Run a suite first, or name the folder with `--runs`."
+            )
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if lock:
+                self._lock = (root / "lock").open("w")
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            may_begin = not path.exists() or not any((root / CELLS).glob("*"))
+        except BlockingIOError:
+            self.close()
+            raise StoreError(
+                f"Another fedgen-bench is writing to {root}. Wait for it, or use another folder with `--runs`."
+            ) from None
+        except OSError as error:
+            self.close()
+            raise disk_error(error, root) from error
+        try:
+            self._db = Database(path, may_begin=may_begin)
+            with self._db.snapshot():
+                read_runs(self._db)
+        except StoreError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release database and lock."""
+        if self._db is not None:
+            self._db.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def status(self, spec: RunSpec) -> str | None:
+        """`done`, `running` (cut off), `diverged`, `failed`, or None when the run was never begun."""
+        row = read_run(self._db, spec.identity)
+        return None if row is None else row.status
+
+    def cell(self, spec: RunSpec) -> Cell:
+        """The handle of a run that was begun."""
+        return Cell(self._db, spec.identity, inside(self.root, CELLS, spec.identity))
+
+    def begin(self, spec: RunSpec, environment: Mapping[str, Any], provenance: Mapping[str, Any]) -> Cell:
+        """The cell's handle; the run is `running` from now on, its committed rounds are kept."""
+        with self._db.transaction():
+            before = read_run(self._db, spec.identity)
+            row = RunRow.of(spec, environment, provenance, self._next_sequence())
+            if before is not None:
+                row = replace(row, seconds=before.seconds, n_rounds=before.n_rounds)
+            else:
+                n_runs = self._db.rows("SELECT count(*) FROM runs")[0][0]
+                self._db.write("UPDATE store SET (n_runs, checksum) = (?, ?)", count_row(n_runs + 1))
+            write_run(self._db, row)
+        passing("cell.inserted")
+        return self.cell(spec)
+
+    def shown(self, spec: RunSpec) -> None:
+        """Of one contender and seed, the run that was asked for last stands in tables: from now on this one."""
+        row = read_run(self._db, spec.identity)
+        same = "suite = ? AND suite_version = ? AND contender = ? AND seed = ? AND purpose = ? AND off_suite = ?"
+        if row is None:
+            return
+        own = (row.suite, row.suite_version, row.contender, row.seed, row.purpose, row.off_suite)
+        if self._db.rows(f"SELECT max(sequence) FROM runs WHERE {same}", *own)[0][0] != row.sequence:  # noqa: S608 - fixed text
+            with self._db.transaction():
+                write_run(self._db, replace(row, sequence=self._next_sequence()))
+
+    def _next_sequence(self) -> int:
+        return int(self._db.rows("SELECT coalesce(max(sequence), 0) + 1 FROM runs")[0][0])
+
+    def runs(self, suite: str, suite_version: int, purpose: str = "leaderboard") -> list[StoredRun]:
+        """All runs of a suite version, by contender and seed; of one contender and seed the latest begun.
+
+        Raises:
+            StoreError: a row is missing or was changed.
+        """
+        with self._db.snapshot():
+            rows = [
+                row
+                for row in read_runs(self._db)
+                if (row.suite, row.suite_version, row.purpose) == (suite, suite_version, purpose)
+            ]
+            latest: dict[Any, RunRow] = {}
+            for row in sorted(rows, key=lambda one: (one.contender, one.seed, one.sequence)):
+                label = row.identity if purpose == "tune" else (row.contender, row.seed, row.off_suite)
+                latest[label] = row
+            return [self._stored(row) for row in latest.values()]
+
+    def metrics(self, suite: str) -> dict[str, Mapping[str, float]]:
+        """Of every ended run of a suite under whatever version, by the digest of its settings."""
+        with self._db.snapshot():
+            rows = sorted(read_runs(self._db), key=lambda one: one.sequence)
+        ended = (row for row in rows if row.suite == suite and row.status != RUNNING)
+        return {row.spec.digest: row.run_result.metrics for row in ended}
+
+    def _stored(self, row: RunRow) -> StoredRun:
+        return StoredRun(
+            row.spec, row.status, row.reason, row.run_result if row.status != RUNNING else RunResult(RUNNING, ""),
+            tuple(one.round_report for one in read_round_rows(self._db, row)),
+            json.loads(row.environment), json.loads(row.provenance), row.seconds,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""From a published folder to verdicts: claims, validation, reproduction."""

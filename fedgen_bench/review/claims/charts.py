@@ -1,0 +1,54 @@
+"""Charts of claims: SVG, and the same data as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from fedgen_bench.review.claims.findings import Chart
+
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_MARKERS = "osD^vP*"
+
+
+def as_csv(chart: Chart) -> str:
+    """One line a point: series, x, mean, and the range over seeds."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["series", "x", "mean", "low", "high"])
+    writer.writerows([name, *map(repr, (p.x, p.mean, p.low, p.high))] for name, found in chart.series for p in found)
+    return out.getvalue()
+
+
+def as_svg(chart: Chart) -> str:
+    """A line with its range for every series; the same data give the same text under one version of matplotlib."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(
+        {"svg.hashsalt": "fedgen-bench", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}
+    ):
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        for i, (name, found) in enumerate(one for one in chart.series if one[1]):
+            x, color = [p.x for p in found], _COLORS[i % len(_COLORS)]
+            axes.plot(
+                x, [p.mean for p in found], label=name, color=color, marker=_MARKERS[i % len(_MARKERS)], markersize=3.5
+            )
+            axes.fill_between(x, [p.low for p in found], [p.high for p in found], color=color, alpha=0.15, lw=0)
+        if chart.log_x:
+            axes.set_xscale("log")
+            ticks = sorted({p.x for _, found in chart.series for p in found})
+            if 0 < len(ticks) <= 10:  # noqa: PLR2004 - as many labels as fit
+                axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+                axes.set_xticks([], minor=True)
+        axes.set_xlabel(chart.x_label)
+        axes.set_ylabel(chart.y_label)
+        axes.set_title(chart.title, loc="left", fontsize=10)
+        axes.grid(visible=True, color="0.92")
+        axes.spines[["top", "right"]].set_visible(False)
+        if any(found for _, found in chart.series):
+            figure.legend(loc="outside right upper", frameon=False)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

@@ -1,0 +1,37 @@
+"""Simulated time of a run on edge devices: transfers on a stated link and steps on a stated device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedgen_bench.results.leaderboard import Record
+
+
+@dataclass(frozen=True)
+class EdgeDevice:
+    """One kind of device for every client; clients of a round work at the same time.
+
+    Args:
+        up_bits_per_second: of its link.
+        down_bits_per_second: likewise.
+        step_seconds: of one local training step, the same for every method.
+    """
+
+    up_bits_per_second: float = 5e6
+    down_bits_per_second: float = 20e6
+    step_seconds: float = 0.5
+
+    def round_seconds(self, record: Record) -> float:
+        """One round of a run: download, local steps, upload; messages of mean length. Local epochs count no step."""
+        rounds = int(record["client_rounds"])
+        up, down = (8.0 * record["bytes"][way]["encoded"] / rounds for way in ("up", "down"))
+        training = record["config"]["training"]
+        steps = int(training["local_steps"] or 0)
+        transfers = float(up / self.up_bits_per_second + down / self.down_bits_per_second)
+        return transfers + steps * self.step_seconds
+
+    def __str__(self) -> str:
+        return (
+            f"{self.up_bits_per_second / 1e6:g} Mbit/s up, {self.down_bits_per_second / 1e6:g} Mbit/s down, "
+            f"{self.step_seconds:g} s a local step, clients of a round side by side"
+        )

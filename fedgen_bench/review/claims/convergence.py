@@ -1,0 +1,103 @@
+"""Claim 3: faster convergence: area under the curve, rounds and bytes to the best baseline's final quality."""
+
+from __future__ import annotations
+
+from fedgen_bench.results.leaderboard import Record
+from fedgen_bench.review.claims.evidence import Evidence, Published, curve, mean
+from fedgen_bench.review.claims.findings import Chart, Finding, Grid, adjusted, combined, compare, missing, points
+from fedgen_bench.review.claims.formats import comparison_grid, number, size, told
+
+TITLE = "Convergence"
+CLAIM = "Faster convergence than each baseline: it reaches the best baseline's final quality in fewer rounds and bytes."
+_METHOD = """{unit} on the validation subset after every round. Area: its mean over the rounds, paired over seeds, t \
+interval, Holm's correction; the verdict is by area. Rounds and bytes to the target: a dash where not every seed \
+reaches it."""
+
+
+def judge(evidence: Evidence) -> Finding:
+    """By the area under the curve over rounds; rounds and bytes to the target stand beside it."""
+    main = evidence.main
+    lower = main.followed.lower_is_better
+    areas = {name: _areas(main, name) for name in (main.reference, *main.baselines)}
+    finals = {name: mean(list(last.values())) for name in main.baselines if (last := _last(main, name))}
+    if not finals or not areas[main.reference]:
+        return missing(TITLE, CLAIM, "There are no curves of the reference and a baseline.")
+    best = (min if lower else max)(finals, key=finals.__getitem__)
+    target = finals[best]
+    found = adjusted(
+        compare(name, areas[main.reference], areas[name], lower_is_better=lower) for name in main.baselines
+    )
+    ours = [to_target(record, target, lower=lower) for record in main.runs(main.reference).values()]
+    n_reached = sum(one is not None for one in ours)
+    return Finding(
+        TITLE,
+        CLAIM,
+        combined(found),
+        _METHOD.format(unit=main.followed.unit),
+        f"The target is {number(target)}, which `{best}` has after its last round; `{main.reference}` reaches it under "
+        f"{n_reached} of {len(ours)} seeds. Area under the curve: {told(found, main.followed.unit)}",
+        (
+            comparison_grid(found, (main.reference, "baseline"), "Area under the curve"),
+            Grid(
+                ("contender", "area", "seeds that reach it", "rounds to target", "uplink to target"),
+                tuple(_row(main, name, mean(list(area.values())), target) for name, area in areas.items() if area),
+                f"To {number(target)}",
+            ),
+        ),
+        (_by_rounds(main), _by_bytes(main)),
+    )
+
+
+def to_target(record: Record, target: float, *, lower: bool) -> tuple[int, int] | None:
+    """Rounds and uplink bytes of all clients until the curve is first at the target; None when it never is."""
+    hits = (one for one in curve(record) if (one[1] <= target if lower else one[1] >= target))
+    return next(((rounds, sent) for rounds, _, sent in hits), None)
+
+
+def _row(main: Published, name: str, area: float, target: float) -> tuple[str, ...]:
+    lower = main.followed.lower_is_better
+    reached = [to_target(record, target, lower=lower) for record in main.runs(name).values()]
+    hits = [one for one in reached if one is not None]
+    head = (name, number(area), f"{len(hits)} of {len(reached)}")
+    if len(hits) < len(reached):
+        return (*head, "–", "–")
+    return (*head, f"{mean([one[0] for one in hits]):.1f}", size(mean([one[1] for one in hits])))
+
+
+def _areas(main: Published, name: str) -> dict[int, float]:
+    return {seed: mean([v for _, v, _ in curve(r)]) for seed, r in main.runs(name).items() if r["curve"]}
+
+
+def _last(main: Published, name: str) -> dict[int, float]:
+    return {seed: curve(r)[-1][1] for seed, r in main.runs(name).items() if r["curve"]}
+
+
+def _by_rounds(main: Published) -> Chart:
+    series = []
+    for name in (main.reference, *main.baselines):
+        at: dict[float, dict[int, float]] = {}
+        for seed, record in main.runs(name).items():
+            for done, value, _ in curve(record):
+                at.setdefault(float(done), {})[seed] = value
+        series.append((name, points(at.items())))
+    return Chart("quality_by_rounds", "Quality over rounds", "rounds", _label(main), tuple(series))
+
+
+def _by_bytes(main: Published) -> Chart:
+    series = []
+    for name in (main.reference, *main.baselines):
+        at: dict[int, list[tuple[int, float, int]]] = {}
+        for seed, record in main.runs(name).items():
+            for done, value, sent in curve(record):
+                at.setdefault(done, []).append((seed, value, sent))
+        together = [
+            (mean([float(sent) for _, _, sent in found]), {seed: value for seed, value, _ in found})
+            for found in at.values()
+        ]
+        series.append((name, points(together)))
+    x_label = "uplink so far, all clients (bytes)"
+    return Chart("quality_by_uplink", "Quality over uplink", x_label, _label(main), tuple(series), log_x=True)
+
+
+def _label(main: Published) -> str:
+    return f"{main.followed.unit} (validation subset)"

@@ -1,0 +1,175 @@
+"""What claims are judged by: the published records of a suite and of its ablations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.base.errors import StoreError
+from fedgen_bench.base.files import present
+from fedgen_bench.results.details import METRICS
+from fedgen_bench.results.leaderboard import Record, check_pairing
+from fedgen_bench.results.published import RESULTS, open_folder
+from fedgen_bench.suite.suites import load_suite
+from fedgen_bench.suite.sweeps import method_of
+
+if TYPE_CHECKING:
+    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.suite.schema import SuiteSpec
+
+BySeed = Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's name, unit and direction."""
+
+    name: str
+    unit: str
+    lower_is_better: bool
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published suite: its finished runs under its own seeds, and what its metrics mean.
+
+    Args:
+        reference: the contender that the claims are about; of an ablation too, the ablated suite's.
+        quality: the metric that ranks, read on test after the last round.
+        followed: the metric of curves and clients.
+        drift: by run digest and figure, the mean over rounds.
+    """
+
+    suite: SuiteSpec
+    reference: str
+    records: tuple[Record, ...]
+    quality: Metric
+    followed: Metric
+    drift: Mapping[tuple[str, str], float]
+
+    @property
+    def full_model(self) -> str:
+        """The contender that sends the whole model."""
+        return self.suite.suite.full_model
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Ranked contenders of another strategy than the reference's, in the suite's order."""
+        own = self._contender(self.reference).strategy.name
+        names = [one.name for one in self.suite.contender if one.ranked and one.strategy.name != own]
+        return tuple(name for name in names if self.runs(name))
+
+    @property
+    def axis(self) -> tuple[float, ...]:
+        """The sweep's values that there are runs of, ascending."""
+        return tuple(sorted({float(r["config"]["point"]["value"]) for r in self.records if "point" in r["config"]}))
+
+    def _contender(self, name: str) -> Any:
+        return next(one for one in self.suite.contender if one.name == name)
+
+    def runs(self, method: str, value: float | None = None) -> dict[int, Record]:
+        """A contender's runs by seed; under a sweep those at one value of the axis, or the unswept ones."""
+        return {
+            record["seed"]: record
+            for record in self.records
+            if method_of(record) == method
+            and (float(record["config"]["point"]["value"]) if "point" in record["config"] else None) == value
+        }
+
+    def pooled(self, method: str) -> str | None:
+        """The reference row that trains the same adapter on all data in one place, if there is one."""
+        adapter = self._contender(method).adapter
+        for one in self.suite.contender:
+            runs = self.runs(one.name)
+            if one.adapter == adapter and runs and all(r["facts"]["cohort_kind"] == "pooled" for r in runs.values()):
+                return one.name
+        return None
+
+    def untrained(self) -> str | None:
+        """The reference row that trains nothing, if there is one."""
+        for one in self.suite.contender:
+            runs = self.runs(one.name)
+            if runs and all(
+                r["facts"]["cohort_kind"] == "none" and r["facts"]["trainable_params"] == 0 for r in runs.values()
+            ):
+                return one.name
+        return None
+
+    def final(self, method: str, value: float | None = None) -> dict[int, float]:
+        """Quality on test after the last round, by seed."""
+        key = f"test/{self.quality.name}"
+        return {seed: r["metrics"][key] for seed, r in self.runs(method, value).items() if key in r["metrics"]}
+
+    def drift_of(self, method: str, value: float | None, figure: str) -> dict[int, float]:
+        """A drift figure, mean over rounds, by seed; empty when it was not recorded."""
+        runs = self.runs(method, value)
+        return {s: self.drift[r["digest"], figure] for s, r in runs.items() if (r["digest"], figure) in self.drift}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A suite and, by axis, its ablations."""
+
+    main: Published
+    sweeps: Mapping[str, Published]
+
+
+def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
+    """Read a suite's published folder, and those of every registered sweep `of` it that is published.
+
+    Raises:
+        UsageError, StoreError: there is no published result, or it cannot be read.
+        PairingError: runs that must not stand side by side.
+    """
+    main = read_published(leaderboards / suite, registry)
+    sweeps = {}
+    for name, found in sorted(registry.components["suite"].items()):
+        if present(leaderboards / name / RESULTS):
+            spec = load_suite(found.spec, registry)
+            if spec.sweep is not None and spec.sweep.of == suite:
+                sweeps[spec.sweep.axis] = read_published(leaderboards / name, registry, main.reference)
+    return Evidence(main, sweeps)
+
+
+def read_published(folder: Path, registry: Registry, reference: str = "") -> Published:
+    """One published folder; the reference is the suite's own unless given. Raises as `gather`."""
+    found = open_folder(folder)
+    if found.source.name != folder.name:
+        raise StoreError(f"{folder} holds results of suite `{found.source.name}`. Restore the folder from its commit.")
+    suite = load_suite(found.source, registry)
+    records = tuple(
+        record
+        for record in found.records
+        if record["status"] == "done" and not record["off_suite"] and record["seed"] in suite.seeds.leaderboard
+    )
+    if not records:
+        raise StoreError(f"{folder} has no finished run. Run the suite first.")
+    check_pairing(records)
+    quality, followed = (_metric(name, registry) for name in (suite.evaluation.metric, suite.evaluation.followed))
+    drift = _drift(found.rows(METRICS))
+    return Published(suite, reference or suite.suite.reference, records, quality, followed, drift)
+
+
+def _metric(name: str, registry: Registry) -> Metric:
+    spec = registry.get("metric", name).spec
+    return Metric(name, spec.unit, spec.lower_is_better)
+
+
+def _drift(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        if row["name"].startswith("drift/"):
+            found.setdefault((row["digest"], row["name"].removeprefix("drift/")), []).append(row["value"])
+    return {key: mean(values) for key, values in found.items()}
+
+
+def mean(values: Sequence[float]) -> float:
+    """Of one value or more."""
+    return sum(values) / len(values)
+
+
+def curve(record: Record) -> list[tuple[int, float, int]]:
+    """(rounds done, followed metric, uplink bytes of all clients until then), ascending."""
+    return [(int(done), float(value), int(sent)) for done, value, sent in record["curve"]]

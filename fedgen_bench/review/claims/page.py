@@ -1,0 +1,78 @@
+"""`claims.md` and the files that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fedgen_bench.review.claims.charts import as_csv, as_svg
+from fedgen_bench.review.claims.evidence import Evidence
+from fedgen_bench.review.claims.findings import Chart, Finding, Grid
+from fedgen_bench.review.claims.views import View
+
+PAGE = "claims.md"
+FOLDER = "claims"
+
+
+def render(evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[View]) -> dict[str, bytes]:
+    """Every file by its name below the published folder."""
+    files = {PAGE: _page(evidence, findings, views).encode()}
+    charts = [chart for finding in findings.values() for chart in finding.charts]
+    for chart in charts + [chart for view in views for chart in view.charts]:
+        files[f"{FOLDER}/{chart.name}.csv"] = as_csv(chart).encode()
+        files[f"{FOLDER}/{chart.name}.svg"] = as_svg(chart).encode()
+    return files
+
+
+def _page(evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[View]) -> str:
+    main = evidence.main.suite
+    sources = [f"`{main.suite.name}` version {main.suite.version} ({_seeds(main.seeds.leaderboard)})"]
+    sources += [
+        f"`{one.suite.suite.name}` version {one.suite.suite.version} ({_seeds(one.suite.seeds.leaderboard)})"
+        for one in evidence.sweeps.values()
+    ]
+    lines = [
+        f"# Which claims hold: suite `{main.suite.name}`",
+        "",
+        f"Judged of `{main.suite.reference}` from published results: {', '.join(sources)}.",
+        f"Written by `fedgen-bench claims --suite {main.suite.name}`; docs/claims.md says what the words mean.",
+        "",
+        *_grid(
+            Grid(
+                ("", "claim", "verdict", "reading"),
+                tuple((number, f.title, f"**{f.verdict}**", f.reading) for number, f in findings.items()),
+            )
+        ),
+    ]
+    for number, finding in findings.items():
+        lines += ["", f"## {number}. {finding.title}: {finding.verdict}", "", finding.claim]
+        if finding.method:
+            lines += ["", f"How: {finding.method}"]
+        lines += ["", finding.reading, *_shown(finding.grids, finding.charts)]
+    for view in views:
+        lines += ["", f"## {view.title}", "", view.text, *_shown((view.grid,), view.charts)]
+    return "\n".join(lines) + "\n"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"{len(seeds)} seeds"
+
+
+def _shown(grids: Sequence[Grid], charts: Sequence[Chart]) -> list[str]:
+    lines = []
+    for grid in grids:
+        lines += ["", *([f"{grid.caption}:", ""] if grid.caption else []), *_grid(grid)]
+    for chart in charts:
+        lines += [
+            "",
+            f"![{chart.title}]({FOLDER}/{chart.name}.svg)",
+            "",
+            f"Data: [{chart.name}.csv]({FOLDER}/{chart.name}.csv)",
+        ]
+    return lines
+
+
+def _grid(grid: Grid) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+    return [line(grid.head), f"|{'|'.join(' --- ' for _ in grid.head)}|", *map(line, grid.rows)]

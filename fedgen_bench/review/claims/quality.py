@@ -1,0 +1,69 @@
+"""Claim 2: better quality than every baseline, after the same number of rounds and after the same uplink."""
+
+from __future__ import annotations
+
+from fedgen_bench.review.claims.evidence import Evidence, Published, curve, mean
+from fedgen_bench.review.claims.findings import Comparison, Finding, adjusted, combined, compare, missing
+from fedgen_bench.review.claims.formats import comparison_grid, size, told
+
+SAME_ROUNDS = "Quality after the same rounds"
+SAME_BYTES = "Quality after the same uplink"
+
+
+def judge_rounds(evidence: Evidence) -> Finding:
+    """The final models on test: holds when the reference is better than every baseline."""
+    main = evidence.main
+    claim = f"Lower {main.quality.name} than each baseline after the same number of rounds."
+    if not main.quality.lower_is_better:
+        claim = claim.replace("Lower", "Higher")
+    found = adjusted(
+        compare(name, main.final(main.reference), main.final(name), lower_is_better=main.quality.lower_is_better)
+        for name in main.baselines
+    )
+    if not found:
+        return missing(SAME_ROUNDS, claim, "There is no baseline with finished runs.")
+    return Finding(
+        SAME_ROUNDS, claim, combined(found),
+        f"{main.quality.unit} on the task's test data after the last round, paired over seeds: Student's t interval, "
+        f"Holm's correction over {len(found)} baselines.",
+        told(found, main.quality.unit), (comparison_grid(found, (main.reference, "baseline")),),
+    )  # fmt: skip
+
+
+def judge_bytes(evidence: Evidence) -> Finding:
+    """At the uplink that the reference has spent when it is done."""
+    main = evidence.main
+    claim = "Better than each baseline after the same uplink bytes."
+    spent = {seed: record["bytes"]["up"]["encoded"] for seed, record in main.runs(main.reference).items()}
+    found = adjusted(_at_bytes(main, name, spent) for name in main.baselines)
+    if not found:
+        return missing(SAME_BYTES, claim, "No baseline can be placed at the reference's uplink.")
+    return Finding(
+        SAME_BYTES, claim, combined(found),
+        f"The budget is what `{main.reference}` has sent when it is done ({size(mean(list(spent.values())))} by all "
+        "clients). A baseline that is done within it stands with its test quality. One that cannot finish a single "
+        "round within it is the backbone as it came, which the row that trains nothing measures. One in between is "
+        f"compared on the validation subset ({main.followed.unit}) after the rounds that fit. Paired over seeds, t "
+        "interval, Holm's correction.",
+        told(found, main.quality.unit), (comparison_grid(found, (main.reference, "baseline")),),
+    )  # fmt: skip
+
+
+def _at_bytes(main: Published, name: str, spent: dict[int, int]) -> Comparison | None:
+    runs = main.runs(name)
+    seeds = sorted(runs.keys() & spent.keys())
+    fitting = {s: [one for one in curve(runs[s]) if one[2] <= spent[s]] for s in seeds}
+    done = all(runs[s]["bytes"]["up"]["encoded"] <= spent[s] for s in seeds)
+    lower = main.quality.lower_is_better
+    if seeds and done:
+        return compare(f"{name}, done", main.final(main.reference), main.final(name), lower_is_better=lower)
+    if not any(fitting.values()) and (untrained := main.untrained()):
+        what = f"{name}, no round fits: `{untrained}`"
+        return compare(what, main.final(main.reference), main.final(untrained), lower_is_better=lower)
+    if seeds and all(fitting.values()):
+        ours = {s: curve(r)[-1][1] for s, r in main.runs(main.reference).items() if r["curve"]}
+        theirs = {s: fitting[s][-1][1] for s in seeds}
+        rounds = fitting[seeds[0]][-1][0]
+        what = f"{name}, after {rounds} rounds ({main.followed.name}, validation subset)"
+        return compare(what, ours, theirs, lower_is_better=main.followed.lower_is_better)
+    return None

@@ -1,0 +1,99 @@
+"""Claim 1: more than 99 % less uplink than full-model federated averaging, as a function of rank."""
+
+from __future__ import annotations
+
+from fedgen_bench.results.leaderboard import Record
+from fedgen_bench.review.claims.evidence import Evidence, Published, mean
+from fedgen_bench.review.claims.findings import Chart, Finding, Grid, Verdict, missing, points
+from fedgen_bench.review.claims.formats import percent, size
+
+TITLE = "Uplink"
+CLAIM = "Federating adapters alone saves more than 99 % of the full model's uplink, per round and in total."
+THRESHOLD = 0.99
+
+
+def judge(evidence: Evidence) -> Finding:
+    """Holds when every seed of the reference saves more than 99 % per client-round and in total."""
+    main = evidence.main
+    saved = savings(main, main.reference)
+    if not saved:
+        return missing(TITLE, CLAIM, "The suite's reference or its full model has no finished run.")
+    per_round = [one[0] for one in saved.values()]
+    total = [one[1] for one in saved.values()]
+    verdict: Verdict = "holds" if min(*per_round, *total) > THRESHOLD else "does not hold"
+    rows = [
+        (name, size(mean(sent)), percent(mean(fractions)), percent(mean(totals)))
+        for name in (main.full_model, *(n for n in _senders(main) if n != main.full_model))
+        if (sent := [_per_client_round(r) for r in main.runs(name).values()])
+        and (found := savings(main, name))
+        and (fractions := [one[0] for one in found.values()])
+        and (totals := [one[1] for one in found.values()])
+    ]
+    grids = [Grid(("contender", "uplink per client-round", "saved per client-round", "saved in total"), tuple(rows))]
+    charts = []
+    reading = (
+        f"`{main.reference}` saves {percent(mean(per_round))} per client-round and {percent(mean(total))} in total."
+    )
+    if (ranks := evidence.sweeps.get("rank")) and (by_rank := _by_rank(ranks)):
+        grids.append(
+            Grid(
+                ("rank", "trainable", "uplink per client-round", "saved per client-round"),
+                tuple((f"{rank:g}", f"{n:,}", size(sent), percent(part)) for rank, n, sent, part in by_rank),
+                f"By rank, suite `{ranks.suite.suite.name}`",
+            )
+        )
+        least = [rank for rank, *_, part in by_rank if part <= THRESHOLD]
+        reading += (
+            f" In `{ranks.suite.suite.name}` the saving falls to 99 % or less from rank {least[0]:g} on."
+            if least
+            else f" It stays above 99 % at every rank of `{ranks.suite.suite.name}`."
+        )
+        charts.append(
+            Chart(
+                "uplink_by_rank",
+                "Uplink saved against the full model",
+                "rank",
+                "saved per client-round (fraction)",
+                ((ranks.reference, points((r, {0: part}) for r, _, _, part in by_rank)),),
+                log_x=True,
+            )
+        )
+    return Finding(
+        TITLE, CLAIM, verdict,
+        "Booked lengths of the encoded messages, headers included, against the full model's of the same seed. They are "
+        "counts, not estimates, and hardly differ between seeds: no interval is needed.",
+        reading, tuple(grids), tuple(charts),
+    )  # fmt: skip
+
+
+def savings(sheet: Published, method: str, value: float | None = None) -> dict[int, tuple[float, float]]:
+    """By seed, the fraction saved per client-round and in total."""
+    full = sheet.runs(sheet.full_model, value) or sheet.runs(sheet.full_model)
+    return {
+        seed: (
+            1 - _per_client_round(record) / _per_client_round(full[seed]),
+            1 - record["bytes"]["up"]["encoded"] / full[seed]["bytes"]["up"]["encoded"],
+        )
+        for seed, record in sheet.runs(method, value).items()
+        if seed in full and record["facts"]["cohort_kind"] == "sampled"
+    }
+
+
+def _senders(sheet: Published) -> list[str]:
+    return [one.name for one in sheet.suite.contender if one.ranked]
+
+
+def _per_client_round(record: Record) -> float:
+    return float(record["bytes"]["up"]["encoded"] / record["client_rounds"])
+
+
+def _by_rank(ranks: Published) -> list[tuple[float, int, float, float]]:
+    """Rank, trainable parameters, bytes per client-round, fraction saved."""
+    found = []
+    for rank in ranks.axis:
+        runs = ranks.runs(ranks.reference, rank)
+        if saved := savings(ranks, ranks.reference, rank):
+            first = next(iter(runs.values()))
+            sent = mean([_per_client_round(record) for record in runs.values()])
+            found.append((rank, first["facts"]["trainable_params"], sent, mean([one[0] for one in saved.values()])))
+    return found

@@ -1,0 +1,217 @@
+"""A published record against its rerun, value by value, with a verdict on each that its tier judges."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from fedgen_bench.base.stats import interval
+from fedgen_bench.results.bands import Band
+from fedgen_bench.results.leaderboard import Record
+from fedgen_bench.results.tiers import Tier, TierName
+
+Verdict = Literal["equal", "within", "differs", "shown"]
+Bands = Mapping[tuple[str, str], Band]
+_ALWAYS = frozenset({"data", "bytes"})
+_JUDGED: Mapping[TierName, frozenset[str]] = {  # groups in which only equal will do
+    "exact": _ALWAYS | {"digests", "sizes", "metrics", "per client", "curve", "quarantined", "final tensors"},
+    "band": _ALWAYS | {"digests", "sizes"},
+    "statistical": _ALWAYS,
+}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of a cell; None where one side lacks it.
+
+    Args:
+        group: what it belongs to: metrics, per client, curve, digests, data, bytes, sizes, quarantined, final tensors.
+        allowed: how far from the published value it may be; None where only equal will do, or where it is shown only.
+    """
+
+    group: str
+    what: str
+    published: Any
+    here: Any
+    verdict: Verdict
+    allowed: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """Here minus published, of numbers."""
+        numbers = [one for one in (self.here, self.published) if isinstance(one, int | float)]
+        return numbers[0] - numbers[1] if len(numbers) == 2 else None  # noqa: PLR2004 - both sides
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell that was run again.
+
+    Args:
+        status: of the rerun; anything but `done` is a mismatch, for `reason`.
+        quality: the metrics that bands and tests judge.
+    """
+
+    contender: str
+    seed: int
+    digest: str
+    tier: Tier
+    status: str
+    reason: str
+    published_environment: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    quality: tuple[str, ...] = ()
+    values: tuple[Value, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`contender/seed`."""
+        return f"{self.contender}/{self.seed}"
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether it ended well and nothing that is judged differs."""
+        return self.status == "done" and all(one.verdict != "differs" for one in self.values)
+
+
+@dataclass(frozen=True)
+class SeedTest:
+    """A contender's metric in the statistical tier, over the seeds that were run again.
+
+    Args:
+        mean: of here minus published.
+        low: end of its paired 95 % t interval; None for one seed.
+        high: the other end.
+        allowed: how far from zero the mean may be where the interval excludes zero; for one seed, how far it may be.
+    """
+
+    contender: str
+    metric: str
+    seeds: tuple[int, ...]
+    mean: float
+    low: float | None
+    high: float | None
+    allowed: float
+    passed: bool
+
+    @property
+    def text(self) -> str:
+        """Which test, and its figures."""
+        what = f"{self.contender}, {self.metric}: here minus published {self.mean:+.4g}"
+        if self.low is None or self.high is None:
+            return f"{what}; one seed: at most {self.allowed:.4g}, the band for one more seed"
+        seeds = ", ".join(map(str, self.seeds))
+        return (
+            f"{what} over seeds {seeds}; paired t, 95 % interval {self.low:+.4g} to {self.high:+.4g}: it must include "
+            f"zero, or the mean be at most {self.allowed:.4g}"
+        )
+
+
+def quality_of(record: Record) -> tuple[str, ...]:
+    """The suite's metric and the followed one on test; a contender without a global model has its clients' mean."""
+    evaluation = record["config"]["evaluation"]
+    followed = evaluation.get("round_metric") or evaluation["metric"]
+    names = dict.fromkeys((f"test/{evaluation['metric']}", f"test/{followed}"))
+    found = tuple(name for name in names if name in record["metrics"])
+    own = f"personalized/{followed}/mean"
+    return found or ((own,) if own in record["metrics"] else ())
+
+
+def compare(published: Record, here: Record, found: Tier, bands: Bands) -> Cell:
+    """The cell with every value of both records; quality in the statistical tier awaits `judge_over_seeds`."""
+    quality = quality_of(published)
+    cell = Cell(
+        published["contender"], published["seed"], published["digest"], found, here["status"], here["reason"],
+        published["environment"], here["environment"], quality,
+    )  # fmt: skip
+    if here["status"] != "done":
+        return cell
+    ours, theirs = dict(values_of(here)), dict(values_of(published))
+    values = []
+    for group, what in [*theirs, *(key for key in ours if key not in theirs)]:
+        one = Value(group, what, theirs.get((group, what)), ours.get((group, what)), "shown")
+        if (group, what) in theirs:
+            band = bands.get((cell.contender, what)) if group == "metrics" and what in quality else None
+            one = _judged(one, found.name, band, is_quality=group == "metrics" and what in quality)
+        values.append(one)
+    return replace(cell, values=tuple(values))
+
+
+def _judged(one: Value, tier: TierName, band: Band | None, *, is_quality: bool) -> Value:
+    if _same(one.published, one.here):
+        return replace(one, verdict="equal")
+    if one.group in _JUDGED[tier]:
+        return replace(one, verdict="differs")
+    if tier == "band" and is_quality:
+        allowed = 0.0 if band is None else band.half_width
+        return replace(one, verdict="within" if _at_most(one.difference, allowed) else "differs", allowed=allowed)
+    return one
+
+
+def judge_over_seeds(cells: Sequence[Cell], bands: Bands) -> tuple[tuple[Cell, ...], tuple[SeedTest, ...]]:
+    """Give quality in the statistical tier its verdict, over a contender's seeds that ended well or by its only one."""
+    groups: dict[tuple[str, str], list[tuple[int, Value]]] = {}
+    for cell in cells:
+        if cell.tier.name == "statistical" and cell.status == "done":
+            for one in cell.values:
+                if one.group == "metrics" and one.what in cell.quality:
+                    groups.setdefault((cell.contender, one.what), []).append((cell.seed, one))
+    tests = {key: _tested(key, found, bands.get(key)) for key, found in groups.items()}
+
+    def with_verdict(cell: Cell, one: Value) -> Value:
+        if cell.tier.name != "statistical" or one.group != "metrics" or one.what not in cell.quality:
+            return one
+        test = tests[cell.contender, one.what]
+        if not test.passed or one.here is None:
+            return replace(one, verdict="differs", allowed=test.allowed)
+        return one if one.verdict == "equal" else replace(one, verdict="within", allowed=test.allowed)
+
+    judged = tuple(replace(cell, values=tuple(with_verdict(cell, one) for one in cell.values)) for cell in cells)
+    return judged, tuple(tests.values())
+
+
+def _tested(key: tuple[str, str], found: Sequence[tuple[int, Value]], band: Band | None) -> SeedTest:
+    seeds = tuple(seed for seed, _ in found)
+    differences = [math.nan if one.difference is None else one.difference for _, one in found]
+    half, one_more = (0.0, 0.0) if band is None else (band.half_width, band.one_more)
+    equal = all(one.verdict == "equal" for _, one in found)
+    between = interval(differences)
+    if between.n == 1:
+        passed = equal or _at_most(between.mean, one_more)
+        return SeedTest(*key, seeds, between.mean, None, None, one_more, passed)
+    passed = equal or between.low <= 0 <= between.high or _at_most(between.mean, half)
+    return SeedTest(*key, seeds, between.mean, between.low, between.high, half, passed)
+
+
+def _at_most(difference: float | None, allowed: float) -> bool:
+    return difference is not None and abs(difference) <= allowed
+
+
+def _same(published: object, here: object) -> bool:
+    """To the bit: JSON keeps every digit, and the sign of zero."""
+    return json.dumps(published, sort_keys=True) == json.dumps(here, sort_keys=True)
+
+
+def values_of(record: Record) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Everything that a record says of what came out, by (group, name)."""
+    facts = record["facts"]
+    yield from _each("metrics", record["metrics"].items())
+    for model, values in record["per_client"].items():
+        yield from _each("per client", ((f"{model}, client {client}", value) for client, value in values.items()))
+    yield from _each("curve", ((f"round {done}", value) for done, value, _ in record["curve"]))
+    yield from _each("digests", record["digests"].items())
+    yield from _each("data", facts.get("data", {}).items())
+    for direction, counts in record["bytes"].items():
+        yield from _each("bytes", ((f"{direction} {name}", count) for name, count in counts.items()))
+    yield from _each("bytes", ((f"up after round {done}", uplink) for done, _, uplink in record["curve"]))
+    yield ("bytes", "client rounds"), record["client_rounds"]
+    yield from _each("sizes", ((name, facts[name]) for name in ("trainable_params", "backbone_params")))
+    yield ("quarantined", "quarantined updates"), record["quarantined"]
+    yield ("final tensors", "final sha256"), facts.get("final_sha256")
+
+
+def _each(group: str, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[tuple[str, str], Any]]:
+    return (((group, name), value) for name, value in items)

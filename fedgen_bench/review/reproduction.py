@@ -1,0 +1,225 @@
+"""Cells of a published folder to run again: chosen, made into RunSpecs from the record alone, and reported on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from fedgen_bench.base.errors import StoreError, UsageError, unknown
+from fedgen_bench.contract.params import make_params
+from fedgen_bench.registry.plugins import NAME
+from fedgen_bench.review.comparison import Cell, SeedTest, quality_of, values_of
+from fedgen_bench.suite.suites import RunSpec
+from fedgen_bench.suite.sweeps import method_of
+
+if TYPE_CHECKING:
+    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.results.leaderboard import Record
+
+FP32 = "training.precision=fp32"
+_RESTORE = "Restore the folder from its commit."
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A published cell and the run that repeats it.
+
+    Args:
+        changes: how the run differs from what was published, as sentences without a full stop.
+    """
+
+    record: Record
+    spec: RunSpec
+    changes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`contender/seed`."""
+        return f"{self.spec.contender}/{self.spec.seed}"
+
+
+def choose(
+    records: Sequence[Record], contenders: Sequence[str] = (), seeds: Sequence[int] = (), sample: int | None = None
+) -> list[Record]:
+    """Finished records of the suite itself, by contender (or a swept one's base name), seed, and a fixed sample.
+
+    Raises:
+        UsageError: a contender or seed without such a record, or no cell that has both.
+        StoreError: a record lacks what every record has, or a cell is there twice.
+    """
+    for record in records:
+        _check(record)
+    able = [record for record in records if record["status"] == "done" and not record["off_suite"]]
+    cells = [(record["contender"], record["seed"]) for record in able]
+    if twice := sorted({cell for cell in cells if cells.count(cell) > 1}):
+        raise StoreError(f"{twice[0][0]}/{twice[0][1]} was published twice: the folder was edited. {_RESTORE}")
+    names = {name for record in able for name in (record["contender"], method_of(record))}
+    known_seeds = {str(record["seed"]) for record in able}
+    for name in contenders:
+        if name not in names:
+            raise UsageError(unknown("finished contender", name, names))
+    for seed in seeds:
+        if str(seed) not in known_seeds:
+            raise UsageError(unknown("finished seed", str(seed), known_seeds))
+    chosen = [
+        record
+        for record in able
+        if (not contenders or {record["contender"], method_of(record)} & set(contenders))
+        and (not seeds or record["seed"] in seeds)
+    ]
+    if not chosen:
+        raise UsageError("No finished cell has this contender and this seed. Name others, or leave one option out.")
+    sampled = sorted(record["digest"] for record in chosen)[:sample]
+    return [record for record in chosen if record["digest"] in sampled]
+
+
+def _check(record: Record) -> None:
+    name = "A record"
+    try:
+        name = f"The record of {record['contender']}/{record['seed']}"
+        method_of(record)
+        complete = (
+            isinstance(record["seed"], int)
+            and isinstance(record["digest"], str)
+            and isinstance(record["off_suite"], list)
+            and isinstance(record["environment"], dict)
+            and isinstance(record["provenance"], dict)
+        )
+        if record["status"] == "done":
+            dict(values_of(record))
+            quality_of(record)
+            dict(components_of(record["config"]))
+            complete = complete and isinstance(record["config"]["training"]["threads"], int)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{name} cannot be read ({error!r}): the folder was truncated. {_RESTORE}") from error
+    if not complete:
+        raise StoreError(f"{name} holds values of a wrong kind: the folder was edited. {_RESTORE}")
+
+
+def reruns_of(records: Sequence[Record], registry: Registry, precision: Literal["fp32"] | None = None) -> list[Rerun]:
+    """The run that repeats each record, made from the record's own configuration.
+
+    Raises:
+        StoreError: a configuration is not the one that its digest was made from, or of another cell or suite.
+    """
+    found = [_rerun_of(record, registry, precision) for record in records]
+    first = found[0].spec
+    for one in found:
+        if (one.spec.suite, one.spec.suite_version) != (first.suite, first.suite_version):
+            raise StoreError(
+                f"{one.name} is of suite {one.spec.suite}, version {one.spec.suite_version}, others are of "
+                f"{first.suite}, version {first.suite_version}: the folder was mixed up. {_RESTORE}"
+            )
+    return found
+
+
+def _rerun_of(record: Record, registry: Registry, precision: Literal["fp32"] | None) -> Rerun:
+    config = record["config"]
+    spec = RunSpec(config["suite"], config["suite_version"], record["contender"], record["seed"], config)
+    named = (config["contender"]["name"], config["seed"])
+    if spec.digest != record["digest"] or named != (spec.contender, spec.seed) or not NAME.match(spec.suite):
+        raise StoreError(
+            f"The configuration of {record['contender']}/{record['seed']} is not what its digest "
+            f"{record['digest']} was made from: the folder was edited. {_RESTORE}"
+        )
+    changes = list(_component_changes(config, registry))
+    published = config["training"]["precision"]
+    if precision is not None and published != precision:
+        changed = {**config, "training": {**config["training"], "precision": precision}}
+        spec = RunSpec(spec.suite, spec.suite_version, spec.contender, spec.seed, changed, (FP32,))
+        changes.append(f"precision {published} published, {precision} here")
+    return Rerun(record, spec, tuple(changes))
+
+
+def components_of(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
+    """Every component of a configuration by (kind, name), as the configuration has it."""
+    contender = config["contender"]
+    slots = [
+        ("task", config["task"]),
+        ("partitioner", config["partitioner"]),
+        ("strategy", contender["strategy"]),
+        ("adapter", contender["adapter"]),
+        *(("compressor", one) for way in ("uplink", "downlink") for one in contender.get(way, ())),
+        *(("attack", one) for one in [config.get("attack")] if one is not None),
+    ]
+    yield from (((kind, one["name"]), one) for kind, one in slots)
+
+
+def _component_changes(config: Mapping[str, Any], registry: Registry) -> Iterator[str]:
+    for (kind, name), one in components_of(config):
+        found = registry.components[kind].get(name)
+        if found is None:
+            continue
+        if found.spec.version != one["version"]:
+            yield f"{kind} {name} version {one['version']} published, {found.spec.version} here"
+        elif found.provenance.source_sha256 != one["source_sha256"]:
+            yield f"{kind} {name} has another source here than was published"
+
+
+def problems(reruns: Sequence[Rerun], registry: Registry) -> list[str]:
+    """Why cells could not run here: components that are missing or refuse the published parameters. Each once."""
+    found = [sentence for one in reruns for sentence in _problems(one, registry)]
+    return list(dict.fromkeys(found))
+
+
+def _problems(rerun: Rerun, registry: Registry) -> Iterator[str]:
+    for (kind, name), one in components_of(rerun.spec.config):
+        known = registry.components[kind]
+        if name not in known:
+            where = f"compressor {name}" if kind == "compressor" else kind
+            yield f"{kind} `{name}` is not installed. {_provide(rerun.record['provenance'].get(where, {}))}"
+            continue
+        _, refused = make_params(known[name].spec.params, one["params"])
+        for _, sentence in refused:
+            yield f"{kind} `{name}` refuses what was published: {sentence} Install the version that the record names."
+    evaluation = rerun.spec.config["evaluation"]
+    listed = (*evaluation.get("other_metrics", ()), *evaluation.get("optional_metrics", ()))
+    for metric in (evaluation["metric"], evaluation.get("round_metric"), *listed):
+        if metric is not None and metric not in registry.components["metric"]:
+            yield f"metric `{metric}` is not installed. Install what has it, or give its file with `--plugin FILE`."
+
+
+def _provide(provenance: Mapping[str, Any]) -> str:
+    distribution, version = provenance.get("distribution", ""), provenance.get("version", "")
+    if distribution.startswith("file:"):
+        return f"It was in the file {distribution.removeprefix('file:')}: give that with `--plugin FILE`."
+    return (
+        f"Install `{distribution}` {version}, which the record names."
+        if distribution
+        else "The record names no source."
+    )
+
+
+def datasets_of(record: Record, registry: Registry) -> tuple[str, ...]:
+    """Data sets that a cell reads; weights that are optional where the published run had them."""
+    from fedgen_bench.data.catalog import DATASETS
+
+    task = record["config"]["task"]
+    spec = registry.get("task", task["name"]).spec
+    params, refused = make_params(spec.params, task["params"])
+    had = record["facts"]["data"]
+    optional = (name for name, one in DATASETS.items() if one.option and f"extractor {name}" in had)
+    return (*(() if refused else spec.build(params).datasets), *optional)
+
+
+def report(cells: Sequence[Cell], tests: Sequence[SeedTest], selection: Mapping[str, Any]) -> str:
+    """`reproduction.json`: `selection` (what was chosen, from which results) and what came out.
+
+    It has no clock: equal reproductions give equal bytes.
+    """
+    body = {
+        **selection,
+        "reproduced": all(cell.reproduced for cell in cells),
+        "cells": [
+            {
+                **{key: value for key, value in asdict(cell).items() if key != "values"},
+                "reproduced": cell.reproduced,
+                "values": [{**asdict(one), "difference": one.difference} for one in cell.values],
+            }
+            for cell in cells
+        ],
+        "tests": [{**asdict(test), "text": test.text} for test in tests],
+    }
+    return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,109 @@
+"""Check a results folder from a stranger. Nothing in it is executed, unpickled or imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedgen_bench.base.errors import StoreError, UsageError
+from fedgen_bench.base.files import plain_text
+from fedgen_bench.results.details import LEDGER, METRICS, read_details
+from fedgen_bench.results.published import RESULTS, RESULTS_BYTES, Results, read_results
+from fedgen_bench.review.validation import figures, folder, ledger, published, suite, values
+from fedgen_bench.review.validation.findings import GROUPS, Finding, Report, capped, problem, remark
+
+if TYPE_CHECKING:
+    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.review.validation.folder import Contents
+
+__all__ = ["Finding", "Report", "validate"]
+
+
+def validate(path: Path, registry: Registry) -> Report:
+    """All that is wrong with a submitted folder, and all that a reader should know, by group.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if not path.is_dir():
+        raise UsageError(f"{path} is no folder. Name a folder with a {RESULTS}, as `run` writes it.")
+    files, found = folder.scan(path)
+    found += _guarded("folder", lambda: folder.contents(files, registry))
+    found += _guarded("manifest", lambda: folder.manifest(files))
+    results: Results | None = None
+    if files.has(RESULTS):
+        results, wrong = _results(path)
+        found += wrong
+    else:
+        found.append(problem("schema", f"There is no {RESULTS} that can be read. Publish the folder again."))
+    if results is not None:
+        found += _of_results(results, files, registry)
+    ordered = sorted(capped(found), key=lambda one: (GROUPS.index(one.group), not one.problem))
+    return Report(0 if results is None else len(results.records), tuple(ordered))
+
+
+def _results(path: Path) -> tuple[Results | None, list[Finding]]:
+    try:
+        results, wrong = read_results(plain_text(path / RESULTS, RESULTS_BYTES))
+    except StoreError as error:
+        return None, [problem("schema", str(error))]
+    return results, [problem("schema", text) for text in wrong]
+
+
+def _of_results(results: Results, files: Contents, registry: Registry) -> Iterator[Finding]:
+    records = results.records
+    spec, found = None, list[Finding]()
+    try:
+        spec, found = suite.suite_of(results, registry)
+    except Exception as error:  # noqa: BLE001 - as in `_guarded`
+        found = [_unchecked("suite", error)]
+    yield from found
+    yield from _guarded("suite", lambda: suite.identities(records))
+    yield from _guarded("completeness", lambda: suite.unfinished(records))
+    if spec is not None:
+        meant = spec
+        yield from _guarded("suite", lambda: suite.configurations(records, meant, registry))
+        yield from _guarded("completeness", lambda: suite.completeness(results, meant))
+    yield from _guarded("pairing", lambda: published.pairing(records))
+    yield from _guarded("ledger", lambda: ledger.totals(records))
+    yield from _guarded("ledger", lambda: ledger.analytic(records))
+    yield from _guarded("values", lambda: values.values(records, registry))
+    yield from _guarded("values", lambda: values.models(records))
+    yield from _guarded("environments", lambda: published.environments(records))
+    if not results.complete:
+        yield remark("schema", "Parquet files and tables were not compared. Mend the records first.")
+        return
+    yield from _guarded("ledger", lambda: _parquet(files, LEDGER, "ledger", lambda r: ledger.messages(records, r)))
+    yield from _guarded("values", lambda: _parquet(files, METRICS, "values", lambda r: figures.figures(records, r)))
+    yield from _guarded("files", lambda: published.beside(results, files))
+    if spec is not None:
+        yield from _guarded("files", lambda: published.rendered(results, meant, registry, files))
+
+
+def _parquet(
+    files: Contents, name: str, group: str, check: Callable[[figures.Rows], Iterable[Finding]]
+) -> Iterator[Finding]:
+    if not files.has(name):
+        yield remark(group, f"There is no {name} (older versions wrote none): only totals were checked.")
+        return
+    try:
+        rows = read_details(files.folder, name)
+    except StoreError as error:
+        yield problem(group, str(error))
+        return
+    yield from check(rows)
+
+
+def _guarded(group: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What a check finds; that it cannot go on is a finding as well."""
+    found: list[Finding] = []
+    try:
+        found.extend(check())
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's file makes fail, the other checks are made
+        found.append(_unchecked(group, error))
+    return found
+
+
+def _unchecked(group: str, error: Exception) -> Finding:
+    return problem(group, f"This could not be checked to its end ({type(error).__name__}: {error}). Publish again.")

@@ -1,0 +1,167 @@
+"""Numbers that no run can give."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.contract.protocols import PNG_SIGNATURE
+from fedgen_bench.review.validation.findings import Finding, label, problem, remark
+
+if TYPE_CHECKING:
+    from fedgen_bench.registry.plugins import Registry
+
+GROUP = "values"
+_ROUNDING = 1e-6  # of sums in another order, and below a metric's minimum
+_OF_CLIENTS = ("global", "personalized", "personalized_unseen")
+_SPREAD = ("mean", "std", "worst_decile")
+Record = Mapping[str, Any]
+
+
+def values(records: Sequence[Record], registry: Registry) -> Iterator[Finding]:
+    """Metrics, clients' metrics, curves, refused updates and pictures of every record."""
+    for record in records:
+        for text in (*_metrics(record, registry), *_clients(record), *_curve(record, registry), *_others(record)):
+            yield problem(GROUP, f"{label(record)}: {text}")
+
+
+def followed_of(record: Record) -> str:
+    """The metric of a record's curve and clients."""
+    evaluation = record["config"]["evaluation"]
+    return str(evaluation.get("round_metric") or evaluation["metric"])
+
+
+def _asked(record: Record) -> set[str]:
+    evaluation = record["config"]["evaluation"]
+    others = (*evaluation["other_metrics"], *evaluation.get("optional_metrics", ()))
+    return {evaluation["metric"], followed_of(record), *others}
+
+
+def _metrics(record: Record, registry: Registry) -> Iterator[str]:
+    evaluation = record["config"]["evaluation"]
+    known, asked = registry.components["metric"], _asked(record)
+    for key, value in record["metrics"].items():
+        split, _, rest = key.partition("/")
+        metric, _, part = rest.partition("/")
+        if split not in ("valid", "test", *_OF_CLIENTS) or metric not in asked:
+            yield f"`metrics.{key}` is none of the suite's metrics. Remove it."
+        elif split in _OF_CLIENTS and part == "std":
+            if value < 0:
+                yield f"`metrics.{key}` is {value}, a deviation below 0."
+        elif metric in known:
+            yield from _outside(f"metrics.{key}", value, known[metric].spec)
+    if record["status"] == "done" and record["facts"]["final_sha256"]:
+        for metric in (evaluation["metric"], *evaluation["other_metrics"]):
+            for split in ("valid", "test"):
+                start = f"{split}/{metric}"
+                if not any(key == start or key.startswith(f"{start}/") for key in record["metrics"]):
+                    yield f"`metrics.{start}` is missing, and there is a global model. Publish it again."
+    for model in ("global", "personalized"):
+        start = f"{model}/{followed_of(record)}"
+        mean, worst = (record["metrics"].get(f"{start}/{what}") for what in ("mean", "worst_decile"))
+        if mean is None or worst is None or followed_of(record) not in known:
+            continue
+        gap = worst - mean if known[followed_of(record)].spec.lower_is_better else mean - worst
+        if gap < -_ROUNDING * max(1.0, abs(mean)):
+            yield f"`metrics.{start}/worst_decile` is {worst}, better than the mean {mean}."
+
+
+def _outside(where: str, value: float, spec: Any) -> Iterator[str]:
+    if spec.minimum is not None and value < spec.minimum - _ROUNDING:
+        yield f"`{where}` is {value}, {spec.unit or spec.name} is never below {spec.minimum:g}."
+    if spec.maximum is not None and value > spec.maximum + _ROUNDING:
+        yield f"`{where}` is {value}, {spec.unit or spec.name} is never above {spec.maximum:g}."
+
+
+def _clients(record: Record) -> Iterator[str]:
+    """Clients' values within the population, and their spread computed again."""
+    most, n_clients = (
+        record["config"]["evaluation"]["personalized_clients"], record["config"]["federation"]["n_clients"]
+    )  # fmt: skip
+    for model, of_client in record["per_client"].items():
+        if len(of_client) > most:
+            yield f"`per_client.{model}` has {len(of_client)} clients, the suite evaluates {most}."
+        for client_id in of_client:
+            if int(client_id) >= n_clients or str(int(client_id)) != client_id:
+                yield f"`per_client.{model}.{client_id}` is no client: there are {n_clients}, counted from 0."
+        for what in _SPREAD if of_client else ():
+            key = f"{model}/{followed_of(record)}/{what}"
+            found = record["metrics"].get(key)
+            meant = _spread(list(of_client.values()), found, what)
+            if found is None or not math.isclose(found, meant, rel_tol=_ROUNDING, abs_tol=_ROUNDING * 1e-3):
+                yield f"`metrics.{key}` is {found}, the values of `per_client.{model}` give {meant}."
+
+
+def _spread(of_clients: list[float], found: float | None, what: str) -> float:
+    """A figure over clients; the worst tenth may be on either side, whichever is nearer to what was found."""
+    n = len(of_clients)
+    mean = math.fsum(of_clients) / n
+    if what == "mean":
+        return mean
+    if what == "std":
+        return math.sqrt(math.fsum((one - mean) ** 2 for one in of_clients) / (n - 1)) if n > 1 else 0.0
+    k = max(1, n // 10)
+    ends = [math.fsum(part) / k for part in (sorted(of_clients)[:k], sorted(of_clients)[-k:])]
+    return min(ends, key=lambda one: abs(one - (mean if found is None else found)))
+
+
+def _curve(record: Record, registry: Registry) -> Iterator[str]:
+    config = record["config"]
+    last, every = config["federation"]["rounds"], config["evaluation"]["every"]
+    spec = registry.components["metric"].get(followed_of(record))
+    rounds = [point[0] for point in record["curve"]]
+    for n_rounds, value, _ in record["curve"]:
+        if not 1 <= n_rounds <= last or (n_rounds != last and n_rounds % every):
+            yield f"its `curve` has round {n_rounds}: the suite evaluates every {every} of {last} rounds."
+        if spec is not None:
+            yield from _outside(f"curve, round {n_rounds}", value, spec.spec)
+    if any(after <= before for before, after in itertools.pairwise(rounds)):
+        yield "the rounds of its `curve` do not increase."
+    elif record["status"] == "done" and record["facts"]["cohort_kind"] != "none" and record["facts"]["final_sha256"]:
+        if not rounds or rounds[-1] != last:
+            yield f"its `curve` does not reach round {last}, and there is a global model."
+        elif any(after - before > every for before, after in itertools.pairwise(rounds)):
+            yield f"its `curve` leaves rounds out: the suite evaluates every {every} rounds."
+
+
+def _others(record: Record) -> Iterator[str]:
+    federation = record["config"]["federation"]
+    for round_index, client_id, code in record["quarantined"]:
+        if round_index >= federation["rounds"] or not -1 <= client_id < federation["n_clients"]:
+            yield f"`quarantined` has round {round_index}, client {client_id} ({code}), which the suite does not have."
+    if text := record.get("showcase"):
+        try:
+            start = base64.b64decode(text, validate=True)[: len(PNG_SIGNATURE)]
+        except (binascii.Error, ValueError):
+            start = b""
+        if start != PNG_SIGNATURE:
+            yield "`showcase` is no PNG. Remove it."
+
+
+def models(records: Sequence[Record]) -> Iterator[Finding]:
+    """Facts that one task, adapter and seed fix are the same in every record; hashes look like hashes."""
+    first: dict[str, tuple[Record, int]] = {}
+    for record in records:
+        if record["status"] != "done":
+            continue
+        config, facts = record["config"], record["facts"]
+        task = json.dumps(config["task"], sort_keys=True)
+        own = json.dumps([config["task"], config["contender"]["adapter"], config["seed"]], sort_keys=True)
+        for what, key in (("backbone_params", task), ("trainable_params", own)):
+            other, expected = first.setdefault(f"{what} {key}", (record, facts[what]))
+            if facts[what] != expected:
+                said = f"`facts.{what}` is {facts[what]:,}, that of {other['contender']}/{other['seed']} {expected:,}"
+                yield problem(GROUP, f"{label(record)}: {said}, with one task and adapter. One of them was changed.")
+        if facts["trainable_params"] > facts["backbone_params"]:
+            said = (
+                f"{facts['trainable_params']:,} parameters are trained, the backbone has {facts['backbone_params']:,}"
+            )
+            yield remark(GROUP, f"{label(record)}: {said}.")
+        for name, sha256 in facts["data"].items():
+            if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):  # noqa: PLR2004 - hex digits of a sha256
+                yield problem(GROUP, f"{label(record)}: `facts.data.{name}` is {sha256!r}, no sha256.")
