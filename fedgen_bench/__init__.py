@@ -12,6 +12,7 @@ from fedgen_bench.contract.adapting import Adapted, is_language_model, wrap_with
 from fedgen_bench.contract.aggregation import weighted_mean
 from fedgen_bench.contract.hookspecs import hookimpl
 from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
+from fedgen_bench.contract.plain import export_tensors, send_tensors, train_received
 from fedgen_bench.contract.prompting import check_room, positions_of, stand_before_text
 from fedgen_bench.contract.records import (
     AdapterSpec,
@@ -79,6 +80,7 @@ __all__ = [
     "UnitTable",
     "Update",
     "check_room",
+    "export_tensors",
     "hookimpl",
     "is_language_model",
     "load_results",
@@ -87,8 +89,10 @@ __all__ = [
     "product_norm",
     "run_suite",
     "seeded_globals",
+    "send_tensors",
     "stacked",
     "stand_before_text",
+    "train_received",
     "truncated",
     "weighted_mean",
     "wrap_with_peft",

@@ -16,7 +16,9 @@ from fedgen_bench import (
     StrategySpec,
     Tensors,
     Update,
+    export_tensors,
     hookimpl,
+    send_tensors,
     weighted_mean,
 )
 
@@ -48,8 +50,7 @@ class FedProx:
     def init(self, start: Tensors, ctx: ServerContext) -> State:
         return State(start)
 
-    def send(self, state: State, ctx: ClientContext) -> Payload:
-        return Payload(state.tensors)
+    send = send_tensors
 
     def client(self, payload: Payload, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
         fit = yield Fit(start=payload.tensors, penalty=Proximal(self.params.mu))
@@ -58,8 +59,7 @@ class FedProx:
     def aggregate(self, state: State, updates: Iterable[Update], ctx: RoundContext) -> State:
         return State(weighted_mean(updates))
 
-    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
-        return state.tensors
+    export = export_tensors
 
 
 @hookimpl

@@ -17,6 +17,7 @@ from fedgen_bench import (
     Tensors,
     Update,
     hookimpl,
+    send_tensors,
     weighted_mean,
 )
 
@@ -52,8 +53,7 @@ class Ditto:
     def init(self, start: Tensors, ctx: ServerContext) -> State:
         return State(start)
 
-    def send(self, state: State, ctx: ClientContext) -> Payload:
-        return Payload(state.tensors)
+    send = send_tensors
 
     def client(self, payload: Payload, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
         w = payload.tensors

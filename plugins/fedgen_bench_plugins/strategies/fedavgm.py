@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fedgen_bench import (
-    ClientContext,
-    Fit,
-    FitReport,
-    Payload,
     RoundContext,
     ServerContext,
     StrategySpec,
     Tensors,
     Update,
+    export_tensors,
     hookimpl,
+    send_tensors,
+    train_received,
     weighted_mean,
 )
 
@@ -51,12 +50,8 @@ class FedAvgM:
     def init(self, start: Tensors, ctx: ServerContext) -> State:
         return State(start, {name: 0 * x.float() for name, x in start.items()})
 
-    def send(self, state: State, ctx: ClientContext) -> Payload:
-        return Payload(state.tensors)
-
-    def client(self, payload: Payload, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
-        fit = yield Fit(start=payload.tensors)
-        return Update(fit.tensors, fit.n_examples)
+    send = send_tensors
+    client = train_received
 
     def aggregate(self, state: State, updates: Iterable[Update], ctx: RoundContext) -> State:
         mean, beta, eta = weighted_mean(updates), self.params.beta, self.params.server_learning_rate
@@ -67,8 +62,7 @@ class FedAvgM:
             {name: (x.float() + eta * velocity[name]).to(x.dtype) for name, x in state.tensors.items()}, velocity
         )
 
-    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
-        return state.tensors
+    export = export_tensors
 
 
 @hookimpl

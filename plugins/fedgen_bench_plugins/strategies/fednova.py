@@ -17,6 +17,7 @@ from fedgen_bench import (
     StrategySpec,
     Tensors,
     Update,
+    export_tensors,
     hookimpl,
     weighted_mean,
 )
@@ -59,8 +60,7 @@ class FedNova:
         tau_eff = float(mean[TAU])
         return State({name: x + tau_eff * mean[name] for name, x in state.tensors.items()})
 
-    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
-        return state.tensors
+    export = export_tensors
 
 
 def _scalar(value: int) -> torch.Tensor:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench import (
     ClientContext,
-    Fit,
-    FitReport,
     NoParams,
     Payload,
     RoundContext,
@@ -19,6 +17,7 @@ from fedgen_bench import (
     Update,
     hookimpl,
     stacked,
+    train_received,
     truncated,
 )
 
@@ -50,9 +49,7 @@ class FlexLoRA:
     def send(self, state: State, ctx: ClientContext) -> Payload:
         return Payload(truncated(state.tensors, ctx.low_rank))
 
-    def client(self, payload: Payload, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
-        fit = yield Fit(start=payload.tensors)
-        return Update(fit.tensors, fit.n_examples)
+    client = train_received
 
     def aggregate(self, state: State, updates: Iterable[Update], ctx: RoundContext) -> State:
         stack = stacked(list(updates), ctx.low_rank)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench import (
     ClientContext,
-    Fit,
-    FitReport,
     NoParams,
     Payload,
     RoundContext,
@@ -20,6 +18,7 @@ from fedgen_bench import (
     hookimpl,
     padded,
     product_norm,
+    train_received,
     truncated,
 )
 
@@ -50,9 +49,7 @@ class HetLoRA:
     def send(self, state: State, ctx: ClientContext) -> Payload:
         return Payload(truncated(state.tensors, ctx.low_rank))
 
-    def client(self, payload: Payload, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
-        fit = yield Fit(start=payload.tensors)
-        return Update(fit.tensors, fit.n_examples)
+    client = train_received
 
     def aggregate(self, state: State, updates: Iterable[Update], ctx: RoundContext) -> State:
         received = [padded(update.tensors, ctx.low_rank) for update in updates]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
 from fedgen_bench import (
-    ClientContext,
-    Fit,
-    FitReport,
-    Payload,
     RoundContext,
     ServerContext,
     StrategySpec,
     Tensors,
     Update,
+    export_tensors,
     hookimpl,
+    send_tensors,
+    train_received,
     weighted_mean,
 )
 
@@ -61,12 +60,8 @@ class Krum:
     def init(self, start: Tensors, ctx: ServerContext) -> State:
         return State(start)
 
-    def send(self, state: State, ctx: ClientContext) -> Payload:
-        return Payload(state.tensors)
-
-    def client(self, payload: Payload, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
-        fit = yield Fit(start=payload.tensors)
-        return Update(fit.tensors, fit.n_examples)
+    send = send_tensors
+    client = train_received
 
     def aggregate(self, state: State, updates: Iterable[Update], ctx: RoundContext) -> State:
         """Raises ValueError when there are fewer than 2 f + 3 updates, or more to select than can be honest."""
@@ -83,8 +78,7 @@ class Krum:
         best = sorted(sorted(range(n), key=scores.__getitem__)[:m])
         return State(weighted_mean(Update(got[k].tensors, 1) for k in best))
 
-    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
-        return state.tensors
+    export = export_tensors
 
 
 def _scores(got: list[Tensors], n_nearest: int) -> list[float]:

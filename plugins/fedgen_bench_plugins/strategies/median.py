@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench import (
-    ClientContext,
-    Fit,
-    FitReport,
     NoParams,
-    Payload,
     RoundContext,
     ServerContext,
     StrategySpec,
     Tensors,
     Update,
+    export_tensors,
     hookimpl,
+    send_tensors,
+    train_received,
     weighted_mean,
 )
 
@@ -44,12 +43,8 @@ class Median:
     def init(self, start: Tensors, ctx: ServerContext) -> State:
         return State(start)
 
-    def send(self, state: State, ctx: ClientContext) -> Payload:
-        return Payload(state.tensors)
-
-    def client(self, payload: Payload, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
-        fit = yield Fit(start=payload.tensors)
-        return Update(fit.tensors, fit.n_examples)
+    send = send_tensors
+    client = train_received
 
     def aggregate(self, state: State, updates: Iterable[Update], ctx: RoundContext) -> State:
         import torch
@@ -62,8 +57,7 @@ class Median:
             medians |= weighted_mean(Update({name: one}, 1) for one in (ordered[lower], ordered[upper]))
         return State(medians)
 
-    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
-        return state.tensors
+    export = export_tensors
 
 
 @hookimpl

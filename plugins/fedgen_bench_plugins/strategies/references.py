@@ -10,13 +10,15 @@ from fedgen_bench import (
     Fit,
     FitReport,
     NoParams,
-    Payload,
     RoundContext,
     ServerContext,
     StrategySpec,
     Tensors,
     Update,
+    export_tensors,
     hookimpl,
+    send_tensors,
+    train_received,
 )
 
 
@@ -48,8 +50,7 @@ class Frozen:
             pass
         return state
 
-    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
-        return state.tensors
+    export = export_tensors
 
 
 class LocalOnly:
@@ -89,19 +90,14 @@ class Centralized:
     def init(self, start: Tensors, ctx: ServerContext) -> State:
         return State(start)
 
-    def send(self, state: State, ctx: ClientContext) -> Payload:
-        return Payload(state.tensors)
-
-    def client(self, payload: Payload, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
-        fit = yield Fit(start=payload.tensors)
-        return Update(fit.tensors, fit.n_examples)
+    send = send_tensors
+    client = train_received
 
     def aggregate(self, state: State, updates: Iterable[Update], ctx: RoundContext) -> State:
         (update,) = updates
         return State(update.tensors)
 
-    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
-        return state.tensors
+    export = export_tensors
 
 
 @hookimpl

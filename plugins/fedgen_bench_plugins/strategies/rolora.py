@@ -16,6 +16,7 @@ from fedgen_bench import (
     StrategySpec,
     Tensors,
     Update,
+    export_tensors,
     hookimpl,
     weighted_mean,
 )
@@ -59,8 +60,7 @@ class RoLoRA:
     def aggregate(self, state: State, updates: Iterable[Update], ctx: RoundContext) -> State:
         return State({**state.tensors, **weighted_mean(updates)})
 
-    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
-        return state.tensors
+    export = export_tensors
 
     def personalize(self, state: State, ctx: ClientContext) -> Fit:
         """As in the round that would come next: the other factor stays."""

@@ -15,6 +15,7 @@ from fedgen_bench import (
     StrategySpec,
     Tensors,
     Update,
+    export_tensors,
     hookimpl,
     weighted_mean,
 )
@@ -86,8 +87,7 @@ class Scaffold:
             {name: c + share * mean[DELTA_C + name] for name, c in state.c.items()},
         )
 
-    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
-        return state.tensors
+    export = export_tensors
 
 
 def _prefixed(prefix: str, tensors: Tensors) -> Tensors:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fedgen_bench import (
-    ClientContext,
-    Fit,
-    FitReport,
-    Payload,
     RoundContext,
     ServerContext,
     StrategySpec,
     Tensors,
     Update,
+    export_tensors,
     hookimpl,
+    send_tensors,
+    train_received,
     weighted_mean,
 )
 
@@ -51,12 +50,8 @@ class TrimmedMean:
     def init(self, start: Tensors, ctx: ServerContext) -> State:
         return State(start)
 
-    def send(self, state: State, ctx: ClientContext) -> Payload:
-        return Payload(state.tensors)
-
-    def client(self, payload: Payload, ctx: ClientContext) -> Generator[Fit, FitReport, Update]:
-        fit = yield Fit(start=payload.tensors)
-        return Update(fit.tensors, fit.n_examples)
+    send = send_tensors
+    client = train_received
 
     def aggregate(self, state: State, updates: Iterable[Update], ctx: RoundContext) -> State:
         """Raises ValueError when trimming would leave nothing."""
@@ -74,8 +69,7 @@ class TrimmedMean:
             means |= weighted_mean(Update({name: one}, 1) for one in ordered[b : len(got) - b])
         return State(means)
 
-    def export(self, state: State, ctx: ClientContext | None) -> Tensors:
-        return state.tensors
+    export = export_tensors
 
 
 @hookimpl
