@@ -1,1 +1,1 @@
-"""The baselines that FedGen-Edge is compared with, and the suites that compare them."""
+"""What FedGen-Edge is compared with in the headline suites, these suites, and the reference rows."""

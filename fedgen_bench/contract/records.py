@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
 
@@ -183,6 +185,14 @@ class SuiteSource:
     def toml(self) -> str:
         """The text without the byte-order mark that some editors write."""
         return self.text.removeprefix("\ufeff")
+
+    @classmethod
+    def all_in(cls, folder: Path) -> list[SuiteSource]:
+        """Every `*.toml` of a folder, by name."""
+        return [
+            cls(name=path.stem, text=path.read_text(encoding="utf-8"), path=str(path))
+            for path in sorted(folder.glob("*.toml"))
+        ]
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The project's own method and components, as plugins like anybody else's."""
+"""FedGen-Edge, and every component but its baselines in the headline suites: plugins like anybody else's."""
