@@ -11,20 +11,23 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _OURS = frozenset({"fedgen_bench", "fedgen_bench_plugins", "fedgen_bench_baselines"})
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def source_sha256(file: Path) -> str:
     """Hex sha256 of a module and of what it imports from beside it, or from the package that it is part of.
 
-    That of the file itself where it imports nothing of the kind; data files that it reads do not count.
+    That of the file itself where it imports nothing of the kind; data files that it reads do not count. Among installed
+    packages only its own counts: the others stand beside it without being part of it.
     """
     file = file.resolve()
     base, found = _package_root(file), dict[Path, str]()
-    roots = tuple(dict.fromkeys([file.parent, base]))
+    top = file.relative_to(base).parts[0]
+    roots = {root: top if root.name in _INSTALLED else "" for root in (file.parent, base)}
     waiting = [file]
     while waiting:
         one = waiting.pop()
@@ -60,7 +63,7 @@ def _package_root(file: Path) -> Path:
     return folder
 
 
-def _imported(content: bytes, file: Path, roots: tuple[Path, ...]) -> Iterator[Path]:
+def _imported(content: bytes, file: Path, roots: Mapping[Path, str]) -> Iterator[Path]:
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError):  # importing it will tell
@@ -75,7 +78,7 @@ def _imported(content: bytes, file: Path, roots: tuple[Path, ...]) -> Iterator[P
                 folder = file.parent
                 for _ in range(node.level - 1):
                     folder = folder.parent
-                bases = (folder,)
+                bases = {folder: ""}
             for alias in node.names:
                 yield from _modules(f"{name}.{alias.name}".strip("."), bases)
         elif isinstance(node, ast.Call) and (name := _called_import(node)):
@@ -90,12 +93,17 @@ def _called_import(node: ast.Call) -> str:
     return first.value if named and isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
 
 
-def _modules(name: str, roots: tuple[Path, ...]) -> Iterator[Path]:
-    """Files of a dotted name and of the packages that it goes through, below any of the roots."""
+def _modules(name: str, roots: Mapping[Path, str]) -> Iterator[Path]:
+    """Files of a dotted name and of the packages that it goes through, below any of the roots.
+
+    A root goes with the only package that counts in it; all do where that is empty.
+    """
     parts = name.split(".")
     if parts[0] in _OURS:
         return
-    for root in roots:
+    for root, only in roots.items():
+        if only not in {"", parts[0]}:
+            continue
         folder = root
         for part in parts:
             if (module := folder / f"{part}.py").is_file():

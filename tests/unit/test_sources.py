@@ -87,3 +87,19 @@ def test_two_modules_that_change_places_change_the_hash(folder):
     (folder / "late.py").write_text(FILES["named.py"])
     (folder / "named.py").write_text(FILES["late.py"])
     assert source_sha256(folder / "plugin.py") != before
+
+
+def test_an_installed_module_is_not_hashed_with_the_packages_that_are_installed_beside_it(tmp_path_factory):
+    site = tmp_path_factory.mktemp("lib") / "site-packages"
+    for name, text in FILES.items():
+        path = site / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert source_sha256(site / "plugin.py") == hashlib.sha256(PLUGIN.encode()).hexdigest()
+    own = source_sha256(site / "package" / "part.py")
+    (site / "package" / "other.py").write_text("x = 2")
+    assert source_sha256(site / "package" / "part.py") != own
+    (site / "package" / "other.py").write_text("x = 1\nimport direct")
+    own = source_sha256(site / "package" / "part.py")
+    (site / "direct.py").write_text("changed = 1")
+    assert source_sha256(site / "package" / "part.py") == own
