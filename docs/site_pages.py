@@ -18,20 +18,28 @@ from typing import Any
 import griffe
 from mkdocs.structure.files import File
 
-from fedgen_bench.contract.records import ComponentSpec
+from fedgen_bench.contract.specs import ComponentSpec
 from fedgen_bench.registry.plugins import KINDS, Registered, load_registry
 
 ROOT = Path(__file__).parents[1]
 WHOLE = (
-    "fedgen_bench.contract.records",
+    "fedgen_bench.contract.specs",
     "fedgen_bench.contract.protocols",
+    "fedgen_bench.contract.contexts",
+    "fedgen_bench.contract.messages",
+    "fedgen_bench.contract.data",
+    "fedgen_bench.contract.reports",
     "fedgen_bench.federation.clients",
     "fedgen_bench.testing.contracts",
     "fedgen_bench.api",
 )
 INTRODUCTIONS = {
-    "fedgen_bench.contract.records": "What plugins declare, are given and return.",
+    "fedgen_bench.contract.specs": "What plugins declare.",
     "fedgen_bench.contract.protocols": "What `build` of a spec must return.",
+    "fedgen_bench.contract.contexts": "What a strategy is told with every call.",
+    "fedgen_bench.contract.messages": "What server, clients and the trainer give each other.",
+    "fedgen_bench.contract.data": "What is split over clients and trained on.",
+    "fedgen_bench.contract.reports": "What observers and table formats are given.",
     "fedgen_bench.federation.clients": "For engines: a client's part of a round as data, and what works it off.",
     "fedgen_bench.testing.contracts": "For the tests of plugins; import these names from `fedgen_bench.testing`.",
     "fedgen_bench.api": "Suites from Python; `fedgen_bench` imports this when one of its functions is asked for.",

@@ -10,41 +10,29 @@ from typing import Any
 
 from fedgen_bench.contract.adapting import Adapted, is_language_model, wrap_with_peft
 from fedgen_bench.contract.aggregation import weighted_mean
+from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
+from fedgen_bench.contract.data import ClientData, Examples, Tensors, UnitTable
 from fedgen_bench.contract.hookspecs import hookimpl
 from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
+from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Proximal, Update
 from fedgen_bench.contract.plain import export_tensors, send_tensors, train_received
 from fedgen_bench.contract.prompting import check_room, positions_of, stand_before_text
-from fedgen_bench.contract.records import (
+from fedgen_bench.contract.reports import RoundReport, RunResult
+from fedgen_bench.contract.seeds import SeedTree, seeded_globals
+from fedgen_bench.contract.specs import (
     AdapterSpec,
     AttackSpec,
-    ClientContext,
-    ClientData,
     ComponentSpec,
     CompressorSpec,
     EngineSpec,
-    Examples,
-    Fit,
-    FitReport,
-    LowRank,
     MetricSpec,
-    Model,
     NoParams,
     PartitionerSpec,
-    Payload,
-    Proximal,
-    RoundContext,
-    RoundReport,
-    RunResult,
-    ServerContext,
     StrategySpec,
     SuiteSource,
     TableFormatSpec,
     TaskSpec,
-    Tensors,
-    UnitTable,
-    Update,
 )
-from fedgen_bench.contract.seeds import SeedTree, seeded_globals
 
 __version__ = "0.1.0"
 

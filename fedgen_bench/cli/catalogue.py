@@ -6,7 +6,7 @@ import dataclasses
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.contract.records import ComponentSpec
+from fedgen_bench.contract.specs import ComponentSpec
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.plugins import Registered, Registry

@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from fedgen_bench.base.errors import FedgenError
-from fedgen_bench.contract.records import ComponentSpec
+from fedgen_bench.contract.specs import ComponentSpec
 from fedgen_bench.registry.plugins import KINDS, Registry, load_registry
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]

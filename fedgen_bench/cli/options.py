@@ -15,7 +15,7 @@ from fedgen_bench.cli import completion
 from fedgen_bench.registry.plugins import NAME, Registry, load_registry
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.records import SuiteSource
+    from fedgen_bench.contract.specs import SuiteSource
 
 
 class UserPath(click.Path):

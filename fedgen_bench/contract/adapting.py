@@ -9,14 +9,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import PluginError
-from fedgen_bench.contract.records import LowRank
+from fedgen_bench.contract.contexts import LowRank
 from fedgen_bench.contract.seeds import SeedTree, seeded_globals
 from fedgen_bench.contract.untrained import Untrained
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from fedgen_bench.contract.records import Tensors
+    from fedgen_bench.contract.data import Tensors
 
 _MATRIX = 2
 
@@ -100,7 +100,7 @@ class Adapted:
         return tuple(replace(pair, rank=min(pair.rank, most)) for pair in self.low_rank)
 
     def fold(self, merges: Sequence[Tensors]) -> None:
-        """Make the backbone's weights W0 + sum of B A over the merges (see `records.Fit`); none restores W0.
+        """Make the backbone's weights W0 + sum of B A over the merges (see `messages.Fit`); none restores W0.
 
         Raises:
             PluginError: there are merges and this adapter cannot fold them.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from fedgen_bench.contract.records import Update
+    from fedgen_bench.contract.messages import Update
 
 
 def weighted_mean(updates: Iterable[Update]) -> dict[str, torch.Tensor]:

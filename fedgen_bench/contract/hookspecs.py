@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.records import (
+    from fedgen_bench.contract.reports import RoundReport, RunResult
+    from fedgen_bench.contract.specs import (
         AdapterSpec,
         AttackSpec,
         CompressorSpec,
         EngineSpec,
         MetricSpec,
         PartitionerSpec,
-        RoundReport,
-        RunResult,
         StrategySpec,
         SuiteSource,
         TableFormatSpec,

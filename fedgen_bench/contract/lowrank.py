@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from fedgen_bench.contract.records import LowRank, Tensors, Update
+    from fedgen_bench.contract.contexts import LowRank
+    from fedgen_bench.contract.data import Tensors
+    from fedgen_bench.contract.messages import Update
 
 
 def truncated(tensors: Tensors, low_rank: Sequence[LowRank]) -> dict[str, torch.Tensor]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Protocol
 
-from fedgen_bench.contract.records import ClientContext, Fit, FitReport, Payload, Tensors, Update
+from fedgen_bench.contract.contexts import ClientContext
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.messages import Fit, FitReport, Payload, Update
 
 
 class HasTensors(Protocol):

@@ -13,19 +13,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fedgen_bench.contract.adapting import Adapted
-    from fedgen_bench.contract.records import (
-        ClientContext,
-        ClientData,
-        Fit,
-        FitReport,
-        Model,
-        Payload,
-        RoundContext,
-        ServerContext,
-        Tensors,
-        UnitTable,
-        Update,
-    )
+    from fedgen_bench.contract.contexts import ClientContext, RoundContext, ServerContext
+    from fedgen_bench.contract.data import ClientData, Tensors, UnitTable
+    from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Update
     from fedgen_bench.contract.seeds import SeedTree
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # what `Task.showcase` begins with

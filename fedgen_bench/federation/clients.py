@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fedgen_bench.base.errors import BudgetError, PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
-from fedgen_bench.contract.records import ClientContext, Examples, Fit, FitReport, Header, Payload, Tensors, Update
+from fedgen_bench.contract.contexts import ClientContext
+from fedgen_bench.contract.data import Examples, Tensors
+from fedgen_bench.contract.messages import Fit, FitReport, Header, Payload, Update
 from fedgen_bench.data.catalog import Places
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.compression import Chain, Uplink, other_layout

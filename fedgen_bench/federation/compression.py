@@ -12,8 +12,8 @@ from fedgen_bench.base.guards import guarded
 if TYPE_CHECKING:
     import torch
 
+    from fedgen_bench.contract.data import Tensors
     from fedgen_bench.contract.protocols import Compressor
-    from fedgen_bench.contract.records import Tensors
 
 
 def layout_like(tensors: Tensors) -> Tensors:

@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import save
 
 from fedgen_bench.base.killpoints import passing
-from fedgen_bench.contract.records import ClientData, Model, RunResult, Tensors
+from fedgen_bench.contract.data import ClientData, Tensors
+from fedgen_bench.contract.messages import Model
+from fedgen_bench.contract.reports import RunResult
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.clients import own_part

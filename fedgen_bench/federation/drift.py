@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from fedgen_bench.contract.records import Tensors
+    from fedgen_bench.contract.data import Tensors
 
 
 class Drift:

@@ -21,7 +21,7 @@ from fedgen_bench.federation.wire import owned, tensor_bytes
 if TYPE_CHECKING:
     import torch
 
-    from fedgen_bench.contract.records import Tensors
+    from fedgen_bench.contract.data import Tensors
 
 DEFAULT_BOUND_BYTES = 512 << 20
 _CLIENTS = "clients"

@@ -7,7 +7,8 @@ from typing import Any
 
 from fedgen_bench.base.errors import PluginError, WireError
 from fedgen_bench.base.guards import guarded
-from fedgen_bench.contract.records import Fit, FitReport, Header, Model, Tensors, Update
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.messages import Fit, FitReport, Header, Model, Update
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.clients import ClientTask
 from fedgen_bench.federation.compression import layout_like

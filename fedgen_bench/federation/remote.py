@@ -15,7 +15,7 @@ from fedgen_bench.federation.clients import ClientOutcome, ClientTask
 from fedgen_bench.federation.setting import open_work, open_worlds
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.records import Tensors
+    from fedgen_bench.contract.data import Tensors
     from fedgen_bench.data.catalog import Places
     from fedgen_bench.federation.clients import ClientWork, Recipe
     from fedgen_bench.federation.world import Worlds

@@ -16,15 +16,9 @@ from fedgen_bench.base.errors import PluginError, RoundFailed, WireError
 from fedgen_bench.base.failures import blamed
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
-from fedgen_bench.contract.records import (
-    Header,
-    LedgerEntry,
-    Quarantine,
-    RoundReport,
-    RunResult,
-    Tensors,
-    Update,
-)
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.messages import Header, Update
+from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundReport, RunResult
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.clients import N_MERGES, ClientOutcome, ClientTask, ClientWork, Recipe, with_merges

@@ -14,9 +14,11 @@ import torch
 from fedgen_bench.base.errors import Diverged, PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
+from fedgen_bench.contract.contexts import ClientContext, RoundContext, ServerContext
+from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.lowrank import truncated
+from fedgen_bench.contract.messages import Fit, Model
 from fedgen_bench.contract.protocols import PNG_SIGNATURE, Personalizing
-from fedgen_bench.contract.records import ClientContext, Examples, Fit, Model, RoundContext, ServerContext, Tensors
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation.attaching import attach

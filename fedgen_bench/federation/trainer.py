@@ -12,7 +12,9 @@ import numpy as np
 import torch
 
 from fedgen_bench.base.errors import Diverged, PluginError
-from fedgen_bench.contract.records import Examples, Fit, FitReport, LowRank, Tensors
+from fedgen_bench.contract.contexts import LowRank
+from fedgen_bench.contract.data import Examples, Tensors
+from fedgen_bench.contract.messages import Fit, FitReport
 from fedgen_bench.contract.seeds import SeedTree, seeded_globals
 from fedgen_bench.federation.tables import UnusedRows
 

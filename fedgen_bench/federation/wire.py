@@ -11,7 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fedgen_bench.base.errors import WireError
-from fedgen_bench.contract.records import Header, LedgerEntry, Tensors, Update
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.messages import Header, Update
+from fedgen_bench.contract.reports import LedgerEntry
 
 _META = "fedgen"
 _LENGTH_BYTES = 8

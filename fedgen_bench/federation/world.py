@@ -16,8 +16,8 @@ from fedgen_bench.base.errors import PluginError
 from fedgen_bench.base.files import content_sha256
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import protocols
+from fedgen_bench.contract.data import ClientData, Examples
 from fedgen_bench.contract.params import make_params
-from fedgen_bench.contract.records import ClientData, Examples
 from fedgen_bench.contract.seeds import SeedTree, digest
 from fedgen_bench.federation import clients
 from fedgen_bench.suite.sizes import need_memory

@@ -27,7 +27,7 @@ from fedgen_bench.base.errors import PluginError, UsageError, unknown
 from fedgen_bench.base.failures import is_interrupt, told
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import hookspecs
-from fedgen_bench.contract.records import (
+from fedgen_bench.contract.specs import (
     AdapterSpec,
     AttackSpec,
     ComponentSpec,

@@ -14,7 +14,7 @@ from fedgen_bench.results.rows import RoundRow, RunRow
 from fedgen_bench.results.storage import drop_rounds, insert_round, read_round_rows, read_run, write_run
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.records import RoundReport, RunResult
+    from fedgen_bench.contract.reports import RoundReport, RunResult
     from fedgen_bench.results.database import Database
 
 FINAL = "final.safetensors"

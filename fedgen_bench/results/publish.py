@@ -14,7 +14,7 @@ from fedgen_bench.base.files import inside, present
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.text import printable
 from fedgen_bench.contract.params import make_params
-from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.results.bands import bands_csv
 from fedgen_bench.results.details import details
 from fedgen_bench.results.folders import mend, write_together

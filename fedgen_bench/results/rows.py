@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from fedgen_bench.contract.records import LedgerEntry, Quarantine, RoundReport, RunResult
+from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundReport, RunResult
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.suite.suites import RunSpec
 

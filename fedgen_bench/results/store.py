@@ -17,7 +17,7 @@ from typing import Any, Self
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.files import disk_error, inside
 from fedgen_bench.base.killpoints import passing
-from fedgen_bench.contract.records import RoundReport, RunResult
+from fedgen_bench.contract.reports import RoundReport, RunResult
 from fedgen_bench.results.cells import Cell
 from fedgen_bench.results.database import Database
 from fedgen_bench.results.rows import RUNNING, RunRow, count_row

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fedgen_bench.contract.records import Fit, Header, Tensors
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.messages import Fit, Header
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.setting import Setting
 from fedgen_bench.federation.trainer import Place, fit

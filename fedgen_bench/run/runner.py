@@ -17,7 +17,7 @@ from fedgen_bench.base.errors import Diverged, FedgenError, StoreError, UsageErr
 from fedgen_bench.base.failures import blamed, interruptible, origin, text_of, told
 from fedgen_bench.base.signs import Ear, Gone, Mouth, listen
 from fedgen_bench.base.workers import keep_freed_memory, portable, serve_only
-from fedgen_bench.contract.records import RoundReport, RunResult
+from fedgen_bench.contract.reports import RoundReport, RunResult
 from fedgen_bench.data.catalog import Places, finder
 from fedgen_bench.registry.plugins import Registry, load_registry
 from fedgen_bench.results.store import Store

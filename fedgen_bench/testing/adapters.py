@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.adapting import Adapted, factors_problem
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.params import make_params
-from fedgen_bench.contract.records import AdapterSpec, Fit, Tensors
 from fedgen_bench.contract.seeds import SeedTree
+from fedgen_bench.contract.specs import AdapterSpec
 from fedgen_bench.testing.grounds import GROUNDS, Ground
 from fedgen_bench.testing.places import Broken, at
 from fedgen_bench.testing.simulation import same_bits

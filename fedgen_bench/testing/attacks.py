@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.guards import guarded
-from fedgen_bench.contract.records import AttackSpec, Tensors
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.specs import AttackSpec
 from fedgen_bench.testing.compressors import change
 from fedgen_bench.testing.places import at, return_of
 from fedgen_bench.testing.structure import assert_tensors, built

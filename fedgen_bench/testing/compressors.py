@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.guards import guarded
-from fedgen_bench.contract.records import CompressorSpec, Tensors
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.specs import CompressorSpec
 from fedgen_bench.testing.places import at, return_of
 from fedgen_bench.testing.structure import assert_tensors, built
 from fedgen_bench.testing.watching import fingerprint, same_bits
@@ -99,7 +100,7 @@ def check_layout_depends_on_layout_only(spec: CompressorSpec) -> None:
 
 def check_travels(spec: CompressorSpec) -> None:
     """What travels can be encoded and passes the gate, and decompresses alike after that."""
-    from fedgen_bench.contract.records import Header
+    from fedgen_bench.contract.messages import Header
     from fedgen_bench.federation import wire
 
     packed, header = _built(spec).compress(change()), Header(0, 0, 1)

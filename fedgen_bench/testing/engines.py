@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
 from fedgen_bench.base.errors import Diverged, PluginError
-from fedgen_bench.contract.records import EngineSpec
+from fedgen_bench.contract.specs import EngineSpec
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.structure import assert_has, described
 
@@ -43,7 +43,7 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
 
 def tasks_of(work: ClientWork, n: int = 6) -> Iterator[ClientTask]:
     """The first round's tasks of clients 0 to n - 1; each has a private state, every second is sent nothing."""
-    from fedgen_bench.contract.records import Header
+    from fedgen_bench.contract.messages import Header
     from fedgen_bench.federation import wire
     from fedgen_bench.federation.clients import ClientTask
 

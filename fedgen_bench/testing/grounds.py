@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.contract.records import Examples, Tensors
+from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.seeds import seeded_globals
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.guards import guarded
-from fedgen_bench.contract.records import MetricSpec
+from fedgen_bench.contract.specs import MetricSpec
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.structure import built
 from fedgen_bench.testing.tasks import SEEDS

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedgen_bench.base.guards import guarded
-from fedgen_bench.contract.records import LedgerEntry, Quarantine, RoundReport, RunResult
+from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundReport, RunResult
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.watching import fingerprint
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from fedgen_bench.contract.records import Model, StrategySpec
+from fedgen_bench.contract.messages import Model
+from fedgen_bench.contract.specs import StrategySpec
 from fedgen_bench.testing.simulation import Simulation, function_of, same_bits
 
 if TYPE_CHECKING:

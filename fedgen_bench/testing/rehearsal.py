@@ -7,7 +7,10 @@ from collections.abc import Generator, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.contract.records import ClientContext, Fit, Model, Payload, StrategySpec, Tensors, Update
+from fedgen_bench.contract.contexts import ClientContext
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.messages import Fit, Model, Payload, Update
+from fedgen_bench.contract.specs import StrategySpec
 from fedgen_bench.testing.places import Broken, Placed, line_of, note_place, return_of, yield_of
 from fedgen_bench.testing.simulation import Simulation, function_of
 from fedgen_bench.testing.structure import assert_tensors, built, described

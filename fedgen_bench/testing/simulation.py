@@ -8,22 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.adapting import Adapted, FoldableBackbone
+from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
+from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.lowrank import truncated
-from fedgen_bench.contract.records import (
-    ClientContext,
-    Examples,
-    Header,
-    LedgerEntry,
-    LowRank,
-    Model,
-    Payload,
-    RoundContext,
-    ServerContext,
-    StrategySpec,
-    Tensors,
-    Update,
-)
+from fedgen_bench.contract.messages import Header, Model, Payload, Update
+from fedgen_bench.contract.reports import LedgerEntry
 from fedgen_bench.contract.seeds import SeedTree
+from fedgen_bench.contract.specs import StrategySpec
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.watching import Noted, Trained, Watched, fingerprint, same_bits

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.contract.records import Model, StrategySpec, Tensors, Update
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.messages import Model, Update
+from fedgen_bench.contract.specs import StrategySpec
 from fedgen_bench.testing.places import at
 from fedgen_bench.testing.promises import close, declared_checks
 from fedgen_bench.testing.rehearsal import check_rehearsal

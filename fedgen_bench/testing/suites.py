@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench.suite.suites import expand, load_suite
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.records import SuiteSource
+    from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.plugins import Registry
     from fedgen_bench.suite.suites import RunSpec
 

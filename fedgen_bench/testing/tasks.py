@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import protocols
 from fedgen_bench.contract.protocols import PNG_SIGNATURE, Declaring
-from fedgen_bench.contract.records import TaskSpec
 from fedgen_bench.contract.seeds import SeedTree
+from fedgen_bench.contract.specs import TaskSpec
 from fedgen_bench.data.catalog import finder
 from fedgen_bench.testing.places import at, line_of
 from fedgen_bench.testing.simulation import fingerprint
@@ -131,7 +131,7 @@ def check_training_leaves_no_trace(task: Task) -> None:
     import numpy as np
 
     from fedgen_bench.contract.adapting import Adapted
-    from fedgen_bench.contract.records import Fit
+    from fedgen_bench.contract.messages import Fit
     from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit, load_tensors
 
     module = task.new_module()

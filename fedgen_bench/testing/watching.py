@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.contract.records import ClientContext, Fit, FitReport, Model, Payload, Tensors
+from fedgen_bench.contract.contexts import ClientContext
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen_bench.contract.records import Header
+from fedgen_bench.contract.messages import Header
 from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.clients import ClientTask, Recipe

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from fedgen_bench.contract.records import Fit
+from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation.trainer import Place, TrainingPlan, batch_order, dump_tensors, fit

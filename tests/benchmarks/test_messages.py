@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from fedgen_bench import weighted_mean
-from fedgen_bench.contract.records import Header, Update
+from fedgen_bench.contract.messages import Header, Update
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.drift import Drift
 

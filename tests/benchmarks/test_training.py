@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from fedgen_bench.contract.adapting import Adapted
-from fedgen_bench.contract.records import Examples, Fit
+from fedgen_bench.contract.data import Examples
+from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import Places, finder
 from fedgen_bench.federation.trainer import Place, TrainingPlan, batch_order, dump_tensors, fit

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fedgen_bench import Fit, Proximal, Update, weighted_mean
-from fedgen_bench.contract.records import Examples
+from fedgen_bench.contract.data import Examples
 from fedgen_bench.federation.trainer import Place, TrainingPlan, fit
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.simulation import SEEDS, Simulation, same_bits, split_module

@@ -34,7 +34,7 @@ def world() -> tuple[Any, Any, Any, Any]:
     """Registry, suite source, suite and cells: the toy suite with one seed."""
     import torch
 
-    from fedgen_bench.contract.records import SuiteSource
+    from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.plugins import load_registry
     from fedgen_bench.suite.suites import expand, load_suite
     from fedgen_bench.testing import toy

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from fedgen_bench.cli.main import COMMANDS, cli
-from fedgen_bench.contract import hookspecs, records
+from fedgen_bench.contract import contexts, data, hookspecs, messages, reports, specs
 from fedgen_bench.contract.seeds import STREAMS
 from fedgen_bench.registry.plugins import KINDS, load_registry
 from fedgen_bench.suite.schema import SuiteSpec
@@ -84,9 +84,9 @@ def test_plugins_page_has_no_heading_for_a_hook_that_is_gone():
 @pytest.mark.parametrize(
     "record",
     [spec for _, spec in KINDS.values()]
-    + [records.ClientContext, records.Payload, records.Fit, records.FitReport, records.Update, records.Proximal]
-    + [records.ServerContext, records.RoundContext, records.LowRank, records.Model]
-    + [records.RoundReport, records.RunResult, records.UnitTable],
+    + [messages.Payload, messages.Fit, messages.FitReport, messages.Update, messages.Proximal, messages.Model]
+    + [contexts.ClientContext, contexts.ServerContext, contexts.RoundContext, contexts.LowRank]
+    + [reports.RoundReport, reports.RunResult, data.UnitTable],
     ids=lambda one: one.__name__,
 )
 def test_fields_of_records_are_documented(record):
@@ -167,7 +167,7 @@ def test_python_block_works(code, tmp_path, monkeypatch):
     assert registry.failures == ()
     own = [one for kind in registry.components.values() for one in kind.values() if one.from_file]
     for one in own:
-        if isinstance(one.spec, records.ComponentSpec):
+        if isinstance(one.spec, specs.ComponentSpec):
             one.spec.build(one.spec.params())
     assert own or "after_round" in code or "register_suites" in code
     assert had_torch or "torch" not in sys.modules

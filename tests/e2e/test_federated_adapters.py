@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen_bench.contract.records import Model
+from fedgen_bench.contract.messages import Model
 from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation.clients import Recipe
 from fedgen_bench.federation.rounds import run_cell

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from fedgen_bench import Update, weighted_mean
 from fedgen_bench.base.errors import UsageError, WireError
 from fedgen_bench.base.text import one_line
-from fedgen_bench.contract.records import Header, SuiteSource, UnitTable
+from fedgen_bench.contract.data import UnitTable
+from fedgen_bench.contract.messages import Header
+from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.statecodec import decode_state, encode_state
 from fedgen_bench.registry.plugins import load_registry

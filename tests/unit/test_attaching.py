@@ -10,7 +10,7 @@ from torch import nn
 
 from fedgen_bench.base.errors import DataError, PluginError
 from fedgen_bench.contract.adapting import Adapted, factors_problem, wrap_with_peft
-from fedgen_bench.contract.records import LowRank
+from fedgen_bench.contract.contexts import LowRank
 from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation import attaching
 from fedgen_bench.federation.attaching import attach

@@ -10,7 +10,7 @@ import torch
 
 from fedgen_bench import Fit, Payload, Update
 from fedgen_bench.base.errors import PluginError, SuiteError, UsageError
-from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.federation.rehearsal import rehearse
 from fedgen_bench.federation.world import broken_method
 from fedgen_bench.registry.plugins import load_registry

@@ -9,7 +9,7 @@ import math
 import pytest
 
 from fedgen_bench.base.stats import interval
-from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.review import claims
 from fedgen_bench.review.claims import (
     convergence,

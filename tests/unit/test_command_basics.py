@@ -16,7 +16,7 @@ from fedgen_bench.cli import main as entry
 from fedgen_bench.cli.main import COMMANDS, cli
 from fedgen_bench.cli.options import UserPath
 from fedgen_bench.cli.screen import grid
-from fedgen_bench.contract.records import MetricSpec, StrategySpec, SuiteSource
+from fedgen_bench.contract.specs import MetricSpec, StrategySpec, SuiteSource
 from fedgen_bench.data.catalog import DATASETS, cache_root, locate
 from fedgen_bench.registry.plugins import check_component, load_registry
 from fedgen_bench.suite.suites import load_suite

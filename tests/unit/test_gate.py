@@ -11,7 +11,7 @@ import torch
 
 from fedgen_bench import Update
 from fedgen_bench.base.errors import RoundFailed
-from fedgen_bench.contract.records import Header
+from fedgen_bench.contract.messages import Header
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.keeps import KeepStore
 from fedgen_bench.federation.rounds import _RoundInProgress

@@ -11,7 +11,7 @@ from fedgen_bench_plugins.adapters.mixed_lora import MixedLoRA, Params
 from fedgen_bench import LowRank, Update, padded, product_norm, stacked, truncated
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.contract.adapting import Adapted
-from fedgen_bench.contract.records import Fit, Proximal
+from fedgen_bench.contract.messages import Fit, Proximal
 from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit, load_tensors
 from fedgen_bench.testing.adapters import SEEDS
 from fedgen_bench.testing.grounds import GROUNDS

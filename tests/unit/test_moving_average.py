@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen_bench.contract.records import Examples, Fit
+from fedgen_bench.contract.data import Examples
+from fedgen_bench.contract.messages import Fit
 from fedgen_bench.federation.trainer import Place, TrainingPlan, fit
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.simulation import SEEDS, same_bits, split_module

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fedgen_bench.contract.records import UnitTable
+from fedgen_bench.contract.data import UnitTable
 
 
 def split(registry, name, n_clients, labels, **params):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedgen_bench.contract.records import ClientContext, LowRank
+from fedgen_bench.contract.contexts import ClientContext, LowRank
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import Places
 from fedgen_bench.registry.plugins import load_registry

@@ -94,7 +94,7 @@ def test_store_shows_the_run_that_was_asked_for_last(registry, toy_suite, tmp_pa
 
 
 def test_a_value_that_the_database_cannot_hold_is_a_store_error(specs, tmp_path):
-    from fedgen_bench.contract.records import RunResult
+    from fedgen_bench.contract.reports import RunResult
 
     with Store(tmp_path) as store:
         cell = store.begin(specs[0], {}, {})

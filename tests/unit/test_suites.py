@@ -5,7 +5,7 @@ import pytest
 
 from fedgen_bench.base.errors import SuiteError, UsageError
 from fedgen_bench.contract.params import make_params
-from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.suite.sizes import need_memory
 from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy

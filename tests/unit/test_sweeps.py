@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fedgen_bench.base.errors import PairingError, SuiteError
-from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.results.leaderboard import build_table, check_pairing, conditions_of
 from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.suite.sweeps import method_of, variants

@@ -11,7 +11,8 @@ from torch import nn
 
 from fedgen_bench import NoParams
 from fedgen_bench.contract.adapting import Adapted
-from fedgen_bench.contract.records import Examples, Fit
+from fedgen_bench.contract.data import Examples
+from fedgen_bench.contract.messages import Fit
 from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit
 from fedgen_bench.testing.adapters import SEEDS
 from fedgen_bench.testing.grounds import GROUNDS

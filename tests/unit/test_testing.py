@@ -12,7 +12,8 @@ from fedgen_bench_baselines.fedavg import FedAvg, State
 
 from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.contract.lowrank import stacked, truncated
-from fedgen_bench.contract.records import Fit, Model, NoParams, Payload, StrategySpec, Update
+from fedgen_bench.contract.messages import Fit, Model, Payload, Update
+from fedgen_bench.contract.specs import NoParams, StrategySpec
 from fedgen_bench.testing import contracts_of, promises, strategies
 from fedgen_bench.testing.contracts import Contract
 from fedgen_bench.testing.outcomes import outcome_of

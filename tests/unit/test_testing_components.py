@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 import torch
 
-from fedgen_bench.contract.records import AttackSpec, CompressorSpec
+from fedgen_bench.contract.specs import AttackSpec, CompressorSpec
 from fedgen_bench.testing import attacks, compressors, metrics, tasks, toy
 
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from fedgen_bench.base.errors import BudgetError, Diverged, PluginError
-from fedgen_bench.contract.records import Examples, Fit, StrategySpec, Update
+from fedgen_bench.contract.data import Examples
+from fedgen_bench.contract.messages import Fit, Update
+from fedgen_bench.contract.specs import StrategySpec
 from fedgen_bench.federation.clients import ClientTask
 from fedgen_bench.federation.trainer import Place, TrainingPlan, batch_order, fit, load_tensors, order_digest
 from fedgen_bench.testing import toy

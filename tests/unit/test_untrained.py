@@ -10,7 +10,8 @@ import torch
 
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.contract.adapting import Adapted
-from fedgen_bench.contract.records import Examples, Fit
+from fedgen_bench.contract.data import Examples
+from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import Places
 from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from fedgen_bench.cli.validate_command import command
-from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.leaderboard import results_text
 from fedgen_bench.results.manifest import write_manifest

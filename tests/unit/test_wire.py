@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 
 from fedgen_bench.base.errors import WireError
-from fedgen_bench.contract.records import Header
+from fedgen_bench.contract.messages import Header
 from fedgen_bench.federation import wire
 from fedgen_bench.testing.simulation import same_bits
 

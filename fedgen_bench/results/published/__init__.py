@@ -9,7 +9,7 @@ from typing import Any
 
 from fedgen_bench.base.errors import StoreError, UsageError
 from fedgen_bench.base.files import plain_text, present
-from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.results.details import read_details
 from fedgen_bench.results.folders import mend
 from fedgen_bench.results.published.reading import RESULTS, Results, read_results

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import SuiteError, UsageError
-from fedgen_bench.contract.records import SuiteSource
+from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.results.published import RESULTS
 from fedgen_bench.review.validation.findings import Finding, label, problem, remark
 from fedgen_bench.suite.contenders import EXCHANGED

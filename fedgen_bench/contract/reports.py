@@ -1,0 +1,64 @@
+"""What is known of a round and of a run: booked messages, quarantines, metrics, digests. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One booked message. `encoded_bytes == tensor_bytes + header_bytes`."""
+
+    round_index: int
+    client_id: int
+    direction: Literal["up", "down"]
+    phase: str
+    encoded_bytes: int
+    tensor_bytes: int
+    header_bytes: int
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """An update that the gate refused, with its reason code."""
+
+    client_id: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """One committed round; `drift` as `drift.Drift.summary` has it."""
+
+    round_index: int
+    cohort: tuple[int, ...]
+    n_accepted: int
+    quarantined: tuple[Quarantine, ...]
+    mean_loss: float
+    metrics: Mapping[str, float]
+    batch_digest: str
+    ledger: tuple[LedgerEntry, ...]
+    seconds: float
+    drift: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run is.
+
+    Args:
+        metrics: final metrics by `<split>/<metric>`, those with parts by `<split>/<metric>/<part>`.
+        per_client: the followed metric by model (`global`, `personalized`) and client id.
+        showcase: base64 of a PNG of what the global model generates; empty when there is none.
+    """
+
+    status: str
+    reason: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    per_client: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    showcase: str = ""
