@@ -20,7 +20,9 @@ from fedgen_bench.results.leaderboard import COLUMNS, Record, Table, build_table
 from fedgen_bench.results.publish import finished, publish, records_of, render
 from fedgen_bench.results.published import RESULTS, open_folder
 from fedgen_bench.results.store import Store
-from fedgen_bench.run.runner import Event, Job, run_cells
+from fedgen_bench.run.events import Event
+from fedgen_bench.run.executor import Job
+from fedgen_bench.run.runner import run_cells
 from fedgen_bench.suite.suites import expand, load_suite
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What foreign code may raise: told safely, blamed on who raised it, and never taken for the user's own interrupt."""
+"""What foreign code may raise: told safely, blamed on who raised it, never taken for the user's own interrupt."""
 
 from __future__ import annotations
 
@@ -78,6 +78,24 @@ def keep_origin(error: BaseException) -> str:
     with contextlib.suppress(Exception):  # a type with slots; its copy then names the place that raised it again
         setattr(error, _ORIGIN, where)
     return where
+
+
+def portable(error: BaseException) -> Exception:
+    """The error as another process can raise it: with its type, message and origin.
+
+    A type that does not survive the way becomes a PluginError that names it.
+    """
+    from multiprocessing.reduction import ForkingPickler
+
+    where = keep_origin(error)
+    try:
+        again = ForkingPickler.loads(ForkingPickler.dumps(error))  # as a pipe between our own processes will do
+        if isinstance(error, Exception) and type(again) is type(error) and str(again) == str(error):
+            return error
+    except BaseException as failure:
+        if is_interrupt(failure):
+            raise
+    return PluginError(f"{told(error)} ({where})")
 
 
 def as_failure(what: str, error: BaseException) -> PluginError | None:

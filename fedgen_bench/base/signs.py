@@ -20,7 +20,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from fedgen_bench.base.workers import exit_text
+from fedgen_bench.base.processes import exit_text
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

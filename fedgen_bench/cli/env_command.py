@@ -15,7 +15,7 @@ def command(device: str) -> int:
     """Show the environment that results would record, as JSON."""
     from fedgen_bench.base.environment import fingerprint
     from fedgen_bench.data.catalog import cache_root
-    from fedgen_bench.run.runner import pick_device
+    from fedgen_bench.run.device import pick_device
 
     click.echo(json.dumps(fingerprint(pick_device(device), 1) | {"cache": str(cache_root())}, indent=1, sort_keys=True))
     return 0

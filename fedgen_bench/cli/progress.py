@@ -12,7 +12,7 @@ import click
 from fedgen_bench.base.text import one_line
 
 if TYPE_CHECKING:
-    from fedgen_bench.run.runner import Event
+    from fedgen_bench.run.events import Event
 
 
 _FEWEST_ENDED, _LEAST_DONE = 2, 0.1  # before that, start-up and the first cell say little about the rest

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fedgen_bench.results.tiers import Tier
     from fedgen_bench.review.comparison import Cell, SeedTest
     from fedgen_bench.review.reproduction import Rerun
-    from fedgen_bench.run.runner import Event
+    from fedgen_bench.run.events import Event
 
 
 @click.command("reproduce")
@@ -72,7 +72,7 @@ def command(
     from fedgen_bench.results.published import RESULTS
     from fedgen_bench.review.comparison import compare, judge_over_seeds
     from fedgen_bench.review.reproduction import choose, report, reruns_of
-    from fedgen_bench.run.runner import pick_device
+    from fedgen_bench.run.device import pick_device
 
     chosen = choose(records, contenders, seeds, sample)
     registry = options.open_registry(plugin_files)
@@ -191,10 +191,11 @@ def _run(
     reruns: Sequence[Rerun], registry: Registry, sources: Places, device: str, jobs: int | None, root: Path
 ) -> list[Record]:
     """Run what is left of the cells in a store of their own; the record of each."""
-    from fedgen_bench.base.workers import default_jobs
+    from fedgen_bench.base.processes import default_jobs
     from fedgen_bench.cli.progress import Progress
     from fedgen_bench.results.store import Store
-    from fedgen_bench.run.runner import Job, run_cells
+    from fedgen_bench.run.executor import Job
+    from fedgen_bench.run.runner import run_cells
 
     specs = [one.spec for one in reruns]
     threads = max(spec.config["training"]["threads"] for spec in specs)

@@ -75,7 +75,7 @@ def command(
     """
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
-    from fedgen_bench.base.workers import default_jobs
+    from fedgen_bench.base.processes import default_jobs
     from fedgen_bench.data.catalog import places
     from fedgen_bench.registry.placement import placement
     from fedgen_bench.suite.suites import expand, load_suite
@@ -91,7 +91,9 @@ def command(
     from fedgen_bench.cli.progress import Progress
     from fedgen_bench.results.publish import lacking, publish, ranked
     from fedgen_bench.results.store import Store
-    from fedgen_bench.run.runner import Job, log_rounds, run_cells
+    from fedgen_bench.run.events import log_rounds
+    from fedgen_bench.run.executor import Job
+    from fedgen_bench.run.runner import run_cells
 
     if verbose:
         log_rounds()
@@ -131,7 +133,7 @@ def warn_of_emulation(precisions: Collection[str], device: str) -> None:
     if "bf16" not in precisions:
         return
     from fedgen_bench.base.environment import emulated, instruction_set
-    from fedgen_bench.run.runner import pick_device
+    from fedgen_bench.run.device import pick_device
 
     if emulated("bf16", pick_device(device), instructions := instruction_set()):
         click.echo(
@@ -149,8 +151,8 @@ def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device:
     from fedgen_bench.data.catalog import finder
     from fedgen_bench.federation.preflight import preflight
     from fedgen_bench.federation.world import Worlds
+    from fedgen_bench.run.device import pick_device
     from fedgen_bench.run.dry_run import forecast
-    from fedgen_bench.run.runner import pick_device
 
     worlds = Worlds(registry, finder(data, fetch=False))
     where = torch.device(pick_device(device))

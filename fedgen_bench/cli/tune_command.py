@@ -43,13 +43,14 @@ def command(
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
     from fedgen_bench.base.files import inside
-    from fedgen_bench.base.workers import default_jobs
+    from fedgen_bench.base.processes import default_jobs
     from fedgen_bench.cli.progress import Progress
     from fedgen_bench.data.catalog import places
     from fedgen_bench.registry.placement import placement
     from fedgen_bench.results.folders import write_together
     from fedgen_bench.results.store import Store
-    from fedgen_bench.run.runner import Job, run_cells
+    from fedgen_bench.run.executor import Job
+    from fedgen_bench.run.runner import run_cells
     from fedgen_bench.run.tuning import trials, tuning_table
     from fedgen_bench.suite.suites import load_suite
 

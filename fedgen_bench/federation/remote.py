@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load, save
 
-from fedgen_bench.base.workers import keep_freed_memory, portable
+from fedgen_bench.base.failures import portable
+from fedgen_bench.base.processes import keep_freed_memory
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.clients import ClientOutcome, ClientTask
 from fedgen_bench.federation.setting import open_work, open_worlds

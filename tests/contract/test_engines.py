@@ -15,7 +15,8 @@ import pytest
 from fedgen_bench.data.catalog import Places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
-from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.run.executor import Job
+from fedgen_bench.run.runner import run_cells
 from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.engines import same_outcome, tasks_of, toy_work

@@ -62,7 +62,8 @@ def run_world(root: str, *, table: bool = True) -> dict[str, Any]:
     from fedgen_bench.results.folders import write_together
     from fedgen_bench.results.publish import publish
     from fedgen_bench.results.store import Store
-    from fedgen_bench.run.runner import Job, run_cells
+    from fedgen_bench.run.executor import Job
+    from fedgen_bench.run.runner import run_cells
 
     registry, source, suite, specs = world()
     rounds: Counter[str] = Counter()

@@ -12,7 +12,8 @@ import pytest
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.data.catalog import Places
 from fedgen_bench.results.store import Store
-from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.run.executor import Job
+from fedgen_bench.run.runner import run_cells
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from fedgen_bench.results.manifest import MANIFEST
 from fedgen_bench.results.publish import publish
 from fedgen_bench.results.rows import count_row
 from fedgen_bench.results.store import Store
-from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.run.executor import Job
+from fedgen_bench.run.runner import run_cells
 
 
 class Disk:

@@ -50,6 +50,6 @@ def test_one_split_serves_all_cells_of_a_seed(registry, toy_suite, monkeypatch):
 def test_emulated_precision(precision, device, instructions, slow, monkeypatch, capsys):
     assert emulated(precision, device, instructions) is slow
     monkeypatch.setattr("fedgen_bench.base.environment.instruction_set", lambda: instructions)
-    monkeypatch.setattr("fedgen_bench.run.runner.pick_device", lambda wanted: wanted)
+    monkeypatch.setattr("fedgen_bench.run.device.pick_device", lambda wanted: wanted)
     warn_of_emulation({precision}, device)
     assert ("`--set training.precision=fp32`" in capsys.readouterr().err) is slow

@@ -19,7 +19,8 @@ from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.publish import check_folder, publish
 from fedgen_bench.results.published import open_folder
 from fedgen_bench.results.store import Store
-from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.run.executor import Job
+from fedgen_bench.run.runner import run_cells
 from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 

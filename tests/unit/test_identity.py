@@ -10,7 +10,8 @@ from fedgen_bench.data.catalog import Places, finder
 from fedgen_bench.federation.world import Worlds, seed_tree
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
-from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.run.executor import Job
+from fedgen_bench.run.runner import run_cells
 from fedgen_bench.suite.schema import Point
 from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.suite.sweeps import at_point

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedgen_bench.cli.progress import Pace
-from fedgen_bench.run.runner import Event
+from fedgen_bench.run.events import Event
 
 
 def test_start_up_is_not_extrapolated():

@@ -17,7 +17,8 @@ from fedgen_bench.data.catalog import Places
 from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
-from fedgen_bench.run.runner import Job, run_cells
+from fedgen_bench.run.executor import Job
+from fedgen_bench.run.runner import run_cells
 from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.tasks import check_training_leaves_no_trace

@@ -48,7 +48,7 @@ class Processes:
         self._dispatcher = Dispatcher(_Spawned(params.silence))
 
     def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
-        from fedgen_bench.base.workers import default_jobs
+        from fedgen_bench.base.processes import default_jobs
 
         recipe = work.recipe
         assert recipe is not None, "the work must say how another process builds it"
@@ -107,7 +107,7 @@ class _Spawned:
 
 def _serve(link: Connection, parent: int) -> None:
     """A worker process: answers what it is handed until the coordinator is gone."""
-    from fedgen_bench.base.workers import serve_only
+    from fedgen_bench.base.processes import serve_only
 
     if not serve_only(parent):
         return

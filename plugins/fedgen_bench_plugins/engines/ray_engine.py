@@ -66,7 +66,7 @@ class Ray:
         return self._dispatcher.run(tasks, recipe, self._jobs)
 
     def _connected(self, recipe: Recipe) -> Dispatcher:
-        from fedgen_bench.base.workers import default_jobs
+        from fedgen_bench.base.processes import default_jobs
         from fedgen_bench.federation.dispatch import Dispatcher
 
         threads = recipe.spec.config["training"]["threads"]

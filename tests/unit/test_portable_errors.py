@@ -7,8 +7,7 @@ import pickle
 import pytest
 
 from fedgen_bench.base import errors
-from fedgen_bench.base.failures import origin
-from fedgen_bench.base.workers import portable
+from fedgen_bench.base.failures import origin, portable
 
 
 def crossed(error):
@@ -42,7 +41,7 @@ def test_portable_error_keeps_where_it_was_raised():
     with pytest.raises(ZeroDivisionError) as raised:
         _ = 1 // 0
     here = origin(raised.value)
-    assert here.startswith("test_workers.py:")
+    assert here.startswith("test_portable_errors.py:")
     assert origin(crossed(raised.value)) == here
 
 

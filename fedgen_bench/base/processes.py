@@ -1,14 +1,10 @@
-"""Worker processes: how many, that they end with their coordinator, and how their errors reach it."""
+"""This process and those beside it: how many, that they end with their coordinator, and how one ended."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
-from multiprocessing.reduction import ForkingPickler
-
-from fedgen_bench.base.errors import PluginError
-from fedgen_bench.base.failures import is_interrupt, keep_origin, told
 
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -42,19 +38,3 @@ def keep_freed_memory() -> None:
 def exit_text(code: int | None) -> str:
     """How a process ended, for people."""
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-
-
-def portable(error: BaseException) -> Exception:
-    """The error as another process can raise it: with its type, message and origin.
-
-    A type that does not survive the way becomes a PluginError that names it.
-    """
-    where = keep_origin(error)
-    try:
-        again = ForkingPickler.loads(ForkingPickler.dumps(error))  # as a pipe between our own processes will do
-        if isinstance(error, Exception) and type(again) is type(error) and str(again) == str(error):
-            return error
-    except BaseException as failure:
-        if is_interrupt(failure):
-            raise
-    return PluginError(f"{told(error)} ({where})")

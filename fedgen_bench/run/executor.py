@@ -1,0 +1,127 @@
+"""Cells in one process, one after the other; what goes wrong in a cell becomes its status."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.base.errors import Diverged, FedgenError, StoreError
+from fedgen_bench.base.failures import blamed, origin, text_of, told
+from fedgen_bench.base.processes import keep_freed_memory
+from fedgen_bench.contract.reports import RoundReport, RunResult
+from fedgen_bench.data.catalog import Places
+from fedgen_bench.registry.plugins import Registry
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.device import pick_device
+from fedgen_bench.run.events import Event, OnEvent
+from fedgen_bench.suite.suites import RunSpec
+
+if TYPE_CHECKING:
+    from fedgen_bench.federation.world import Worlds
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker process needs to run cells."""
+
+    root: Path
+    data: Places
+    device: str
+    plugin_files: tuple[str, ...]
+    engine: str = "local"
+    engine_params: Mapping[str, Any] = field(default_factory=dict)
+    verbose: bool = False
+
+
+class Executor:
+    """Runs cells in this process, one after the other, sharing tasks and splits between them."""
+
+    def __init__(self, job: Job, store: Store, registry: Registry, worlds: Worlds) -> None:
+        from fedgen_bench.federation.world import build
+
+        self._job, self._store, self._registry, self._worlds = job, store, registry, worlds
+        self._engine = build(registry, "engine", {"name": job.engine, "params": job.engine_params})
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
+        with blamed(f"Engine `{self._job.engine}`"):
+            self._engine.close()
+
+    def run(self, spec: RunSpec, on_event: OnEvent) -> Event:
+        """Run one cell to its end; what goes wrong in it becomes its status.
+
+        Raises:
+            StoreError: the store cannot be written; that concerns every cell.
+        """
+        import torch
+
+        from fedgen_bench.base.environment import fingerprint
+        from fedgen_bench.federation.clients import Recipe
+        from fedgen_bench.federation.rounds import run_cell
+
+        device = pick_device(self._job.device)
+        threads = spec.config["training"]["threads"]
+        torch.set_num_threads(threads)
+        keep_freed_memory()
+        began = time.monotonic()
+        cell = self._store.begin(spec, fingerprint(device, threads), provenance(spec, self._registry, self._job.engine))
+        committed = 0.0
+
+        def on_round(report: RoundReport) -> None:
+            nonlocal committed
+            committed += report.seconds
+            self._registry.observe("after_round", run=spec.name, report=report)
+            on_event(_round_event(spec, report))
+
+        final = None
+        try:
+            recipe = Recipe(spec, device, self._job.data, self._job.plugin_files)
+            result, final = run_cell(recipe, self._registry, self._worlds, cell, self._engine, on_round)
+        except StoreError:
+            raise
+        except Diverged as error:
+            rounds = len(cell.batch_digests())
+            result = RunResult("diverged", f"Round {rounds}: {text_of(error)}")
+        except KeyboardInterrupt:  # a plugin's own came out of its guard as a PluginError
+            raise
+        except BaseException as error:  # noqa: BLE001 - a failed cell is a row in the table, not the end of the suite
+            text = text_of(error) if isinstance(error, FedgenError) else f"{told(error)} ({origin(error)})"
+            result = RunResult("failed", text)
+        cell.finish(result, final, time.monotonic() - began - committed)
+        self._registry.observe("after_run", run=spec.name, result=result)
+        return Event("ended", spec.name, status=result.status, reason=result.reason, seconds=time.monotonic() - began)
+
+
+def _round_event(spec: RunSpec, report: RoundReport) -> Event:
+    n_rounds = spec.config["federation"]["rounds"]
+    return Event(
+        "round",
+        spec.name,
+        n_rounds,
+        report.round_index,
+        report.mean_loss,
+        tuple(report.metrics.items()),
+        seconds=report.seconds,
+    )
+
+
+def provenance(spec: RunSpec, registry: Registry, engine: str) -> dict[str, Any]:
+    """Distribution, version and source hash of every component of a run, and of the engine that ran it."""
+    contender = spec.config["contender"]
+    used = [
+        ("task", spec.config["task"]),
+        ("partitioner", spec.config["partitioner"]),
+        ("strategy", contender["strategy"]),
+        ("adapter", contender["adapter"]),
+        *(("compressor", one) for way in ("uplink", "downlink") for one in contender.get(way, ())),
+        *(("attack", one) for one in [spec.config.get("attack")] if one is not None),
+        ("engine", {"name": engine}),
+    ]
+    found: dict[str, Any] = {}
+    for kind, one in used:
+        key = kind if kind != "compressor" else f"compressor {one['name']}"
+        found[key] = {"name": one["name"], **asdict(registry.get(kind, one["name"]).provenance)}
+    return found
