@@ -14,7 +14,9 @@ from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.messages import Fit, FitReport, Header, Payload, Update
 from fedgen_bench.data.catalog import Places
 from fedgen_bench.federation import wire
-from fedgen_bench.federation.compression import Chain, Uplink, other_layout
+from fedgen_bench.federation.compression import other_layout
+from fedgen_bench.federation.link import Link
+from fedgen_bench.federation.merges import split_merges
 from fedgen_bench.federation.trainer import Place, TrainingPlan, batch_order, fit, order_digest
 
 if TYPE_CHECKING:
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Attack, Strategy, Task
     from fedgen_bench.suite.suites import RunSpec
 
-MERGE = "#merge/"  # names that begin with # are the core's
-RESIDUAL = "#residual/"
-N_MERGES = "#n_merges"
+RESIDUAL = "#residual/"  # names that begin with # are the core's
 Answer = Callable[[Fit, int, Place], FitReport]
 
 
@@ -73,35 +73,12 @@ class ClientOutcome:
     batch_digest: str
 
 
-def with_merges(payload: Payload, tensors: Tensors, n_known: int) -> Tensors:
-    """What travels: the payload's (compressed) tensors and the merges that the client lacks."""
-    missing = {
-        f"{MERGE}{index}/{name}": tensor
-        for index, merge in enumerate(payload.merges[n_known:], start=n_known)
-        for name, tensor in merge.items()
-    }
-    return {**tensors, **missing}
-
-
-def split_merges(received: Tensors) -> tuple[Tensors, tuple[Tensors, ...]]:
-    """Tensors, and new merges in their order."""
-    merges: dict[int, dict[str, torch.Tensor]] = {}
-    tensors = {}
-    for name, tensor in received.items():
-        if name.startswith(MERGE):
-            index, _, own = name.removeprefix(MERGE).partition("/")
-            merges.setdefault(int(index), {})[own] = tensor
-        else:
-            tensors[name] = tensor
-    return tensors, tuple(merges[index] for index in sorted(merges))
-
-
 def own_part(keep: Tensors) -> Tensors:
     """A strategy's part of a private state."""
     return {name: tensor for name, tensor in keep.items() if not name.startswith("#")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClientWork:
     """Works off client tasks: decode, the strategy's client half with its fits, encode.
 
@@ -109,8 +86,7 @@ class ClientWork:
         max_fits: step budgets that a client may use in a round.
         context: (round, client, the strategy's private state, kept_in) -> context.
         examples: client -> its training examples.
-        uplink: compressors in front of the wire to the server.
-        downlink: those in front of the wire to the clients.
+        link: compressors in front of the wire.
         attack: what hostile clients do.
         attackers: who they are.
         recipe: how another process builds the same; None where there is no other.
@@ -123,8 +99,7 @@ class ClientWork:
     max_fits: int
     context: Callable[[int, int, Tensors, int], ClientContext]
     examples: Callable[[int], Examples]
-    uplink: Uplink = field(default_factory=Uplink)
-    downlink: Chain = field(default_factory=Chain)
+    link: Link = field(default_factory=Link)
     attack: Attack | None = None
     attackers: frozenset[int] = frozenset()
     recipe: Recipe | None = None
@@ -141,7 +116,7 @@ class ClientWork:
         received: Tensors = {}
         if task.message is not None:
             packed, merges = split_merges(wire.decode(task.message)[1])
-            received = self.downlink.decompress(packed, task.like)
+            received = self.link.downlink.decompress(packed, task.like)
             payload = Payload(dict(received), merges=(*task.merges, *merges))
         passing("client.received")
         reports: list[FitReport] = []
@@ -151,7 +126,7 @@ class ClientWork:
         if self.attack is not None and task.client_id in self.attackers:
             tensors = self._distorted(tensors, received, ctx)
         if tensors:
-            tensors, residual = self.uplink.pack(tensors, received, _residual(task.keep))
+            tensors, residual = self.link.uplink.pack(tensors, received, _residual(task.keep))
             if residual:
                 own = own_part(task.keep) if keep is None else keep
                 keep = {**own, **{RESIDUAL + name: tensor for name, tensor in residual.items()}}

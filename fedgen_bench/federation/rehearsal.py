@@ -7,11 +7,9 @@ from typing import Any
 
 from fedgen_bench.base.errors import PluginError, WireError
 from fedgen_bench.base.guards import guarded
-from fedgen_bench.contract.data import Tensors
-from fedgen_bench.contract.messages import Fit, FitReport, Header, Model, Update
+from fedgen_bench.contract.messages import Fit, FitReport, Model
 from fedgen_bench.federation import wire
-from fedgen_bench.federation.clients import ClientTask
-from fedgen_bench.federation.compression import layout_like
+from fedgen_bench.federation.exchange import begin
 from fedgen_bench.federation.setting import Setting
 from fedgen_bench.federation.trainer import Place, check_trainable, load_tensors
 
@@ -31,42 +29,28 @@ def rehearse(setting: Setting, state: Any) -> None:
     ctx = setting.context(0, client_id, {})
     with guarded(f"{setting.strategy_name}.send", ctx=ctx, state=state):
         payload = setting.strategy.send(state, ctx)
-    message: bytes | None = None
-    like: Tensors = {}
-    reply: Tensors = {}
-    if payload is not None:
-        like = payload.tensors
-        reply = like if payload.reply is None else payload.reply
-        message = wire.encode(setting.downlink.compress(like), Header(0, client_id, ctx.n_examples))
+    task, exchange = begin(setting.link, payload, ctx, {})
 
     def unchanged(request: Fit, n_steps: int, _: Place) -> FitReport:
         load_tensors(setting.adapted.trainable, request.start, setting.adapted.low_rank)
         return FitReport(dict(request.start), ctx.n_examples, n_steps, 0.0, "")
 
-    task = ClientTask(0, client_id, message, layout_like(like), {})
     work = setting.work()
     outcome = work.run(task, unchanged)
     if work.attack is not None:  # whoever the seed makes hostile
         replace(work, attackers=frozenset({client_id})).run(task, unchanged)
-    tensors: Tensors = {}
-    if outcome.message is not None or reply:
-        try:
-            packed = wire.admit(
-                outcome.message or wire.encode({}, Header(0, client_id, ctx.n_examples)),
-                expected=setting.uplink.layout(reply),
-                header=Header(0, client_id, ctx.n_examples),
-            )
-        except WireError as error:
-            raise PluginError(
-                f"Strategy `{name}`: {error} Return the tensors that were sent, or say in `Payload.reply` what an "
-                "update carries."
-            ) from error
-        tensors = setting.uplink.unpack(packed.tensors, reply, like)
+    if outcome.message is None and exchange.reply:
+        outcome = replace(outcome, message=wire.encode({}, exchange.asked))
+    try:
+        update = exchange.opened(outcome, "ClientWork.run")
+    except WireError as error:
+        raise PluginError(
+            f"Strategy `{name}`: {error} Return the tensors that were sent, or say in `Payload.reply` what an update "
+            "carries."
+        ) from error
     cohort = setting.cohort(0)
     with guarded(f"{setting.strategy_name}.aggregate", state=state):
-        after = setting.strategy.aggregate(
-            state, iter([Update(tensors, outcome.n_examples)] * len(cohort)), setting.round_context(0)
-        )
+        after = setting.strategy.aggregate(state, iter([update] * len(cohort)), setting.round_context(0))
     for who in (None, ctx):
         model = setting.export(after, who)
         if model is None:

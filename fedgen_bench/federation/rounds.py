@@ -17,14 +17,13 @@ from fedgen_bench.base.failures import blamed
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.contract.data import Tensors
-from fedgen_bench.contract.messages import Header, Update
+from fedgen_bench.contract.messages import Update
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundReport, RunResult
 from fedgen_bench.contract.seeds import digest
-from fedgen_bench.federation import wire
-from fedgen_bench.federation.clients import N_MERGES, ClientOutcome, ClientTask, ClientWork, Recipe, with_merges
-from fedgen_bench.federation.compression import layout_like
+from fedgen_bench.federation.clients import ClientOutcome, ClientTask, ClientWork, Recipe
 from fedgen_bench.federation.conclusion import conclude
 from fedgen_bench.federation.drift import Drift
+from fedgen_bench.federation.exchange import Exchange, begin
 from fedgen_bench.federation.keeps import KeepStore
 from fedgen_bench.federation.rehearsal import rehearse
 from fedgen_bench.federation.setting import Setting
@@ -38,15 +37,6 @@ if TYPE_CHECKING:
     from fedgen_bench.results.cells import Cell
 
 OnRound = Callable[[RoundReport], None]
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """What a client received, decoded; the layout that its reply must decompress to; merges that it has then."""
-
-    tensors: Tensors
-    reply: Tensors
-    n_merges: int
 
 
 @dataclass
@@ -65,7 +55,8 @@ class _RoundInProgress:
     new_keeps: dict[int, Tensors] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     batch_digests: list[str] = field(default_factory=list)
-    sent: dict[int, _Sent] = field(default_factory=dict)
+    exchanges: dict[int, Exchange] = field(default_factory=dict)
+    answered: set[int] = field(default_factory=set)
     drift: Drift = field(default_factory=Drift)
     n_accepted: int = 0
     failure: Exception | None = None
@@ -74,47 +65,40 @@ class _RoundInProgress:
         """Send to each client of the cohort: compress, encode, book, hand over the bytes."""
         setting = self.setting
         for client_id in setting.cohort(self.round_index):
-            kept_in = self.admitted.get(client_id, -1)
-            ctx = setting.context(self.round_index, client_id, {}, kept_in)
+            ctx = setting.context(self.round_index, client_id, {}, self.admitted.get(client_id, -1))
             with guarded(f"{setting.strategy_name}.send", ctx=ctx):
                 payload = setting.strategy.send(self.state, ctx)
-            keep = self.keeps.get(client_id)
-            if payload is None:
-                yield ClientTask(self.round_index, client_id, None, {}, keep, kept_in)
-                continue
-            n_known = int(keep[N_MERGES]) if N_MERGES in keep else 0
-            packed = setting.downlink.compress(payload.tensors)
-            header = Header(self.round_index, client_id, ctx.n_examples)
-            message = wire.encode(with_merges(payload, packed, n_known), header)
-            self._book(wire.book(message, header, "down"))
-            like = layout_like(payload.tensors)
-            self.sent[client_id] = _Sent(
-                setting.downlink.decompress(packed, like),
-                like if payload.reply is None else layout_like(payload.reply),
-                len(payload.merges),
-            )
-            passing("client.sent")
-            yield ClientTask(self.round_index, client_id, message, like, keep, kept_in, payload.merges[:n_known])
+            task, exchange = begin(setting.link, payload, ctx, self.keeps.get(client_id))
+            self.exchanges[client_id] = exchange
+            self._book(exchange.down)
+            if payload is not None:
+                passing("client.sent")
+            yield task
 
-    def _book(self, entry: LedgerEntry) -> None:
-        if self.setting.cohort_kind == "sampled":  # pooled data and their model stand on one machine
+    def _book(self, entry: LedgerEntry | None) -> None:
+        if (
+            entry is not None and self.setting.cohort_kind == "sampled"
+        ):  # pooled data and their model are on one machine
             self.ledger.append(entry)
 
     def updates(self) -> Iterator[Update]:
         """Admitted updates in client-id order; whatever the gate refuses is quarantined with its code."""
-        answered: set[int] = set()
         for outcome in self._outcomes():
             self.losses.append(outcome.mean_loss)
             self.batch_digests.append(outcome.batch_digest)
             try:
-                update = self._admitted(outcome, answered)
+                exchange = self._exchange_of(outcome)
+                self._book(exchange.booked(outcome))
+                update = exchange.admitted(outcome, f"{type(self.engine).__name__}.run")
             except WireError as error:
                 self.quarantined.append(Quarantine(outcome.client_id, error.code, str(error)))
                 continue
             passing("gate.admitted")
-            self._keep(outcome)
-            if self.setting.cohort_kind == "sampled" and outcome.client_id in self.sent:
-                self.drift.add(update.tensors, self.sent[outcome.client_id].tensors, update.n_examples)
+            keep = exchange.kept(outcome, self.keeps.get)
+            if keep is not None:
+                self.new_keeps[outcome.client_id] = keep
+            if exchange.down is not None and self.setting.cohort_kind == "sampled":
+                self.drift.add(update.tensors, exchange.received, update.n_examples)
             self.n_accepted += 1
             yield update
 
@@ -134,41 +118,14 @@ class _RoundInProgress:
             self.failure = error
             raise
 
-    def _keep(self, outcome: ClientOutcome) -> None:
-        """Take over the client's new private state, with the number of merges that it has now."""
-        sent = self.sent.get(outcome.client_id)
-        if sent is not None and sent.n_merges:
-            keep = self.keeps.get(outcome.client_id) if outcome.keep is None else outcome.keep
-            self.new_keeps[outcome.client_id] = {**keep, N_MERGES: torch.tensor(sent.n_merges)}
-        elif outcome.keep is not None:
-            self.new_keeps[outcome.client_id] = outcome.keep
-
-    def _admitted(self, outcome: ClientOutcome, answered: set[int]) -> Update:
-        if outcome.client_id in answered:
+    def _exchange_of(self, outcome: ClientOutcome) -> Exchange:
+        """The exchange that an outcome ends. Raises WireError for a second answer, and for one of nobody's."""
+        if outcome.client_id in self.answered:
             raise WireError("duplicate", f"Client {outcome.client_id} answered twice.")
-        if outcome.client_id not in self.setting.cohort(self.round_index):
+        if outcome.client_id not in self.exchanges:
             raise WireError("wrong_client", f"Client {outcome.client_id} was not asked.")
-        answered.add(outcome.client_id)
-        sent = self.sent.get(outcome.client_id, _Sent({}, {}, 0))
-        n_most = self.setting.examples(outcome.client_id).n
-        if outcome.message is None:
-            if sent.reply:
-                raise WireError("missing_key", f"Client {outcome.client_id} sent nothing.")
-            if type(outcome.n_examples) is not int or not 0 < outcome.n_examples <= n_most:
-                raise WireError("n_examples", f"Example count {outcome.n_examples} is not within 1 to {n_most}.")
-            return Update({}, outcome.n_examples)
-        asked = Header(self.round_index, outcome.client_id, n_most)
-        self._book(wire.book(outcome.message, asked, "up"))
-        uplink = self.setting.uplink
-        packed = wire.admit(outcome.message, expected=uplink.layout(sent.reply), header=asked)
-        if packed.n_examples != outcome.n_examples:
-            raise PluginError(
-                f"{type(self.engine).__name__}.run says that client {outcome.client_id} trained on "
-                f"{outcome.n_examples} examples, its message says {packed.n_examples}. Give back outcomes as they are."
-            )
-        tensors = uplink.unpack(packed.tensors, sent.reply, sent.tensors)
-        wire.check_values(tensors, sent.tensors, self.setting.config["federation"]["max_update_norm"])
-        return Update(tensors, packed.n_examples)
+        self.answered.add(outcome.client_id)
+        return self.exchanges.pop(outcome.client_id)
 
     def aggregate(self) -> Any:
         """The next state. Raises RoundFailed below the quorum."""

@@ -24,6 +24,7 @@ from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation.attaching import attach
 from fedgen_bench.federation.clients import ClientWork, Recipe
 from fedgen_bench.federation.compression import Chain, Uplink
+from fedgen_bench.federation.link import Link
 from fedgen_bench.federation.trainer import TrainingPlan, autocast, dump_tensors, load_tensors
 from fedgen_bench.federation.world import POOLED_CLIENT, Population, Worlds, build, seed_tree
 from fedgen_bench.registry.plugins import load_registry
@@ -63,8 +64,7 @@ class Setting:
     lower_is_better: bool
     start: Tensors
     device: torch.device
-    uplink: Uplink
-    downlink: Chain
+    link: Link
     attack: Any
     attackers: frozenset[int]
 
@@ -91,6 +91,7 @@ class Setting:
             Chain(tuple(build(registry, "compressor", one) for one in contender.get(direction, ())))
             for direction in ("uplink", "downlink")
         )
+        link = Link(downlink=downlink, uplink=Uplink(uplink), max_update_norm=config["federation"]["max_update_norm"])
         attack = config.get("attack")
         return cls(
             spec=spec,
@@ -106,8 +107,7 @@ class Setting:
             lower_is_better=registry.get("metric", spec.followed_metric).spec.lower_is_better,
             start=dump_tensors(adapted.trainable),
             device=device,
-            uplink=Uplink(uplink),
-            downlink=downlink,
+            link=link,
             attack=None if attack is None else build(registry, "attack", attack),
             attackers=_attackers(attack, len(population.parts), seeds)
             if strategy_spec.cohort == "sampled"
@@ -117,9 +117,18 @@ class Setting:
     def work(self, recipe: Recipe | None = None) -> ClientWork:
         """What works off this run's client tasks."""
         return ClientWork(
-            self.strategy, self.adapted, self.task, self.plan, self.max_fits, self.context, self.examples,
-            self.uplink, self.downlink, self.attack if self.cohort_kind == "sampled" else None, self.attackers, recipe,
-        )  # fmt: skip
+            strategy=self.strategy,
+            adapted=self.adapted,
+            task=self.task,
+            plan=self.plan,
+            max_fits=self.max_fits,
+            context=self.context,
+            examples=self.examples,
+            link=self.link,
+            attack=self.attack if self.cohort_kind == "sampled" else None,
+            attackers=self.attackers,
+            recipe=recipe,
+        )
 
     @property
     def config(self) -> Mapping[str, Any]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fedgen_bench.contract.data import Tensors
-from fedgen_bench.contract.messages import Fit, Header
+from fedgen_bench.contract.contexts import ClientContext
+from fedgen_bench.contract.messages import Fit, Payload
 from fedgen_bench.federation import wire
+from fedgen_bench.federation.exchange import begin
 from fedgen_bench.federation.setting import Setting
 from fedgen_bench.federation.trainer import Place, fit
 from fedgen_bench.federation.world import Worlds, seed_tree
 
 if TYPE_CHECKING:
+    from fedgen_bench.federation.clients import ClientTask
+    from fedgen_bench.federation.exchange import Exchange
     from fedgen_bench.registry.plugins import Registry
     from fedgen_bench.suite.suites import RunSpec
 
@@ -45,25 +49,23 @@ def forecast(specs: Sequence[RunSpec], registry: Registry, worlds: Worlds, devic
     """
     found: dict[str, Forecast] = {}
     step_seconds: dict[str, float] = {}
-    lengths: dict[Any, int] = {}
+    lengths: dict[Any, tuple[int, int]] = {}
     for spec in sorted(specs, key=lambda one: one.seed):  # a split serves all cells of its seed
         torch.set_num_threads(spec.config["training"]["threads"])
         setting = Setting.make(spec, registry, worlds, device)
         strategy, start = setting.strategy, setting.start
         state = strategy.init(start, setting.server_context())
         steps = down = up = 0
+        compressors = json.dumps([spec.config["contender"].get(way) for way in ("downlink", "uplink")])
         for round_index in range(setting.n_rounds):
             for client_id in setting.cohort(round_index):
                 ctx = setting.context(round_index, client_id, {})
                 steps += ctx.local_steps
                 payload = strategy.send(state, ctx)
-                if payload is None or setting.cohort_kind != "sampled":
-                    continue
-                header = Header(round_index, client_id, ctx.n_examples)
-                reply = payload.tensors if payload.reply is None else payload.reply
-                contender = spec.config["contender"]
-                down += _length(lengths, contender.get("downlink"), setting.downlink.compress, payload.tensors, header)
-                up += _length(lengths, contender.get("uplink"), setting.uplink.layout, reply, header)
+                if payload is not None and setting.cohort_kind == "sampled":
+                    key = (compressors, *_layout(payload, ctx))
+                    there, back = _lengths(lengths, key, partial(begin, setting.link, payload, ctx, {}))
+                    down, up = down + there, up + back
         if steps and spec.contender not in step_seconds:
             step_seconds[spec.contender] = _seconds_a_step(setting)
         seconds = steps * step_seconds.get(spec.contender, 0.0)
@@ -71,13 +73,20 @@ def forecast(specs: Sequence[RunSpec], registry: Registry, worlds: Worlds, devic
     return [found[spec.digest] for spec in specs]
 
 
-def _length(
-    known: dict[Any, int], chain: Any, pack: Callable[[Tensors], Tensors], tensors: Tensors, header: Header
-) -> int:
-    """Length of the message that `pack` makes of the tensors; one of each layout and length of header is encoded."""
-    key = (json.dumps(chain), tuple(wire.layout_of(tensors).items()), len("".join(map(str, astuple(header)))))
+def _layout(payload: Payload, ctx: ClientContext) -> tuple[Any, ...]:
+    """What the lengths of both messages of an exchange hang on, but for the compressors."""
+    reply = payload.tensors if payload.reply is None else payload.reply
+    layouts = (tuple(wire.layout_of(one).items()) for one in (payload.tensors, reply, *payload.merges))
+    return *layouts, len(f"{ctx.round_index}{ctx.client_id}{ctx.n_examples}")
+
+
+def _lengths(
+    known: dict[Any, tuple[int, int]], key: Any, exchanged: Callable[[], tuple[ClientTask, Exchange]]
+) -> tuple[int, int]:
+    """Bytes to the client and back; of exchanges with one key, one is held."""
     if key not in known:
-        known[key] = len(wire.encode(pack(tensors), header))
+        task, exchange = exchanged()
+        known[key] = (len(task.message or b""), len(exchange.reply_like()) if exchange.reply else 0)
     return known[key]
 
 

@@ -92,7 +92,7 @@ def check_stateful(spec: StrategySpec) -> None:
 
 def check_changes_backbone(spec: StrategySpec) -> None:
     """Every client gets each update of the backbone exactly once, absentees when they are back; each is booked."""
-    from fedgen_bench.federation.clients import split_merges
+    from fedgen_bench.federation.merges import split_merges
     from fedgen_bench.federation.wire import tensor_bytes
 
     simulation = Simulation(spec).run(4)

@@ -11,7 +11,7 @@ from fedgen_bench.contract.adapting import Adapted, FoldableBackbone
 from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
 from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.lowrank import truncated
-from fedgen_bench.contract.messages import Header, Model, Payload, Update
+from fedgen_bench.contract.messages import Model, Update
 from fedgen_bench.contract.reports import LedgerEntry
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.specs import StrategySpec
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from fedgen_bench.federation.clients import ClientOutcome, ClientWork
+    from fedgen_bench.federation.exchange import Exchange
 
 __all__ = [
     "LOW_RANK", "SEEDS", "SHARDS", "Round", "Simulation", "fingerprint", "function_of", "low_rank_module", "same_bits",
@@ -184,7 +185,13 @@ class Simulation:
         strategy: Any = Watched(self.strategy) if self.watch else self.strategy
         strategy = Noted(strategy, self.trained) if self.note else strategy
         return ClientWork(
-            strategy, self.adapted, self.task, self.plan, self.spec.fits_per_round, self.context, self.examples
+            strategy=strategy,
+            adapted=self.adapted,
+            task=self.task,
+            plan=self.plan,
+            max_fits=self.spec.fits_per_round,
+            context=self.context,
+            examples=self.examples,
         )
 
     def server_context(self) -> ServerContext:
@@ -264,47 +271,37 @@ class Simulation:
         return result
 
     def _one_round(self, round_index: int) -> None:
-        from fedgen_bench.federation import wire
-        from fedgen_bench.federation.clients import N_MERGES, ClientTask, with_merges
+        from fedgen_bench.federation.exchange import begin
+        from fedgen_bench.federation.link import Link
+        from fedgen_bench.federation.wire import decode
 
+        link = Link()
         ledger: list[LedgerEntry] = []
         messages: list[bytes] = []
-        sent: dict[int, Payload] = {}
+        exchanges: dict[int, Exchange] = {}
         travelled: dict[int, Tensors] = {}
         tasks = []
         for client_id in self.cohort(round_index):
-            keep, kept_in = self.keeps.get(client_id, {}), self.admitted.get(client_id, -1)
-            ctx = self.context(round_index, client_id, {}, kept_in)
-            header = Header(round_index, client_id, ctx.n_examples)
+            ctx = self.context(round_index, client_id, {}, self.admitted.get(client_id, -1))
             payload = self._call("send", self.state, ctx)
-            if payload is None:
-                tasks.append(ClientTask(round_index, client_id, None, {}, keep, kept_in))
-                continue
-            n_known = int(keep[N_MERGES]) if N_MERGES in keep else 0
-            sent[client_id] = payload
-            travelled[client_id] = with_merges(payload, payload.tensors, n_known)
-            message = wire.encode(self._ordered(travelled[client_id]), header)
-            ledger.append(wire.book(message, header, "down"))
-            messages.append(message)
-            known = payload.merges[:n_known]
-            tasks.append(ClientTask(round_index, client_id, message, payload.tensors, keep, kept_in, known))
+            task, exchanges[client_id] = begin(link, payload, ctx, self.keeps.get(client_id, {}))
+            tasks.append(task)
+            if task.message is not None:
+                travelled[client_id] = decode(task.message)[1]
+                messages.append(task.message)
+                ledger += filter(None, [exchanges[client_id].down])
         work = self.work
         with at(self._strategy.client):
             outcomes = sorted(map(work.run, tasks[::-1] if self.backwards else tasks), key=lambda one: one.client_id)
         updates = []
         for outcome in outcomes:
-            asked = sent.get(outcome.client_id)
-            if outcome.message is None or asked is None:
-                updates.append(Update({}, outcome.n_examples))
-            else:
-                header = Header(round_index, outcome.client_id, self.examples(outcome.client_id).n)
-                ledger.append(wire.book(outcome.message, header, "up"))
+            exchange = exchanges[outcome.client_id]
+            if outcome.message is not None:
                 messages.append(outcome.message)
-                expected = asked.tensors if asked.reply is None else asked.reply
-                tensors = wire.admit(outcome.message, expected=expected, header=header).tensors
-                wire.check_values(tensors, asked.tensors, None)
-                updates.append(Update(self._ordered(tensors), outcome.n_examples))
-            self._keep(outcome, asked)
+                ledger += filter(None, [exchange.booked(outcome)])
+            update = exchange.admitted(outcome, "ClientWork.run")
+            updates.append(Update(self._ordered(update.tensors), update.n_examples))
+            self._keep(outcome, exchange)
             self.admitted[outcome.client_id] = round_index
         before = fingerprint(updates) if self.watch else None
         self.state = self._call("aggregate", self.state, _once(updates), self.round_context(round_index))
@@ -313,16 +310,12 @@ class Simulation:
             self._store_and_read()
         self.rounds.append(Round(travelled, tuple(updates), tuple(ledger), tuple(messages), self.state))
 
-    def _keep(self, outcome: ClientOutcome, sent: Payload | None) -> None:
-        import torch
+    def _keep(self, outcome: ClientOutcome, exchange: Exchange) -> None:
+        from fedgen_bench.federation.clients import own_part
 
-        from fedgen_bench.federation.clients import N_MERGES
-
-        keep = self.keeps.get(outcome.client_id, {}) if outcome.keep is None else outcome.keep
-        if self.forget:
-            keep = {name: tensor for name, tensor in keep.items() if name == N_MERGES}
-        if sent is not None and sent.merges:
-            keep = {**keep, N_MERGES: torch.tensor(len(sent.merges))}
+        keep = exchange.kept(outcome, lambda client_id: self.keeps.get(client_id, {}))
+        if keep is not None and self.forget:
+            keep = {name: tensor for name, tensor in keep.items() if name not in own_part(keep)}
         if keep:
             self.keeps[outcome.client_id] = keep
 

@@ -11,10 +11,11 @@ from fedgen_bench_plugins.compressors.fp16 import FP16
 from fedgen_bench_plugins.compressors.int8 import Int8
 from fedgen_bench_plugins.compressors.topk import Params, TopK
 
-from fedgen_bench import NoParams
+from fedgen_bench import NoParams, Payload
 from fedgen_bench.base.errors import PluginError, WireError
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.compression import Chain, Uplink, layout_like
+from fedgen_bench.federation.exchange import begin
 from fedgen_bench.federation.keeps import KeepStore
 from fedgen_bench.federation.rounds import _RoundInProgress
 from fedgen_bench.testing.simulation import same_bits
@@ -124,6 +125,10 @@ def test_compressor_that_does_not_give_back_shapes_is_named():
         Chain((Careless(),)).decompress({"x": torch.zeros(4)}, {"x": torch.zeros(2, 2)})
 
 
+def with_link(setting, **changed):
+    return dataclasses.replace(setting, link=dataclasses.replace(setting.link, **changed))
+
+
 def one_round(setting, keeps=None):
     class Engine:
         def run(self, tasks, work):
@@ -136,7 +141,7 @@ def one_round(setting, keeps=None):
 
 def test_round_books_compressed_bytes_and_keeps_the_residual_private(toy_setting):
     plain = toy_setting("fedavg")
-    compressed = dataclasses.replace(plain, uplink=Uplink(Chain((topk(0.1),))))
+    compressed = with_link(plain, uplink=Uplink(Chain((topk(0.1),))))
     (exact, before), (state, after) = one_round(plain), one_round(compressed)
     # one of three entries: a value and a place, 8 bytes where 12 were
     assert [one.tensor_bytes for one in before.ledger if one.direction == "up"] == [12] * 3
@@ -151,15 +156,16 @@ def test_round_books_compressed_bytes_and_keeps_the_residual_private(toy_setting
 def test_round_gives_the_client_the_decompressed_downlink(toy_setting):
     plain = toy_setting("fedavg")
     start = {"weight": torch.tensor([1 + 2**-12, 1.0, 0.0])}
-    setting = dataclasses.replace(plain, start=start, downlink=Chain((HALF,)))
+    setting = with_link(dataclasses.replace(plain, start=start), downlink=Chain((HALF,)))
+    _, exchange = begin(setting.link, Payload(start), setting.context(0, 0, {}), {})
+    assert exchange.received["weight"].tolist() == [1.0, 1.0, 0.0]
     _, progress = one_round(setting)
-    assert all(sent.tensors["weight"].tolist() == [1.0, 1.0, 0.0] for sent in progress.sent.values())
     assert [one.tensor_bytes for one in progress.ledger if one.direction == "down"] == [6] * 3
 
 
 def test_compressed_run_resumes_to_the_same_bits(toy_setting, tmp_path):
     """Residuals are private state: written with the round and read back from its file."""
-    setting = dataclasses.replace(toy_setting("fedavg"), uplink=Uplink(Chain((topk(0.1),))))
+    setting = with_link(toy_setting("fedavg"), uplink=Uplink(Chain((topk(0.1),))))
     _, progress = one_round(setting)
     path = tmp_path / "keep"
     held = KeepStore(lambda index: path)

@@ -23,7 +23,8 @@ def test_bytes_are_exact_from_one_encoding_of_each_layout(registry, toy_suite, m
     monkeypatch.setattr(wire, "encode", lambda *given: encoded.append(1) or encode(*given))
     quick = forecast(specs, registry, Worlds(registry, finder()), torch.device("cpu"))
     n_quick = len(encoded)
-    monkeypatch.setattr(dry_run, "_length", lambda _, __, pack, tensors, header: len(encode(pack(tensors), header)))
+    lengths = dry_run._lengths
+    monkeypatch.setattr(dry_run, "_lengths", lambda _, key, exchanged: lengths({}, key, exchanged))
     every = forecast(specs, registry, Worlds(registry, finder()), torch.device("cpu"))
     assert [(one.run, one.down_bytes, one.up_bytes) for one in quick] == [
         (one.run, one.down_bytes, one.up_bytes) for one in every
