@@ -1,6 +1,11 @@
-"""What several kinds of tests share: a registry with the toy world, and runs of its suite."""
+"""What several kinds of tests share: one thread a process, tests that go to one worker, and the toy world."""
 
 from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +16,55 @@ from fedgen_bench.federation.world import Worlds
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
+
+SLOW = ("crash", "e2e", "contract")  # the folders with the longest tests, which workers take first
+
+
+def pytest_configure(config):
+    """One thread a process, those that tests start included: workers share the processor, and no bit depends on it."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    config.addinivalue_line("markers", "slow: in a folder of long tests; `-m 'not slow'` leaves them out")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Long tests first; those of a file, or of a component's contract, share fixtures and go to one worker together."""
+    items.sort(key=lambda item: _place(item)[0])
+    for item in items:
+        place, group = _place(item)
+        item.add_marker(pytest.mark.xdist_group(group))
+        if place < len(SLOW):
+            item.add_marker("slow")
+
+
+def _place(item):
+    """How late a test comes, and what it is run together with."""
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    place = SLOW.index(folder) if folder in SLOW else len(SLOW)
+    component, is_contract, _ = item.name.partition("-check_")
+    return place, component.partition("[")[2] if is_contract else f"{folder}/{item.path.stem}"
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """`made_once(name, make)`: a folder that `make(folder)` fills in the worker that asks first; change copies only."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def once(name, make):
+        folder, work = base / name, base / f"{name}.part"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                shutil.rmtree(work, ignore_errors=True)
+                work.mkdir()
+                make(work)
+                work.rename(folder)
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")

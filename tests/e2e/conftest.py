@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import e2e_driver
 import pytest
 
@@ -13,9 +16,15 @@ def fedgen(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def quick(tmp_path_factory):
-    """The `quick` suite, run once with two workers."""
-    root = tmp_path_factory.mktemp("quick")
-    done = e2e_driver.run(root, "run", "--suite", "quick", "--jobs", "2", "--device", "cpu")
-    assert done.returncode == 0, done.stderr
-    return e2e_driver.Quick(root, done)
+def quick(made_once, tmp_path_factory):
+    """The `quick` suite, run once with two workers; a copy for each of pytest's."""
+
+    def make(folder):
+        (folder / "root").mkdir()
+        done = e2e_driver.run(folder / "root", "run", "--suite", "quick", "--jobs", "2", "--device", "cpu")
+        assert done.returncode == 0, done.stderr
+        (folder / "said.json").write_text(json.dumps([done.stdout, done.stderr]), encoding="utf-8")
+
+    made = made_once("quick", make)
+    root = shutil.copytree(made / "root", tmp_path_factory.mktemp("quick"), dirs_exist_ok=True)
+    return e2e_driver.Quick(root, *json.loads((made / "said.json").read_text(encoding="utf-8")))

@@ -21,10 +21,10 @@ def run(root: Path, *arguments: str) -> Done:
 
 
 class Quick:
-    """The finished `quick` suite."""
+    """The finished `quick` suite, and what its run said."""
 
-    def __init__(self, root: Path, done: Done) -> None:
-        self.root, self.done = root, done
+    def __init__(self, root: Path, stdout: str, stderr: str) -> None:
+        self.root, self.stdout, self.stderr = root, stdout, stderr
         self.folder = root / "leaderboards" / "quick"
 
     def fedgen(self, *arguments: str) -> Done:

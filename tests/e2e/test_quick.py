@@ -34,16 +34,16 @@ def table_rows(quick):
 def test_run_quick_finishes_every_contender_on_every_seed(quick):
     assert set(quick.records) == {(name, seed) for name in RANKED | REFERENCES for seed in SEEDS}
     assert {record["status"] for record in quick.records.values()} == {"done"}
-    assert quick.done.stderr.count(": done in ") == len(quick.records)
+    assert quick.stderr.count(": done in ") == len(quick.records)
 
 
 def test_run_quick_prints_the_table_on_stdout_and_talk_on_stderr(quick):
-    assert "done in" not in quick.done.stdout
-    assert "Written to" not in quick.done.stdout
-    lines = quick.done.stdout.splitlines()
+    assert "done in" not in quick.stdout
+    assert "Written to" not in quick.stdout
+    lines = quick.stdout.splitlines()
     assert lines[0].startswith("Tiny wire (generated news lines): suite quick, version 1")
     assert {line.split()[1] for line in lines[3:]} == RANKED | REFERENCES
-    assert "rank" not in quick.done.stderr
+    assert "rank" not in quick.stderr
 
 
 def test_run_quick_table_has_exactly_the_promised_columns(quick):
@@ -164,7 +164,7 @@ def test_run_quick_again_does_nothing_and_gives_the_same_bytes(quick):
     assert done.returncode == 0
     assert done.stderr.count("done already") == len(quick.records)
     assert " in " not in done.stderr
-    assert done.stdout == quick.done.stdout
+    assert done.stdout == quick.stdout
     assert quick.published() == before
     assert (quick.root / "runs" / "fedgen.sqlite").read_bytes() == database
 
@@ -243,7 +243,7 @@ def test_leaderboard_check_finds_better_numbers_in_the_results(quick, tmp_path):
 def test_leaderboard_rewrites_the_same_bytes_from_the_store(quick, tmp_path):
     done = quick.fedgen("leaderboard", "--suite", "quick", "--leaderboards", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert done.stdout == quick.done.stdout
+    assert done.stdout == quick.stdout
     assert {path.name: path.read_bytes() for path in (tmp_path / "quick").iterdir()} == quick.published()
 
 
