@@ -19,7 +19,9 @@ import griffe
 from mkdocs.structure.files import File
 
 from fedgen_bench.contract.specs import ComponentSpec
-from fedgen_bench.registry.plugins import KINDS, Registered, load_registry
+from fedgen_bench.registry.kinds import KINDS
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.registry.registry import Registered
 
 ROOT = Path(__file__).parents[1]
 WHOLE = (

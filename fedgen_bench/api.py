@@ -28,7 +28,7 @@ from fedgen_bench.suite.suites import expand, load_suite
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.store import StoredRun
 
 _SUFFIXES = (".svg", ".png", ".pdf")

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import fedgen_bench
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.files import write_atomic
-from fedgen_bench.registry.plugins import NAME
+from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.suite.contenders import options_for
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
 
 _SHOWS = {
     "partitioner": "shows every contender under it (such results are never ranked)",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.contract.specs import ComponentSpec
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registered, Registry
+    from fedgen_bench.registry.registry import Registered, Registry
 
 
 def describe(kind: str, found: Registered) -> dict[str, Any]:

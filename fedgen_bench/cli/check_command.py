@@ -13,11 +13,12 @@ import click
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.base.text import one_line, printable
 from fedgen_bench.cli import options
-from fedgen_bench.registry.plugins import KINDS, load_registry
+from fedgen_bench.registry.kinds import KINDS
+from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.sources import source_sha256
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Failure, Observer, Registered, Registry
+    from fedgen_bench.registry.registry import Failure, Observer, Registered, Registry
     from fedgen_bench.testing.contracts import Contract
     from fedgen_bench.testing.outcomes import Outcome
 

@@ -11,7 +11,9 @@ from click.shell_completion import CompletionItem
 
 from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.contract.specs import ComponentSpec
-from fedgen_bench.registry.plugins import KINDS, Registry, load_registry
+from fedgen_bench.registry.kinds import KINDS
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.registry.registry import Registry
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 Offers = Iterable[tuple[str, str]]

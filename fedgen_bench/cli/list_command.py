@@ -12,7 +12,8 @@ from fedgen_bench.base.text import one_line
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.catalogue import catalogue
 from fedgen_bench.cli.screen import print_grid
-from fedgen_bench.registry.plugins import KINDS, load_registry
+from fedgen_bench.registry.kinds import KINDS
+from fedgen_bench.registry.plugins import load_registry
 
 
 @click.command("list")

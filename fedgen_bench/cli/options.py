@@ -12,7 +12,9 @@ import click
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.base.text import one_line
 from fedgen_bench.cli import completion
-from fedgen_bench.registry.plugins import NAME, Registry, load_registry
+from fedgen_bench.registry.kinds import NAME
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.registry.registry import Registry
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource

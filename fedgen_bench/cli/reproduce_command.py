@@ -13,7 +13,7 @@ from fedgen_bench.cli import options
 
 if TYPE_CHECKING:
     from fedgen_bench.data.catalog import Places
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.leaderboard import Record
     from fedgen_bench.results.store import Store
     from fedgen_bench.results.tiers import Tier

@@ -14,7 +14,7 @@ from fedgen_bench.cli import completion, options
 
 if TYPE_CHECKING:
     from fedgen_bench.data.catalog import Places
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.suites import RunSpec
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
     from fedgen_bench.contract.seeds import SeedTree
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
 
 
 def attach(registry: Registry, component: Mapping[str, Any], task: Task, seeds: SeedTree) -> Adapted:

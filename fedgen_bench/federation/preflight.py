@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
     from fedgen_bench.federation.world import Worlds
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.suites import RunSpec
 
 

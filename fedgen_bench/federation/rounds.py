@@ -33,7 +33,7 @@ from fedgen_bench.results.cells import Checkpoint
 
 if TYPE_CHECKING:
     from fedgen_bench.federation.clients import Engine
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.cells import Cell
 
 OnRound = Callable[[RoundReport], None]

@@ -32,7 +32,7 @@ from fedgen_bench.registry.plugins import load_registry
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Metric, Strategy, Task
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.suites import RunSpec
 
 

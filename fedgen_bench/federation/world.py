@@ -24,7 +24,7 @@ from fedgen_bench.suite.sizes import need_memory
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Task, TaskFactory
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.suites import RunSpec
 
 POOLED_CLIENT = 0

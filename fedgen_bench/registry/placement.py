@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
 
 
 @dataclass(frozen=True)

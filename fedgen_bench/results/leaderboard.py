@@ -16,7 +16,7 @@ from fedgen_bench.suite.schema import plain
 from fedgen_bench.suite.sweeps import method_of, variants
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.store import StoredRun
     from fedgen_bench.suite.schema import SuiteSpec
 

@@ -24,7 +24,7 @@ from fedgen_bench.results.published import RESULTS, open_folder
 from fedgen_bench.suite.suites import load_suite
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.store import Store, StoredRun
     from fedgen_bench.suite.schema import SuiteSpec
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fedgen_bench.base.errors import StoreError, UsageError, unknown
 from fedgen_bench.contract.params import make_params
-from fedgen_bench.registry.plugins import NAME
+from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.review.comparison import Cell, SeedTest, quality_of, values_of
 from fedgen_bench.suite.suites import RunSpec
 from fedgen_bench.suite.sweeps import method_of
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.leaderboard import Record
 
 FP32 = "training.precision=fp32"

@@ -22,7 +22,7 @@ from fedgen_bench.federation.world import Worlds, seed_tree
 if TYPE_CHECKING:
     from fedgen_bench.federation.clients import ClientTask
     from fedgen_bench.federation.exchange import Exchange
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.suites import RunSpec
 
 _TIMED_STEPS = 2

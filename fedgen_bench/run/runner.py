@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from fedgen_bench.base.failures import interruptible
 from fedgen_bench.data.catalog import Places, finder
-from fedgen_bench.registry.plugins import Registry
+from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent

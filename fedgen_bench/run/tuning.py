@@ -15,7 +15,7 @@ from fedgen_bench.suite.suites import expand, load_suite
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.store import StoredRun
     from fedgen_bench.suite.suites import RunSpec
 

@@ -10,7 +10,7 @@ from fedgen_bench.base.errors import UsageError
 from fedgen_bench.suite.schema import Component, Contender, SuiteSpec
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registered, Registry
+    from fedgen_bench.registry.registry import Registered, Registry
 
 EXCHANGED = ("strategy", "adapter", "compressor")
 _SETTINGS = {

@@ -16,7 +16,7 @@ from fedgen_bench.base.errors import SuiteError, UsageError, unknown
 from fedgen_bench.contract.params import defaults, make_params, problems_of
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.contract.specs import SuiteSource
-from fedgen_bench.registry.plugins import Registered, Registry
+from fedgen_bench.registry.registry import Registered, Registry
 from fedgen_bench.suite.contenders import added_contenders
 from fedgen_bench.suite.lines import lines_of
 from fedgen_bench.suite.overrides import apply_overrides

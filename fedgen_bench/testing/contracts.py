@@ -36,7 +36,7 @@ from fedgen_bench.testing.tasks import loaded, task_checks
 if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Task
     from fedgen_bench.contract.specs import StrategySpec, SuiteSource
-    from fedgen_bench.registry.plugins import Observer, Registry
+    from fedgen_bench.registry.registry import Observer, Registry
 
 FIRST = "check_rehearsal"  # of every kind: without it no other check says anything new
 # What all others of a kind need besides.

@@ -10,7 +10,7 @@ from fedgen_bench.suite.suites import expand, load_suite
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.suites import RunSpec
 
 Check = Callable[["SuiteSource", "Registry"], None]

@@ -16,7 +16,8 @@ import pytest
 from fedgen_bench.cli.main import COMMANDS, cli
 from fedgen_bench.contract import contexts, data, hookspecs, messages, reports, specs
 from fedgen_bench.contract.seeds import STREAMS
-from fedgen_bench.registry.plugins import KINDS, load_registry
+from fedgen_bench.registry.kinds import KINDS
+from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.schema import SuiteSpec
 from fedgen_bench.suite.suites import _models_in
 
@@ -68,7 +69,7 @@ def shell_commands():
 
 
 def test_hooks_are_found():
-    assert {hook for hook, _ in KINDS.values()} | {"after_round", "after_run"} == set(HOOKS)
+    assert {kind.hook for kind in KINDS.values()} | {"after_round", "after_run"} == set(HOOKS)
 
 
 @pytest.mark.parametrize("name", sorted(HOOKS))
@@ -83,7 +84,7 @@ def test_plugins_page_has_no_heading_for_a_hook_that_is_gone():
 
 @pytest.mark.parametrize(
     "record",
-    [spec for _, spec in KINDS.values()]
+    [kind.spec for kind in KINDS.values()]
     + [messages.Payload, messages.Fit, messages.FitReport, messages.Update, messages.Proximal, messages.Model]
     + [contexts.ClientContext, contexts.ServerContext, contexts.RoundContext, contexts.LowRank]
     + [reports.RoundReport, reports.RunResult, data.UnitTable],

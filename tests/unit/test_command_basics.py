@@ -18,7 +18,8 @@ from fedgen_bench.cli.options import UserPath
 from fedgen_bench.cli.screen import grid
 from fedgen_bench.contract.specs import MetricSpec, StrategySpec, SuiteSource
 from fedgen_bench.data.catalog import DATASETS, cache_root, locate
-from fedgen_bench.registry.plugins import check_component, load_registry
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.registry.spec_problems import spec_problem
 from fedgen_bench.suite.suites import load_suite
 from fedgen_bench.testing import toy
 
@@ -210,11 +211,11 @@ def params(body):
 )  # fmt: skip
 def test_a_component_that_cannot_be_listed_is_left_out(spec, problem):
     kind = "metric" if isinstance(spec, MetricSpec) else "strategy"
-    assert check_component(kind, spec).startswith(f"{kind} `one`: {problem}")
+    assert spec_problem(kind, spec).startswith(f"{kind} `one`: {problem}")
 
 
 def test_a_suite_without_text_is_left_out():
     assert (
-        check_component("suite", SuiteSource(name="one", text=None, path=""))
+        spec_problem("suite", SuiteSource(name="one", text=None, path=""))
         == "suite `one`: text is NoneType, expected str"
     )

@@ -9,7 +9,8 @@ import pytest
 
 from fedgen_bench import MetricSpec, RunResult, SuiteSource
 from fedgen_bench.base.errors import PluginError, UsageError
-from fedgen_bench.registry.plugins import check_component, load_registry
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.registry.spec_problems import spec_problem
 
 HEAD = "from dataclasses import dataclass\nfrom fedgen_bench import *\nfrom fedgen_bench import hookimpl, MetricSpec, NoParams\n"
 GOOD = (
@@ -127,10 +128,10 @@ def test_hook_that_fails_is_reported_and_the_others_live(plugin, body):
     assert "fedavg" in registry.components["strategy"]
 
 
-def test_check_component_wants_the_hooks_own_type():
-    assert "expected StrategySpec" in check_component("strategy", MetricSpec(name="x", summary="", build=print))
-    assert check_component("suite", SuiteSource(name="x", text="", path="")) is None
-    assert check_component("metric", MetricSpec(name="x", summary="", build=print)) is None
+def test_spec_problem_wants_the_hooks_own_type():
+    assert "expected StrategySpec" in spec_problem("strategy", MetricSpec(name="x", summary="", build=print))
+    assert spec_problem("suite", SuiteSource(name="x", text="", path="")) is None
+    assert spec_problem("metric", MetricSpec(name="x", summary="", build=print)) is None
 
 
 def point(distribution, name, load):

@@ -16,7 +16,7 @@ from fedgen_bench.suite.suites import load_suite
 from fedgen_bench.suite.sweeps import method_of
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.schema import SuiteSpec
 
 BySeed = Mapping[int, float]

@@ -14,7 +14,7 @@ from fedgen_bench.review.validation import figures, folder, ledger, published, s
 from fedgen_bench.review.validation.findings import GROUPS, Finding, Report, capped, problem, remark
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.review.validation.folder import Contents
 
 __all__ = ["Finding", "Report", "validate"]

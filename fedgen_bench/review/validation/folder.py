@@ -19,7 +19,7 @@ from fedgen_bench.results.published import RESULTS, RESULTS_BYTES
 from fedgen_bench.review.validation.findings import Finding, problem, remark
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
 
 FOLDER, SUMS = "folder", "manifest"
 OTHER_BYTES = 64 << 20

@@ -17,7 +17,7 @@ from fedgen_bench.review.validation.findings import Finding, label, problem, rem
 from fedgen_bench.review.validation.suite import different
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.published import Results
     from fedgen_bench.review.validation.folder import Contents
     from fedgen_bench.suite.schema import SuiteSpec

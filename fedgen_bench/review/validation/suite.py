@@ -18,7 +18,7 @@ from fedgen_bench.suite.suites import RunSpec, expand, load_suite
 from fedgen_bench.suite.sweeps import variants
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.published import Results
 
 SUITE, COMPLETE = "suite", "completeness"

@@ -14,7 +14,7 @@ from fedgen_bench.contract.protocols import PNG_SIGNATURE
 from fedgen_bench.review.validation.findings import Finding, label, problem, remark
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.plugins import Registry
+    from fedgen_bench.registry.registry import Registry
 
 GROUP = "values"
 _ROUNDING = 1e-6  # of sums in another order, and below a metric's minimum
