@@ -93,7 +93,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f" Did you mean `{close[0]}`?"
-    return f" Known: {', '.join(f'`{one}`' for one in names)}." if names else " There is none."
+    return f" Known: {', '.join(f'`{name}`' for name in names)}." if names else " There is none."
 
 
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> str:

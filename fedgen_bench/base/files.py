@@ -98,8 +98,8 @@ def content_sha256(path: Path) -> str:
     if path.is_file():
         return sha256_of(path)
     total = hashlib.sha256()
-    for one in sorted(path.rglob("*")):
-        place = one.relative_to(path)
-        if one.is_file() and not any(part.startswith(".") for part in place.parts):
-            total.update(f"{place.as_posix()}\0{sha256_of(one)}\0".encode())
+    for entry in sorted(path.rglob("*")):
+        place = entry.relative_to(path)
+        if entry.is_file() and not any(part.startswith(".") for part in place.parts):
+            total.update(f"{place.as_posix()}\0{sha256_of(entry)}\0".encode())
     return total.hexdigest()

@@ -222,7 +222,9 @@ class guarded:  # noqa: N801 - used as a context manager
 
     def _first_changed(self) -> str:
         changed = {id(tensor) for tensor, version in self._versions if tensor._version != version}  # noqa: SLF001
-        named = (path for name, value in self._given.items() for path, one in _named(name, value) if id(one) in changed)
+        named = (
+            path for name, value in self._given.items() for path, tensor in _named(name, value) if id(tensor) in changed
+        )
         return f"`{next(named, 'a tensor that it was given')}`"
 
 
@@ -235,11 +237,11 @@ def _tensors(value: Any) -> Iterator[Any]:
         if not value.is_inference():
             yield value
     elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _tensors(one)
+        for inner in value.values():
+            yield from _tensors(inner)
     elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _tensors(one)
+        for inner in value:
+            yield from _tensors(inner)
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             yield from _tensors(getattr(value, field.name))
@@ -248,11 +250,11 @@ def _tensors(value: Any) -> Iterator[Any]:
 def _named(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     """As `_tensors`, each with its path: ``ctx.start['left']``."""
     if isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _named(f"{path}[{key!r}]", one)
+        for key, inner in value.items():
+            yield from _named(f"{path}[{key!r}]", inner)
     elif isinstance(value, list | tuple):
-        for index, one in enumerate(value):
-            yield from _named(f"{path}[{index}]", one)
+        for index, inner in enumerate(value):
+            yield from _named(f"{path}[{index}]", inner)
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             yield from _named(f"{path}.{field.name}", getattr(value, field.name))

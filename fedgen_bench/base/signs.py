@@ -145,15 +145,15 @@ def listen(ears: Collection[Ear], *, block: bool) -> list[tuple[Ear, object]]:
     by_link = {ear.link: ear for ear in ears}
     while True:
         began = time.monotonic()
-        ready = [by_link[cast("Connection", one)] for one in wait(list(by_link), _BEAT_SECONDS if block else 0)]
-        found = [(ear, message) for ear in ready if (message := ear.hear()) is not Sign.ALIVE]
+        ready = [by_link[cast("Connection", link)] for link in wait(list(by_link), _BEAT_SECONDS if block else 0)]
+        heard = [(ear, message) for ear in ready if (message := ear.hear()) is not Sign.ALIVE]
         if not block:
-            return found
+            return heard
         seconds = min(time.monotonic() - began, 2 * _BEAT_SECONDS)
         quiet = ((ear, ear.waited(seconds)) for ear in by_link.values() if ear not in ready)
-        found += [(ear, gone) for ear, gone in quiet if gone is not None]
-        if found:
-            return found
+        heard += [(ear, gone) for ear, gone in quiet if gone is not None]
+        if heard:
+            return heard
 
 
 def _processor_time(pid: int) -> int:

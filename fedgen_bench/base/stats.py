@@ -27,7 +27,7 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
         mean, std = _moments(values)
     except OverflowError:  # values near the largest float, whose squares are beyond it
         scale = max(map(abs, values))
-        mean, std = (scale * one for one in _moments([value / scale for value in values]))
+        mean, std = (scale * moment for moment in _moments([value / scale for value in values]))
     if n == 1:
         return Interval(mean, math.nan, math.nan, math.nan, 1)
     from scipy.stats import t
@@ -46,10 +46,10 @@ def prediction_half_width(values: Sequence[float], confidence: float = 0.95) -> 
     """Half-width of Student's t prediction interval for one more value, t s sqrt(1 + 1/n). ValueError below two."""
     from scipy.stats import t
 
-    found = interval(values)
-    if found.n == 1:
+    plain = interval(values)
+    if plain.n == 1:
         raise ValueError("A prediction needs at least two values.")
-    return float(t.ppf(0.5 + confidence / 2, found.n - 1)) * found.std * math.sqrt(1 + 1 / found.n)
+    return float(t.ppf(0.5 + confidence / 2, plain.n - 1)) * plain.std * math.sqrt(1 + 1 / plain.n)
 
 
 def paired_difference(ours: dict[int, float], theirs: dict[int, float]) -> Interval | None:
@@ -65,12 +65,12 @@ def p_value(differences: Sequence[float]) -> float:
     """
     if len(differences) < 2:  # noqa: PLR2004 - one value has no spread
         return 1.0
-    found = interval(differences)
-    if found.std == 0:
-        return float(found.mean == 0)
+    change = interval(differences)
+    if change.std == 0:
+        return float(change.mean == 0)
     from scipy.stats import t
 
-    return float(2 * t.sf(abs(found.mean) / (found.std / math.sqrt(found.n)), found.n - 1))
+    return float(2 * t.sf(abs(change.mean) / (change.std / math.sqrt(change.n)), change.n - 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -93,9 +93,9 @@ def bca_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     Raises:
         ValueError: without values.
     """
-    found = interval(values)
-    if found.n == 1 or found.std == 0:
-        return found
+    plain = interval(values)
+    if plain.n == 1 or plain.std == 0:
+        return plain
     import numpy as np
     from scipy.stats import bootstrap
 
@@ -104,4 +104,4 @@ def bca_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
         (np.asarray(values),), np.mean, n_resamples=10_000, confidence_level=confidence, method="BCa", rng=draws
     )
     low, high = result.confidence_interval
-    return Interval(found.mean, found.std, float(low), float(high), found.n)
+    return Interval(plain.mean, plain.std, float(low), float(high), plain.n)

@@ -10,7 +10,7 @@ def printable(text: str, *, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one in keep else _escaped(one) for one in text)
+    return "".join(char if char.isprintable() or char in keep else _escaped(char) for char in text)
 
 
 def one_line(text: str) -> str:

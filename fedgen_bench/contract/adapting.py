@@ -62,7 +62,7 @@ def _equal(ours: Tensors, theirs: Tensors) -> bool:
     import torch
 
     return ours is theirs or (
-        ours.keys() == theirs.keys() and all(torch.equal(one, theirs[name]) for name, one in ours.items())
+        ours.keys() == theirs.keys() and all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     )
 
 

@@ -17,26 +17,28 @@ def problems_of(
     error: ValidationError, known: Mapping[tuple[str, ...], typing.Iterable[str]] | typing.Iterable[str] = ()
 ) -> list[tuple[tuple[str, ...], str]]:
     """(path, sentence) of every problem that pydantic found; `known` names what would have been accepted."""
-    found = []
-    for one in error.errors():
-        path = tuple(str(part) for part in one["loc"])
-        if one["type"] == "extra_forbidden":
+    problems = []
+    for fault in error.errors():
+        path = tuple(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
             names = known.get(path[:-1], ()) if isinstance(known, Mapping) else known
-            found.append((path, f"Unknown parameter `{path[-1]}`.{did_you_mean(path[-1], names)}"))
-        elif one["type"] == "missing":
-            found.append((path, f"`{'.'.join(path)}` is missing."))
+            problems.append((path, f"Unknown parameter `{path[-1]}`.{did_you_mean(path[-1], names)}"))
+        elif fault["type"] == "missing":
+            problems.append((path, f"`{'.'.join(path)}` is missing."))
         else:
-            found.append((path, f"`{'.'.join(path)}`: {one['msg'][0].lower()}{one['msg'][1:]} (got {one['input']!r})."))
-    return found
+            problems.append(
+                (path, f"`{'.'.join(path)}`: {fault['msg'][0].lower()}{fault['msg'][1:]} (got {fault['input']!r}).")
+            )
+    return problems
 
 
 def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tuple[tuple[str, ...], str]]]:
     """The params instance (None when there are problems) and the problems."""
     hints = typing.get_type_hints(params)
     fields: dict[str, Any] = {}
-    for one in dataclasses.fields(params):
-        default = one.default_factory() if one.default_factory is not dataclasses.MISSING else one.default
-        fields[one.name] = (hints[one.name], default)
+    for knob in dataclasses.fields(params):
+        default = knob.default_factory() if knob.default_factory is not dataclasses.MISSING else knob.default
+        fields[knob.name] = (hints[knob.name], default)
     model = create_model(
         params.__name__, __config__=ConfigDict(strict=True, extra="forbid", protected_namespaces=()), **fields
     )

@@ -51,11 +51,11 @@ def stand_before_text(plain: nn.Module, attach: Callable[[], Adapted], words: to
         expected = plain(input_ids=torch.cat([words, text], dim=1)).logits[:, words.shape[1] :]
         try:
             adapted = attach()
-            found = adapted.module(input_ids=text).logits[:, -text.shape[1] :]
+            logits = adapted.module(input_ids=text).logits[:, -text.shape[1] :]
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise ValueError(f"A {kind} takes none before its text ({reason}). Choose another adapter.") from error
-    off = float((found - expected).abs().max())
+    off = float((logits - expected).abs().max())
     if not off <= _TOLERANCE * float(expected.abs().max()):
         raise ValueError(
             f"Before the text of a {kind} it is not what the same words are: logits differ by up to {off:.2g}. Choose "

@@ -50,7 +50,7 @@ class StrategySpec(ComponentSpec):
     Args:
         cohort: `sampled` clients each round, all data `pooled` in one place, or `none` (nothing is trained).
         fits_per_round: how many step budgets one client may use in a round.
-        optimizers: local optimisers that the method's equations hold for; all when empty.
+        optimizers: local optimizers that the method's equations hold for; all when empty.
         plain_gradients: it takes a client's change for its gradients' sum times the learning rate, so neither
             `training.clip_norm` nor `training.ema_decay` may stand in between.
         low_rank: it needs an adapter made of LoRA factors.

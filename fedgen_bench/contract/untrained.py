@@ -48,7 +48,7 @@ class Untrained:
     """
 
     def __init__(self, module: nn.Module, trainable: Iterable[torch.Tensor]) -> None:
-        self._trainable = {id(one) for one in trainable}
+        self._trainable = {id(parameter) for parameter in trainable}
         self._modules = dict(module.named_modules())
         self._names = {path: tuple(owner._buffers) for path, owner in self._modules.items()}  # noqa: SLF001
         self._buffers = [
@@ -65,15 +65,15 @@ class Untrained:
             PluginError: it changed a frozen parameter (through its version counter: a write through `.data` is seen by
                 the contract tests alone).
         """
-        before = [(path, one, one._version) for path, one in self._frozen()]  # noqa: SLF001
-        versions = [one.version for one in self._buffers]
+        before = [(path, parameter, parameter._version) for path, parameter in self._frozen()]  # noqa: SLF001
+        versions = [buffer.version for buffer in self._buffers]
         try:
             yield
         finally:
             self._put_back(versions)
         now = dict(self._frozen())
-        for path, one, version in before:
-            if now.get(path) is not one or one._version != version:  # noqa: SLF001
+        for path, parameter, version in before:
+            if now.get(path) is not parameter or parameter._version != version:  # noqa: SLF001
                 raise PluginError(
                     f"{what} changed `{path}`, which is no tensor of the adapter: it neither travels nor is reset. "
                     "Leave frozen parameters as they are, or have an adapter list them in `Adapted.trainable`."
@@ -81,16 +81,16 @@ class Untrained:
 
     def _frozen(self) -> Iterator[tuple[str, torch.Tensor]]:
         for path, owner in self._modules.items():
-            for name, one in owner._parameters.items():  # noqa: SLF001 - layers are exchanged when updates are folded in
-                if one is not None and id(one) not in self._trainable:
-                    yield f"{path}.{name}".lstrip("."), one
+            for name, parameter in owner._parameters.items():  # noqa: SLF001 - folding exchanges layers
+                if parameter is not None and id(parameter) not in self._trainable:
+                    yield f"{path}.{name}".lstrip("."), parameter
 
     def _put_back(self, versions: list[int | None]) -> None:
         import torch
 
         with torch.no_grad():
-            for one, version in zip(self._buffers, versions, strict=True):
-                one.put_back(version)
+            for buffer, version in zip(self._buffers, versions, strict=True):
+                buffer.put_back(version)
         for path, owner in self._modules.items():
             for added in owner._buffers.keys() - set(self._names[path]):  # noqa: SLF001
                 del owner._buffers[added]  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Tables of which a batch uses some rows, such as embeddings: optimisers leave the rows alone that were never used."""
+"""Tables of which a batch uses some rows, such as embeddings: optimizers leave the rows alone that were never used."""
 
 from __future__ import annotations
 

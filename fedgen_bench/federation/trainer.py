@@ -228,7 +228,7 @@ class _Pull:
         gradients: Any = [parameter.grad for parameter in parameters]
         values: Any = parameters
         if self._mu:
-            pulls: Any = torch._foreach_sub(values, self._anchor)  # noqa: SLF001 - as optimisers do
+            pulls: Any = torch._foreach_sub(values, self._anchor)  # noqa: SLF001 - as optimizers do
             torch._foreach_add_(gradients, pulls, alpha=self._mu)
         if self._correction is not None:
             torch._foreach_add_(gradients, self._correction)

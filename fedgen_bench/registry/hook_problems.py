@@ -11,7 +11,7 @@ from fedgen_bench.base.errors import did_you_mean
 from fedgen_bench.contract import hookspecs
 
 _MARK = f"{hookspecs.PROJECT}_impl"
-HOOKS = {name: one for name, one in vars(hookspecs).items() if hasattr(one, f"{hookspecs.PROJECT}_spec")}
+HOOKS = {name: hook for name, hook in vars(hookspecs).items() if hasattr(hook, f"{hookspecs.PROJECT}_spec")}
 
 
 def hook_problems(plugin: object) -> Iterator[str]:
@@ -35,10 +35,10 @@ def _problem(name: str, function: Any) -> str:
     if marked is None:
         return f"`{name}` is not marked. Put `@hookimpl` above it."
     known = inspect.signature(HOOKS[name]).parameters
-    odd = [one for one in inspect.signature(function).parameters.values() if one.name not in known]
-    required = [one.name for one in odd if one.default is one.empty]
+    odd = [argument for argument in inspect.signature(function).parameters.values() if argument.name not in known]
+    required = [argument.name for argument in odd if argument.default is argument.empty]
     if required:
-        takes = ", ".join(f"`{one}`" for one in known) or "none"
+        takes = ", ".join(f"`{name}`" for name in known) or "none"
         return f"`{name}` takes `{required[0]}`, which no hook of that name has. Its arguments: {takes}."
     return ""
 

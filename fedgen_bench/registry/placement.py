@@ -31,14 +31,14 @@ def placement(registry: Registry, engine: str, jobs: int | None, address: str | 
     from fedgen_bench.contract.params import make_params
 
     spec = registry.get("engine", engine).spec
-    has = {one.name for one in dataclasses.fields(spec.params)}
+    has = {field.name for field in dataclasses.fields(spec.params)}
     params: dict[str, Any] = {}
     if address is not None:
         if "address" not in has:
             able = [
                 f"`{name}`"
-                for name, one in registry.components["engine"].items()
-                if any(field.name == "address" for field in dataclasses.fields(one.spec.params))
+                for name, registered in registry.components["engine"].items()
+                if any(field.name == "address" for field in dataclasses.fields(registered.spec.params))
             ]
             use = f" or use {' or '.join(able)}" if able else ""
             raise UsageError(f"Engine `{engine}` has no address. Leave `--address` out{use}.")

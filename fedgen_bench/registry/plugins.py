@@ -66,7 +66,7 @@ def _register(manager: pluggy.PluginManager, label: str, load: Callable[[], obje
 
 def _raised_in(error: BaseException, file: str) -> str:
     """Where in a plugin's file an import ended, in brackets; a syntax error says so itself."""
-    lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == file]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return f" ({file}:{lines[-1]})" if lines else ""
 
 
@@ -97,7 +97,7 @@ def _collect(
 
 def _implementations(manager: pluggy.PluginManager, hook: str, label: str) -> list[Callable[..., Any]]:
     """What one plugin has of a hook."""
-    return [one.function for one in getattr(manager.hook, hook).get_hookimpls() if one.plugin_name == label]
+    return [impl.function for impl in getattr(manager.hook, hook).get_hookimpls() if impl.plugin_name == label]
 
 
 def _taken(kind: str, spec: Any, known: Mapping[str, Registered]) -> str:
@@ -122,7 +122,7 @@ def _entry_points(
 ) -> tuple[list[tuple[str, importlib.metadata.EntryPoint, Provenance]], list[Failure]]:
     """Entry points, ours first, then by (distribution, name); one name in two distributions is refused."""
     blocked = set(block)
-    found: list[tuple[str, importlib.metadata.EntryPoint, Provenance]] = []
+    usable: list[tuple[str, importlib.metadata.EntryPoint, Provenance]] = []
     failures: list[Failure] = []
     owners: dict[str, str] = {}
     points = {
@@ -140,8 +140,8 @@ def _entry_points(
             )
             continue
         owners[name] = distribution
-        found.append((name, point, Provenance(distribution, point.dist.version if point.dist else "")))
-    return found, failures
+        usable.append((name, point, Provenance(distribution, point.dist.version if point.dist else "")))
+    return usable, failures
 
 
 def load_registry(plugin_files: Iterable[str | Path] = (), *, environ: Mapping[str, str] = os.environ) -> Registry:
@@ -165,7 +165,7 @@ def load_registry(plugin_files: Iterable[str | Path] = (), *, environ: Mapping[s
         else:
             failures.append(Failure(f"{provenance.distribution}:{label}", reason))
     asked = [*map(str, plugin_files), *filter(None, environ.get("FEDGEN_PLUGINS", "").split(os.pathsep))]
-    files = tuple(dict.fromkeys(str(Path(one).expanduser().resolve()) for one in asked))
+    files = tuple(dict.fromkeys(str(Path(file).expanduser().resolve()) for file in asked))
     for file in map(Path, files):
         if not file.is_file():
             raise UsageError(f"Plugin file {file} does not exist. Give the path of a `.py` file.")
@@ -177,5 +177,5 @@ def load_registry(plugin_files: Iterable[str | Path] = (), *, environ: Mapping[s
         else:
             raise PluginError(f"Plugin file {label} {reason}.")
     components, refused = _collect(manager, origins)
-    frozen = MappingProxyType({kind: MappingProxyType(found) for kind, found in components.items()})
+    frozen = MappingProxyType({kind: MappingProxyType(registered) for kind, registered in components.items()})
     return Registry(frozen, tuple(failures + refused), files, _observers(manager, origins), manager)

@@ -69,10 +69,10 @@ class Registry:
         kind, _, short = name.rpartition("/")
         if kind and kind not in KINDS:
             raise UsageError(unknown("kind", kind, KINDS))
-        among = [kind] if kind else list(KINDS)
-        found = [(one, self.components[one][short]) for one in among if short in self.components[one]]
+        kinds = [kind] if kind else list(KINDS)
+        found = [(kind, self.components[kind][short]) for kind in kinds if short in self.components[kind]]
         if not found:
-            raise UsageError(unknown("component", short, {known for one in among for known in self.components[one]}))
+            raise UsageError(unknown("component", short, {known for kind in kinds for known in self.components[kind]}))
         return found
 
     def observe(self, hook: str, **event: Any) -> None:

@@ -25,21 +25,21 @@ def source_sha256(file: Path) -> str:
     packages only its own counts: the others stand beside it without being part of it.
     """
     file = file.resolve()
-    base, found = _package_root(file), dict[Path, str]()
+    base, hashes = _package_root(file), dict[Path, str]()
     top = file.relative_to(base).parts[0]
     roots = {root: top if root.name in _INSTALLED else "" for root in (file.parent, base)}
     waiting = [file]
     while waiting:
-        one = waiting.pop()
-        if one in found:
+        module = waiting.pop()
+        if module in hashes:
             continue
-        content = one.read_bytes()
-        found[one] = hashlib.sha256(content).hexdigest()
-        waiting += [path.resolve() for path in _imported(content, one, roots)]
-    own = found.pop(file)
-    if not found:
+        content = module.read_bytes()
+        hashes[module] = hashlib.sha256(content).hexdigest()
+        waiting += [path.resolve() for path in _imported(content, module, roots)]
+    own = hashes.pop(file)
+    if not hashes:
         return own
-    others = sorted(f"{os.path.relpath(path, base)}\0{one}" for path, one in found.items())
+    others = sorted(f"{os.path.relpath(path, base)}\0{sha256}" for path, sha256 in hashes.items())
     return hashlib.sha256("\n".join([own, *others]).encode()).hexdigest()
 
 

@@ -42,10 +42,10 @@ def spec_problem(kind: str, spec: object) -> str | None:
 
 def _not_told(spec: Any) -> str | None:
     """What `list` cannot show and results cannot record of a component or suite, or None."""
-    for one in dataclasses.fields(spec):
-        value = getattr(spec, one.name)
-        if one.type in {"str", str} and not isinstance(value, str):
-            return f"{one.name} is {type(value).__name__}, expected str"
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if field.type in {"str", str} and not isinstance(value, str):
+            return f"{field.name} is {type(value).__name__}, expected str"
     if isinstance(spec, ComponentSpec):
         try:
             values = dataclasses.asdict(spec.params())

@@ -60,7 +60,7 @@ def test_first_fedyogi_round_moves_v_from_tau_squared_by_the_sign(by_hand, is_cl
 
 
 @pytest.mark.parametrize("name", ["fedavgm", "fedadam", "fedyogi"])
-def test_server_optimiser_reduces_to_fedavg(registry, name):
+def test_server_optimizer_reduces_to_fedavg(registry, name):
     spec = registry.get("strategy", name).spec
     fedavg = Simulation(registry.get("strategy", "fedavg").spec).run(4).function()
     reduced = Simulation(spec, spec.params(**spec.reduces_to["fedavg"])).run(4).function()
@@ -69,7 +69,7 @@ def test_server_optimiser_reduces_to_fedavg(registry, name):
 
 
 @pytest.mark.parametrize("name", ["fedavgm", "fedadam", "fedyogi"])
-def test_server_optimiser_keeps_its_state_in_fp32(registry, name):
+def test_server_optimizer_keeps_its_state_in_fp32(registry, name):
     spec = registry.get("strategy", name).spec
     strategy = spec.build(spec.params())
     start = {"w": torch.ones(2, dtype=torch.bfloat16)}
@@ -91,7 +91,7 @@ def test_server_optimiser_keeps_its_state_in_fp32(registry, name):
         ("fedyogi", {"server_learning_rate": float("inf")}),
     ],
 )
-def test_server_optimiser_refuses_parameters_outside_their_range(registry, name, params):
+def test_server_optimizer_refuses_parameters_outside_their_range(registry, name, params):
     (key,) = params
     with pytest.raises(ValueError, match=key):
         registry.get("strategy", name).spec.params(**params)

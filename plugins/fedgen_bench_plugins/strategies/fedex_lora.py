@@ -54,8 +54,8 @@ class FedExLoRA:
         received = list(updates)
         mean = weighted_mean(received)
         apart = [
-            replace(one, tensors={**one.tensors, **{p.b: one.tensors[p.b] - mean[p.b] for p in ctx.low_rank}})
-            for one in received
+            replace(update, tensors={**update.tensors, **{p.b: update.tensors[p.b] - mean[p.b] for p in ctx.low_rank}})
+            for update in received
         ]
         return State(mean, (*state.merges, stacked(apart, ctx.low_rank)))
 

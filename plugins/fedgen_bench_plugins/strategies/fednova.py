@@ -74,7 +74,7 @@ def _per_step(x: Tensors, update: Update) -> Update:
     tau = update.tensors[TAU].double()
     if tau < 1:
         raise ValueError(f"FedNova: a client says that it took {int(tau)} local steps; it must be at least 1.")
-    per_step = {name: (update.tensors[name] - one) / float(tau) for name, one in x.items()}
+    per_step = {name: (update.tensors[name] - received) / float(tau) for name, received in x.items()}
     return Update({**per_step, TAU: tau}, update.n_examples)
 
 

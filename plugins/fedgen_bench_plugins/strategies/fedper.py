@@ -49,11 +49,13 @@ class FedPer:
 
     def init(self, start: Tensors, ctx: ServerContext) -> State:
         """Raises ValueError when a pattern matches nothing, or nothing is left to share."""
-        personal = {name: x for name, x in start.items() if any(fnmatchcase(name, one) for one in self.params.personal)}
-        for one in self.params.personal:
-            if not any(fnmatchcase(name, one) for name in personal):
+        personal = {
+            name: x for name, x in start.items() if any(fnmatchcase(name, pattern) for pattern in self.params.personal)
+        }
+        for pattern in self.params.personal:
+            if not any(fnmatchcase(name, pattern) for name in personal):
                 raise ValueError(
-                    f"FedPer: no tensor of the adapter matches `{one}`, so it makes nothing personal. Choose "
+                    f"FedPer: no tensor of the adapter matches `{pattern}`, so it makes nothing personal. Choose "
                     f"`personal` among: {', '.join(sorted(start))}."
                 )
         if personal.keys() == start.keys():

@@ -55,12 +55,12 @@ class HetLoRA:
         received = [padded(update.tensors, ctx.low_rank) for update in updates]
         mean: dict[str, torch.Tensor] = {}
         for pair in ctx.low_rank:
-            norms = [product_norm(one[pair.a], one[pair.b]) for one in received]
+            norms = [product_norm(factors[pair.a], factors[pair.b]) for factors in received]
             total = sum(norms)
             weights = [norm / total if total else 1 / len(norms) for norm in norms]
             for name in (pair.a, pair.b):
                 mean[name] = sum(
-                    (one[name] * weight for one, weight in zip(received, weights, strict=True)),
+                    (factors[name] * weight for factors, weight in zip(received, weights, strict=True)),
                     start=received[0][name].new_zeros(()),
                 )
         return State(mean)

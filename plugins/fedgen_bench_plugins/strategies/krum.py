@@ -89,7 +89,7 @@ def _scores(got: list[Tensors], n_nearest: int) -> list[float]:
         square = sum(float((got[i][name].double() - got[k][name].double()).square().sum()) for name in names)
         squares[i].append(square)
         squares[k].append(square)
-    return [sum(sorted(one)[:n_nearest]) for one in squares]
+    return [sum(sorted(distances)[:n_nearest]) for distances in squares]
 
 
 @hookimpl

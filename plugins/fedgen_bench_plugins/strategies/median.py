@@ -53,8 +53,8 @@ class Median:
         lower, upper = (len(got) - 1) // 2, len(got) // 2
         medians: dict[str, torch.Tensor] = {}
         for name in state.tensors:
-            ordered = torch.stack([one[name] for one in got]).sort(dim=0).values
-            medians |= weighted_mean(Update({name: one}, 1) for one in (ordered[lower], ordered[upper]))
+            ordered = torch.stack([tensors[name] for tensors in got]).sort(dim=0).values
+            medians |= weighted_mean(Update({name: middle}, 1) for middle in (ordered[lower], ordered[upper]))
         return State(medians)
 
     export = export_tensors

@@ -66,7 +66,7 @@ class TrimmedMean:
         means: dict[str, torch.Tensor] = {}
         for name in state.tensors:
             ordered = torch.stack([update.tensors[name] for update in got]).sort(dim=0).values
-            means |= weighted_mean(Update({name: one}, 1) for one in ordered[b : len(got) - b])
+            means |= weighted_mean(Update({name: kept}, 1) for kept in ordered[b : len(got) - b])
         return State(means)
 
     export = export_tensors
