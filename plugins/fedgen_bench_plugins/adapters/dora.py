@@ -63,8 +63,8 @@ class DoRA:
             use_dora=True,
         )
         adapted = wrap_with_peft(module, config, seeds)
-        for name, one in adapted.trainable.items():
-            if name.endswith("lora_magnitude_vector.weight") and not one.all():
+        for name, parameter in adapted.trainable.items():
+            if name.endswith("lora_magnitude_vector.weight") and not parameter.all():
                 raise ValueError(f"`{name}` has a zero, by which DoRA would divide. Leave this module out of targets.")
         return adapted
 

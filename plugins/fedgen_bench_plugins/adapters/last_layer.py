@@ -55,9 +55,9 @@ def _blocks(module: nn.Module) -> list[str]:
     """Names of a decoder's blocks, first to last: the entries of its outermost module list. Empty without one."""
     from torch import nn
 
-    for name, one in module.named_modules():
-        if isinstance(one, nn.ModuleList):
-            return [f"{name}.{i}" for i in range(len(one))]
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.ModuleList):
+            return [f"{name}.{i}" for i in range(len(layer))]
     return []
 
 
@@ -66,7 +66,7 @@ def _final_norm(module: nn.Module, blocks: list[str]) -> list[str]:
     if not blocks:
         return []
     beside = blocks[0].rsplit(".", 2)[0]
-    norms = [f"{beside}.{name}" for name, one in module.get_submodule(beside).named_children() if is_norm(one)]
+    norms = [f"{beside}.{name}" for name, layer in module.get_submodule(beside).named_children() if is_norm(layer)]
     return norms[-1:]
 
 
@@ -79,7 +79,7 @@ def _own_head(module: nn.Module) -> str:
         raise ValueError("This backbone has no output head. Leave out `head`.")
     if head.weight is module.get_input_embeddings().weight:  # type: ignore[operator]
         head.weight = nn.Parameter(head.weight.detach().clone())
-    names: dict[nn.Module, str] = {one: name for name, one in module.named_modules()}
+    names: dict[nn.Module, str] = {layer: name for name, layer in module.named_modules()}
     return names[head]
 
 

@@ -20,7 +20,7 @@ class LayerNormTuning:
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
         """Initial values are the backbone's own. Raises ValueError when it has no such norm, or one of another kind."""
         check_no_norm_is_left_out(module)
-        norms = [name for name, one in module.named_modules() if is_norm(one)]
+        norms = [name for name, layer in module.named_modules() if is_norm(layer)]
         return train_only(module, parameters_within(module, norms), "norm with parameters")
 
 

@@ -19,9 +19,9 @@ def train_only(module: nn.Module, names: Collection[str], what: str) -> Adapted:
     if not names:
         raise ValueError(f"This backbone has no {what}. Choose another adapter.")
     module.requires_grad_(requires_grad=False)
-    chosen = {name: one for name, one in module.named_parameters() if name in names}
-    for one in chosen.values():
-        one.requires_grad_()
+    chosen = {name: parameter for name, parameter in module.named_parameters() if name in names}
+    for parameter in chosen.values():
+        parameter.requires_grad_()
     return Adapted(module, chosen)
 
 
@@ -36,7 +36,7 @@ def is_norm(module: nn.Module) -> bool:
     if isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.RMSNorm):
         return any(True for _ in module.parameters())
     own = list(module.parameters(recurse=False))
-    if not own or any(one.ndim > 1 for one in own) or next(module.children(), None) or _has_statistics(module):
+    if not own or any(weight.ndim > 1 for weight in own) or next(module.children(), None) or _has_statistics(module):
         return False
     epsilon = any(
         name.endswith(("eps", "epsilon")) and isinstance(value, float) for name, value in vars(module).items()
@@ -46,10 +46,10 @@ def is_norm(module: nn.Module) -> bool:
 
 def check_no_norm_is_left_out(module: nn.Module) -> None:
     """Raises ValueError when a module is called a norm, has parameters of its own, and is none that `is_norm` knows."""
-    for name, one in module.named_modules():
-        if _is_called_norm(one) and not is_norm(one) and any(True for _ in one.parameters(recurse=False)):
+    for name, layer in module.named_modules():
+        if _is_called_norm(layer) and not is_norm(layer) and any(True for _ in layer.parameters(recurse=False)):
             raise ValueError(
-                f"`{name}` ({type(one).__name__}) is called a norm and is no layer, RMS or group norm: it would be "
+                f"`{name}` ({type(layer).__name__}) is called a norm and is no layer, RMS or group norm: it would be "
                 "left out. Choose another adapter."
             )
 

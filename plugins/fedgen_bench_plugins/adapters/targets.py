@@ -25,13 +25,13 @@ def is_linear_or_convolution(module: nn.Module) -> bool:
 
 def check_targets(module: nn.Module, targets: Iterable[str], fits: Callable[[nn.Module], bool]) -> None:
     """Raises ValueError, naming the layers there are, when a target ends no module's name or one that does not fit."""
-    there = [(name, one) for name, one in module.named_modules() if name]
+    there = [(name, layer) for name, layer in module.named_modules() if name]
     for target in targets:
-        named = [(name, one) for name, one in there if _ends(name, target)]
-        known = ", ".join(sorted({_ending(name) for name, one in there if fits(one)}))
+        named = [(name, layer) for name, layer in there if _ends(name, target)]
+        known = ", ".join(sorted({_ending(name) for name, layer in there if fits(layer)}))
         if not named:
             raise ValueError(f"Target `{target}` names no module of this backbone. It has: {known}. Choose among them.")
-        if unfit := [f"`{name}` ({type(one).__name__})" for name, one in named if not fits(one)]:
+        if unfit := [f"`{name}` ({type(layer).__name__})" for name, layer in named if not fits(layer)]:
             more = f" and {len(unfit) - 1} more" if len(unfit) > 1 else ""
             kind = "linear layer" if fits is is_linear else "linear layer or convolution"
             raise ValueError(f"Target `{target}` names {unfit[0]}{more}, which is no {kind}. Choose among: {known}.")
@@ -49,4 +49,4 @@ def _ending(name: str) -> str:
 
 def stores_transposed(module: nn.Module) -> bool:
     """Whether the backbone is of the GPT-2 kind: `Conv1D` layers, with weights of shape (inputs, outputs)."""
-    return any(type(one).__name__ == "Conv1D" for one in module.modules())
+    return any(type(layer).__name__ == "Conv1D" for layer in module.modules())

@@ -14,7 +14,7 @@ class FP16:
         self.params = params
 
     def compress(self, tensors: Tensors) -> Tensors:
-        return {name: one.half() if one.is_floating_point() else one for name, one in tensors.items()}
+        return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
     def decompress(self, tensors: Tensors, like: Tensors) -> Tensors:
         return {name: tensors[name].to(wanted.dtype) for name, wanted in like.items()}

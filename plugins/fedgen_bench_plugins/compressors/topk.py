@@ -50,18 +50,18 @@ class TopK:
 
     def decompress(self, tensors: Tensors, like: Tensors) -> Tensors:
         """Raises ValueError for places that a tensor does not have or that come twice."""
-        found = {}
+        dense = {}
         for name, wanted in like.items():
             if name + _INDEX not in tensors:
-                found[name] = tensors[name]
+                dense[name] = tensors[name]
                 continue
             index = tensors[name + _INDEX].long()
             if index.numel() and (int(index[0]) < 0 or int(index[-1]) >= wanted.numel() or (index.diff() <= 0).any()):
                 raise ValueError(f"the places of `{name}` do not rise within its {wanted.numel()} entries")
             flat = wanted.new_zeros(wanted.numel())
             flat[index] = tensors[name + _VALUES].to(wanted.dtype)
-            found[name] = flat.reshape(wanted.shape)
-        return found
+            dense[name] = flat.reshape(wanted.shape)
+        return dense
 
 
 @hookimpl
