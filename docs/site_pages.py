@@ -31,7 +31,9 @@ WHOLE = (
     "fedgen_bench.contract.messages",
     "fedgen_bench.contract.data",
     "fedgen_bench.contract.reports",
+    "fedgen_bench.federation.engine",
     "fedgen_bench.federation.clients",
+    "fedgen_bench.federation.client_work",
     "fedgen_bench.testing.contracts",
     "fedgen_bench.api",
 )
@@ -42,7 +44,9 @@ INTRODUCTIONS = {
     "fedgen_bench.contract.messages": "What server, clients and the trainer give each other.",
     "fedgen_bench.contract.data": "What is split over clients and trained on.",
     "fedgen_bench.contract.reports": "What observers and table formats are given.",
-    "fedgen_bench.federation.clients": "For engines: a client's part of a round as data, and what works it off.",
+    "fedgen_bench.federation.engine": "What an engine is.",
+    "fedgen_bench.federation.clients": "For engines: a client's part of a round as data.",
+    "fedgen_bench.federation.client_work": "For engines: what works a client's part of a round off.",
     "fedgen_bench.testing.contracts": "For the tests of plugins; import these names from `fedgen_bench.testing`.",
     "fedgen_bench.api": "Suites from Python; `fedgen_bench` imports this when one of its functions is asked for.",
 }

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from fedgen_bench.data.catalog import finder
-from fedgen_bench.federation.setting import Setting
-from fedgen_bench.federation.world import Worlds
+from fedgen_bench.federation.assembly import assemble
+from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
@@ -80,11 +80,11 @@ def toy_suite(registry):
 
 
 @pytest.fixture(scope="session")
-def toy_setting(registry, toy_suite):
+def toy_experiment(registry, toy_suite):
     """A contender's run of the toy suite, built and not yet begun."""
 
     def make(contender, *overrides, seed=1):
         (spec,) = expand(toy_suite(*overrides), registry, contenders=[contender], seeds=[seed])
-        return Setting.make(spec, registry, Worlds(registry, finder()), torch.device("cpu"))
+        return assemble(spec, Loader(registry, finder()), torch.device("cpu"))
 
     return make

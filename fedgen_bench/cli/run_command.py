@@ -149,17 +149,17 @@ def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device:
     from fedgen_bench.base.digits import show_bytes
     from fedgen_bench.cli.screen import grid
     from fedgen_bench.data.catalog import finder
+    from fedgen_bench.federation.loader import Loader
     from fedgen_bench.federation.preflight import preflight
-    from fedgen_bench.federation.world import Worlds
     from fedgen_bench.run.device import pick_device
     from fedgen_bench.run.dry_run import forecast
 
-    worlds = Worlds(registry, finder(data, fetch=False))
+    loader = Loader(registry, finder(data, fetch=False))
     where = torch.device(pick_device(device))
-    preflight(specs, worlds)
+    preflight(specs, loader)
     if sys.stderr.isatty():
         click.echo(f"Building {len(specs)} cells and timing a step or two of every contender ...", err=True)
-    cells = forecast(specs, registry, worlds, where)
+    cells = forecast(specs, loader, where)
     head = ("run", "rounds", "local steps", "downlink", "uplink", "training")
     rows = [
         (c.run, str(c.n_rounds), f"{c.local_steps:,}", f"{c.down_bytes:,} B", f"{c.up_bytes:,} B", f"{c.seconds:.0f} s")

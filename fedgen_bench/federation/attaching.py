@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.errors import DataError, PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.adapting import factors_problem
-from fedgen_bench.federation.world import build
+from fedgen_bench.federation.components import build
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted

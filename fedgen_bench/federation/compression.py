@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Compressor
 
 
+_RESIDUAL = "#residual/"
+
+
 def layout_like(tensors: Tensors) -> Tensors:
     """Zeros with the names, shapes and dtypes of `tensors`, in no memory to speak of."""
     return {name: tensor.new_zeros(()).expand(tensor.shape) for name, tensor in tensors.items()}
@@ -134,3 +137,13 @@ def _changes(one: torch.Tensor, base: torch.Tensor | None) -> bool:
 
 def _change(tensors: Tensors, received: Tensors) -> Tensors:
     return {name: one - received[name] if _changes(one, received.get(name)) else one for name, one in tensors.items()}
+
+
+def residual_in(keep: Tensors) -> Tensors:
+    """What a client with this private state still owes, by tensor."""
+    return {name.removeprefix(_RESIDUAL): one for name, one in keep.items() if name.startswith(_RESIDUAL)}
+
+
+def with_residual(keep: Tensors, residual: Tensors) -> Tensors:
+    """The private state of a client that owes this."""
+    return {**keep, **{_RESIDUAL + name: tensor for name, tensor in residual.items()}}

@@ -10,7 +10,7 @@ from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.federation.remote import pack, unpack_outcome
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.clients import ClientOutcome, ClientTask, Recipe
+    from fedgen_bench.federation.clients import Blueprint, ClientOutcome, ClientTask
     from fedgen_bench.federation.remote import Answer, PackedTask
 
 N_TRIES = 3
@@ -35,7 +35,7 @@ class Crew(Protocol):
     def hire(self) -> Hashable:
         """A new worker; it need not be ready yet."""
 
-    def give(self, worker: Any, recipe: Recipe, task: PackedTask) -> None:
+    def give(self, worker: Any, blueprint: Blueprint, task: PackedTask) -> None:
         """Have an idle worker begin. Whether it died shows in `wait`."""
 
     def wait(self, busy: Collection[Any], *, block: bool) -> Iterable[tuple[Any, Answer | Died]]:
@@ -71,7 +71,7 @@ class Dispatcher:
         self._idle: list[Any] = []
         self._busy: dict[Any, _Handed] = {}
 
-    def run(self, tasks: Iterable[ClientTask], recipe: Recipe, n_jobs: int) -> Iterator[ClientOutcome]:
+    def run(self, tasks: Iterable[ClientTask], blueprint: Blueprint, n_jobs: int) -> Iterator[ClientOutcome]:
         """Outcomes in order. At most `n_jobs` tasks are worked on and twice as many are taken ahead of their turn.
 
         Raises:
@@ -87,7 +87,7 @@ class Dispatcher:
             while True:
                 while source is not None and len(busy) < n_jobs and n_taken - turn < 2 * n_jobs:
                     try:
-                        self._hand(_Handed(n_taken, pack(next(source))), recipe, busy)
+                        self._hand(_Handed(n_taken, pack(next(source))), blueprint, busy)
                     except StopIteration:
                         source = None
                         break
@@ -96,7 +96,7 @@ class Dispatcher:
                     n_taken += 1
                 if turn == n_taken:
                     return
-                for number, answer in self._answers(recipe, busy, block=turn not in answers):
+                for number, answer in self._answers(blueprint, busy, block=turn not in answers):
                     answers[number] = answer
                     if isinstance(answer, Exception):
                         source = None
@@ -112,13 +112,13 @@ class Dispatcher:
         while self._idle:
             self._crew.dismiss(self._idle.pop())
 
-    def _hand(self, handed: _Handed, recipe: Recipe, busy: dict[Any, _Handed]) -> None:
+    def _hand(self, handed: _Handed, blueprint: Blueprint, busy: dict[Any, _Handed]) -> None:
         to_new = not self._idle
         worker = self._crew.hire() if to_new else self._idle.pop()
         busy[worker] = replace(handed, to_new=to_new)
-        self._crew.give(worker, recipe, handed.task)
+        self._crew.give(worker, blueprint, handed.task)
 
-    def _answers(self, recipe: Recipe, busy: dict[Any, _Handed], *, block: bool) -> Iterator[tuple[int, Answer]]:
+    def _answers(self, blueprint: Blueprint, busy: dict[Any, _Handed], *, block: bool) -> Iterator[tuple[int, Answer]]:
         """What came in, by task number; tasks of the dead are handed out again."""
         for worker, answer in self._crew.wait(tuple(busy), block=block) if busy else ():
             handed = busy.pop(worker)
@@ -131,7 +131,7 @@ class Dispatcher:
             elif handed.to_new:
                 handed = replace(handed, n_stillborn=handed.n_stillborn + 1)
             if max(handed.n_deaths, handed.n_stillborn) < N_TRIES:
-                self._hand(handed, recipe, busy)
+                self._hand(handed, blueprint, busy)
             else:
                 yield handed.number, _hopeless(handed, answer)
 

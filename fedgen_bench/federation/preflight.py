@@ -10,30 +10,31 @@ from fedgen_bench.base.errors import FedgenError, NotReadyError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.protocols import Declaring
-from fedgen_bench.federation.world import build, seed_tree
+from fedgen_bench.federation.components import build
+from fedgen_bench.federation.seeding import seed_tree
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
-    from fedgen_bench.federation.world import Worlds
+    from fedgen_bench.federation.loader import Loader
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.suites import RunSpec
 
 
-def preflight(specs: Sequence[RunSpec], worlds: Worlds) -> None:
+def preflight(specs: Sequence[RunSpec], loader: Loader) -> None:
     """Load every task, split it for the first seed, attach every adapter once, and try one example of a first batch.
 
-    Everything happens on the CPU, one adapter at a time; tasks stay in `worlds`, nothing else does.
+    Everything happens on the CPU, one adapter at a time; tasks stay in `loader`, nothing else does.
 
     Raises:
         NotReadyError: all problems, each with the contenders that it concerns where these are not all.
     """
-    found = list(dict.fromkeys(_problems(specs, worlds)))
+    found = list(dict.fromkeys(_problems(specs, loader)))
     if found:
         raise NotReadyError(found)
 
 
-def _problems(specs: Sequence[RunSpec], worlds: Worlds) -> Iterator[str]:
+def _problems(specs: Sequence[RunSpec], loader: Loader) -> Iterator[str]:
     def told_of(some: Sequence[RunSpec], problem: str) -> str:
         names, everybody = (list(dict.fromkeys(one.contender for one in group)) for group in (some, specs))
         if names == everybody:
@@ -41,27 +42,27 @@ def _problems(specs: Sequence[RunSpec], worlds: Worlds) -> Iterator[str]:
         return f"{', '.join(f'`{name}`' for name in names)}: {problem}"
 
     for some in _alike(specs, lambda config: config["task"]):
-        task, problem = _tried(lambda some=some: worlds.task(worlds.resolved(some[0])))  # type: ignore[misc]
+        task, problem = _tried(lambda some=some: loader.task(loader.resolved(some[0])))  # type: ignore[misc]
         if problem:
             yield told_of(some, problem)
         for kind, component, users in _components(some):
-            _, problem = _tried(lambda kind=kind, one=component: build(worlds.registry, kind, one))  # type: ignore[misc]
+            _, problem = _tried(lambda kind=kind, one=component: build(loader.registry, kind, one))  # type: ignore[misc]
             if problem:
                 yield told_of(users, problem)
         if task is None:
             continue
         for users in _alike(some, lambda config: config["evaluation"]):
-            for problem in _metric_problems(users[0], task, worlds.registry):
+            for problem in _metric_problems(users[0], task, loader.registry):
                 yield told_of(users, problem)
         split: set[int] = set()
         for users in _alike(some, lambda config: [config["partitioner"], config["federation"]]):
-            _, problem = _tried(lambda users=users: worlds.population(worlds.resolved(users[0])))  # type: ignore[misc]
+            _, problem = _tried(lambda users=users: loader.population(loader.resolved(users[0])))  # type: ignore[misc]
             if problem:
                 yield told_of(users, problem)
             else:
                 split |= {id(one) for one in users}
         for users in _alike(some, lambda config: config["contender"]["adapter"]):
-            if problem := _adapter_problem(users[0], task, worlds, is_split=id(users[0]) in split):
+            if problem := _adapter_problem(users[0], task, loader, is_split=id(users[0]) in split):
                 yield told_of(users, problem)
 
 
@@ -120,26 +121,26 @@ def _metric_problems(spec: RunSpec, task: Task, registry: Registry) -> Iterator[
                 break
 
 
-def _adapter_problem(spec: RunSpec, task: Task, worlds: Worlds, *, is_split: bool) -> str:
+def _adapter_problem(spec: RunSpec, task: Task, loader: Loader, *, is_split: bool) -> str:
     from fedgen_bench.federation.attaching import attach
 
     adapter = spec.config["contender"]["adapter"]
-    adapted, problem = _tried(lambda: attach(worlds.registry, adapter, task, seed_tree(worlds.resolved(spec))))
+    adapted, problem = _tried(lambda: attach(loader.registry, adapter, task, seed_tree(loader.resolved(spec))))
     if problem or not is_split:
         return problem
-    _, problem = _tried(lambda: _first_loss(spec, task, adapted, worlds))
+    _, problem = _tried(lambda: _first_loss(spec, task, adapted, loader))
     if not problem:
         return ""
     return f"a first example fails with adapter `{adapter['name']}` on this backbone: {problem}"
 
 
-def _first_loss(spec: RunSpec, task: Task, adapted: Adapted, worlds: Worlds) -> None:
+def _first_loss(spec: RunSpec, task: Task, adapted: Adapted, loader: Loader) -> None:
     """The loss of one example, without a gradient."""
     import torch
 
     from fedgen_bench.federation.trainer import autocast
 
-    population = worlds.population(worlds.resolved(spec))
+    population = loader.population(loader.resolved(spec))
     client_id = next(i for i in range(len(population.parts)) if population.client(i).train.n)
     batch = {name: tensor[:1] for name, tensor in population.client(client_id).train.tensors.items()}
     precision = autocast(torch.device("cpu"), spec.config["training"]["precision"])

@@ -9,12 +9,14 @@ from fedgen_bench.base.errors import PluginError, WireError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.messages import Fit, FitReport, Model
 from fedgen_bench.federation import wire
+from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.exchange import begin
-from fedgen_bench.federation.setting import Setting
-from fedgen_bench.federation.trainer import Place, check_trainable, load_tensors
+from fedgen_bench.federation.experiment import Experiment
+from fedgen_bench.federation.parameters import load_tensors
+from fedgen_bench.federation.trainer import check_trainable
 
 
-def rehearse(setting: Setting, state: Any) -> None:
+def rehearse(experiment: Experiment, state: Any) -> None:
     """Send to the first client, answer its fits with their own start, and aggregate its update for the whole cohort.
 
     Raises:
@@ -22,20 +24,20 @@ def rehearse(setting: Setting, state: Any) -> None:
             that is not what the payload asked for, an export that the adapter cannot load; an attack that gives other
             tensors than it is given.
     """
-    if setting.cohort_kind == "none":
+    if experiment.cohort_kind == "none":
         return
-    name = setting.spec.config["contender"]["strategy"]["name"]
-    client_id = setting.cohort(0)[0]
-    ctx = setting.context(0, client_id, {})
-    with guarded(f"{setting.strategy_name}.send", ctx=ctx, state=state):
-        payload = setting.strategy.send(state, ctx)
-    task, exchange = begin(setting.link, payload, ctx, {})
+    name = experiment.spec.config["contender"]["strategy"]["name"]
+    client_id = experiment.cohort(0)[0]
+    ctx = experiment.context(0, client_id, {})
+    with guarded(f"{experiment.strategy_name}.send", ctx=ctx, state=state):
+        payload = experiment.strategy.send(state, ctx)
+    task, exchange = begin(experiment.link, payload, ctx, {})
 
-    def unchanged(request: Fit, n_steps: int, _: Place) -> FitReport:
-        load_tensors(setting.adapted.trainable, request.start, setting.adapted.low_rank)
+    def unchanged(request: Fit, n_steps: int, _: FitStreams) -> FitReport:
+        load_tensors(experiment.adapted.trainable, request.start, experiment.adapted.low_rank)
         return FitReport(dict(request.start), ctx.n_examples, n_steps, 0.0, "")
 
-    work = setting.work()
+    work = experiment.work()
     outcome = work.run(task, unchanged)
     if work.attack is not None:  # whoever the seed makes hostile
         replace(work, attackers=frozenset({client_id})).run(task, unchanged)
@@ -48,23 +50,23 @@ def rehearse(setting: Setting, state: Any) -> None:
             f"Strategy `{name}`: {error} Return the tensors that were sent, or say in `Payload.reply` what an update "
             "carries."
         ) from error
-    cohort = setting.cohort(0)
-    with guarded(f"{setting.strategy_name}.aggregate", state=state):
-        after = setting.strategy.aggregate(state, iter([update] * len(cohort)), setting.round_context(0))
+    cohort = experiment.cohort(0)
+    with guarded(f"{experiment.strategy_name}.aggregate", state=state):
+        after = experiment.strategy.aggregate(state, iter([update] * len(cohort)), experiment.round_context(0))
     for who in (None, ctx):
-        model = setting.export(after, who)
+        model = experiment.export(after, who)
         if model is None:
             continue
-        _load(setting, model, name)
-        if who is not None and setting.config["evaluation"]["personalized_steps"]:
-            request = setting.personalize(after, who, model)
-            check_trainable(setting.adapted, request)
-            _load(setting, Model(request.start, request.merges), name)
+        _load(experiment, model, name)
+        if who is not None and experiment.config["evaluation"]["personalized_steps"]:
+            request = experiment.personalize(after, who, model)
+            check_trainable(experiment.adapted, request)
+            _load(experiment, Model(request.start, request.merges), name)
 
 
-def _load(setting: Setting, model: Model, name: str) -> None:
+def _load(experiment: Experiment, model: Model, name: str) -> None:
     try:
-        setting.adapted.fold(model.merges)
-        load_tensors(setting.adapted.trainable, model.tensors, setting.adapted.low_rank)
+        experiment.adapted.fold(model.merges)
+        load_tensors(experiment.adapted.trainable, model.tensors, experiment.adapted.low_rank)
     except PluginError as error:
         raise PluginError(f"Strategy `{name}` exports what the adapter cannot load: {error}") from error

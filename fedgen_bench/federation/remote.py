@@ -12,14 +12,15 @@ from safetensors.torch import load, save
 from fedgen_bench.base.failures import portable
 from fedgen_bench.base.processes import keep_freed_memory
 from fedgen_bench.federation import wire
+from fedgen_bench.federation.assembly import open_loader, open_work
 from fedgen_bench.federation.clients import ClientOutcome, ClientTask
-from fedgen_bench.federation.setting import open_work, open_worlds
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.data import Tensors
     from fedgen_bench.data.catalog import Places
-    from fedgen_bench.federation.clients import ClientWork, Recipe
-    from fedgen_bench.federation.world import Worlds
+    from fedgen_bench.federation.client_work import ClientWork
+    from fedgen_bench.federation.clients import Blueprint
+    from fedgen_bench.federation.loader import Loader
 
 
 @dataclass(frozen=True)
@@ -99,24 +100,24 @@ class Workshop:
 
     def __init__(self) -> None:
         keep_freed_memory()
-        self._recipe: Recipe | None = None
+        self._blueprint: Blueprint | None = None
         self._work: ClientWork
         self._source: tuple[Places, tuple[str, ...]] | None = None
-        self._worlds: Worlds
+        self._loader: Loader
 
-    def answer(self, recipe: Recipe, task: PackedTask) -> Answer:
+    def answer(self, blueprint: Blueprint, task: PackedTask) -> Answer:
         """The outcome of a task, or the error that the coordinator shall raise."""
         try:
-            outcome = self._open(recipe).run(_unpack(task))
+            outcome = self._open(blueprint).run(_unpack(task))
             keep = None if outcome.keep is None else _save(outcome.keep)
         except Exception as error:  # noqa: BLE001 - the coordinator decides what it means
             return portable(error)
         return PackedOutcome(replace(outcome, keep=None), keep)
 
-    def _open(self, recipe: Recipe) -> ClientWork:
-        source = (recipe.data, recipe.plugin_files)
+    def _open(self, blueprint: Blueprint) -> ClientWork:
+        source = (blueprint.data, blueprint.plugin_files)
         if source != self._source:
-            self._worlds, self._source = open_worlds(recipe), source
-        if recipe != self._recipe:
-            self._work, self._recipe = open_work(recipe, self._worlds), recipe
+            self._loader, self._source = open_loader(blueprint), source
+        if blueprint != self._blueprint:
+            self._work, self._blueprint = open_work(blueprint, self._loader), blueprint
         return self._work

@@ -14,15 +14,17 @@ import torch
 from fedgen_bench.contract.contexts import ClientContext
 from fedgen_bench.contract.messages import Fit, Payload
 from fedgen_bench.federation import wire
+from fedgen_bench.federation.assembly import assemble
+from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.exchange import begin
-from fedgen_bench.federation.setting import Setting
-from fedgen_bench.federation.trainer import Place, fit
-from fedgen_bench.federation.world import Worlds, seed_tree
+from fedgen_bench.federation.loader import Loader
+from fedgen_bench.federation.seeding import seed_tree
+from fedgen_bench.federation.trainer import fit
 
 if TYPE_CHECKING:
     from fedgen_bench.federation.clients import ClientTask
     from fedgen_bench.federation.exchange import Exchange
-    from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.federation.experiment import Experiment
     from fedgen_bench.suite.suites import RunSpec
 
 _TIMED_STEPS = 2
@@ -41,7 +43,7 @@ class Forecast:
     seconds: float
 
 
-def forecast(specs: Sequence[RunSpec], registry: Registry, worlds: Worlds, device: torch.device) -> list[Forecast]:
+def forecast(specs: Sequence[RunSpec], loader: Loader, device: torch.device) -> list[Forecast]:
     """Build every cell, encode its first messages, and time a few steps of each contender.
 
     Raises:
@@ -52,24 +54,24 @@ def forecast(specs: Sequence[RunSpec], registry: Registry, worlds: Worlds, devic
     lengths: dict[Any, tuple[int, int]] = {}
     for spec in sorted(specs, key=lambda one: one.seed):  # a split serves all cells of its seed
         torch.set_num_threads(spec.config["training"]["threads"])
-        setting = Setting.make(spec, registry, worlds, device)
-        strategy, start = setting.strategy, setting.start
-        state = strategy.init(start, setting.server_context())
+        experiment = assemble(spec, loader, device)
+        strategy, start = experiment.strategy, experiment.start
+        state = strategy.init(start, experiment.server_context())
         steps = down = up = 0
         compressors = json.dumps([spec.config["contender"].get(way) for way in ("downlink", "uplink")])
-        for round_index in range(setting.n_rounds):
-            for client_id in setting.cohort(round_index):
-                ctx = setting.context(round_index, client_id, {})
+        for round_index in range(experiment.n_rounds):
+            for client_id in experiment.cohort(round_index):
+                ctx = experiment.context(round_index, client_id, {})
                 steps += ctx.local_steps
                 payload = strategy.send(state, ctx)
-                if payload is not None and setting.cohort_kind == "sampled":
+                if payload is not None and experiment.cohort_kind == "sampled":
                     key = (compressors, *_layout(payload, ctx))
-                    there, back = _lengths(lengths, key, partial(begin, setting.link, payload, ctx, {}))
+                    there, back = _lengths(lengths, key, partial(begin, experiment.link, payload, ctx, {}))
                     down, up = down + there, up + back
         if steps and spec.contender not in step_seconds:
-            step_seconds[spec.contender] = _seconds_a_step(setting)
+            step_seconds[spec.contender] = _seconds_a_step(experiment)
         seconds = steps * step_seconds.get(spec.contender, 0.0)
-        found[spec.digest] = Forecast(spec.name, setting.n_rounds, steps, down, up, seconds)
+        found[spec.digest] = Forecast(spec.name, experiment.n_rounds, steps, down, up, seconds)
     return [found[spec.digest] for spec in specs]
 
 
@@ -90,15 +92,15 @@ def _lengths(
     return known[key]
 
 
-def _seconds_a_step(setting: Setting) -> float:
+def _seconds_a_step(experiment: Experiment) -> float:
     """Measured on the first client: one step, or where that is quick the mean of a few more."""
-    client_id = setting.cohort(0)[0]
-    place = Place(seed_tree(setting.spec), 0, client_id)
-    data = setting.examples(client_id)
+    client_id = experiment.cohort(0)[0]
+    streams = FitStreams(seed_tree(experiment.spec), 0, client_id)
+    data = experiment.examples(client_id)
 
     def seconds(n_steps: int) -> float:
         began = time.perf_counter()
-        fit(setting.adapted, setting.task, data, Fit(setting.start), setting.plan, place, n_steps)
+        fit(experiment.adapted, experiment.task, data, Fit(experiment.start), experiment.plan, streams, n_steps)
         return (time.perf_counter() - began) / n_steps
 
     first = seconds(1)

@@ -20,7 +20,7 @@ from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.suite.suites import RunSpec
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.world import Worlds
+    from fedgen_bench.federation.loader import Loader
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Job:
 class Executor:
     """Runs cells in this process, one after the other, sharing tasks and splits between them."""
 
-    def __init__(self, job: Job, store: Store, registry: Registry, worlds: Worlds) -> None:
-        from fedgen_bench.federation.world import build
+    def __init__(self, job: Job, store: Store, registry: Registry, loader: Loader) -> None:
+        from fedgen_bench.federation.components import build
 
-        self._job, self._store, self._registry, self._worlds = job, store, registry, worlds
+        self._job, self._store, self._registry, self._loader = job, store, registry, loader
         self._engine = build(registry, "engine", {"name": job.engine, "params": job.engine_params})
 
     def close(self) -> None:
@@ -59,8 +59,8 @@ class Executor:
         import torch
 
         from fedgen_bench.base.environment import fingerprint
-        from fedgen_bench.federation.clients import Recipe
-        from fedgen_bench.federation.rounds import run_cell
+        from fedgen_bench.federation.clients import Blueprint
+        from fedgen_bench.federation.run_cell import run_cell
 
         device = pick_device(self._job.device)
         threads = spec.config["training"]["threads"]
@@ -78,8 +78,8 @@ class Executor:
 
         final = None
         try:
-            recipe = Recipe(spec, device, self._job.data, self._job.plugin_files)
-            result, final = run_cell(recipe, self._registry, self._worlds, cell, self._engine, on_round)
+            blueprint = Blueprint(spec, device, self._job.data, self._job.plugin_files)
+            result, final = run_cell(blueprint, self._loader, cell, self._engine, on_round)
         except StoreError:
             raise
         except Diverged as error:

@@ -84,15 +84,15 @@ def _serve(link: Connection, job: Job, parent: int) -> None:
         return
     if job.verbose:
         log_rounds()
-    from fedgen_bench.federation.world import Worlds
+    from fedgen_bench.federation.loader import Loader
 
     mouth = Mouth(link)
     try:
         registry = load_registry(job.plugin_files)
-        worlds = Worlds(registry, finder(job.data))
+        loader = Loader(registry, finder(job.data))
         with (
             Store(job.root, lock=False) as store,
-            contextlib.closing(Executor(job, store, registry, worlds)) as executor,
+            contextlib.closing(Executor(job, store, registry, loader)) as executor,
         ):
             while (spec := link.recv()) is not None:
                 with mouth.working():

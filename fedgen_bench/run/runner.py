@@ -48,13 +48,13 @@ def run_cells(
 
 def resolved(specs: Iterable[RunSpec], registry: Registry, data: Places) -> list[RunSpec]:
     """The cells with the content of what they read; one whose data or task fail stays as it is, and fails when run."""
-    from fedgen_bench.federation.world import Worlds
+    from fedgen_bench.federation.loader import Loader
 
-    worlds = Worlds(registry, finder(data))
+    loader = Loader(registry, finder(data))
     found = []
     for spec in specs:
         try:
-            found.append(worlds.resolved(spec))
+            found.append(loader.resolved(spec))
         except Exception:  # noqa: BLE001 - it is the cell's failure, told when the cell is run
             found.append(spec)
     return found
@@ -65,12 +65,12 @@ def _run_cells(
 ) -> list[Event]:
     if not todo:
         return []
+    from fedgen_bench.federation.loader import Loader
     from fedgen_bench.federation.preflight import preflight
-    from fedgen_bench.federation.world import Worlds
 
     pick_device(job.device)
-    worlds = Worlds(registry, finder(job.data))
-    preflight(todo, worlds)
+    loader = Loader(registry, finder(job.data))
+    preflight(todo, loader)
     workers = min(workers, len(todo))
     ended: dict[str, Event] = {}
 
@@ -80,12 +80,12 @@ def _run_cells(
         on_event(event)
 
     if workers == 1:
-        with contextlib.closing(Executor(job, store, registry, worlds)) as executor:
+        with contextlib.closing(Executor(job, store, registry, loader)) as executor:
             for spec in todo:
                 note(Event("started", spec.name, spec.config["federation"]["rounds"]))
                 note(executor.run(spec, note))
     else:
-        del worlds  # its models are for the workers to hold
+        del loader  # its models are for the workers to hold
         with contextlib.closing(in_parallel(todo, job, workers)) as events:
             for event in events:
                 note(event)

@@ -52,15 +52,17 @@ def _outputs(module: nn.Module, kind: str) -> torch.Tensor:
 
 def train(adapted: Adapted, ground: Ground, n_steps: int = 3) -> Tensors:
     """Tensors after a few steps of the core's training loop."""
-    from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit
+    from fedgen_bench.federation.batches import FitStreams
+    from fedgen_bench.federation.parameters import dump_tensors
+    from fedgen_bench.federation.trainer import TrainingPlan, fit
 
-    plan = TrainingPlan("adamw", 0.01, 0.0, 3, n_steps, None, None, "fp32")
+    plan = TrainingPlan(optimizer="adamw", learning_rate=0.01, batch_size=3, local_steps=n_steps)
     start, task = Fit(dump_tensors(adapted.trainable)), cast("Any", ground)
-    return fit(adapted, task, ground.examples(), start, plan, Place(SEEDS, 0, 0), n_steps).tensors
+    return fit(adapted, task, ground.examples(), start, plan, FitStreams(SEEDS, 0, 0), n_steps).tensors
 
 
 def _dump(adapted: Adapted) -> Tensors:
-    from fedgen_bench.federation.trainer import dump_tensors
+    from fedgen_bench.federation.parameters import dump_tensors
 
     return dump_tensors(adapted.trainable)
 
@@ -166,7 +168,7 @@ def check_tensors_are_everything(spec: AdapterSpec, kind: str) -> None:
     """Trained tensors in a freshly attached backbone give the trained function: nothing learns outside them."""
     import torch
 
-    from fedgen_bench.federation.trainer import load_tensors
+    from fedgen_bench.federation.parameters import load_tensors
 
     trained, fresh = attach(spec, kind), attach(spec, kind)
     load_tensors(fresh.trainable, train(trained, _ground(kind)) if trained.trainable else {})
@@ -179,7 +181,7 @@ def check_training_leaves_no_trace(spec: AdapterSpec, kind: str) -> None:
     """After training, the initial tensors give the initial function: nothing outside them remembers it."""
     import torch
 
-    from fedgen_bench.federation.trainer import load_tensors
+    from fedgen_bench.federation.parameters import load_tensors
 
     adapted = attach(spec, kind)
     start = _dump(adapted)

@@ -15,7 +15,9 @@ from fedgen_bench.testing.places import at
 from fedgen_bench.testing.structure import assert_has, described
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.clients import ClientOutcome, ClientTask, ClientWork, Engine
+    from fedgen_bench.federation.client_work import ClientWork
+    from fedgen_bench.federation.clients import ClientOutcome, ClientTask
+    from fedgen_bench.federation.engine import Engine
 
 Check = Callable[[EngineSpec], None]
 JOBS = 2
@@ -27,9 +29,9 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
     import torch
 
     from fedgen_bench.data.catalog import finder
-    from fedgen_bench.federation.clients import Recipe
-    from fedgen_bench.federation.setting import Setting
-    from fedgen_bench.federation.world import Worlds
+    from fedgen_bench.federation.assembly import assemble
+    from fedgen_bench.federation.clients import Blueprint
+    from fedgen_bench.federation.loader import Loader
     from fedgen_bench.registry.plugins import load_registry
     from fedgen_bench.suite.suites import expand, load_suite
     from fedgen_bench.testing import toy
@@ -37,8 +39,8 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
     registry = load_registry([toy.__file__], environ={})
     suite = load_suite(registry.get("suite", "toy").spec, registry, overrides)
     (spec,) = expand(suite, registry, contenders=[contender], seeds=[1])
-    setting = Setting.make(spec, registry, Worlds(registry, finder()), torch.device("cpu"))
-    return setting.work(Recipe(spec, "cpu", plugin_files=registry.plugin_files))
+    experiment = assemble(spec, Loader(registry, finder()), torch.device("cpu"))
+    return experiment.work(Blueprint(spec, "cpu", plugin_files=registry.plugin_files))
 
 
 def tasks_of(work: ClientWork, n: int = 6) -> Iterator[ClientTask]:
@@ -95,7 +97,8 @@ def _assert_as_here(engine: Engine, work: ClientWork) -> None:
 
 def check_rehearsal(spec: EngineSpec) -> None:
     """It has its methods, and gives the outcome of one task."""
-    from fedgen_bench.federation.clients import ClientOutcome, Engine
+    from fedgen_bench.federation.clients import ClientOutcome
+    from fedgen_bench.federation.engine import Engine
 
     work = toy_work("local_only")
     with opened(spec) as engine:

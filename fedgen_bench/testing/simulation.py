@@ -22,7 +22,8 @@ from fedgen_bench.testing.watching import Noted, Trained, Watched, fingerprint, 
 if TYPE_CHECKING:
     import torch
 
-    from fedgen_bench.federation.clients import ClientOutcome, ClientWork
+    from fedgen_bench.federation.client_work import ClientWork
+    from fedgen_bench.federation.clients import ClientOutcome
     from fedgen_bench.federation.exchange import Exchange
 
 __all__ = [
@@ -98,7 +99,7 @@ def function_of(adapted: Adapted, model: Model | Tensors) -> torch.Tensor:
     """The toy weight of shape (3,) that a model gives, whatever its factors are."""
     import torch
 
-    from fedgen_bench.federation.trainer import load_tensors
+    from fedgen_bench.federation.parameters import load_tensors
 
     whole = model if isinstance(model, Model) else Model(model)
     adapted.fold(whole.merges)
@@ -159,14 +160,15 @@ class Simulation:
     admitted: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from fedgen_bench.federation.trainer import TrainingPlan, dump_tensors
+        from fedgen_bench.federation.parameters import dump_tensors
+        from fedgen_bench.federation.trainer import TrainingPlan
 
         self.params = self.spec.params() if self.params is None else self.params
         self.task = toy.LoadedToy(toy.Params())
         if self.low_rank is None:
             self.low_rank = self.spec.low_rank or self.spec.changes_backbone
         self.adapted = low_rank_module(self.client_ranks) if self.low_rank else split_module((0.5, -1.0), (2.0,))
-        self.plan = TrainingPlan("sgd", 0.1, 0.0, 4, self.n_steps, None, None, "fp32")
+        self.plan = TrainingPlan(optimizer="sgd", learning_rate=0.1, batch_size=4, local_steps=self.n_steps)
         self._strategy = self.spec.build(self.params)
         self.start = dump_tensors(self.adapted.trainable)
         self.n_clients = 1 if self.spec.cohort == "pooled" else len(self.shards)
@@ -180,7 +182,7 @@ class Simulation:
     @property
     def work(self) -> ClientWork:
         """What works off the clients' tasks."""
-        from fedgen_bench.federation.clients import ClientWork
+        from fedgen_bench.federation.client_work import ClientWork
 
         strategy: Any = Watched(self.strategy) if self.watch else self.strategy
         strategy = Noted(strategy, self.trained) if self.note else strategy
@@ -239,7 +241,7 @@ class Simulation:
 
     def exported(self, client_id: int | None = None) -> Tensors | None:
         """The export as one map."""
-        from fedgen_bench.federation.conclusion import named_tensors
+        from fedgen_bench.federation.final_result import named_tensors
 
         found = self.export(client_id)
         return named_tensors(found) if isinstance(found, Model) else found

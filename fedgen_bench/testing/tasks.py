@@ -132,14 +132,16 @@ def check_training_leaves_no_trace(task: Task) -> None:
 
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.messages import Fit
-    from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit, load_tensors
+    from fedgen_bench.federation.batches import FitStreams
+    from fedgen_bench.federation.parameters import dump_tensors, load_tensors
+    from fedgen_bench.federation.trainer import TrainingPlan, fit
 
     module = task.new_module()
     adapted = Adapted(module, dict(module.named_parameters()))
     start, data = dump_tensors(adapted.trainable), task.client_data(np.arange(min(10, task.units(SEEDS).n_units)))
     before = _evidence(task, adapted, data.heldout)
-    plan = TrainingPlan("sgd", 0.1, 0.0, 4, 1, None, None, "fp32")
-    fit(adapted, task, data.train, Fit(start), plan, Place(SEEDS, 0, 0), 1)
+    plan = TrainingPlan(optimizer="sgd", learning_rate=0.1, batch_size=4, local_steps=1)
+    fit(adapted, task, data.train, Fit(start), plan, FitStreams(SEEDS, 0, 0), 1)
     load_tensors(adapted.trainable, start)
     assert _evidence(task, adapted, data.heldout) == before, "the module remembers that it was trained"
 

@@ -10,12 +10,14 @@ import torch
 from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import finder
-from fedgen_bench.federation.trainer import Place, TrainingPlan, batch_order, dump_tensors, fit
-from fedgen_bench.federation.world import build
+from fedgen_bench.federation.batches import FitStreams, batch_order
+from fedgen_bench.federation.components import build
+from fedgen_bench.federation.parameters import dump_tensors
+from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.registry.plugins import load_registry
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
-PLACE = Place(SEEDS, 0, 0)
+STREAMS = FitStreams(SEEDS, 0, 0)
 N_STEPS, N_IMAGES, SAMPLER_STEPS = 6, 50, 10
 
 
@@ -35,7 +37,7 @@ def bare_steps(model, alphas, start, tensors, plan):
             parameter.copy_(value)
     model.train()
     optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, fused=True, weight_decay=0.0)
-    rng = SEEDS.numpy("batches", round_index=0, client_id=0, purpose=PLACE.purpose)
+    rng = SEEDS.numpy("batches", round_index=0, client_id=0, purpose=STREAMS.purpose)
     for batch in batch_order(len(tensors["labels"]), plan.batch_size, N_STEPS, rng):
         index = torch.from_numpy(batch)
         images = tensors["pixels"][index].float() / 127.5 - 1
@@ -56,14 +58,14 @@ def test_training_step_of_the_tiny_unet_against_a_bare_loop(against):
     full = build(registry, "adapter", {"name": "full", "params": {}})
     adapted = full.attach(task.new_module(), SEEDS)
     data = task.client_data(np.arange(60)).train
-    plan = TrainingPlan("adamw", 1e-4, 0.0, 16, N_STEPS, None, 1.0, "fp32")
+    plan = TrainingPlan(optimizer="adamw", learning_rate=1e-4, batch_size=16, local_steps=N_STEPS, clip_norm=1.0)
     start = dump_tensors(adapted.trainable)
     values = [parameter.detach().clone() for parameter in adapted.module.parameters()]
     alphas = task.backbone.scheduler.alphas_cumprod
     _, report = against(
         "bare PyTorch loop",
         lambda: bare_steps(adapted.module, alphas, values, data.tensors, plan),
-        lambda: fit(adapted, task, data, Fit(start), plan, PLACE, N_STEPS),
+        lambda: fit(adapted, task, data, Fit(start), plan, STREAMS, N_STEPS),
         10, N_STEPS, "step",
     )  # fmt: skip
     assert math.isfinite(report.mean_loss)

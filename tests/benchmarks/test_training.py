@@ -12,8 +12,10 @@ from fedgen_bench.contract.data import Examples
 from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import Places, finder
-from fedgen_bench.federation.trainer import Place, TrainingPlan, batch_order, dump_tensors, fit
-from fedgen_bench.federation.world import build
+from fedgen_bench.federation.batches import FitStreams, batch_order
+from fedgen_bench.federation.components import build
+from fedgen_bench.federation.parameters import dump_tensors
+from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
@@ -22,7 +24,7 @@ from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
-PLACE = Place(SEEDS, 0, 0)
+STREAMS = FitStreams(SEEDS, 0, 0)
 
 
 class PlainLanguageModel:
@@ -40,7 +42,7 @@ def loss_of(model, blocks):
 
 def bare_loop(model, start, blocks, plan, n_steps):
     """What `fit` does, written by hand: load, AdamW, clip, mean loss, dump."""
-    rng = SEEDS.numpy("batches", round_index=0, client_id=0, purpose=PLACE.purpose)
+    rng = SEEDS.numpy("batches", round_index=0, client_id=0, purpose=STREAMS.purpose)
     parameters = list(model.parameters())
     with torch.no_grad():
         for parameter, value in zip(parameters, start, strict=True):
@@ -61,14 +63,16 @@ def bare_loop(model, start, blocks, plan, n_steps):
 
 def compare(against, adapted, task, blocks, *, n_steps, rounds):
     """Fit and bare loop from one start over the same batches; without dropout both end at the same loss."""
-    plan = TrainingPlan("adamw", 1e-4, 0.01, 8, n_steps, None, 1.0, "fp32")
+    plan = TrainingPlan(
+        optimizer="adamw", learning_rate=1e-4, weight_decay=0.01, batch_size=8, local_steps=n_steps, clip_norm=1.0
+    )
     start = dump_tensors(adapted.trainable)
     values = [parameter.detach().clone() for parameter in adapted.module.parameters()]
     data = Examples({"blocks": blocks}, len(blocks))
     (bare_loss, _), report = against(
         "bare PyTorch loop",
         lambda: bare_loop(adapted.module, values, blocks, plan, n_steps),
-        lambda: fit(adapted, task, data, Fit(start), plan, PLACE, n_steps),
+        lambda: fit(adapted, task, data, Fit(start), plan, STREAMS, n_steps),
         rounds,
         n_steps,
         "step",

@@ -11,7 +11,8 @@ import torch
 
 from fedgen_bench import Fit, Proximal, Update, weighted_mean
 from fedgen_bench.contract.data import Examples
-from fedgen_bench.federation.trainer import Place, TrainingPlan, fit
+from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.simulation import SEEDS, Simulation, same_bits, split_module
 
@@ -111,10 +112,10 @@ def one_step(request, start=((1.0, 1.0), (1.0,)), **plan):
     settings = {"clip_norm": None, "weight_decay": 0.0} | plan
     adapted = split_module(*start)
     task = toy.LoadedToy(toy.Params())
-    plan = TrainingPlan("sgd", 0.1, settings["weight_decay"], 2, 1, None, settings["clip_norm"], "fp32")
+    plan = TrainingPlan(optimizer="sgd", learning_rate=0.1, batch_size=2, local_steps=1, **settings)
     data = Examples({"x": torch.tensor([[1.0, 2.0, 3.0], [-1.0, -2.0, -3.0]])}, 2)
     begin = {name: parameter.detach().clone() for name, parameter in adapted.trainable.items()}
-    return weight_of(fit(adapted, task, data, request(begin), plan, Place(SEEDS, 0, 0), 1).tensors)
+    return weight_of(fit(adapted, task, data, request(begin), plan, FitStreams(SEEDS, 0, 0), 1).tensors)
 
 
 def pair(x, y, z):

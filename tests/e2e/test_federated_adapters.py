@@ -7,10 +7,11 @@ import torch
 
 from fedgen_bench.contract.messages import Model
 from fedgen_bench.data.catalog import finder
-from fedgen_bench.federation.clients import Recipe
-from fedgen_bench.federation.rounds import run_cell
-from fedgen_bench.federation.setting import Setting
-from fedgen_bench.federation.world import Worlds, build
+from fedgen_bench.federation.assembly import assemble
+from fedgen_bench.federation.clients import Blueprint
+from fedgen_bench.federation.components import build
+from fedgen_bench.federation.loader import Loader
+from fedgen_bench.federation.run_cell import run_cell
 from fedgen_bench.results.store import Store
 from fedgen_bench.suite.suites import expand, load_suite
 
@@ -23,8 +24,8 @@ N_MESSAGES = 2 * 2
 
 
 @pytest.fixture(scope="module")
-def worlds(registry):
-    return Worlds(registry, finder())
+def loader(registry):
+    return Loader(registry, finder())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -39,20 +40,20 @@ def worlds(registry):
         ("last_layer", "{head = true}"),
     ],
 )
-def test_adapter_learns_in_a_federation_and_books_its_tensors(name, params, precision, registry, worlds, tmp_path):
+def test_adapter_learns_in_a_federation_and_books_its_tensors(name, params, precision, registry, loader, tmp_path):
     adapter = f"contender.fedavg_full.adapter={{name='{name}',params={params}}}"
     overrides = [*SHORT, adapter, f"training.precision={precision}"]
     suite = load_suite(registry.get("suite", "quick").spec, registry, overrides)
     (spec,) = expand(suite, registry, contenders=["fedavg_full"], seeds=[1])
-    setting = Setting.make(spec, registry, worlds, torch.device("cpu"))
-    before = setting.measure(Model(setting.start), setting.task.split("valid_subset"))["perplexity_per_word"]
+    experiment = assemble(spec, loader, torch.device("cpu"))
+    before = experiment.measure(Model(experiment.start), experiment.task.split("valid_subset"))["perplexity_per_word"]
     reports = []
     with Store(tmp_path) as store:
         cell, engine = store.begin(spec, {}, {}), build(registry, "engine", {"name": "local", "params": {}})
-        result, _ = run_cell(Recipe(spec, "cpu"), registry, worlds, cell, engine, reports.append)
+        result, _ = run_cell(Blueprint(spec, "cpu"), loader, cell, engine, reports.append)
     assert result.status == "done"
     assert reports[-1].metrics["perplexity_per_word"] < before
-    n_numbers = sum(one.numel() for one in setting.start.values())
+    n_numbers = sum(one.numel() for one in experiment.start.values())
     messages = [entry for report in reports for entry in report.ledger]
     for direction in ("up", "down"):
         sizes = [one.tensor_bytes for one in messages if one.direction == direction]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fedgen_bench_plugins.attacks import gaussian, scaled, sign_flip
 
-from fedgen_bench.federation.setting import _attackers
+from fedgen_bench.federation.assembly import _attackers
 from fedgen_bench.testing.simulation import SEEDS
 
 RECEIVED = {"x": torch.tensor([1.0, 2.0])}

@@ -11,8 +11,8 @@ import torch
 from fedgen_bench import Fit, Payload, Update
 from fedgen_bench.base.errors import PluginError, SuiteError, UsageError
 from fedgen_bench.contract.specs import SuiteSource
+from fedgen_bench.federation.components import broken_method
 from fedgen_bench.federation.rehearsal import rehearse
-from fedgen_bench.federation.world import broken_method
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.suites import expand, load_suite
 
@@ -177,22 +177,22 @@ class ExportsLess(Plain):
         (ExportsLess, "exports what the adapter cannot load"),
     ],
 )
-def test_rehearsal_refuses_a_broken_strategy_before_training(toy_setting, monkeypatch, strategy, problem):
+def test_rehearsal_refuses_a_broken_strategy_before_training(toy_experiment, monkeypatch, strategy, problem):
     from dataclasses import replace
 
-    from fedgen_bench.federation import clients
+    from fedgen_bench.federation import client_work
 
     def trained(*_):
         raise AssertionError("something was trained")
 
-    monkeypatch.setattr(clients, "fit", trained)
-    setting = replace(toy_setting("fedavg"), strategy=strategy())
-    state = setting.strategy.init(setting.start, setting.server_context())
+    monkeypatch.setattr(client_work, "fit", trained)
+    experiment = replace(toy_experiment("fedavg"), strategy=strategy())
+    state = experiment.strategy.init(experiment.start, experiment.server_context())
     with pytest.raises(PluginError, match=problem):
-        rehearse(setting, state)
+        rehearse(experiment, state)
 
 
-def test_rehearsal_lets_every_built_in_contender_of_the_toy_suite_pass(toy_setting):
+def test_rehearsal_lets_every_built_in_contender_of_the_toy_suite_pass(toy_experiment):
     for name in ("fedgen_edge", "fedavg", "local_only", "centralized"):
-        setting = toy_setting(name)
-        rehearse(setting, setting.strategy.init(setting.start, setting.server_context()))
+        experiment = toy_experiment(name)
+        rehearse(experiment, experiment.strategy.init(experiment.start, experiment.server_context()))

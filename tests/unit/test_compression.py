@@ -14,10 +14,10 @@ from fedgen_bench_plugins.compressors.topk import Params, TopK
 from fedgen_bench import NoParams, Payload
 from fedgen_bench.base.errors import PluginError, WireError
 from fedgen_bench.federation import wire
+from fedgen_bench.federation.client_states import ClientStates
 from fedgen_bench.federation.compression import Chain, Uplink, layout_like
 from fedgen_bench.federation.exchange import begin
-from fedgen_bench.federation.keeps import KeepStore
-from fedgen_bench.federation.rounds import _RoundInProgress
+from fedgen_bench.federation.round import Round
 from fedgen_bench.testing.simulation import same_bits
 
 INT8, HALF = Int8(NoParams()), FP16(NoParams())
@@ -125,22 +125,30 @@ def test_compressor_that_does_not_give_back_shapes_is_named():
         Chain((Careless(),)).decompress({"x": torch.zeros(4)}, {"x": torch.zeros(2, 2)})
 
 
-def with_link(setting, **changed):
-    return dataclasses.replace(setting, link=dataclasses.replace(setting.link, **changed))
+def with_link(experiment, **changed):
+    return dataclasses.replace(experiment, link=dataclasses.replace(experiment.link, **changed))
 
 
-def one_round(setting, keeps=None):
+def one_round(experiment, states=None):
     class Engine:
         def run(self, tasks, work):
             return map(work.run, tasks)
 
-    state = setting.strategy.init(setting.start, setting.server_context())
-    progress = _RoundInProgress(setting, setting.work(), Engine(), state, 0, keeps or KeepStore(None), {})
-    return progress.aggregate(), progress
+    state = experiment.strategy.init(experiment.start, experiment.server_context())
+    this = Round(
+        experiment=experiment,
+        index=0,
+        state=state,
+        work=experiment.work(),
+        engine=Engine(),
+        keep=(states or ClientStates(None)).get,
+        admitted={},
+    )
+    return this.aggregate(), this
 
 
-def test_round_books_compressed_bytes_and_keeps_the_residual_private(toy_setting):
-    plain = toy_setting("fedavg")
+def test_round_books_compressed_bytes_and_keeps_the_residual_private(toy_experiment):
+    plain = toy_experiment("fedavg")
     compressed = with_link(plain, uplink=Uplink(Chain((topk(0.1),))))
     (exact, before), (state, after) = one_round(plain), one_round(compressed)
     # one of three entries: a value and a place, 8 bytes where 12 were
@@ -153,29 +161,29 @@ def test_round_books_compressed_bytes_and_keeps_the_residual_private(toy_setting
     assert float(lost.norm()) < float(exact.tensors["weight"].norm())
 
 
-def test_round_gives_the_client_the_decompressed_downlink(toy_setting):
-    plain = toy_setting("fedavg")
+def test_round_gives_the_client_the_decompressed_downlink(toy_experiment):
+    plain = toy_experiment("fedavg")
     start = {"weight": torch.tensor([1 + 2**-12, 1.0, 0.0])}
-    setting = with_link(dataclasses.replace(plain, start=start), downlink=Chain((HALF,)))
-    _, exchange = begin(setting.link, Payload(start), setting.context(0, 0, {}), {})
+    experiment = with_link(dataclasses.replace(plain, start=start), downlink=Chain((HALF,)))
+    _, exchange = begin(experiment.link, Payload(start), experiment.context(0, 0, {}), {})
     assert exchange.received["weight"].tolist() == [1.0, 1.0, 0.0]
-    _, progress = one_round(setting)
+    _, progress = one_round(experiment)
     assert [one.tensor_bytes for one in progress.ledger if one.direction == "down"] == [6] * 3
 
 
-def test_compressed_run_resumes_to_the_same_bits(toy_setting, tmp_path):
+def test_compressed_run_resumes_to_the_same_bits(toy_experiment, tmp_path):
     """Residuals are private state: written with the round and read back from its file."""
-    setting = with_link(toy_setting("fedavg"), uplink=Uplink(Chain((topk(0.1),))))
-    _, progress = one_round(setting)
+    experiment = with_link(toy_experiment("fedavg"), uplink=Uplink(Chain((topk(0.1),))))
+    _, progress = one_round(experiment)
     path = tmp_path / "keep"
-    held = KeepStore(lambda index: path)
+    held = ClientStates(lambda index: path)
     written = held.written(progress.new_keeps)
     path.write_bytes(written.content)
     held.put(0, progress.new_keeps, written)
-    stored = KeepStore(lambda index: path, (0,))
+    stored = ClientStates(lambda index: path, (0,))
     for client_id in progress.new_keeps:
         assert same_bits(stored.get(client_id), held.get(client_id))
-    ours, theirs = one_round(setting, stored)[0], one_round(setting, held)[0]
-    fresh = one_round(setting)[0]
+    ours, theirs = one_round(experiment, stored)[0], one_round(experiment, held)[0]
+    fresh = one_round(experiment)[0]
     assert same_bits(ours.tensors, theirs.tensors)
     assert not same_bits(ours.tensors, fresh.tensors)

@@ -35,11 +35,11 @@ class Crew:
         self.alive.add(worker)
         return worker
 
-    def give(self, worker, recipe, task):
+    def give(self, worker, blueprint, task):
         assert worker in self.alive
         assert worker not in self.working
         self.given.append(task.client_id)
-        self.working[worker] = (recipe, task)
+        self.working[worker] = (blueprint, task)
 
     def wait(self, busy, *, block):
         assert set(busy) == set(self.working)

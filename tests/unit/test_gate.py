@@ -13,8 +13,7 @@ from fedgen_bench import Update
 from fedgen_bench.base.errors import RoundFailed
 from fedgen_bench.contract.messages import Header
 from fedgen_bench.federation import wire
-from fedgen_bench.federation.keeps import KeepStore
-from fedgen_bench.federation.rounds import _RoundInProgress
+from fedgen_bench.federation.round import Round
 from fedgen_bench.testing.simulation import same_bits
 
 NAME = "weight"
@@ -109,78 +108,86 @@ TAMPERED = {
 }
 
 
-def setting_of(toy_setting, **changed):
-    setting = toy_setting(
+def setting_of(toy_experiment, **changed):
+    experiment = toy_experiment(
         "fedavg", "federation.n_clients=5", "federation.clients_per_round=5", "partitioner.name='iid'",
         "partitioner.params={}", "federation.max_update_norm=1000.0", *changed.pop("overrides", ()),
     )  # fmt: skip
     if "spoil" in changed:
-        setting = dataclasses.replace(setting, strategy=Rogue(setting.strategy, 2, changed["spoil"]))
-    return setting, Engine(2, changed["tamper"]) if "tamper" in changed else Engine()
+        experiment = dataclasses.replace(experiment, strategy=Rogue(experiment.strategy, 2, changed["spoil"]))
+    return experiment, Engine(2, changed["tamper"]) if "tamper" in changed else Engine()
 
 
 def one_round(setting_and_engine):
-    setting, engine = setting_and_engine
-    state = setting.strategy.init(setting.start, setting.server_context())
-    progress = _RoundInProgress(setting, setting.work(), engine, state, 0, KeepStore(lambda index: None), {})
-    return progress.aggregate(), progress
+    experiment, engine = setting_and_engine
+    state = experiment.strategy.init(experiment.start, experiment.server_context())
+    this = Round(
+        experiment=experiment,
+        index=0,
+        state=state,
+        work=experiment.work(),
+        engine=engine,
+        keep=lambda client_id: {},
+        admitted={},
+    )
+    return this.aggregate(), this
 
 
 @pytest.fixture(scope="module")
-def honest_four(toy_setting):
+def honest_four(toy_experiment):
     """What the aggregate is when client 2 is simply not heard."""
-    return one_round(setting_of(toy_setting, tamper=lambda outcome: []))[0].tensors
+    return one_round(setting_of(toy_experiment, tamper=lambda outcome: []))[0].tensors
 
 
 @pytest.mark.parametrize("kind", REPLIES)
-def test_gate_quarantines_a_rogue_clients_reply(toy_setting, honest_four, kind):
+def test_gate_quarantines_a_rogue_clients_reply(toy_experiment, honest_four, kind):
     spoil, code = REPLIES[kind]
-    state, progress = one_round(setting_of(toy_setting, spoil=spoil))
+    state, progress = one_round(setting_of(toy_experiment, spoil=spoil))
     assert [(one.client_id, one.code) for one in progress.quarantined] == [(2, code)]
     assert progress.n_accepted == 4
     assert same_bits(state.tensors, honest_four)
 
 
 @pytest.mark.parametrize("kind", TAMPERED)
-def test_gate_quarantines_what_is_changed_on_the_way(toy_setting, honest_four, kind):
+def test_gate_quarantines_what_is_changed_on_the_way(toy_experiment, honest_four, kind):
     tamper, codes = TAMPERED[kind]
-    state, progress = one_round(setting_of(toy_setting, tamper=tamper))
+    state, progress = one_round(setting_of(toy_experiment, tamper=tamper))
     assert [one.code for one in progress.quarantined] == codes
     assert progress.n_accepted == 4
     assert same_bits(state.tensors, honest_four)
 
 
-def test_gate_counts_a_client_that_answers_twice_once(toy_setting):
-    honest = one_round(setting_of(toy_setting))[0].tensors
-    state, progress = one_round(setting_of(toy_setting, tamper=lambda outcome: [outcome, outcome]))
+def test_gate_counts_a_client_that_answers_twice_once(toy_experiment):
+    honest = one_round(setting_of(toy_experiment))[0].tensors
+    state, progress = one_round(setting_of(toy_experiment, tamper=lambda outcome: [outcome, outcome]))
     assert [(one.client_id, one.code) for one in progress.quarantined] == [(2, "duplicate")]
     assert progress.n_accepted == 5
     assert same_bits(state.tensors, honest)
 
 
-def test_gate_drops_the_private_state_of_a_quarantined_client(toy_setting):
+def test_gate_drops_the_private_state_of_a_quarantined_client(toy_experiment):
     def spoil(update):
         return Update({NAME: update.tensors[NAME] * torch.nan}, update.n_examples, keep={"mine": torch.ones(1)})
 
-    _, progress = one_round(setting_of(toy_setting, spoil=spoil))
+    _, progress = one_round(setting_of(toy_experiment, spoil=spoil))
     assert progress.new_keeps == {}
 
 
-def test_gate_books_what_was_sent_even_when_it_is_refused(toy_setting):
-    _, progress = one_round(setting_of(toy_setting, spoil=counted_as(0)))
+def test_gate_books_what_was_sent_even_when_it_is_refused(toy_experiment):
+    _, progress = one_round(setting_of(toy_experiment, spoil=counted_as(0)))
     assert sum(entry.direction == "up" for entry in progress.ledger) == 5
 
 
-def test_round_fails_below_the_quorum_and_says_why(toy_setting):
-    setting = setting_of(toy_setting, spoil=counted_as(0), overrides=["federation.min_updates=5"])
+def test_round_fails_below_the_quorum_and_says_why(toy_experiment):
+    experiment = setting_of(toy_experiment, spoil=counted_as(0), overrides=["federation.min_updates=5"])
     with pytest.raises(RoundFailed, match=r"4 valid updates, the suite wants 5 \(n_examples\)"):
-        one_round(setting)
+        one_round(experiment)
 
 
-def test_round_without_any_valid_update_fails_before_the_strategy_is_asked(toy_setting):
-    setting, engine = setting_of(toy_setting)
+def test_round_without_any_valid_update_fails_before_the_strategy_is_asked(toy_experiment):
+    experiment, engine = setting_of(toy_experiment)
     with pytest.raises(RoundFailed, match="0 valid updates"):
-        one_round((dataclasses.replace(setting, strategy=_AllBad(setting.strategy)), engine))
+        one_round((dataclasses.replace(experiment, strategy=_AllBad(experiment.strategy)), engine))
 
 
 class _AllBad(Rogue):

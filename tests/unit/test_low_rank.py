@@ -12,17 +12,19 @@ from fedgen_bench import LowRank, Update, padded, product_norm, stacked, truncat
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.contract.adapting import Adapted
 from fedgen_bench.contract.messages import Fit, Proximal
-from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit, load_tensors
+from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.federation.parameters import dump_tensors, load_tensors
+from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing.adapters import SEEDS
 from fedgen_bench.testing.grounds import GROUNDS
 
 GROUND = GROUNDS["language_model"]
 TARGETS = ("c_attn", "c_proj", "lm_head")
-PLAN = TrainingPlan("adamw", 0.01, 0.0, 3, 3, None, None, "fp32")
+PLAN = TrainingPlan(optimizer="adamw", learning_rate=0.01, batch_size=3, local_steps=3)
 
 
 def trained(adapted, start, **request):
-    return fit(adapted, GROUND, GROUND.examples(), Fit(start, **request), PLAN, Place(SEEDS, 0, 0), 3)
+    return fit(adapted, GROUND, GROUND.examples(), Fit(start, **request), PLAN, FitStreams(SEEDS, 0, 0), 3)
 
 
 def function(adapted, tensors, merges=()):

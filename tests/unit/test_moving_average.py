@@ -7,7 +7,8 @@ import torch
 
 from fedgen_bench.contract.data import Examples
 from fedgen_bench.contract.messages import Fit
-from fedgen_bench.federation.trainer import Place, TrainingPlan, fit
+from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.simulation import SEEDS, same_bits, split_module
 
@@ -18,8 +19,8 @@ ORIGIN = Examples({"x": torch.zeros(1, 3)}, 1)
 def fitted(ema_decay, n_steps=2, data=ORIGIN, trainable=None, optimizer="sgd"):
     adapted = split_module((0.5, -1.0), (2.0,))
     start = {name: parameter.detach().clone() for name, parameter in adapted.trainable.items()}
-    plan = TrainingPlan(optimizer, 0.1, 0.0, 4, n_steps, None, None, "fp32", ema_decay)
-    report = fit(adapted, TASK, data, Fit(start, trainable=trainable), plan, Place(SEEDS, 0, 0), n_steps)
+    plan = TrainingPlan(optimizer=optimizer, learning_rate=0.1, batch_size=4, local_steps=n_steps, ema_decay=ema_decay)
+    report = fit(adapted, TASK, data, Fit(start, trainable=trainable), plan, FitStreams(SEEDS, 0, 0), n_steps)
     assert same_bits(report.tensors, {name: one.detach() for name, one in adapted.trainable.items()})
     return report
 
@@ -52,6 +53,6 @@ def test_average_leaves_what_is_not_trained_alone():
     assert report.tensors["right"].flatten().tolist() != [2.0]
 
 
-def test_suite_gives_the_decay_to_the_trainer(toy_setting):
-    assert toy_setting("fedavg").plan.ema_decay is None
-    assert toy_setting("fedavg", "training.ema_decay=0.9").plan.ema_decay == 0.9
+def test_suite_gives_the_decay_to_the_trainer(toy_experiment):
+    assert toy_experiment("fedavg").plan.ema_decay is None
+    assert toy_experiment("fedavg", "training.ema_decay=0.9").plan.ema_decay == 0.9

@@ -136,7 +136,7 @@ def test_what_personalize_gets_wrong_is_told_before_the_first_round(ended, name,
 
 
 def test_personalize_with_other_arguments_is_refused(registry):
-    from fedgen_bench.federation.world import broken_method
+    from fedgen_bench.federation.components import broken_method
 
     spec = registry.get("strategy", "ditto").spec
 

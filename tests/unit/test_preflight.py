@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from fedgen_bench.base.errors import DataError, NotReadyError, UsageError
 from fedgen_bench.cli.main import cli
 from fedgen_bench.data.catalog import DATASETS, Places, download, finder
+from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.preflight import preflight
-from fedgen_bench.federation.world import Worlds
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
@@ -95,7 +95,7 @@ def cells(registry, *overrides, suite="broken", **chosen):
 
 def problems(registry, specs):
     with pytest.raises(NotReadyError) as caught:
-        preflight(specs, Worlds(registry, finder(fetch=False)))
+        preflight(specs, Loader(registry, finder(fetch=False)))
     return caught.value.problems
 
 
@@ -115,7 +115,7 @@ def test_what_concerns_everybody_names_nobody(broken):
 
 
 def test_what_fits_passes(broken):
-    preflight(cells(broken, contenders=["fedavg", "fedgen_edge"]), Worlds(broken, finder(fetch=False)))
+    preflight(cells(broken, contenders=["fedavg", "fedgen_edge"]), Loader(broken, finder(fetch=False)))
 
 
 def test_no_cell_is_begun_and_finished_ones_are_not_looked_at(broken, tmp_path):
@@ -192,12 +192,12 @@ def test_a_failed_download_is_one_short_sentence(error, reason, monkeypatch, tmp
 
 def test_evidence_that_the_task_does_not_give_is_told_before_the_first_cell():
     registry = load_registry([toy.__file__])
-    worlds = Worlds(registry, finder(Places(), fetch=False))
+    loader = Loader(registry, finder(Places(), fetch=False))
 
     def told(*overrides):
         suite = load_suite(registry.get("suite", "toy").spec, registry, overrides)
         try:
-            preflight(expand(suite, registry, contenders=["fedavg"]), worlds)
+            preflight(expand(suite, registry, contenders=["fedavg"]), loader)
         except NotReadyError as error:
             return error.problems
         return ()
@@ -210,9 +210,9 @@ def test_evidence_that_the_task_does_not_give_is_told_before_the_first_cell():
 
 def test_images_are_generated_for_whole_parts_only_and_the_task_says_so(registry):
     suite = load_suite(registry.get("suite", "quick-images").spec, registry, ['evaluation.round_metric="fid_cifarnet"'])
-    worlds = Worlds(registry, finder(Places(), fetch=False))
+    loader = Loader(registry, finder(Places(), fetch=False))
     with pytest.raises(NotReadyError) as caught:
-        preflight(expand(suite, registry, contenders=["frozen"], seeds=[1]), worlds)
+        preflight(expand(suite, registry, contenders=["frozen"], seeds=[1]), loader)
     (problem,) = caught.value.problems
     assert "`fid_cifarnet` reads `generated/cifarnet`, `reference/cifarnet`, which task `image_generation`" in problem
     assert "on `valid_subset`" in problem

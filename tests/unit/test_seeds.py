@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fedgen_bench.contract.seeds import STREAMS, SeedTree, digest, seeded_globals
-from fedgen_bench.federation.conclusion import evaluated_clients, tensors_digest
-from fedgen_bench.federation.trainer import Place, batch_order, order_digest
+from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
+from fedgen_bench.federation.final_result import evaluated_clients, tensors_digest
 
 TREE = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 # The published table: which axes each stream sees. A change here changes every result.
@@ -61,39 +61,39 @@ def test_generators_repeat_and_are_independent_objects():
     assert torch.equal(torch.randn(4, generator=TREE.torch("adapter")), torch.randn(4, generator=TREE.torch("adapter")))
 
 
-def streams_of(setting):
-    place = Place(setting.context(0, 0, {}).seeds, 2, 1)
+def streams_of(experiment):
+    place = FitStreams(experiment.context(0, 0, {}).seeds, 2, 1)
     order = batch_order(9, 4, 5, place.seeds.numpy("batches", round_index=2, client_id=1, purpose=place.purpose))
     return {
-        "split": setting.population.partition_digest,
-        "cohort": setting.population.schedule_digest,
-        "adapter": tensors_digest(setting.start),
+        "split": experiment.population.partition_digest,
+        "cohort": experiment.population.schedule_digest,
+        "adapter": tensors_digest(experiment.start),
         "batches": order_digest(order),
-        "evaluation": evaluated_clients(setting),
+        "evaluation": evaluated_clients(experiment),
     }
 
 
-def test_swapping_the_strategy_leaves_the_paired_streams_byte_equal(toy_setting):
-    ours, theirs = toy_setting("fedgen_edge"), toy_setting("fedavg")
+def test_swapping_the_strategy_leaves_the_paired_streams_byte_equal(toy_experiment):
+    ours, theirs = toy_experiment("fedgen_edge"), toy_experiment("fedavg")
     assert type(ours.strategy) is not type(theirs.strategy)
     assert streams_of(ours) == streams_of(theirs)
     noise = [one.context(0, 1, {}).generator().initial_seed() for one in (ours, theirs)]
     assert noise[0] != noise[1]
 
 
-def test_swapping_the_seed_changes_every_stream_that_draws(toy_setting):
-    ours, theirs = streams_of(toy_setting("fedavg")), streams_of(toy_setting("fedavg", seed=2))
+def test_swapping_the_seed_changes_every_stream_that_draws(toy_experiment):
+    ours, theirs = streams_of(toy_experiment("fedavg")), streams_of(toy_experiment("fedavg", seed=2))
     assert {name for name in ours if ours[name] != theirs[name]} >= {"split", "cohort", "batches"}
 
 
-def test_cohorts_differ_between_rounds(toy_setting):
-    schedule = toy_setting("fedavg", "federation.rounds=12").population.schedule
+def test_cohorts_differ_between_rounds(toy_experiment):
+    schedule = toy_experiment("fedavg", "federation.rounds=12").population.schedule
     assert len(set(schedule)) > 1
     assert all(list(cohort) == sorted(set(cohort)) and len(cohort) == 3 for cohort in schedule)
 
 
-def test_rounds_do_not_depend_on_how_many_there_are(toy_setting):
-    short, long = (toy_setting("fedavg", f"federation.rounds={n}").population.schedule for n in (3, 9))
+def test_rounds_do_not_depend_on_how_many_there_are(toy_experiment):
+    short, long = (toy_experiment("fedavg", f"federation.rounds={n}").population.schedule for n in (3, 9))
     assert long[:3] == short
 
 

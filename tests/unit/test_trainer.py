@@ -11,8 +11,10 @@ from fedgen_bench.base.errors import BudgetError, Diverged, PluginError
 from fedgen_bench.contract.data import Examples
 from fedgen_bench.contract.messages import Fit, Update
 from fedgen_bench.contract.specs import StrategySpec
+from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
 from fedgen_bench.federation.clients import ClientTask
-from fedgen_bench.federation.trainer import Place, TrainingPlan, batch_order, fit, load_tensors, order_digest
+from fedgen_bench.federation.parameters import load_tensors
+from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.simulation import SEEDS, Simulation, same_bits, split_module
 
@@ -32,9 +34,11 @@ def start_of(adapted):
     return {name: parameter.detach().clone() for name, parameter in adapted.trainable.items()}
 
 
-def fitted(request=Fit, place=None, n_steps=3, data=DATA, **changed):
+def fitted(request=Fit, streams=None, n_steps=3, data=DATA, **changed):
     adapted = split_module((0.5, -1.0), (2.0,))
-    return fit(adapted, TASK, data, request(start_of(adapted)), plan(**changed), place or Place(SEEDS, 0, 0), n_steps)
+    return fit(
+        adapted, TASK, data, request(start_of(adapted)), plan(**changed), streams or FitStreams(SEEDS, 0, 0), n_steps
+    )
 
 
 def rng():
@@ -77,8 +81,8 @@ def test_fit_repeats_to_the_bit_and_differs_by_round_client_and_fit():
     base = fitted()
     assert same_bits(base.tensors, fitted().tensors)
     assert base.batch_digest == fitted().batch_digest
-    for place in (Place(SEEDS, 1, 0), Place(SEEDS, 0, 1), Place(SEEDS, 0, 0, 1)):
-        assert fitted(place=place).batch_digest != base.batch_digest
+    for streams in (FitStreams(SEEDS, 1, 0), FitStreams(SEEDS, 0, 1), FitStreams(SEEDS, 0, 0, 1)):
+        assert fitted(streams=streams).batch_digest != base.batch_digest
 
 
 def test_fit_does_not_depend_on_the_global_generator_and_leaves_it_alone():
@@ -106,15 +110,15 @@ def test_fit_trains_only_what_is_named():
 def test_fit_after_a_partial_fit_trains_everything_again():
     adapted = split_module((0.5, -1.0), (2.0,))
     start = start_of(adapted)
-    fit(adapted, TASK, DATA, Fit(start, trainable=frozenset({"right"})), plan(), Place(SEEDS, 0, 0), 2)
-    report = fit(adapted, TASK, DATA, Fit(start), plan(), Place(SEEDS, 0, 0), 3)
+    fit(adapted, TASK, DATA, Fit(start, trainable=frozenset({"right"})), plan(), FitStreams(SEEDS, 0, 0), 2)
+    report = fit(adapted, TASK, DATA, Fit(start), plan(), FitStreams(SEEDS, 0, 0), 3)
     assert same_bits(report.tensors, fitted().tensors)
 
 
 def test_fit_gives_copies_and_leaves_the_start_alone():
     adapted = split_module((0.5, -1.0), (2.0,))
     start = start_of(adapted)
-    report = fit(adapted, TASK, DATA, Fit(start), plan(), Place(SEEDS, 0, 0), 2)
+    report = fit(adapted, TASK, DATA, Fit(start), plan(), FitStreams(SEEDS, 0, 0), 2)
     report.tensors["left"].zero_()
     assert adapted.trainable["left"].detach().tolist() != [0.0, 0.0]
     assert start["left"].tolist() == [0.5, -1.0]
@@ -126,7 +130,7 @@ def test_fit_keeps_optimizer_state_within_a_fit_only():
     adapted = split_module((5.0, -5.0), (5.0,))
     data = Examples({"x": torch.zeros(2, 3)}, 2)
     for step in range(1, 4):
-        report = fit(adapted, TASK, data, Fit(start_of(adapted)), plan(optimizer="adamw"), Place(SEEDS, 0, 0), 1)
+        report = fit(adapted, TASK, data, Fit(start_of(adapted)), plan(optimizer="adamw"), FitStreams(SEEDS, 0, 0), 1)
         assert torch.cat([t.flatten() for t in report.tensors.values()]).tolist() == pytest.approx(
             [5 - 0.1 * step, -5 + 0.1 * step, 5 - 0.1 * step], rel=1e-5
         )
@@ -134,7 +138,7 @@ def test_fit_keeps_optimizer_state_within_a_fit_only():
 
 def test_fit_that_explodes_is_diverged():
     with pytest.raises(Diverged, match="Loss of client 7 is"):
-        fitted(learning_rate=1e30, n_steps=6, place=Place(SEEDS, 0, 7))
+        fitted(learning_rate=1e30, n_steps=6, streams=FitStreams(SEEDS, 0, 7))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from fedgen_bench import NoParams, Update, stacked
 from fedgen_bench.backbones.unet import ConditionalUNet, quiet_diffusers
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.contract.seeds import seeded_globals
-from fedgen_bench.federation.trainer import dump_tensors, load_tensors
+from fedgen_bench.federation.parameters import dump_tensors, load_tensors
 from fedgen_bench.testing.adapters import SEEDS, train
 from fedgen_bench.testing.grounds import GROUNDS
 

@@ -14,7 +14,9 @@ from fedgen_bench.contract.data import Examples
 from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.data.catalog import Places
-from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit
+from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.federation.parameters import dump_tensors
+from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
@@ -23,8 +25,8 @@ from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.tasks import check_training_leaves_no_trace
 
-PLAN = TrainingPlan("sgd", 0.1, 0.0, 4, 3, None, None, "fp32")
-PLACE = Place(SeedTree("t", "a", "p", "s", 1), 0, 0)
+PLAN = TrainingPlan(optimizer="sgd", learning_rate=0.1, batch_size=4, local_steps=3)
+STREAMS = FitStreams(SeedTree("t", "a", "p", "s", 1), 0, 0)
 DATA = Examples({"x": torch.randn(12, 3, generator=torch.Generator().manual_seed(2)) + 3}, 12)
 
 
@@ -84,11 +86,11 @@ def _generator():
 def test_buffers_are_put_back_after_a_fit():
     one = adapted()
     before, start = rest(one), dump_tensors(one.trainable)
-    first = fit(one, Task(), DATA, Fit(start), PLAN, PLACE, 3)
+    first = fit(one, Task(), DATA, Fit(start), PLAN, STREAMS, 3)
     after = rest(one)
     assert after.keys() == before.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    again = fit(one, Task(), DATA, Fit(start), PLAN, PLACE, 3)
+    again = fit(one, Task(), DATA, Fit(start), PLAN, STREAMS, 3)
     assert all(torch.equal(first.tensors[name], again.tensors[name]) for name in start)
 
 
@@ -102,7 +104,7 @@ def test_buffers_are_put_back_after_a_fit_that_fails():
             raise ValueError("later")
 
     with pytest.raises(ValueError, match="later"):
-        fit(one, Fails(), DATA, Fit(dump_tensors(one.trainable)), PLAN, PLACE, 3)
+        fit(one, Fails(), DATA, Fit(dump_tensors(one.trainable)), PLAN, STREAMS, 3)
     assert all(torch.equal(before[name], now) for name, now in rest(one).items())
 
 
@@ -110,7 +112,7 @@ def test_buffers_are_put_back_after_a_fit_that_fails():
 def test_frozen_parameter_that_a_fit_changes_is_refused_by_name(task):
     one = adapted()
     with pytest.raises(PluginError, match=f"{type(task).__name__}.loss changed `scale`, which is no tensor"):
-        fit(one, task, DATA, Fit(dump_tensors(one.trainable)), PLAN, PLACE, 3)
+        fit(one, task, DATA, Fit(dump_tensors(one.trainable)), PLAN, STREAMS, 3)
 
 
 def test_evaluation_may_move_statistics_and_they_are_put_back():

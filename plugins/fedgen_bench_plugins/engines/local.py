@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from fedgen_bench import EngineSpec, NoParams, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.clients import ClientOutcome, ClientTask, ClientWork
+    from fedgen_bench.federation.client_work import ClientWork
+    from fedgen_bench.federation.clients import ClientOutcome, ClientTask
 
 
 class Local:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from fedgen_bench.base.signs import Ear
-    from fedgen_bench.federation.clients import ClientOutcome, ClientTask, ClientWork, Recipe
+    from fedgen_bench.federation.client_work import ClientWork
+    from fedgen_bench.federation.clients import Blueprint, ClientOutcome, ClientTask
     from fedgen_bench.federation.dispatch import Died
     from fedgen_bench.federation.remote import Answer, PackedTask
 
@@ -50,10 +51,10 @@ class Processes:
     def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
         from fedgen_bench.base.processes import default_jobs
 
-        recipe = work.recipe
-        assert recipe is not None, "the work must say how another process builds it"
-        jobs = self.params.jobs or default_jobs(recipe.spec.config["training"]["threads"], recipe.device)
-        return self._dispatcher.run(tasks, recipe, jobs)
+        blueprint = work.blueprint
+        assert blueprint is not None, "the work must say how another process builds it"
+        jobs = self.params.jobs or default_jobs(blueprint.spec.config["training"]["threads"], blueprint.device)
+        return self._dispatcher.run(tasks, blueprint, jobs)
 
     def close(self) -> None:
         self._dispatcher.close()
@@ -79,9 +80,9 @@ class _Spawned:
         theirs.close()
         return Ear(ours, process, self._silence)
 
-    def give(self, worker: Ear, recipe: Recipe, task: PackedTask) -> None:
+    def give(self, worker: Ear, blueprint: Blueprint, task: PackedTask) -> None:
         self._begun.discard(worker)
-        worker.give((recipe, task))
+        worker.give((blueprint, task))
 
     def wait(self, busy: Collection[Ear], *, block: bool) -> Iterable[tuple[Ear, Answer | Died]]:
         from fedgen_bench.base.signs import Gone, Sign, listen
@@ -117,10 +118,10 @@ def _serve(link: Connection, parent: int) -> None:
     workshop, mouth = Workshop(), Mouth(link)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            recipe, task = link.recv()
+            blueprint, task = link.recv()
             mouth.say(Sign.BEGUN)
             with mouth.working():
-                answer = workshop.answer(recipe, task)
+                answer = workshop.answer(blueprint, task)
             mouth.say(answer)
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench import EngineSpec, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.clients import ClientOutcome, ClientTask, ClientWork, Recipe
+    from fedgen_bench.federation.client_work import ClientWork
+    from fedgen_bench.federation.clients import Blueprint, ClientOutcome, ClientTask
     from fedgen_bench.federation.dispatch import Died, Dispatcher
     from fedgen_bench.federation.remote import Answer, PackedTask
 
@@ -58,24 +59,24 @@ class Ray:
         self._started = False
 
     def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
-        recipe = work.recipe
-        assert recipe is not None, "the work must say how another process builds it"
+        blueprint = work.blueprint
+        assert blueprint is not None, "the work must say how another process builds it"
         if self._dispatcher is None:
-            self._dispatcher = self._connected(recipe)
-        recipe = replace(recipe, data=recipe.data.absolute())
-        return self._dispatcher.run(tasks, recipe, self._jobs)
+            self._dispatcher = self._connected(blueprint)
+        blueprint = replace(blueprint, data=blueprint.data.absolute())
+        return self._dispatcher.run(tasks, blueprint, self._jobs)
 
-    def _connected(self, recipe: Recipe) -> Dispatcher:
+    def _connected(self, blueprint: Blueprint) -> Dispatcher:
         from fedgen_bench.base.processes import default_jobs
         from fedgen_bench.federation.dispatch import Dispatcher
 
-        threads = recipe.spec.config["training"]["threads"]
-        wanted = self.params.jobs or default_jobs(threads, recipe.device)
+        threads = blueprint.spec.config["training"]["threads"]
+        wanted = self.params.jobs or default_jobs(threads, blueprint.device)
         if not self._ray.is_initialized():
             _start(self._ray, self.params.address, wanted * threads)
             self._started = True
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if recipe.device.startswith("cuda"):
+        if blueprint.device.startswith("cuda"):
             each = [1.0 for node in nodes for _ in range(int(node.get("GPU", 0)))]
             self._jobs = self.params.jobs or max(1, len(each))
             needs = {"num_cpus": 0, "num_gpus": share(1.0, each, self._jobs)}
@@ -197,9 +198,9 @@ class _Actor:
     def begin(self) -> None:
         """Resolves when the actor is there and about to answer."""
 
-    def answer(self, recipe: Recipe, task: PackedTask, body: bytes, *merges: bytes) -> Answer:
+    def answer(self, blueprint: Blueprint, task: PackedTask, body: bytes, *merges: bytes) -> Answer:
         """`body` and `merges` come from the object store."""
-        return self._workshop.answer(recipe, replace(task, body=body, merges=merges))
+        return self._workshop.answer(blueprint, replace(task, body=body, merges=merges))
 
 
 class _Actors:
@@ -216,10 +217,10 @@ class _Actors:
     def hire(self) -> Any:
         return self._actor.remote(str(Path.cwd()))
 
-    def give(self, worker: Any, recipe: Recipe, task: PackedTask) -> None:
+    def give(self, worker: Any, blueprint: Blueprint, task: PackedTask) -> None:
         body, *merges = map(self._shared, (task.body, *task.merges))
         self._begun[worker] = worker.begin.remote()
-        self._asked[worker] = worker.answer.remote(recipe, replace(task, body=b"", merges=()), body, *merges)
+        self._asked[worker] = worker.answer.remote(blueprint, replace(task, body=b"", merges=()), body, *merges)
 
     def _shared(self, content: bytes) -> Any:
         """A reference where that is cheaper; equal bytes are put once."""

@@ -13,7 +13,9 @@ from fedgen_bench import NoParams
 from fedgen_bench.contract.adapting import Adapted
 from fedgen_bench.contract.data import Examples
 from fedgen_bench.contract.messages import Fit
-from fedgen_bench.federation.trainer import Place, TrainingPlan, dump_tensors, fit
+from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.federation.parameters import dump_tensors
+from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing.adapters import SEEDS
 from fedgen_bench.testing.grounds import GROUNDS
 
@@ -26,7 +28,9 @@ def fitted(adapted, loss, examples, optimizer, **changed):
     start = dump_tensors(adapted.trainable)
     task = SimpleNamespace(loss=loss)
     steps = plan["local_steps"]
-    report = fit(adapted, task, examples, Fit(start), TrainingPlan(optimizer, **plan), Place(SEEDS, 0, 0), steps)
+    report = fit(
+        adapted, task, examples, Fit(start), TrainingPlan(optimizer=optimizer, **plan), FitStreams(SEEDS, 0, 0), steps
+    )
     return start, report.tensors
 
 

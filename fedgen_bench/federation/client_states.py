@@ -65,7 +65,7 @@ class Written:
     older: tuple[int, ...]
 
 
-class KeepStore:
+class ClientStates:
     """The latest private state of every client.
 
     Args:

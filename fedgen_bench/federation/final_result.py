@@ -1,4 +1,4 @@
-"""After the last round: export, evaluation, digests. Test is read here and nowhere else."""
+"""The result of a finished cell: export, evaluation, digests. Test is read here and nowhere else."""
 
 from __future__ import annotations
 
@@ -16,52 +16,56 @@ from fedgen_bench.contract.messages import Model
 from fedgen_bench.contract.reports import RunResult
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.federation import wire
+from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.clients import own_part
-from fedgen_bench.federation.trainer import Place, fit
-from fedgen_bench.federation.world import seed_tree
+from fedgen_bench.federation.seeding import seed_tree
+from fedgen_bench.federation.trainer import fit
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.keeps import KeepStore
-    from fedgen_bench.federation.setting import Setting
+    from fedgen_bench.federation.client_states import ClientStates
+    from fedgen_bench.federation.experiment import Experiment
 
 
-def conclude(
-    setting: Setting, state: Any, keeps: KeepStore, batch_digests: Sequence[str]
+def final_result(
+    experiment: Experiment, state: Any, states: ClientStates, batch_digests: Sequence[str]
 ) -> tuple[RunResult, bytes | None]:
     """Result of a finished run, and the encoded global tensors (None when there is no global model)."""
-    model = setting.export(state, None)
+    model = experiment.export(state, None)
     passing("final.exported")
-    task = setting.task
+    task = experiment.task
     metrics: dict[str, float] = {}
-    splits = ("valid",) if setting.spec.purpose == "tune" else ("valid", "test")
+    splits = ("valid",) if experiment.spec.purpose == "tune" else ("valid", "test")
     if model is not None:
         for split in splits:
-            metrics |= {f"{split}/{name}": value for name, value in setting.measure(model, task.split(split)).items()}
+            metrics |= {
+                f"{split}/{name}": value
+                for name, value in experiment.evaluator.measure(model, task.split(split)).items()
+            }
     passing("final.evaluated")
     per_client: dict[str, dict[str, float]] = {}
-    if setting.spec.purpose != "tune":
-        per_client = _per_client(setting, state, keeps, model)
-        followed = setting.spec.followed_metric
+    if experiment.spec.purpose != "tune":
+        per_client = _per_client(experiment, state, states, model)
+        followed = experiment.spec.followed_metric
         for name, values in per_client.items():
             if values:
-                spread_of = spread(list(values.values()), lower_is_better=setting.lower_is_better)
+                spread_of = spread(list(values.values()), lower_is_better=experiment.evaluator.lower_is_better)
                 metrics |= {f"{name}/{followed}/{what}": value for what, value in spread_of.items()}
-        asked = {client_id for cohort in setting.population.schedule for client_id in cohort}
+        asked = {client_id for cohort in experiment.population.schedule for client_id in cohort}
         if unseen := [value for i, value in per_client["personalized"].items() if int(i) not in asked]:
             metrics[f"personalized_unseen/{followed}/mean"] = sum(unseen) / len(unseen)
     passing("final.personalized")
-    showcase = setting.showcase(model) if model is not None and setting.spec.purpose != "tune" else ""
-    adapted = setting.adapted
+    showcase = experiment.evaluator.showcase(model) if model is not None and experiment.spec.purpose != "tune" else ""
+    adapted = experiment.adapted
     tensors = None if model is None else named_tensors(model)
     digests = {
-        "partition": setting.population.partition_digest,
-        "cohort": setting.population.schedule_digest,
-        "initial": tensors_digest(setting.start),
+        "partition": experiment.population.partition_digest,
+        "cohort": experiment.population.schedule_digest,
+        "initial": tensors_digest(experiment.start),
         "batches": digest(*batch_digests),
     }
     trainable = sum(parameter.numel() for parameter in adapted.trainable.values())
     facts = {
-        "cohort_kind": setting.cohort_kind,
+        "cohort_kind": experiment.cohort_kind,
         "trainable_params": trainable,
         "backbone_params": task.backbone_parameters,
         "data": dict(task.provenance),
@@ -71,38 +75,44 @@ def conclude(
     return RunResult("done", "", metrics, per_client, digests, facts, showcase), final
 
 
-def _per_client(setting: Setting, state: Any, keeps: KeepStore, model: Model | None) -> dict[str, dict[str, float]]:
+def _per_client(
+    experiment: Experiment, state: Any, states: ClientStates, model: Model | None
+) -> dict[str, dict[str, float]]:
     """The followed metric on held-out tails of the evaluated clients: `global` and `personalized`, by client id."""
-    chosen = evaluated_clients(setting)
+    chosen = evaluated_clients(experiment)
 
     def value(model: Model, heldout: Any) -> float:
-        return setting.measure(model, heldout, setting.round_metrics)[setting.spec.followed_metric]
+        return experiment.evaluator.measure(model, heldout, experiment.spec.round_metrics)[
+            experiment.spec.followed_metric
+        ]
 
     found: dict[str, dict[str, float]] = {"global": {}, "personalized": {}}
     for client_id in chosen:
-        data = setting.population.client(client_id)
+        data = experiment.population.client(client_id)
         if model is not None:
             found["global"][str(client_id)] = value(model, data.heldout)
-        own = _personal(setting, state, keeps, client_id, data)
+        own = _personal(experiment, state, states, client_id, data)
         if own is not None:
             found["personalized"][str(client_id)] = value(own, data.heldout)
     return found
 
 
-def _personal(setting: Setting, state: Any, keeps: KeepStore, client_id: int, data: ClientData) -> Model | None:
+def _personal(
+    experiment: Experiment, state: Any, states: ClientStates, client_id: int, data: ClientData
+) -> Model | None:
     """The client's own adapter after `personalized_steps` more local steps; None when nothing is trained."""
-    if setting.cohort_kind == "none":
+    if experiment.cohort_kind == "none":
         return None
-    n_rounds, seeds = setting.n_rounds, seed_tree(setting.spec)
-    sampled = setting.cohort_kind == "sampled"
-    ctx = setting.context(n_rounds, client_id, own_part(keeps.get(client_id)) if sampled else {})
-    model = setting.export(state, ctx)
-    n_steps = setting.config["evaluation"]["personalized_steps"]
+    n_rounds, seeds = experiment.n_rounds, seed_tree(experiment.spec)
+    sampled = experiment.cohort_kind == "sampled"
+    ctx = experiment.context(n_rounds, client_id, own_part(states.get(client_id)) if sampled else {})
+    model = experiment.export(state, ctx)
+    n_steps = experiment.config["evaluation"]["personalized_steps"]
     if model is None or not n_steps:
         return model
-    request = setting.personalize(state, ctx, model)
-    place = Place(seeds, n_rounds, client_id)
-    report = fit(setting.adapted, setting.task, data.train, request, setting.plan, place, n_steps)
+    request = experiment.personalize(state, ctx, model)
+    streams = FitStreams(seeds, n_rounds, client_id)
+    report = fit(experiment.adapted, experiment.task, data.train, request, experiment.plan, streams, n_steps)
     return Model(report.tensors, request.merges)
 
 
@@ -114,15 +124,15 @@ def named_tensors(model: Model) -> Tensors:
     return {**model.tensors, **merges}
 
 
-def evaluated_clients(setting: Setting) -> tuple[int, ...]:
+def evaluated_clients(experiment: Experiment) -> tuple[int, ...]:
     """Clients whose held-out tails are evaluated: a fixed draw from the evaluation stream among those with data."""
-    population, wanted = setting.population, setting.config["evaluation"]["personalized_clients"]
+    population, wanted = experiment.population, experiment.config["evaluation"]["personalized_clients"]
     able = [
         i
         for i in range(len(population.parts))
         if population.client(i).train.n and population.client(i).heldout is not None
     ]
-    rng = seed_tree(setting.spec).numpy("evaluation", purpose="clients")
+    rng = seed_tree(experiment.spec).numpy("evaluation", purpose="clients")
     return tuple(sorted(int(i) for i in rng.choice(able, size=min(wanted, len(able)), replace=False))) if able else ()
 
 

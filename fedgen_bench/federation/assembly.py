@@ -1,0 +1,112 @@
+"""From a cell's spec to its `Experiment`: components built, task loaded, data split, adapter attached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fedgen_bench.base.killpoints import passing
+from fedgen_bench.data.catalog import finder
+from fedgen_bench.federation.attaching import attach
+from fedgen_bench.federation.components import build
+from fedgen_bench.federation.compression import Chain, Uplink
+from fedgen_bench.federation.evaluation import Evaluator
+from fedgen_bench.federation.experiment import Experiment
+from fedgen_bench.federation.link import Link
+from fedgen_bench.federation.loader import Loader
+from fedgen_bench.federation.parameters import dump_tensors
+from fedgen_bench.federation.seeding import seed_tree
+from fedgen_bench.federation.trainer import TrainingPlan
+from fedgen_bench.registry.plugins import load_registry
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.seeds import SeedTree
+    from fedgen_bench.federation.client_work import ClientWork
+    from fedgen_bench.federation.clients import Blueprint
+    from fedgen_bench.suite.suites import RunSpec
+
+
+def assemble(spec: RunSpec, loader: Loader, device: torch.device) -> Experiment:
+    """The cell's experiment, its backbone on `device`.
+
+    Raises:
+        DataError: data or backbone are not there.
+        PluginError: components that cannot be built, or do not fit together.
+    """
+    spec, registry = loader.resolved(spec), loader.registry
+    config, contender = spec.config, spec.config["contender"]
+    task = loader.task(spec)
+    passing("cell.loaded")
+    population = loader.population(spec)
+    passing("cell.partitioned")
+    strategy_spec = registry.get("strategy", contender["strategy"]["name"]).spec
+    adapted = attach(registry, contender["adapter"], task, seed_tree(spec))
+    adapted.module.to(device).eval()
+    uplink, downlink = (
+        Chain(tuple(build(registry, "compressor", one) for one in contender.get(direction, ())))
+        for direction in ("uplink", "downlink")
+    )
+    attack = config.get("attack") if strategy_spec.cohort == "sampled" else None
+    return Experiment(
+        spec=spec,
+        strategy=build(registry, "strategy", contender["strategy"]),
+        cohort_kind=strategy_spec.cohort,
+        max_fits=strategy_spec.fits_per_round,
+        task=task,
+        adapted=adapted,
+        plan=_plan(config),
+        population=population,
+        evaluator=Evaluator(
+            spec=spec,
+            task=task,
+            adapted=adapted,
+            device=device,
+            metrics={name: build(registry, "metric", {"name": name, "params": {}}) for name in spec.metrics},
+            lower_is_better=registry.get("metric", spec.followed_metric).spec.lower_is_better,
+        ),
+        start=dump_tensors(adapted.trainable),
+        link=Link(downlink=downlink, uplink=Uplink(uplink), max_update_norm=config["federation"]["max_update_norm"]),
+        attack=None if attack is None else build(registry, "attack", attack),
+        attackers=_attackers(attack, len(population.parts), seed_tree(spec)),
+    )
+
+
+def _plan(config: Mapping[str, Any]) -> TrainingPlan:
+    training = config["training"]
+    return TrainingPlan(
+        optimizer=training["optimizer"],
+        learning_rate=config["contender"]["learning_rate"],
+        weight_decay=training["weight_decay"],
+        batch_size=training["batch_size"],
+        local_steps=training["local_steps"],
+        local_epochs=training["local_epochs"],
+        clip_norm=training["clip_norm"],
+        precision=training["precision"],
+        ema_decay=training.get("ema_decay"),
+    )
+
+
+def _attackers(attack: Mapping[str, Any] | None, n_clients: int, seeds: SeedTree) -> frozenset[int]:
+    """The hostile clients of a seed: the same for every contender."""
+    if attack is None:
+        return frozenset()
+    drawn = seeds.numpy("split", purpose="attackers").permutation(n_clients)
+    return frozenset(int(i) for i in drawn[: round(attack["fraction"] * n_clients)])
+
+
+def open_loader(blueprint: Blueprint) -> Loader:
+    """What the cells of one worker process share: plugins, and tasks and splits as they are asked for."""
+    return Loader(load_registry(blueprint.plugin_files), finder(blueprint.data))
+
+
+def open_work(blueprint: Blueprint, loader: Loader | None = None) -> ClientWork:
+    """For engines: build a cell's `ClientWork` in another process.
+
+    Raises:
+        DataError: data or backbone are not there.
+    """
+    loader = open_loader(blueprint) if loader is None else loader
+    torch.set_num_threads(blueprint.spec.config["training"]["threads"])
+    return assemble(blueprint.spec, loader, torch.device(blueprint.device)).work(blueprint)

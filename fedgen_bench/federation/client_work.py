@@ -1,0 +1,171 @@
+"""A client's work in a round: receive, the strategy's client half and its fits within the step budget, reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.base.errors import BudgetError, PluginError
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.base.killpoints import passing
+from fedgen_bench.contract.contexts import ClientContext
+from fedgen_bench.contract.data import Examples, Tensors
+from fedgen_bench.contract.messages import Fit, FitReport, Header, Payload, Update
+from fedgen_bench.federation import wire
+from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
+from fedgen_bench.federation.clients import Blueprint, ClientOutcome, ClientTask, own_part
+from fedgen_bench.federation.compression import other_layout, residual_in, with_residual
+from fedgen_bench.federation.link import Link
+from fedgen_bench.federation.merges import split_merges
+from fedgen_bench.federation.trainer import TrainingPlan, fit
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.adapting import Adapted
+    from fedgen_bench.contract.protocols import Attack, Strategy, Task
+
+Answer = Callable[[Fit, int, FitStreams], FitReport]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientWork:
+    """Works off client tasks: decode, the strategy's client half with its fits, encode.
+
+    Args:
+        max_fits: step budgets that a client may use in a round.
+        context: (round, client, the strategy's private state, kept_in) -> context.
+        examples: client -> its training examples.
+        link: compressors in front of the wire.
+        attack: what hostile clients do.
+        attackers: who they are.
+        blueprint: how another process builds the same; None where there is no other.
+    """
+
+    strategy: Strategy
+    adapted: Adapted
+    task: Task
+    plan: TrainingPlan
+    max_fits: int
+    context: Callable[[int, int, Tensors, int], ClientContext]
+    examples: Callable[[int], Examples]
+    link: Link = field(default_factory=Link)
+    attack: Attack | None = None
+    attackers: frozenset[int] = frozenset()
+    blueprint: Blueprint | None = None
+
+    def run(self, task: ClientTask, answer: Answer | None = None) -> ClientOutcome:
+        """The outcome of one task. `answer` replaces training in a rehearsal.
+
+        Raises:
+            PluginError: the client half breaks its contract.
+            Diverged: the loss is not a finite number.
+        """
+        ctx = self.context(task.round_index, task.client_id, own_part(task.keep), task.kept_in)
+        payload: Payload | None = None
+        received: Tensors = {}
+        if task.message is not None:
+            packed, merges = split_merges(wire.decode(task.message)[1])
+            received = self.link.downlink.decompress(packed, task.like)
+            payload = Payload(dict(received), merges=(*task.merges, *merges))
+        passing("client.received")
+        reports: list[FitReport] = []
+        update = self._drive(payload, ctx, reports, answer or self._trained(ctx))
+        passing("client.fitted")
+        tensors, keep = update.tensors, update.keep
+        if self.attack is not None and task.client_id in self.attackers:
+            tensors = self._distorted(tensors, received, ctx)
+        if tensors:
+            tensors, residual = self.link.uplink.pack(tensors, received, residual_in(task.keep))
+            if residual:
+                keep = with_residual(own_part(task.keep) if keep is None else keep, residual)
+        header = Header(ctx.round_index, ctx.client_id, update.n_examples)
+        message = wire.encode(tensors, header) if tensors else None
+        passing("client.replied")
+        loss = sum(one.mean_loss for one in reports) / len(reports) if reports else 0.0
+        return ClientOutcome(ctx.client_id, message, update.n_examples, keep, loss, self._batch_digest(ctx, reports))
+
+    def _distorted(self, tensors: Tensors, received: Tensors, ctx: ClientContext) -> Tensors:
+        noise = ctx.seeds.torch("batches", round_index=ctx.round_index, client_id=ctx.client_id, purpose="attack")
+        what = f"{type(self.attack).__name__}.distort"
+        assert self.attack is not None
+        with guarded(what, tensors=tensors, received=received):
+            distorted = self.attack.distort(dict(tensors), dict(received), noise)
+        if problem := other_layout(distorted, tensors):
+            raise PluginError(f"{what} gives {problem}. Give back what the update holds, with other values.")
+        return distorted
+
+    def _batch_digest(self, ctx: ClientContext, reports: list[FitReport]) -> str:
+        """Of the batches that a whole budget takes; a shorter first fit took their beginning."""
+        if reports and reports[0].n_steps == ctx.local_steps:
+            return reports[0].batch_digest
+        streams = FitStreams(ctx.seeds, ctx.round_index, ctx.client_id)
+        n_examples = self.examples(ctx.client_id).n
+        return order_digest(batch_order(n_examples, self.plan.batch_size, ctx.local_steps, streams.batch_generator()))
+
+    def _trained(self, ctx: ClientContext) -> Answer:
+        data = self.examples(ctx.client_id)
+
+        def answer(request: Fit, n_steps: int, streams: FitStreams) -> FitReport:
+            with guarded(f"{type(self.task).__name__}.loss"):
+                return fit(self.adapted, self.task, data, request, self.plan, streams, n_steps)
+
+        return answer
+
+    def _drive(self, payload: Payload | None, ctx: ClientContext, reports: list[FitReport], answer: Answer) -> Update:
+        """Work the strategy's client half off, answering each `Fit`; every piece of its code is guarded."""
+        name = type(self.strategy).__name__
+        with guarded(f"{name}.client"):
+            half = self.strategy.client(payload, ctx)
+        try:
+            update = self._through(half, payload, ctx, reports, answer)
+        except BaseException:
+            with guarded(f"{name}.client"):
+                half.close()
+            raise
+        if not reports:
+            raise PluginError(f"{name}.client never yielded. Yield a `Fit` request to train.")
+        if not isinstance(update, Update):
+            raise PluginError(f"{name}.client returned a {type(update).__name__}. Return an `Update`.")
+        n_examples: object = update.n_examples
+        if not isinstance(n_examples, int | float):
+            kind = type(n_examples).__name__
+            raise PluginError(f"{name}.client returned n_examples as a {kind}. Return `fit.n_examples`, an int.")
+        return update
+
+    def _through(
+        self,
+        half: Generator[Fit, FitReport, Update],
+        payload: Payload | None,
+        ctx: ClientContext,
+        reports: list[FitReport],
+        answer: Answer,
+    ) -> Any:
+        """What the client half returns; `reports` gets the answers to its requests."""
+        name = type(self.strategy).__name__
+        steps_left = ctx.local_steps * self.max_fits
+        while True:
+            request, ended = _advanced(f"{name}.client", half, reports[-1] if reports else None, payload, ctx)
+            if ended:
+                return request
+            if not isinstance(request, Fit):
+                raise PluginError(f"{name}.client yielded a {type(request).__name__}. Yield `Fit` requests.")
+            streams = FitStreams(ctx.seeds, ctx.round_index, ctx.client_id, len(reports))
+            n_steps = ctx.local_steps if request.n_steps is None else request.n_steps
+            if not 0 < n_steps <= steps_left:
+                raise BudgetError(
+                    f"{name} asks for {n_steps} local steps where 1 to {steps_left} are left. Ask for no more than "
+                    "`ctx.local_steps`."
+                )
+            reports.append(answer(request, n_steps, streams))
+            steps_left -= n_steps
+
+
+def _advanced(
+    what: str, half: Generator[Fit, FitReport, Update], report: Any, payload: Payload | None, ctx: ClientContext
+) -> tuple[Any, bool]:
+    """What a client half yields next, or what it returns and True."""
+    with guarded(what, payload=payload, ctx=ctx, report=report):
+        try:
+            return half.send(report), False
+        except StopIteration as end:
+            return end.value, True

@@ -1,0 +1,67 @@
+"""A component of a run's config, built, and whether it has the methods of its kind."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.base.errors import PluginError
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract import protocols
+from fedgen_bench.contract.params import make_params
+from fedgen_bench.federation import engine
+
+if TYPE_CHECKING:
+    from fedgen_bench.registry.registry import Registry
+
+
+def build(registry: Registry, kind: str, component: Mapping[str, Any]) -> Any:
+    """The component of a run's resolved config.
+
+    Raises:
+        PluginError: parameters that it refuses, a method that is missing or takes something else.
+    """
+    spec = registry.get(kind, component["name"]).spec
+    params, problems = make_params(spec.params, component["params"])
+    if problems:
+        raise PluginError(f"{kind} `{spec.name}`: {problems[0][1]}")
+    with guarded(f"{kind} `{spec.name}`"):
+        built = spec.build(params)
+    if problem := broken_method(kind, built):
+        raise PluginError(f"{kind} `{spec.name}`: {problem}")
+    return built
+
+
+PROTOCOLS: Mapping[str, type] = {
+    "strategy": protocols.Strategy,
+    "adapter": protocols.Adapter,
+    "partitioner": protocols.Partitioner,
+    "task": protocols.TaskFactory,
+    "metric": protocols.Metric,
+    "compressor": protocols.Compressor,
+    "attack": protocols.Attack,
+    "engine": engine.Engine,
+}
+
+
+def broken_method(kind: str, built: Any) -> str | None:
+    """The first method of the kind's protocol that is missing or cannot be called as the core calls it, or None."""
+    methods = dict(vars(PROTOCOLS[kind]))
+    if kind == "strategy" and hasattr(built, "personalize"):
+        methods |= vars(protocols.Personalizing)
+    for name, declared in methods.items():
+        if name.startswith("_") or not inspect.isfunction(declared):
+            continue
+        wanted = list(inspect.signature(declared).parameters)[1:]
+        method = getattr(built, name, None)
+        if not callable(method):
+            return f"it has no method `{name}({', '.join(wanted)})`. Add it."
+        try:
+            inspect.signature(method).bind(*wanted)
+        except TypeError:
+            own = inspect.signature(method)
+            return f"`{name}{own}` is called as `{name}({', '.join(wanted)})`. Mend its arguments."
+        if (kind, name) == ("strategy", "client") and not inspect.isgeneratorfunction(method):
+            return "`client` never yields. Yield a `Fit` request to train."
+    return None

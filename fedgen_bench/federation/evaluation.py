@@ -1,0 +1,122 @@
+"""Measuring: metrics of a model on a task's data, and the picture that the task makes with it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fedgen_bench.base.errors import Diverged, PluginError
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.messages import Model
+from fedgen_bench.contract.protocols import PNG_SIGNATURE
+from fedgen_bench.federation.parameters import load_tensors
+from fedgen_bench.federation.seeding import seed_tree
+from fedgen_bench.federation.trainer import autocast
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.adapting import Adapted
+    from fedgen_bench.contract.protocols import Metric, Task
+    from fedgen_bench.suite.suites import RunSpec
+
+
+class _NotGivenError(KeyError):
+    """A metric asked for evidence that is not there."""
+
+
+class _Evidence(dict[str, Any]):
+    """A task's evidence, which tells a name that it lacks from a KeyError of the metric's own."""
+
+    def __missing__(self, name: str) -> Any:
+        raise _NotGivenError(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluator:
+    """Measures models in a cell's adapted backbone.
+
+    Args:
+        metrics: those of the suite, by name.
+        lower_is_better: of the followed one.
+    """
+
+    spec: RunSpec
+    task: Task
+    adapted: Adapted
+    device: torch.device
+    metrics: Mapping[str, Metric]
+    lower_is_better: bool
+
+    def measure(self, model: Model, data: Any, names: Iterable[str] | None = None) -> dict[str, float]:
+        """Metrics of the adapted backbone with these tensors, all when `names` is None; parts as `<metric>/<part>`.
+
+        Raises:
+            Diverged: one is not finite.
+            PluginError: the task does not provide what a metric needs, or one that must be a number has parts.
+        """
+        self._load(model)
+        with self._evaluating("observe"):
+            evidence = self.task.observe(self.adapted.module, data, seed_tree(self.spec))
+        measured: dict[str, float] = {}
+        for name in self.metrics if names is None else names:
+            measured |= self._computed(name, evidence)
+        for name, value in measured.items():
+            if not math.isfinite(value):
+                raise Diverged(f"{name} of the trained model is {value}.")
+        return measured
+
+    @contextlib.contextmanager
+    def _evaluating(self, method: str) -> Iterator[None]:
+        """Around a call of the task's `method`."""
+        what = f"{type(self.task).__name__}.{method}"
+        precision = autocast(self.device, self.spec.config["training"]["precision"])
+        with guarded(what), self.adapted.untrained.kept(what), torch.inference_mode(), precision:
+            yield
+
+    def _load(self, model: Model) -> None:
+        self.adapted.fold(model.merges)
+        load_tensors(self.adapted.trainable, model.tensors, self.adapted.low_rank)
+        self.adapted.module.eval()
+
+    def _computed(self, name: str, evidence: Mapping[str, Any]) -> dict[str, float]:
+        """One metric by name, or its parts; nothing when it is optional and its evidence is not there.
+
+        Any other error, a KeyError too, is the metric's own and passes.
+        """
+        evaluation = self.spec.config["evaluation"]
+        try:
+            with guarded(f"{type(self.metrics[name]).__name__}.compute", evidence=evidence):
+                value = self.metrics[name].compute(_Evidence(evidence))
+        except _NotGivenError as error:
+            if name in evaluation.get("optional_metrics", ()):
+                return {}
+            raise PluginError(
+                f"Metric `{name}` needs evidence {error}, which task `{self.spec.config['task']['name']}` does not "
+                "give here. Name another metric in the suite's [evaluation], or put this one into `optional_metrics`."
+            ) from error
+        if not isinstance(value, Mapping):
+            return {name: float(value)}
+        if name in (evaluation["metric"], self.spec.followed_metric):
+            raise PluginError(
+                f"Metric `{name}` gives a number for each of its parts, and one number ranks and is followed over "
+                "rounds. Name it in `evaluation.other_metrics` or `evaluation.optional_metrics`."
+            )
+        return {f"{name}/{part}": float(number) for part, number in value.items()}
+
+    def showcase(self, model: Model) -> str:
+        """Base64 of the PNG that the task makes with this model; empty where it makes none.
+
+        Raises:
+            PluginError: what it makes is no PNG.
+        """
+        self._load(model)
+        with self._evaluating("showcase"):
+            picture = self.task.showcase(self.adapted.module, seed_tree(self.spec))
+        if picture is not None and not picture.startswith(PNG_SIGNATURE):
+            raise PluginError("The task's showcase is no PNG. Return a PNG file's bytes, or None.")
+        return base64.b64encode(picture or b"").decode()

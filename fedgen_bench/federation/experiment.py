@@ -1,0 +1,157 @@
+"""One cell, assembled: its components, its clients and its adapted backbone; what its strategy is told and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.base.errors import PluginError
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.contexts import ClientContext, RoundContext, ServerContext
+from fedgen_bench.contract.data import Examples, Tensors
+from fedgen_bench.contract.lowrank import truncated
+from fedgen_bench.contract.messages import Fit, Model
+from fedgen_bench.contract.protocols import Personalizing
+from fedgen_bench.federation.client_work import ClientWork
+from fedgen_bench.federation.population import POOLED_CLIENT, Population
+from fedgen_bench.federation.seeding import seed_tree
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.adapting import Adapted
+    from fedgen_bench.contract.protocols import Attack, Strategy, Task
+    from fedgen_bench.federation.clients import Blueprint
+    from fedgen_bench.federation.evaluation import Evaluator
+    from fedgen_bench.federation.link import Link
+    from fedgen_bench.federation.trainer import TrainingPlan
+    from fedgen_bench.suite.suites import RunSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that one cell needs; `assembly.assemble` builds it from its spec.
+
+    Args:
+        cohort_kind: of the strategy, see `StrategySpec`.
+        max_fits: step budgets that a client may use in a round.
+        start: the adapter's initial tensors.
+        attack: what hostile clients do; None where there are none.
+        attackers: who they are.
+    """
+
+    spec: RunSpec
+    strategy: Strategy
+    cohort_kind: str
+    max_fits: int
+    task: Task
+    adapted: Adapted
+    plan: TrainingPlan
+    population: Population
+    evaluator: Evaluator
+    start: Tensors
+    link: Link
+    attack: Attack | None
+    attackers: frozenset[int]
+
+    def work(self, blueprint: Blueprint | None = None) -> ClientWork:
+        """What works off this cell's client tasks."""
+        return ClientWork(
+            strategy=self.strategy,
+            adapted=self.adapted,
+            task=self.task,
+            plan=self.plan,
+            max_fits=self.max_fits,
+            context=self.context,
+            examples=self.examples,
+            link=self.link,
+            attack=self.attack,
+            attackers=self.attackers,
+            blueprint=blueprint,
+        )
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The run's resolved config."""
+        return self.spec.config
+
+    @property
+    def strategy_name(self) -> str:
+        """What messages call the strategy's code."""
+        return type(self.strategy).__name__
+
+    @property
+    def n_clients(self) -> int:
+        """The population that the strategy sees."""
+        return 1 if self.cohort_kind == "pooled" else len(self.population.parts)
+
+    @property
+    def n_rounds(self) -> int:
+        """Rounds to run; none when nothing is trained."""
+        return 0 if self.cohort_kind == "none" else self.config["federation"]["rounds"]
+
+    @property
+    def quorum(self) -> int:
+        """Valid updates below which a round fails."""
+        return 1 if self.cohort_kind == "pooled" else self.config["federation"]["min_updates"]
+
+    def cohort(self, round_index: int) -> tuple[int, ...]:
+        """Client ids of a round, ascending; one pseudo-client when the data are pooled."""
+        return (POOLED_CLIENT,) if self.cohort_kind == "pooled" else self.population.schedule[round_index]
+
+    def examples(self, client_id: int) -> Examples:
+        """The training examples a client of this run works on."""
+        return self.population.pooled if self.cohort_kind == "pooled" else self.population.client(client_id).train
+
+    def local_steps(self, round_index: int, client_id: int) -> int:
+        """The step budget of one fit; the pooled data get the sum of what the round's clients would."""
+        steps_for = self.plan.steps_for
+        if self.cohort_kind == "pooled" and round_index < self.n_rounds:
+            return sum(steps_for(self.population.client(i).train.n) for i in self.population.schedule[round_index])
+        return steps_for(self.examples(client_id).n)
+
+    def server_context(self) -> ServerContext:
+        """What the strategy is told before the first round."""
+        per_round = self.config["federation"]["clients_per_round"]
+        return ServerContext(self.n_clients, per_round, seed_tree(self.spec), self.adapted.low_rank)
+
+    def round_context(self, round_index: int) -> RoundContext:
+        """What the strategy is told when it aggregates."""
+        seeds = seed_tree(self.spec)
+        return RoundContext(round_index, self.cohort(round_index), self.n_clients, seeds, self.adapted.low_rank)
+
+    def context(self, round_index: int, client_id: int, keep: Tensors, kept_in: int = -1) -> ClientContext:
+        """What the strategy is told about a client in a round."""
+        ranks = self.adapted.ranks_of(client_id)
+        return ClientContext(
+            round_index=round_index,
+            client_id=client_id,
+            n_clients=self.n_clients,
+            n_examples=self.examples(client_id).n,
+            start=truncated(self.start, ranks),
+            keep=keep,
+            local_steps=self.local_steps(round_index, client_id),
+            learning_rate=self.plan.learning_rate,
+            seeds=seed_tree(self.spec),
+            kept_in=kept_in,
+            low_rank=ranks,
+        )
+
+    def export(self, state: Any, ctx: ClientContext | None) -> Model | None:
+        """The strategy's export, watched."""
+        with guarded(f"{self.strategy_name}.export", state=state, ctx=ctx):
+            exported = self.strategy.export(state, ctx)
+        return exported if exported is None or isinstance(exported, Model) else Model(exported)
+
+    def personalize(self, state: Any, ctx: ClientContext, model: Model) -> Fit:
+        """How a client goes on from its exported model: as the strategy says, or by training all of it.
+
+        Raises:
+            PluginError: the strategy says it with something else than a `Fit`.
+        """
+        if not isinstance(self.strategy, Personalizing):
+            return Fit(model.tensors, merges=model.merges)
+        with guarded(f"{self.strategy_name}.personalize", state=state, ctx=ctx):
+            request = self.strategy.personalize(state, ctx)
+        if not isinstance(request, Fit):
+            raise PluginError(f"{self.strategy_name}.personalize returned a {type(request).__name__}. Return a `Fit`.")
+        return request

@@ -1,0 +1,66 @@
+"""What the runs of one process share, loaded once: tasks, the content of what they read, and each seed's population."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedgen_bench.base.files import content_sha256
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.federation.components import build
+from fedgen_bench.federation.population import Population, make_population
+from fedgen_bench.federation.seeding import seed_tree
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.protocols import Task, TaskFactory
+    from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.suite.suites import RunSpec
+
+
+class Loader:
+    """Builds tasks and populations once a process, and hashes what they are read from once."""
+
+    def __init__(self, registry: Registry, find: Callable[[str], Path]) -> None:
+        self.registry, self._find = registry, find
+        self._contents: dict[str, Mapping[str, str]] = {}
+        self._tasks: dict[str, Task] = {}
+        self._populations: dict[str, Population] = {}
+
+    def resolved(self, spec: RunSpec) -> RunSpec:
+        """The run with the content of what its task reads. Raises DataError when data are not there."""
+        if spec.content:
+            return spec
+        key = json.dumps(spec.config["task"], sort_keys=True)
+        if key not in self._contents:
+            factory = self._factory(spec)
+            with guarded(f"{type(factory).__name__}.files"):
+                files = factory.files(self._find)
+            self._contents[key] = {name: content_sha256(path) for name, path in sorted(files.items())}
+        return replace(spec, content=self._contents[key])
+
+    def _factory(self, spec: RunSpec) -> TaskFactory:
+        factory: TaskFactory = build(self.registry, "task", spec.config["task"])
+        return factory
+
+    def task(self, spec: RunSpec) -> Task:
+        """The loaded task of a run. Raises DataError when its data are not there."""
+        key = json.dumps([spec.config["task"], dict(spec.content)], sort_keys=True)
+        if key not in self._tasks:
+            factory = self._factory(spec)
+            with guarded(f"{type(factory).__name__}.load"):
+                self._tasks[key] = factory.load(self._find)
+        return self._tasks[key]
+
+    def population(self, spec: RunSpec) -> Population:
+        """The population of a run whose content is known."""
+        seeds, config = seed_tree(spec), spec.config
+        key = json.dumps(
+            [config["task"], dict(spec.content), seeds.partitioner, seeds.seed, config["federation"]], sort_keys=True
+        )
+        if key not in self._populations:
+            partitioner = build(self.registry, "partitioner", config["partitioner"])
+            self._populations = {key: make_population(self.task(spec), partitioner, config["federation"], seeds)}
+        return self._populations[key]

@@ -1,0 +1,113 @@
+"""One cell, from its start or its checkpoint to its last round; every round is committed before the next begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load
+
+from fedgen_bench.base.errors import PluginError
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.base.killpoints import passing
+from fedgen_bench.contract.reports import RoundReport, RunResult
+from fedgen_bench.contract.seeds import digest
+from fedgen_bench.federation.assembly import assemble
+from fedgen_bench.federation.client_states import ClientStates
+from fedgen_bench.federation.final_result import final_result
+from fedgen_bench.federation.rehearsal import rehearse
+from fedgen_bench.federation.round import Round
+from fedgen_bench.federation.statecodec import decode_state, encode_state
+from fedgen_bench.results.cells import Checkpoint
+
+if TYPE_CHECKING:
+    from fedgen_bench.federation.clients import Blueprint
+    from fedgen_bench.federation.engine import Engine
+    from fedgen_bench.federation.experiment import Experiment
+    from fedgen_bench.federation.loader import Loader
+    from fedgen_bench.results.cells import Cell
+
+OnRound = Callable[[RoundReport], None]
+
+
+def run_cell(
+    blueprint: Blueprint, loader: Loader, cell: Cell, engine: Engine, on_round: OnRound
+) -> tuple[RunResult, bytes | None]:
+    """Run or resume one cell; every round is committed before the next begins.
+
+    Returns the result and the encoded global tensors (None when there is no global model).
+    """
+    experiment = assemble(blueprint.spec, loader, torch.device(blueprint.device))
+    with guarded(f"{experiment.strategy_name}.init", start=experiment.start):
+        state = experiment.strategy.init(dict(experiment.start), experiment.server_context())
+    checkpoint = cell.checkpoint()
+    if checkpoint is None:
+        rehearse(experiment, state)
+        checkpoint = Checkpoint(0, b"", (), {})
+    else:
+        state = decode_state(checkpoint.state, state)
+    states = ClientStates(cell.keep_file, checkpoint.keep_rounds)
+    admitted = dict(checkpoint.admitted_rounds)
+    work = experiment.work(blueprint)
+    for round_index in range(checkpoint.next_round, experiment.n_rounds):
+        this = Round(
+            experiment=experiment,
+            index=round_index,
+            state=state,
+            work=work,
+            engine=engine,
+            keep=states.get,
+            admitted=admitted,
+        )
+        state, report = _committed(this, experiment, states, cell)
+        refused = {one.client_id for one in report.quarantined}
+        admitted |= dict.fromkeys((i for i in report.cohort if i not in refused), round_index)
+        on_round(report)
+    return final_result(experiment, state, states, cell.batch_digests())
+
+
+def _committed(this: Round, experiment: Experiment, states: ClientStates, cell: Cell) -> tuple[Any, RoundReport]:
+    """The round's new state, evaluated and committed, and its report."""
+    began = time.perf_counter()
+    passing("round.began")
+    new_state = this.aggregate()
+    content = encode_state(new_state)
+    _check_finite(content, this.index)
+    passing("round.aggregated")
+    metrics = _metrics(experiment, new_state, this.index)
+    passing("round.evaluated")
+    report = RoundReport(
+        round_index=this.index,
+        cohort=experiment.cohort(this.index),
+        n_accepted=this.n_accepted,
+        quarantined=tuple(this.quarantined),
+        mean_loss=sum(this.losses) / len(this.losses),
+        metrics=metrics,
+        batch_digest=digest(*this.batch_digests),
+        ledger=tuple(sorted(this.ledger, key=lambda one: (one.client_id, one.direction))),
+        seconds=time.perf_counter() - began,
+        drift=this.drift.summary(),
+    )
+    written = states.written(this.new_keeps)
+    cell.commit_round(report, content, written.content, written.older)
+    states.put(this.index, this.new_keeps, written)
+    return new_state, report
+
+
+def _metrics(experiment: Experiment, state: Any, round_index: int) -> dict[str, float]:
+    """On the validation subset after the last round and every `evaluation.every` before it; else nothing."""
+    last = round_index == experiment.n_rounds - 1
+    if not last and (round_index + 1) % experiment.config["evaluation"]["every"]:
+        return {}
+    model = experiment.export(state, None)
+    if model is None:
+        return {}
+    return experiment.evaluator.measure(model, experiment.task.split("valid_subset"), experiment.spec.round_metrics)
+
+
+def _check_finite(state: bytes, round_index: int) -> None:
+    for name, tensor in load(state).items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise PluginError(f"Round {round_index}: the aggregate holds NaN or infinity in `{name}`.")
