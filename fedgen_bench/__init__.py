@@ -8,10 +8,25 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from fedgen_bench.base.cache import cache_root
+from fedgen_bench.base.errors import (
+    DataError,
+    Diverged,
+    FedgenError,
+    MissingDataError,
+    PluginError,
+    StoreError,
+    UsageError,
+    unknown,
+)
+from fedgen_bench.base.files import sha256_of
+from fedgen_bench.base.text import one_line
 from fedgen_bench.contract.adapting import Adapted, is_language_model, wrap_with_peft
 from fedgen_bench.contract.aggregation import weighted_mean
+from fedgen_bench.contract.backbones import BackboneSpec, Ground
 from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
 from fedgen_bench.contract.data import ClientData, Examples, Tensors, UnitTable
+from fedgen_bench.contract.datasets import Archive, DataFile, DatasetSpec
 from fedgen_bench.contract.hookspecs import hookimpl
 from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
 from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Proximal, Update
@@ -33,33 +48,47 @@ from fedgen_bench.contract.specs import (
     TableFormatSpec,
     TaskSpec,
 )
+from fedgen_bench.registry.datasets import Places
+from fedgen_bench.registry.datasets import find as find_dataset
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Adapted",
     "AdapterSpec",
+    "Archive",
     "AttackSpec",
+    "BackboneSpec",
     "ClientContext",
     "ClientData",
     "ComponentSpec",
     "CompressorSpec",
+    "DataError",
+    "DataFile",
+    "DatasetSpec",
+    "Diverged",
     "EngineSpec",
     "Examples",
+    "FedgenError",
     "Fit",
     "FitReport",
+    "Ground",
     "LowRank",
     "MetricSpec",
+    "MissingDataError",
     "Model",
     "NoParams",
     "PartitionerSpec",
     "Payload",
+    "Places",
+    "PluginError",
     "Proximal",
     "RoundContext",
     "RoundReport",
     "RunResult",
     "SeedTree",
     "ServerContext",
+    "StoreError",
     "StrategySpec",
     "SuiteSource",
     "TableFormatSpec",
@@ -67,21 +96,27 @@ __all__ = [
     "Tensors",
     "UnitTable",
     "Update",
+    "UsageError",
+    "cache_root",
     "check_room",
     "export_tensors",
+    "find_dataset",
     "hookimpl",
     "is_language_model",
     "load_results",
+    "one_line",
     "padded",
     "positions_of",
     "product_norm",
     "run_suite",
     "seeded_globals",
     "send_tensors",
+    "sha256_of",
     "stacked",
     "stand_before_text",
     "train_received",
     "truncated",
+    "unknown",
     "weighted_mean",
     "wrap_with_peft",
 ]

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.base.files import present
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.contract.protocols import Drawing
-from fedgen_bench.data.catalog import places
+from fedgen_bench.registry.datasets import places
 from fedgen_bench.registry.placement import placement
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.details import LEDGER
@@ -187,7 +188,7 @@ def run_suite(
     runs: str | Path = "runs",
     leaderboards: str | Path = "leaderboards",
     data: str | Path | None = None,
-    fid_weights: str | Path | None = None,
+    files: Mapping[str, str | Path] = MappingProxyType({}),
     device: str = "auto",
     engine: str = "local",
     jobs: int = 1,
@@ -206,7 +207,7 @@ def run_suite(
         runs: folder of the store.
         leaderboards: folder that leaderboards are written to.
         data: a folder to look for data sets in first.
-        fid_weights: a weights file of `inception-v3-compat` (`--fid-weights`).
+        files: by data set that is one file, another file for it (`--file`).
         device: `auto`, `cpu` or `cuda`.
         engine: where clients are trained (`--engine`).
         jobs: worker processes; with more than one a script needs `if __name__ == "__main__":` around the call.
@@ -222,7 +223,7 @@ def run_suite(
     source = registry.get("suite", suite).spec
     spec = load_suite(source, registry, overrides)
     cells = expand(spec, registry, contenders=contenders, added=added, seeds=seeds, off_suite=overrides)
-    sources = places(data, fid_weights)
+    sources = places(registry, data, files)
     with Store(Path(runs)) as store:
         place = placement(registry, engine, jobs, address, jobs)
         job = Job(Path(runs), sources, device, registry.plugin_files, engine, place.params)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.loader import Loader
+from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
@@ -85,6 +85,6 @@ def toy_experiment(registry, toy_suite):
 
     def make(contender, *overrides, seed=1):
         (spec,) = expand(toy_suite(*overrides), registry, contenders=[contender], seeds=[seed])
-        return assemble(spec, Loader(registry, finder()), torch.device("cpu"))
+        return assemble(spec, Loader(registry, finder(registry)), torch.device("cpu"))
 
     return make

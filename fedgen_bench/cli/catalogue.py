@@ -6,7 +6,7 @@ import dataclasses
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.contract.specs import ComponentSpec
+from fedgen_bench.contract.specs import ComponentSpec, SuiteSource
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registered, Registry
@@ -23,6 +23,8 @@ def describe(kind: str, found: Registered) -> dict[str, Any]:
     }
     if isinstance(spec, ComponentSpec):
         return record | {"summary": spec.summary, "version": spec.version, "params": dataclasses.asdict(spec.params())}
+    if not isinstance(spec, SuiteSource):
+        return record | {"summary": spec.summary, "version": "", "params": {}}
     try:
         head = tomllib.loads(spec.toml)["suite"]
         return record | {"summary": str(head["title"]), "version": str(head["version"]), "params": {}}

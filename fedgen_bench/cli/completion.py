@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from fedgen_bench.base.errors import FedgenError
-from fedgen_bench.contract.specs import ComponentSpec
+from fedgen_bench.registry.datasets import known_datasets
 from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
@@ -36,7 +36,7 @@ def _registry(ctx: click.Context) -> Registry:
 
 
 def _summary(spec: Any) -> str:
-    return spec.summary if isinstance(spec, ComponentSpec) else ""
+    return getattr(spec, "summary", "")
 
 
 def components(*kinds: str) -> Complete:
@@ -68,14 +68,14 @@ def _seeds(ctx: click.Context) -> Offers:
     return [(str(seed), "") for seed in _suite(ctx).get("seeds", {}).get("leaderboard", ())]
 
 
-def _data_sets(_: click.Context) -> Offers:
-    from fedgen_bench.data.catalog import DATASETS
-
-    return [(name, one.summary) for name, one in sorted(DATASETS.items())]
+def _single_files(ctx: click.Context) -> Offers:
+    return [(f"{name}=", one.summary) for name, one in known_datasets(_registry(ctx)).items() if one.is_file]
 
 
 suites = components("suite")
 engines = components("engine")
 anything = components(*KINDS)
-contenders, seeds, data_sets = map(_completing, (_contenders, _seeds, _data_sets))
+data_sets = components("dataset")
+backbones = components("backbone")
+contenders, seeds, single_files = map(_completing, (_contenders, _seeds, _single_files))
 kinds = _completing(lambda _: [(kind, "") for kind in KINDS])

@@ -9,47 +9,51 @@ import click
 from fedgen_bench.base.errors import DataError, UsageError, unknown
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.screen import print_grid
-from fedgen_bench.data.catalog import DATASETS, Dataset, Places, check, download, hashes, locate
+from fedgen_bench.contract.datasets import DatasetSpec
+from fedgen_bench.registry.datasets import check, download, known_datasets, locate, places
 
 _SHOWN_DIGITS = 8
 
 
 @click.group("data", invoke_without_command=True)
-@options.data
+@options.many(options.data, options.plugin)
 @click.pass_context
-def command(ctx: click.Context, data: Path | None) -> int:
+def command(ctx: click.Context, data: Path | None, plugin_files: tuple[Path, ...]) -> int:
     """List data sets: where each one is, and whether its hashes are right."""
     if ctx.invoked_subcommand is not None:
         return 0
+    registry = options.open_registry(plugin_files)
     rows = []
-    for name, dataset in sorted(DATASETS.items()):
-        found = locate(dataset, Places(data))
+    for name, dataset in known_datasets(registry).items():
+        found = locate(dataset, places(registry, data))
         if found is None:
-            rows.append((name, "missing (optional)" if dataset.option else "missing", "", dataset.summary))
+            rows.append((name, "missing (optional)" if dataset.optional else "missing", "", dataset.summary))
             continue
         rows.append((name, _state(dataset, found[1]), f"{found[1]} ({found[0]})", dataset.summary))
     print_grid(("name", "state", "where", "what"), rows)
     return 0
 
 
-def _state(dataset: Dataset, found: Path) -> str:
+def _state(dataset: DatasetSpec, found: Path) -> str:
     """Whether the hashes are right; where several versions are accepted, which one it is."""
     try:
         check(dataset, found)
     except DataError:
         return "wrong hash"
-    if all(dataset.files.values()):
+    if all(dataset.sha256.values()):
         return "ok"
-    return f"ok (unpinned: {', '.join(sha256[:_SHOWN_DIGITS] for sha256 in hashes(dataset.name, found).values())})"
+    return f"ok (unpinned: {', '.join(sha256[:_SHOWN_DIGITS] for sha256 in dataset.hashes(found).values())})"
 
 
 @command.command("fetch")
 @click.argument("name", shell_complete=completion.data_sets)
-def fetch(name: str) -> int:
+@options.plugin
+def fetch(name: str, plugin_files: tuple[Path, ...]) -> int:
     """Download data set NAME into the cache and check its hashes."""
-    if name not in DATASETS:
-        raise UsageError(unknown("data set", name, DATASETS))
-    dataset = DATASETS[name]
-    click.echo(f"{name}: {dataset.summary} Terms: {dataset.terms}", err=True)
+    known = known_datasets(options.open_registry(plugin_files))
+    if name not in known:
+        raise UsageError(unknown("data set", name, known))
+    dataset = known[name]
+    click.echo(f"{name}: {dataset.summary} Licence: {dataset.licence}", err=True)
     click.echo(str(download(dataset)))
     return 0

@@ -13,8 +13,8 @@ from fedgen_bench.cli import options
 @options.device
 def command(device: str) -> int:
     """Show the environment that results would record, as JSON."""
+    from fedgen_bench.base.cache import cache_root
     from fedgen_bench.base.environment import fingerprint
-    from fedgen_bench.data.catalog import cache_root
     from fedgen_bench.run.device import pick_device
 
     click.echo(json.dumps(fingerprint(pick_device(device), 1) | {"cache": str(cache_root())}, indent=1, sort_keys=True))

@@ -32,6 +32,19 @@ class UserPath(click.Path):
 
 
 PATH: Any = UserPath()
+
+
+def _named_files(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Path]:
+    """Paths by name, of values NAME=PATH."""
+    found = {}
+    for value in values:
+        name, _, path = value.partition("=")
+        if not (name and path):
+            raise click.BadParameter(f"`{value}` is not NAME=PATH.", ctx, param)
+        found[name] = PATH.convert(path, param, ctx)
+    return found
+
+
 suite = click.option(
     "--suite",
     "suite_name",
@@ -74,12 +87,14 @@ seed = click.option(
     shell_complete=completion.seeds,
 )
 data = click.option("--data", type=PATH, default=None, metavar="DIR", help="Folder to look for data sets in first.")
-fid_weights = click.option(
-    "--fid-weights",
-    type=PATH,
-    default=None,
-    metavar="FILE",
-    help="Weights of the extractor `inception-v3-compat`: .pth or .safetensors.",
+files = click.option(
+    "--file",
+    "files",
+    multiple=True,
+    metavar="NAME=PATH",
+    callback=_named_files,
+    help="A file of your own for the data set NAME, which is one file (see `data`; repeatable).",
+    shell_complete=completion.single_files,
 )
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models run."

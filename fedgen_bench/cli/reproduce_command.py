@@ -12,7 +12,7 @@ from fedgen_bench.base.text import one_line
 from fedgen_bench.cli import options
 
 if TYPE_CHECKING:
-    from fedgen_bench.data.catalog import Places
+    from fedgen_bench.registry.datasets import Places
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.leaderboard import Record
     from fedgen_bench.results.store import Store
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     default=None,
     help="Run cells published in bf16 in fp32, for processors that only emulate bf16; the tier is statistical then.",
 )
-@options.many(options.data, options.fid_weights, options.device, options.plugin, options.jobs)
+@options.many(options.data, options.files, options.device, options.plugin, options.jobs)
 @click.option(
     "--out",
     type=options.PATH,
@@ -53,7 +53,7 @@ def command(
     sample: int | None,
     precision: Literal["fp32"] | None,
     data: Path | None,
-    fid_weights: Path | None,
+    files: Mapping[str, Path],
     device: str,
     plugin_files: tuple[Path, ...],
     jobs: int | None,
@@ -67,7 +67,7 @@ def command(
     """
     records = _published(folder)
     from fedgen_bench.base.files import sha256_of, write_atomic
-    from fedgen_bench.data.catalog import places
+    from fedgen_bench.registry.datasets import places
     from fedgen_bench.results.bands import bands
     from fedgen_bench.results.published import RESULTS
     from fedgen_bench.review.comparison import compare, judge_over_seeds
@@ -79,7 +79,7 @@ def command(
     reruns = reruns_of(chosen, registry, precision)
     suite, version = reruns[0].spec.suite, reruns[0].spec.suite_version
     root = _outside(folder, out or Path("reproduction", suite))
-    sources = places(data, fid_weights)
+    sources = places(registry, data, files)
     _need(reruns, registry, sources)
     device = pick_device(device)
     _foretell(reruns, device)
@@ -132,10 +132,10 @@ def _outside(folder: Path, out: Path) -> Path:
 def _need(reruns: Sequence[Rerun], registry: Registry, sources: Places) -> None:
     """Tell everything that would make the runs fail, at once. Raises FedgenError."""
     from fedgen_bench.base.errors import DataError, FedgenError
-    from fedgen_bench.data.catalog import find, hashes
+    from fedgen_bench.registry.datasets import finder
     from fedgen_bench.review.reproduction import datasets_of, problems
 
-    found = problems(reruns, registry)
+    found, find = problems(reruns, registry), finder(registry, sources)
     expected: dict[str, dict[str, str]] = {}
     for one in reruns:
         if one.record["config"]["task"]["name"] in registry.components["task"]:
@@ -143,11 +143,11 @@ def _need(reruns: Sequence[Rerun], registry: Registry, sources: Places) -> None:
                 expected.setdefault(name, {}).update(one.record["facts"]["data"])
     for name, published in expected.items():
         try:
-            where = find(name, sources, fetch=True)
+            where = find(name)
         except DataError as error:
             found.append(str(error))
             continue
-        for file, sha256 in hashes(name, where).items():
+        for file, sha256 in registry.get("dataset", name).spec.hashes(where).items():
             if published.get(file, sha256) != sha256:
                 found.append(
                     f"{file} of data set `{name}` has sha256 {sha256} here, {published[file]} was published. Provide "

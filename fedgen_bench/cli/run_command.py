@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from fedgen_bench.base.text import one_line, printable
 from fedgen_bench.cli import completion, options
 
 if TYPE_CHECKING:
-    from fedgen_bench.data.catalog import Places
+    from fedgen_bench.registry.datasets import Places
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.suites import RunSpec
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     options.runs,
     options.leaderboards,
     options.data,
-    options.fid_weights,
+    options.files,
     options.device,
     options.plugin,
     options.engine,
@@ -57,7 +57,7 @@ def command(
     runs: Path,
     leaderboards: Path,
     data: Path | None,
-    fid_weights: Path | None,
+    files: Mapping[str, Path],
     device: str,
     plugin_files: tuple[Path, ...],
     engine: str,
@@ -76,11 +76,11 @@ def command(
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
     from fedgen_bench.base.processes import default_jobs
-    from fedgen_bench.data.catalog import places
+    from fedgen_bench.registry.datasets import places
     from fedgen_bench.registry.placement import placement
     from fedgen_bench.suite.suites import expand, load_suite
 
-    sources = places(data, fid_weights)
+    sources = places(registry, data, files)
     suite = load_suite(source, registry, overrides)
     place = placement(registry, engine, jobs, address, default_jobs(suite.training.threads, device))
     specs = expand(suite, registry, contenders=contenders, added=added, seeds=seeds, off_suite=overrides)
@@ -148,13 +148,13 @@ def _dry_run(specs: Sequence[RunSpec], registry: Registry, data: Places, device:
 
     from fedgen_bench.base.digits import show_bytes
     from fedgen_bench.cli.screen import grid
-    from fedgen_bench.data.catalog import finder
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.federation.preflight import preflight
+    from fedgen_bench.registry.datasets import finder
     from fedgen_bench.run.device import pick_device
     from fedgen_bench.run.dry_run import forecast
 
-    loader = Loader(registry, finder(data, fetch=False))
+    loader = Loader(registry, finder(registry, data, fetch=False))
     where = torch.device(pick_device(device))
     preflight(specs, loader)
     if sys.stderr.isatty():

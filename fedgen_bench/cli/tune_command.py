@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from fedgen_bench.cli import options
     options.runs,
     options.leaderboards,
     options.data,
-    options.fid_weights,
+    options.files,
     options.device,
     options.plugin,
     options.engine,
@@ -29,7 +30,7 @@ def command(
     runs: Path,
     leaderboards: Path,
     data: Path | None,
-    fid_weights: Path | None,
+    files: Mapping[str, Path],
     device: str,
     plugin_files: tuple[Path, ...],
     engine: str,
@@ -45,7 +46,7 @@ def command(
     from fedgen_bench.base.files import inside
     from fedgen_bench.base.processes import default_jobs
     from fedgen_bench.cli.progress import Progress
-    from fedgen_bench.data.catalog import places
+    from fedgen_bench.registry.datasets import places
     from fedgen_bench.registry.placement import placement
     from fedgen_bench.results.folders import write_together
     from fedgen_bench.results.store import Store
@@ -54,7 +55,7 @@ def command(
     from fedgen_bench.run.tuning import trials, tuning_table
     from fedgen_bench.suite.suites import load_suite
 
-    sources = places(data, fid_weights)
+    sources = places(registry, data, files)
     suite = load_suite(source, registry)
     place = placement(registry, engine, jobs, address, default_jobs(suite.training.threads, device))
     everything = trials(source, suite, registry)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.backbones import BackboneSpec
+    from fedgen_bench.contract.datasets import DatasetSpec
     from fedgen_bench.contract.reports import RoundReport, RunResult
     from fedgen_bench.contract.specs import (
         AdapterSpec,
@@ -45,6 +47,16 @@ def register_partitioners() -> Iterable[PartitionerSpec]:
 @hookspec
 def register_tasks() -> Iterable[TaskSpec]:
     """Data, backbone, loss and evaluation."""
+
+
+@hookspec
+def register_datasets() -> Iterable[DatasetSpec]:
+    """What tasks read: files, their hashes, addresses and terms."""
+
+
+@hookspec
+def register_backbones() -> Iterable[BackboneSpec]:
+    """Networks that were trained before any run, and their recipes."""
 
 
 @hookspec

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fedgen_bench.base.killpoints import passing
-from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation.attaching import attach
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.compression import Chain, Uplink
@@ -19,6 +18,7 @@ from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import TrainingPlan
+from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def _attackers(attack: Mapping[str, Any] | None, n_clients: int, seeds: SeedTree
 
 def open_loader(blueprint: Blueprint) -> Loader:
     """What the cells of one worker process share: plugins, and tasks and splits as they are asked for."""
-    return Loader(load_registry(blueprint.plugin_files), finder(blueprint.data))
+    registry = load_registry(blueprint.plugin_files)
+    return Loader(registry, finder(registry, blueprint.data))
 
 
 def open_work(blueprint: Blueprint, loader: Loader | None = None) -> ClientWork:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fedgen_bench.contract.data import Tensors
-from fedgen_bench.data.catalog import Places
+from fedgen_bench.registry.datasets import Places
 
 if TYPE_CHECKING:
     from fedgen_bench.suite.suites import RunSpec

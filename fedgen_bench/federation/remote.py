@@ -17,10 +17,10 @@ from fedgen_bench.federation.clients import ClientOutcome, ClientTask
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.data import Tensors
-    from fedgen_bench.data.catalog import Places
     from fedgen_bench.federation.client_work import ClientWork
     from fedgen_bench.federation.clients import Blueprint
     from fedgen_bench.federation.loader import Loader
+    from fedgen_bench.registry.datasets import Places
 
 
 @dataclass(frozen=True)

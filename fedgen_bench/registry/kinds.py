@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fedgen_bench.contract import protocols
+from fedgen_bench.contract.backbones import BackboneSpec
+from fedgen_bench.contract.datasets import DatasetSpec
 from fedgen_bench.contract.specs import (
     AdapterSpec,
     AttackSpec,
@@ -39,6 +41,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "adapter": Kind("register_adapters", AdapterSpec, protocols.Adapter),
         "partitioner": Kind("register_partitioners", PartitionerSpec, protocols.Partitioner),
         "task": Kind("register_tasks", TaskSpec, protocols.TaskFactory),
+        "dataset": Kind("register_datasets", DatasetSpec),
+        "backbone": Kind("register_backbones", BackboneSpec),
         "metric": Kind("register_metrics", MetricSpec, protocols.Metric),
         "compressor": Kind("register_compressors", CompressorSpec, protocols.Compressor),
         "attack": Kind("register_attacks", AttackSpec, protocols.Attack),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fedgen_bench.base.errors import StoreError, UsageError, unknown
 from fedgen_bench.contract.params import make_params
+from fedgen_bench.registry.datasets import known_datasets
 from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.review.comparison import Cell, SeedTest, quality_of, values_of
 from fedgen_bench.suite.suites import RunSpec
@@ -194,13 +195,11 @@ def _provide(provenance: Mapping[str, Any]) -> str:
 
 def datasets_of(record: Record, registry: Registry) -> tuple[str, ...]:
     """Data sets that a cell reads; weights that are optional where the published run had them."""
-    from fedgen_bench.data.catalog import DATASETS
-
     task = record["config"]["task"]
     spec = registry.get("task", task["name"]).spec
     params, refused = make_params(spec.params, task["params"])
     had = record["facts"]["data"]
-    optional = (name for name, one in DATASETS.items() if one.option and f"extractor {name}" in had)
+    optional = (name for name, one in known_datasets(registry).items() if one.optional and f"extractor {name}" in had)
     return (*(() if refused else spec.build(params).datasets), *optional)
 
 

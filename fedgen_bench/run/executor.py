@@ -12,7 +12,7 @@ from fedgen_bench.base.errors import Diverged, FedgenError, StoreError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
 from fedgen_bench.base.processes import keep_freed_memory
 from fedgen_bench.contract.reports import RoundReport, RunResult
-from fedgen_bench.data.catalog import Places
+from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.device import pick_device

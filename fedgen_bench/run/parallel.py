@@ -12,7 +12,7 @@ from fedgen_bench.base.errors import FedgenError, StoreError
 from fedgen_bench.base.failures import portable
 from fedgen_bench.base.processes import serve_only
 from fedgen_bench.base.signs import Ear, Gone, Mouth, listen
-from fedgen_bench.data.catalog import finder
+from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.events import Event, log_rounds
@@ -89,7 +89,7 @@ def _serve(link: Connection, job: Job, parent: int) -> None:
     mouth = Mouth(link)
     try:
         registry = load_registry(job.plugin_files)
-        loader = Loader(registry, finder(job.data))
+        loader = Loader(registry, finder(registry, job.data))
         with (
             Store(job.root, lock=False) as store,
             contextlib.closing(Executor(job, store, registry, loader)) as executor,

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 
 from fedgen_bench.base.failures import interruptible
-from fedgen_bench.data.catalog import Places, finder
+from fedgen_bench.registry.datasets import Places, finder
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.device import pick_device
@@ -50,7 +50,7 @@ def resolved(specs: Iterable[RunSpec], registry: Registry, data: Places) -> list
     """The cells with the content of what they read; one whose data or task fail stays as it is, and fails when run."""
     from fedgen_bench.federation.loader import Loader
 
-    loader = Loader(registry, finder(data))
+    loader = Loader(registry, finder(registry, data))
     found = []
     for spec in specs:
         try:
@@ -69,7 +69,7 @@ def _run_cells(
     from fedgen_bench.federation.preflight import preflight
 
     pick_device(job.device)
-    loader = Loader(registry, finder(job.data))
+    loader = Loader(registry, finder(registry, job.data))
     preflight(todo, loader)
     workers = min(workers, len(todo))
     ended: dict[str, Event] = {}

@@ -8,45 +8,40 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.adapting import Adapted, factors_problem
+from fedgen_bench.contract.backbones import Ground
 from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import Fit
-from fedgen_bench.contract.params import make_params
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.specs import AdapterSpec
-from fedgen_bench.testing.grounds import GROUNDS, Ground
-from fedgen_bench.testing.places import Broken, at
+from fedgen_bench.testing.places import at
 from fedgen_bench.testing.simulation import same_bits
-from fedgen_bench.testing.structure import built, described
+from fedgen_bench.testing.structure import built, described, with_defaults
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Check = Callable[[AdapterSpec, str], None]
+Check = Callable[[AdapterSpec, Ground], None]
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 11)
 
 
-def attach(spec: AdapterSpec, kind: str, seeds: SeedTree = SEEDS) -> Adapted:
-    """The adapter on a private copy of the small backbone of a kind, with the parameters that it declares for it."""
-    params, problems = make_params(spec.params, spec.backbones[kind])
-    if problems:
-        raise Broken(f"`backbones`, parameters for {kind}: {' '.join(sentence for _, sentence in problems)}")
-    adapter = spec.build(params)
+def on_kind(spec: AdapterSpec, kind: str) -> AdapterSpec:
+    """The adapter with the parameters that it declares for a kind of backbone as its defaults."""
+    changed: AdapterSpec = with_defaults(spec, spec.backbones[kind], f"`backbones`, parameters for {kind}")
+    return changed
+
+
+def attach(spec: AdapterSpec, ground: Ground, seeds: SeedTree = SEEDS) -> Adapted:
+    """The adapter on a private copy of a small backbone."""
+    adapter = spec.build(spec.params())
     with at(adapter.attach):
-        adapted: object = adapter.attach(_ground(kind).backbone(), seeds)
+        adapted: object = adapter.attach(ground.backbone(), seeds)
         assert isinstance(adapted, Adapted), f"attach returned {described(adapted)}. Return an `Adapted`."
         adapted.module.eval()
     return adapted
 
 
-def _ground(kind: str) -> Ground:
-    if kind not in GROUNDS:
-        raise Broken(f"`backbones` names `{kind}`; there are {', '.join(GROUNDS)}.")
-    return GROUNDS[kind]
-
-
-def _outputs(module: nn.Module, kind: str) -> torch.Tensor:
-    ground = _ground(kind)
+def _outputs(module: nn.Module, ground: Ground) -> torch.Tensor:
     return ground.outputs(module, ground.inputs())
 
 
@@ -67,54 +62,53 @@ def _dump(adapted: Adapted) -> Tensors:
     return dump_tensors(adapted.trainable)
 
 
-def check_rehearsal(spec: AdapterSpec, kind: str) -> None:
+def check_rehearsal(spec: AdapterSpec, ground: Ground) -> None:
     """It has its method, attaches to a small backbone, and what it gives can be trained for a few steps."""
-    ground = _ground(kind)
     adapter = built("adapter", spec)
     with at(adapter.attach):
-        adapted = attach(spec, kind)
+        adapted = attach(spec, ground)
         if adapted.trainable:
             train(adapted, ground, 1)
 
 
-def check_deterministic(spec: AdapterSpec, kind: str) -> None:
+def check_deterministic(spec: AdapterSpec, ground: Ground) -> None:
     """The seed tree alone decides the initial values, whatever the global generators hold."""
     import torch
 
-    first = _dump(attach(spec, kind))
+    first = _dump(attach(spec, ground))
     with torch.random.fork_rng():
         torch.manual_seed(123)
-        assert same_bits(first, _dump(attach(spec, kind))), "initial values depend on torch's global generator"
+        assert same_bits(first, _dump(attach(spec, ground))), "initial values depend on torch's global generator"
 
 
-def check_paired(spec: AdapterSpec, kind: str) -> None:
+def check_paired(spec: AdapterSpec, ground: Ground) -> None:
     """Initial values do not depend on strategy or partitioner: contenders with one adapter start from one point."""
     other = replace(SEEDS, strategy="another", partitioner="another")
-    assert same_bits(_dump(attach(spec, kind)), _dump(attach(spec, kind, other))), (
+    assert same_bits(_dump(attach(spec, ground)), _dump(attach(spec, ground, other))), (
         "initial values depend on the strategy"
     )
 
 
-def check_global_generators_unmoved(spec: AdapterSpec, kind: str) -> None:
+def check_global_generators_unmoved(spec: AdapterSpec, ground: Ground) -> None:
     """Attaching moves no global generator."""
     with guarded(f"adapter {spec.name}"):
-        attach(spec, kind)
+        attach(spec, ground)
 
 
-def check_names_plain(spec: AdapterSpec, kind: str) -> None:
+def check_names_plain(spec: AdapterSpec, ground: Ground) -> None:
     """Names are the backbone's own, without a library's prefixes or adapter names."""
-    for name in attach(spec, kind).trainable:
+    for name in attach(spec, ground).trainable:
         parts = name.split(".")
         assert name, "a trainable tensor without a name"
         stray = {"base_model", "default", "modules_to_save", "prompt_encoder"} & set(parts)
         assert not stray, f"`{name}` carries {stray}"
 
 
-def check_trainable_belongs_to_module(spec: AdapterSpec, kind: str) -> None:
+def check_trainable_belongs_to_module(spec: AdapterSpec, ground: Ground) -> None:
     """`trainable` holds parameters of the module, each once, fp32, and asks for their gradient."""
     import torch
 
-    adapted = attach(spec, kind)
+    adapted = attach(spec, ground)
     own = {id(parameter) for parameter in adapted.module.parameters()}
     ids = [id(parameter) for parameter in adapted.trainable.values()]
     assert set(ids) <= own, "a trainable tensor is no parameter of the module"
@@ -122,29 +116,29 @@ def check_trainable_belongs_to_module(spec: AdapterSpec, kind: str) -> None:
     assert all(one.dtype == torch.float32 and one.requires_grad for one in adapted.trainable.values())
 
 
-def check_evaluation_repeatable(spec: AdapterSpec, kind: str) -> None:
+def check_evaluation_repeatable(spec: AdapterSpec, ground: Ground) -> None:
     """In evaluation mode the adapted backbone is a function: the same input gives the same bits."""
     import torch
 
-    module = attach(spec, kind).module
+    module = attach(spec, ground).module
     with torch.inference_mode():
-        assert torch.equal(_outputs(module, kind), _outputs(module, kind)), "evaluation is noisy"
+        assert torch.equal(_outputs(module, ground), _outputs(module, ground)), "evaluation is noisy"
 
 
-def check_initial_function_unchanged(spec: AdapterSpec, kind: str) -> None:
+def check_initial_function_unchanged(spec: AdapterSpec, ground: Ground) -> None:
     """Before training the adapted backbone computes what the backbone does."""
     import torch
 
     with torch.inference_mode():
-        plain, adapted = _outputs(_ground(kind).backbone(), kind), _outputs(attach(spec, kind).module, kind)
+        plain, adapted = _outputs(ground.backbone(), ground), _outputs(attach(spec, ground).module, ground)
     assert torch.equal(plain, adapted), "attaching the adapter changes the backbone's outputs"
 
 
-def check_only_trainable_learns(spec: AdapterSpec, kind: str) -> None:
+def check_only_trainable_learns(spec: AdapterSpec, ground: Ground) -> None:
     """Training changes every trainable tensor and nothing else, and no other parameter gets a gradient."""
     import torch
 
-    adapted = attach(spec, kind)
+    adapted = attach(spec, ground)
     trainable = {id(parameter) for parameter in adapted.trainable.values()}
     asking = {id(parameter) for parameter in adapted.module.parameters() if parameter.requires_grad}
     assert asking == trainable, "what asks for a gradient is not what is trainable"
@@ -155,7 +149,7 @@ def check_only_trainable_learns(spec: AdapterSpec, kind: str) -> None:
     }
     if not trainable:
         return
-    before, after = _dump(adapted), train(adapted, _ground(kind))
+    before, after = _dump(adapted), train(adapted, ground)
     for name, tensor in before.items():
         assert not torch.equal(tensor, after[name]), f"`{name}` is trainable but does not learn"
     for name, parameter in adapted.module.named_parameters():
@@ -164,40 +158,40 @@ def check_only_trainable_learns(spec: AdapterSpec, kind: str) -> None:
             assert torch.equal(parameter, others[name]), f"`{name}` is not trainable but changes"
 
 
-def check_tensors_are_everything(spec: AdapterSpec, kind: str) -> None:
+def check_tensors_are_everything(spec: AdapterSpec, ground: Ground) -> None:
     """Trained tensors in a freshly attached backbone give the trained function: nothing learns outside them."""
     import torch
 
     from fedgen_bench.federation.parameters import load_tensors
 
-    trained, fresh = attach(spec, kind), attach(spec, kind)
-    load_tensors(fresh.trainable, train(trained, _ground(kind)) if trained.trainable else {})
+    trained, fresh = attach(spec, ground), attach(spec, ground)
+    load_tensors(fresh.trainable, train(trained, ground) if trained.trainable else {})
     with torch.inference_mode():
-        ours, theirs = _outputs(trained.module, kind), _outputs(fresh.module, kind)
+        ours, theirs = _outputs(trained.module, ground), _outputs(fresh.module, ground)
     assert torch.equal(ours, theirs), "the trained tensors do not carry the trained function"
 
 
-def check_training_leaves_no_trace(spec: AdapterSpec, kind: str) -> None:
+def check_training_leaves_no_trace(spec: AdapterSpec, ground: Ground) -> None:
     """After training, the initial tensors give the initial function: nothing outside them remembers it."""
     import torch
 
     from fedgen_bench.federation.parameters import load_tensors
 
-    adapted = attach(spec, kind)
+    adapted = attach(spec, ground)
     start = _dump(adapted)
     with torch.inference_mode():
-        before = _outputs(adapted.module, kind)
+        before = _outputs(adapted.module, ground)
     if start:
-        train(adapted, _ground(kind))
+        train(adapted, ground)
     load_tensors(adapted.trainable, start)
     with torch.inference_mode():
-        assert torch.equal(before, _outputs(adapted.module, kind)), "the module remembers that it was trained"
+        assert torch.equal(before, _outputs(adapted.module, ground)), "the module remembers that it was trained"
 
 
-def check_factors_are_listed(spec: AdapterSpec, kind: str) -> None:
+def check_factors_are_listed(spec: AdapterSpec, ground: Ground) -> None:
     """An adapter that declares `low_rank` lists all that it trains, and nothing else, as LoRA factors."""
     if spec.low_rank:
-        problem = factors_problem(attach(spec, kind))
+        problem = factors_problem(attach(spec, ground))
         assert not problem, f"declares `low_rank`, but {problem}"
 
 

@@ -12,17 +12,19 @@ In a plugin's own tests:
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, make_dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.contract.params import make_params
+from fedgen_bench.registry.datasets import finder
 from fedgen_bench.testing import metrics
-from fedgen_bench.testing.adapters import adapter_checks
+from fedgen_bench.testing.adapters import adapter_checks, on_kind
 from fedgen_bench.testing.attacks import attack_checks
+from fedgen_bench.testing.backbones import backbone_checks, ground_of
 from fedgen_bench.testing.compressors import compressor_checks
+from fedgen_bench.testing.datasets import dataset_checks
 from fedgen_bench.testing.engines import engine_checks
 from fedgen_bench.testing.imports import check_light_import
 from fedgen_bench.testing.observers import OBSERVER_CHECKS
@@ -30,12 +32,14 @@ from fedgen_bench.testing.partitioners import partitioner_checks
 from fedgen_bench.testing.places import Broken, at
 from fedgen_bench.testing.promises import check_reduces_to
 from fedgen_bench.testing.strategies import NEEDS, strategy_checks
+from fedgen_bench.testing.structure import with_defaults
 from fedgen_bench.testing.suites import SUITE_CHECKS
 from fedgen_bench.testing.tasks import loaded, task_checks
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.backbones import Ground
     from fedgen_bench.contract.protocols import Task
-    from fedgen_bench.contract.specs import StrategySpec, SuiteSource
+    from fedgen_bench.contract.specs import AdapterSpec, StrategySpec, SuiteSource
     from fedgen_bench.registry.registry import Observer, Registry
 
 FIRST = "check_rehearsal"  # of every kind: without it no other check says anything new
@@ -46,7 +50,10 @@ ALL_NEED: Mapping[str, tuple[str, ...]] = {
     "attack": ("check_deterministic", "check_same_layout"),
     "adapter": ("check_deterministic",),
 }
-KINDS = ("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "engine", "suite", "observer")
+KINDS = (
+    *("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "engine"),
+    *("dataset", "backbone", "suite", "observer"),
+)
 # What holds a check's name and docstring, what is called, and the kind of backbone for an adapter.
 Check = tuple[Callable[..., None], Callable[[], None], str]
 
@@ -107,14 +114,20 @@ def contracts_of(
     for kind in KINDS:
         for name, found in registry.components.get(kind, {}).items():
             if wanted(kind, name):
-                yield from (
-                    _suite_contracts(found.spec, registry)
-                    if kind == "suite"
-                    else _contracts(kind, found.spec, registry, load)
-                )
+                yield from _of_kind(kind, found.spec, registry, load)
     for one in registry.observers:
         if wanted("observer", one.name):
             yield from _observer_contracts(one)
+
+
+def _of_kind(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Contract]:
+    if kind == "suite":
+        return _suite_contracts(spec, registry)
+    if kind == "dataset":
+        return _plain_contracts(kind, spec, dataset_checks())
+    if kind == "backbone":
+        return _plain_contracts(kind, spec, backbone_checks(spec))
+    return _contracts(kind, spec, registry, load)
 
 
 def _suite_contracts(source: SuiteSource, registry: Registry) -> Iterator[Contract]:
@@ -122,6 +135,13 @@ def _suite_contracts(source: SuiteSource, registry: Registry) -> Iterator[Contra
         run = partial(check, source, registry)
         needs = needs_of("suite", check)
         yield Contract("suite", source.name, check.__name__, summary_of(check), run, needs=needs)
+
+
+def _plain_contracts(kind: str, spec: Any, checks: Iterable[Callable[[Any], None]]) -> Iterator[Contract]:
+    """Of what has no parameters."""
+    for check in checks:
+        run = partial(check, spec)
+        yield Contract(kind, spec.name, check.__name__, summary_of(check), run, needs=needs_of(kind, check))
 
 
 def _observer_contracts(observer: Observer) -> Iterator[Contract]:
@@ -134,7 +154,7 @@ def _contracts(kind: str, spec: Any, registry: Registry, load: Callable[[str], T
     excused, unused = spec.exceptions, set(spec.exceptions)
     made = partial(Contract, kind, spec.name, owner=spec.build)
     try:
-        spec = spec if kind == "task" else _with_defaults(spec, spec.trial)
+        spec = spec if kind == "task" else with_defaults(spec, spec.trial, f"`trial` of `{spec.name}`")
     except Broken as error:
         yield made("check_trial", "The parameters of `trial` are the component's.", partial(_raise, error))
         return
@@ -187,27 +207,16 @@ def parametrize_with_contracts(registry: Registry, **choice: Any) -> Any:
 
 
 def _task_loader(registry: Registry) -> Callable[[str], Task]:
+    find = finder(registry)
+
     def load(name: str) -> Task:
         spec = registry.get("task", name).spec
         params, problems = make_params(spec.params, spec.trial)
         if problems:
             raise Broken(f"`trial` of `{name}`: {' '.join(sentence for _, sentence in problems)}")
-        return loaded(spec, params)
+        return loaded(spec, params, find)
 
     return lru_cache(maxsize=None)(load)
-
-
-def _with_defaults(spec: Any, values: Mapping[str, Any]) -> Any:
-    """The spec with other defaults: a params type that is the same but for them."""
-    if not values:
-        return spec
-    wanted, problems = make_params(spec.params, values)
-    if problems:
-        raise Broken(f"`trial` of `{spec.name}`: {' '.join(sentence for _, sentence in problems)}")
-    kinds = typing.get_type_hints(spec.params)
-    fields = [(name, kinds[name], field(default_factory=partial(getattr, wanted, name))) for name in values]
-    params = make_dataclass(spec.params.__name__, fields, bases=(spec.params,), frozen=True)
-    return replace(spec, params=params)
 
 
 def _checks(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Check]:
@@ -223,7 +232,9 @@ def _checks(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task
             yield check_reduces_to, partial(check_reduces_to, spec, partial(_strategy, registry)), ""
     elif kind == "adapter":
         for backbone in spec.backbones:
-            yield from ((check, partial(check, spec, backbone), backbone) for check in adapter_checks())
+            yield from (
+                (check, partial(_on_ground, check, spec, backbone, registry), backbone) for check in adapter_checks()
+            )
     else:
         checks: Mapping[str, Callable[[], Iterable[Callable[[Any], None]]]] = {
             "partitioner": partitioner_checks,
@@ -233,6 +244,10 @@ def _checks(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task
         }
         main = getattr(spec.build, {"partitioner": "split", "attack": "distort"}.get(kind, "build"), spec.build)
         yield from ((check, partial(_at, main, check, spec), "") for check in checks[kind]())
+
+
+def _on_ground(check: Callable[[Any, Ground], None], spec: AdapterSpec, kind: str, registry: Registry) -> None:
+    check(on_kind(spec, kind), ground_of(registry, kind))
 
 
 def _at(method: Any, check: Callable[[Any], None], spec: Any) -> None:

@@ -28,10 +28,10 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
     """What works off the toy suite's tasks for a contender, with how another process builds it."""
     import torch
 
-    from fedgen_bench.data.catalog import finder
     from fedgen_bench.federation.assembly import assemble
     from fedgen_bench.federation.clients import Blueprint
     from fedgen_bench.federation.loader import Loader
+    from fedgen_bench.registry.datasets import finder
     from fedgen_bench.registry.plugins import load_registry
     from fedgen_bench.suite.suites import expand, load_suite
     from fedgen_bench.testing import toy
@@ -39,7 +39,7 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
     registry = load_registry([toy.__file__], environ={})
     suite = load_suite(registry.get("suite", "toy").spec, registry, overrides)
     (spec,) = expand(suite, registry, contenders=[contender], seeds=[1])
-    experiment = assemble(spec, Loader(registry, finder()), torch.device("cpu"))
+    experiment = assemble(spec, Loader(registry, finder(registry)), torch.device("cpu"))
     return experiment.work(Blueprint(spec, "cpu", plugin_files=registry.plugin_files))
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field, make_dataclass, replace
+from functools import partial
 from typing import Any
 
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import protocols
+from fedgen_bench.contract.params import make_params
 from fedgen_bench.testing.places import Broken, line_of
 
 PROTOCOLS: Mapping[str, type] = {
@@ -32,6 +36,23 @@ def built(kind: str, spec: Any) -> Any:
     if isinstance(instance, protocols.Personalizing):
         assert_has(instance, protocols.Personalizing, spec.build)
     return instance
+
+
+def with_defaults(spec: Any, values: Mapping[str, Any], where: str) -> Any:
+    """A component's spec with other defaults: a params type that is the same but for them.
+
+    Raises:
+        Broken: they are not the component's parameters; begins with `where`.
+    """
+    if not values:
+        return spec
+    wanted, problems = make_params(spec.params, values)
+    if problems:
+        raise Broken(f"{where}: {' '.join(sentence for _, sentence in problems)}")
+    kinds = typing.get_type_hints(spec.params)
+    fields = [(name, kinds[name], field(default_factory=partial(getattr, wanted, name))) for name in values]
+    params = make_dataclass(spec.params.__name__, fields, bases=(spec.params,), frozen=True)
+    return replace(spec, params=params)
 
 
 def assert_has(instance: Any, protocol: type, owner: Any) -> None:

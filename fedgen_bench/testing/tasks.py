@@ -13,7 +13,6 @@ from fedgen_bench.contract import protocols
 from fedgen_bench.contract.protocols import PNG_SIGNATURE, Declaring
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.specs import TaskSpec
-from fedgen_bench.data.catalog import finder
 from fedgen_bench.testing.places import at, line_of
 from fedgen_bench.testing.simulation import fingerprint
 from fedgen_bench.testing.structure import assert_has, assert_tensors, described
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fedgen_bench.contract.adapting import Adapted
+    from fedgen_bench.contract.datasets import Find
     from fedgen_bench.contract.protocols import Task
 
 Check = Callable[["Task"], None]
@@ -30,13 +30,13 @@ SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 11)
 SPLITS = ("valid_subset", "valid", "test")
 
 
-def loaded(spec: TaskSpec, params: Any) -> Task:
+def loaded(spec: TaskSpec, params: Any, find: Find) -> Task:
     """The task in memory, with all that a task needs. Raises DataError when its data are not there."""
     with guarded(f"task {spec.name}.build"):
         factory = spec.build(params)
     assert_has(factory, protocols.TaskFactory, spec.build)
     with at(factory.load):
-        task: Task = factory.load(finder())
+        task: Task = factory.load(find)
     assert_has(task, protocols.Task, factory.load)
     return task
 

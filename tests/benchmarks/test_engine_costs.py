@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from fedgen_bench.contract.messages import Header
-from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.clients import Blueprint, ClientTask
 from fedgen_bench.federation.loader import Loader
+from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
@@ -26,7 +26,7 @@ def client_rounds(suite, contender, n, *overrides):
     """What works off a contender's tasks, and `n` tasks of the first client that is asked."""
     loaded = load_suite(REGISTRY.get("suite", suite).spec, REGISTRY, overrides)
     (spec,) = expand(loaded, REGISTRY, contenders=[contender], seeds=[1])
-    experiment = assemble(spec, Loader(REGISTRY, finder()), torch.device("cpu"))
+    experiment = assemble(spec, Loader(REGISTRY, finder(REGISTRY)), torch.device("cpu"))
     client_id = experiment.cohort(0)[0]
     message = wire.encode(experiment.start, Header(0, client_id, 1))
     task = ClientTask(0, client_id, message, experiment.start, {})

@@ -9,11 +9,11 @@ import torch
 
 from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
-from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation.batches import FitStreams, batch_order
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, fit
+from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
@@ -26,7 +26,7 @@ def task_of(backbone):
     registry = load_registry()
     params = {"dataset": "tiny-shapes", "backbone": backbone, "snr_gamma": None, "flip": False,
               "sampler_steps": SAMPLER_STEPS, "optional_extractors": []}  # fmt: skip
-    return build(registry, "task", {"name": "image_generation", "params": params}).load(finder())
+    return build(registry, "task", {"name": "image_generation", "params": params}).load(finder(registry))
 
 
 def bare_steps(model, alphas, start, tensors, plan):

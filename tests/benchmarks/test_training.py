@@ -11,11 +11,11 @@ from fedgen_bench.contract.adapting import Adapted
 from fedgen_bench.contract.data import Examples
 from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
-from fedgen_bench.data.catalog import Places, finder
 from fedgen_bench.federation.batches import FitStreams, batch_order
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, fit
+from fedgen_bench.registry.datasets import Places, finder
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
@@ -85,7 +85,7 @@ def test_fit_on_the_tiny_backbone_against_a_bare_loop(against):
     registry = load_registry()
     suite = load_suite(registry.get("suite", "quick").spec, registry)
     (spec,) = expand(suite, registry, contenders=["fedavg_full"], seeds=[1])
-    task = build(registry, "task", spec.config["task"]).load(finder())
+    task = build(registry, "task", spec.config["task"]).load(finder(registry))
     adapted = build(registry, "adapter", spec.config["contender"]["adapter"]).attach(task.new_module(), SEEDS)
     blocks = task.client_data(np.arange(60)).train.tensors["blocks"]
     compare(against, adapted, task, blocks, n_steps=6, rounds=40)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from fedgen_bench_plugins.backbones import grounds
 
 from fedgen_bench.testing import adapters
-from fedgen_bench.testing.grounds import GROUNDS
 from fedgen_bench.testing.simulation import Simulation, same_bits
 
 
@@ -57,7 +57,7 @@ def test_fedper_refuses_patterns_that_make_it_another_method(by_hand, personal, 
 
 def test_fedper_default_is_an_adapters_output_head(registry):
     lora, fedper = registry.get("adapter", "lora").spec, registry.get("strategy", "fedper").spec
-    backbone = GROUNDS["language_model"].backbone()
+    backbone = grounds.LANGUAGE_MODEL.backbone()
     adapted = lora.build(lora.params(targets=("c_attn", "lm_head"))).attach(backbone, adapters.SEEDS)
     state = fedper.build(fedper.params()).init(dict(adapted.trainable), None)
     assert set(state.personal) == {"lm_head.lora_A.weight", "lm_head.lora_B.weight"}

@@ -58,7 +58,7 @@ def pin_commit(patch: Any) -> None:
 def run_world(root: str, *, table: bool = True) -> dict[str, Any]:
     """Run or resume the cells below `root` and publish; tells the rounds that were run and the kill points' passes."""
     from fedgen_bench.base import killpoints
-    from fedgen_bench.data.catalog import Places
+    from fedgen_bench.registry.datasets import Places
     from fedgen_bench.results.folders import write_together
     from fedgen_bench.results.publish import publish
     from fedgen_bench.results.store import Store

@@ -10,7 +10,7 @@ import crash_driver
 import pytest
 
 from fedgen_bench.base.errors import StoreError
-from fedgen_bench.data.catalog import Places
+from fedgen_bench.registry.datasets import Places
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells

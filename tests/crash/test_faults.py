@@ -14,7 +14,7 @@ import pytest
 
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.files import write_atomic
-from fedgen_bench.data.catalog import Places
+from fedgen_bench.registry.datasets import Places
 from fedgen_bench.results import publish as publishing
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.manifest import MANIFEST

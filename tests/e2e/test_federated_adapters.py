@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from fedgen_bench.contract.messages import Model
-from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.clients import Blueprint
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.run_cell import run_cell
+from fedgen_bench.registry.datasets import finder
 from fedgen_bench.results.store import Store
 from fedgen_bench.suite.suites import expand, load_suite
 
@@ -25,7 +25,7 @@ N_MESSAGES = 2 * 2
 
 @pytest.fixture(scope="module")
 def loader(registry):
-    return Loader(registry, finder())
+    return Loader(registry, finder(registry))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -10,14 +10,14 @@ import copy
 
 import pytest
 import torch
+from fedgen_bench_plugins.backbones import grounds
+from fedgen_bench_plugins.backbones.loading import load_backbone
 
-from fedgen_bench.backbones.loading import load_backbone
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.testing.adapters import SEEDS
 from fedgen_bench.testing.adapters import train as train_on
-from fedgen_bench.testing.grounds import GROUNDS
 
-GROUND = GROUNDS["language_model"]
+GROUND = grounds.LANGUAGE_MODEL
 BACKBONES = ("tiny-wire-lm", "mini-lm")  # (L, d, V) = (2, 64, 245) and (4, 256, 8192)
 ALL_LINEAR = ["c_attn", "c_proj", "c_fc", "lm_head"]
 

@@ -7,10 +7,10 @@ import types
 from pathlib import Path
 
 import pytest
+from fedgen_bench_plugins.backbones import shipped
+from fedgen_bench_plugins.backbones.loading import load_backbone, load_unet
+from fedgen_bench_plugins.backbones.pretrain import pretrain
 
-from fedgen_bench.backbones import shipped
-from fedgen_bench.backbones.loading import load_backbone, load_unet
-from fedgen_bench.backbones.pretrain import pretrain
 from fedgen_bench.base.errors import DataError
 
 
@@ -26,7 +26,7 @@ def recipe(monkeypatch, tmp_path):
         (folder / "weights").write_text("some", encoding="utf-8")
 
     module.make, module.recipe_digest = make, lambda: "0123"
-    monkeypatch.setitem(sys.modules, "fedgen_bench.backbones.made_here", module)
+    monkeypatch.setitem(sys.modules, "fedgen_bench_plugins.backbones.made_here", module)
     monkeypatch.setattr(shipped, "GENERATED", ("made-here",))
     monkeypatch.setenv("FEDGEN_CACHE", str(tmp_path / "cache"))
     return module

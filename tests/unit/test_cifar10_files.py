@@ -8,11 +8,11 @@ import tarfile
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from fedgen_bench_plugins.datasets import cifar10
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedgen_bench.base.errors import DataError
-from fedgen_bench.data import cifar10
 
 PARTS = ("public", "federation", "valid")
 NEEDED = [3500 if one in cifar10.VEHICLES else 500 for one in range(10)]

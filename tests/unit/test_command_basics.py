@@ -10,14 +10,16 @@ from pathlib import Path
 import click
 import pytest
 from click.shell_completion import ShellComplete
+from fedgen_bench_plugins.datasets.known import PTB
 
+from fedgen_bench.base.cache import cache_root
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.cli import main as entry
 from fedgen_bench.cli.main import COMMANDS, cli
 from fedgen_bench.cli.options import UserPath
 from fedgen_bench.cli.screen import grid
 from fedgen_bench.contract.specs import MetricSpec, StrategySpec, SuiteSource
-from fedgen_bench.data.catalog import DATASETS, cache_root, locate
+from fedgen_bench.registry.datasets import locate
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.spec_problems import spec_problem
 from fedgen_bench.suite.suites import load_suite
@@ -55,9 +57,9 @@ def test_environment_variables_with_paths_know_the_home_folder(monkeypatch, tmp_
     monkeypatch.setenv("FEDGEN_DATA", "~/texts")
     assert cache_root() == tmp_path / "cache"
     (tmp_path / "texts").mkdir()
-    for file in DATASETS["ptb"].files:
+    for file in PTB.sha256:
         (tmp_path / "texts" / file).touch()
-    assert locate(DATASETS["ptb"]) == ("FEDGEN_DATA", tmp_path / "texts")
+    assert locate(PTB) == ("FEDGEN_DATA", tmp_path / "texts")
     (tmp_path / "own.py").write_text("", encoding="utf-8")
     assert load_registry(environ={"FEDGEN_PLUGINS": "~/own.py"}).plugin_files == (str(tmp_path / "own.py"),)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from fedgen_bench_plugins.backbones.checkpoints import load_checkpoint, save_checkpoint
+from fedgen_bench_plugins.backbones.completeness import check_complete, without_tied
 from torch import nn
 
-from fedgen_bench.backbones.checkpoints import load_checkpoint, save_checkpoint
-from fedgen_bench.backbones.completeness import check_complete, without_tied
 from fedgen_bench.base.errors import DataError
 
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from fedgen_bench.base.errors import StoreError
-from fedgen_bench.data.catalog import Places
+from fedgen_bench.registry.datasets import Places
 from fedgen_bench.results.details import LEDGER, METRICS, NOBODY, details, read_details
 from fedgen_bench.results.manifest import MANIFEST, differences, read_manifest, write_manifest
 from fedgen_bench.results.publish import check_folder, finished, publish

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 import torch
+from fedgen_bench_plugins.backbones import diffusion, sampling
+from fedgen_bench_plugins.backbones.unet import quiet_diffusers
 from torch import nn
 
-from fedgen_bench.backbones import diffusion, sampling
-from fedgen_bench.backbones.unet import quiet_diffusers
 from fedgen_bench.base.errors import DataError
 
 with quiet_diffusers():

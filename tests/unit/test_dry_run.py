@@ -7,9 +7,9 @@ import torch
 
 from fedgen_bench.base.environment import emulated
 from fedgen_bench.cli.run_command import warn_of_emulation
-from fedgen_bench.data.catalog import finder
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.loader import Loader
+from fedgen_bench.registry.datasets import finder
 from fedgen_bench.run import dry_run
 from fedgen_bench.run.dry_run import forecast
 from fedgen_bench.suite.suites import expand
@@ -21,11 +21,11 @@ def test_bytes_are_exact_from_one_encoding_of_each_layout(registry, toy_suite, m
     encoded = []
     encode = wire.encode
     monkeypatch.setattr(wire, "encode", lambda *given: encoded.append(1) or encode(*given))
-    quick = forecast(specs, Loader(registry, finder()), torch.device("cpu"))
+    quick = forecast(specs, Loader(registry, finder(registry)), torch.device("cpu"))
     n_quick = len(encoded)
     lengths = dry_run._lengths
     monkeypatch.setattr(dry_run, "_lengths", lambda _, key, exchanged: lengths({}, key, exchanged))
-    every = forecast(specs, Loader(registry, finder()), torch.device("cpu"))
+    every = forecast(specs, Loader(registry, finder(registry)), torch.device("cpu"))
     assert [(one.run, one.down_bytes, one.up_bytes) for one in quick] == [
         (one.run, one.down_bytes, one.up_bytes) for one in every
     ]
@@ -37,7 +37,7 @@ def test_one_split_serves_all_cells_of_a_seed(registry, toy_suite, monkeypatch):
     made = []
     make = dry_run.Loader.population.__globals__["make_population"]
     monkeypatch.setattr("fedgen_bench.federation.loader.make_population", lambda *given: made.append(1) or make(*given))
-    forecast(expand(toy_suite(), registry), Loader(registry, finder()), torch.device("cpu"))
+    forecast(expand(toy_suite(), registry), Loader(registry, finder(registry)), torch.device("cpu"))
     assert len(made) == 2
 
 

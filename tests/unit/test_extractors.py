@@ -4,13 +4,13 @@ import time
 
 import pytest
 import torch
+from fedgen_bench_plugins.extractors import Extractor, load_extractor
+from fedgen_bench_plugins.extractors.convnet import CifarNet
+from fedgen_bench_plugins.extractors.fidelity import SHIPPED, CifarNetExtractor, cifarnet, inception
 from safetensors.torch import load_file, save_file
 
 from fedgen_bench.base.errors import DataError, UsageError
 from fedgen_bench.base.files import sha256_of
-from fedgen_bench.extractors import Extractor, load_extractor
-from fedgen_bench.extractors.convnet import CifarNet
-from fedgen_bench.extractors.fidelity import SHIPPED, CifarNetExtractor, cifarnet, inception
 
 CPU = torch.device("cpu")
 MOST_BYTES = 3 * 1024**2

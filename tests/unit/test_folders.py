@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from fedgen_bench.base.errors import StoreError, UsageError, WouldLoseError
 from fedgen_bench.cli.leaderboard_command import command as leaderboard
 from fedgen_bench.cli.run_command import command as run
-from fedgen_bench.data.catalog import Places
+from fedgen_bench.registry.datasets import Places
 from fedgen_bench.results.folders import mend, write_together
 from fedgen_bench.results.manifest import differences
 from fedgen_bench.results.publish import publish

@@ -13,7 +13,7 @@ from PIL import Image
 from fedgen_bench import NoParams
 from fedgen_bench.base.errors import StoreError, SuiteError
 from fedgen_bench.contract.specs import SuiteSource
-from fedgen_bench.data.catalog import USUAL_PLACES
+from fedgen_bench.registry.datasets import USUAL_PLACES
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.publish import check_folder, publish

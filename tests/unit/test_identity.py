@@ -6,9 +6,9 @@ import contextlib
 
 import pytest
 
-from fedgen_bench.data.catalog import Places, finder
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.seeding import seed_tree
+from fedgen_bench.registry.datasets import Places, finder
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
@@ -72,7 +72,7 @@ def test_a_run_with_other_content_is_another_run_however_the_path_is_spelled(reg
         (tmp_path / name / "model.safetensors").write_bytes(b"weights")
 
     def resolved(where):
-        return Loader(registry, finder()).resolved(first(registry, "quick", f"task.params.backbone={where}"))
+        return Loader(registry, finder(registry)).resolved(first(registry, "quick", f"task.params.backbone={where}"))
 
     spelled = [resolved(one) for one in ("m", "./m", tmp_path / "m", "~/m", "copy")]
     assert len({one.identity for one in spelled}) == 1
@@ -85,7 +85,7 @@ def test_a_run_with_other_content_is_another_run_however_the_path_is_spelled(reg
 
 def test_a_shipped_backbone_stands_in_the_streams_by_its_name(registry):
     plain = first(registry, "quick")
-    known = Loader(registry, finder()).resolved(plain)
+    known = Loader(registry, finder(registry)).resolved(plain)
     assert set(known.content) == {"backbone tiny-wire-lm"}
     assert (known.digest, known.identity != plain.digest, keys(known)) == (plain.digest, True, keys(plain))
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fedgen_bench_plugins.datasets.images import read_parquet
 from PIL import Image
 
 from fedgen_bench.base.errors import DataError
-from fedgen_bench.data.images import read_parquet
 
 PIXELS = np.random.Generator(np.random.Philox(key=1)).integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
 

@@ -7,15 +7,22 @@ import io
 import numpy as np
 import pytest
 import torch
+from fedgen_bench_plugins.backbones.unet import (
+    CONTEXT,
+    ConditionalUNet,
+    UNetBackbone,
+    new_context,
+    quiet_diffusers,
+    read_unet,
+)
+from fedgen_bench_plugins.datasets.images import Images
 from fedgen_bench_plugins.tasks.image_generation import EvalImages, ImageGeneration, LoadedImageGeneration, Params
 from fedgen_bench_plugins.tasks.image_sets import ImageSet
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from fedgen_bench.backbones.unet import CONTEXT, ConditionalUNet, UNetBackbone, new_context, quiet_diffusers, read_unet
 from fedgen_bench.base.errors import DataError, Diverged, MissingDataError
 from fedgen_bench.contract.seeds import SeedTree
-from fedgen_bench.data.images import Images
 
 with quiet_diffusers():
     from diffusers import DDPMScheduler, UNet2DConditionModel, UNet2DModel

@@ -6,15 +6,16 @@ import sys
 import numpy as np
 import pytest
 import torch
+from fedgen_bench_plugins.datasets import cifar10, tiny_shapes
+from fedgen_bench_plugins.datasets.known import CIFAR10
+from fedgen_bench_plugins.extractors import Features, load_extractor
 from fedgen_bench_plugins.metrics.images import register_metrics
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
 
 from fedgen_bench import NoParams
 from fedgen_bench.base.errors import MissingDataError
-from fedgen_bench.data import cifar10, tiny_shapes
-from fedgen_bench.data.catalog import find
-from fedgen_bench.extractors import Features, load_extractor
+from fedgen_bench.registry.datasets import find
 
 CPU = torch.device("cpu")
 SPECS = {spec.name: spec for spec in register_metrics()}
@@ -136,7 +137,7 @@ def test_halves_of_generated_images_are_near_and_noise_is_far(extractor, halves,
 def cifar10_halves(extractor):
     """Features of 2,000 test images in two disjoint parts."""
     try:
-        images = cifar10.read_test(find("cifar10"))
+        images = cifar10.read_test(find(CIFAR10))
     except MissingDataError:
         pytest.skip("CIFAR-10 is not at hand: set FEDGEN_DATA to a folder with it")
     pixels = torch.from_numpy(images.pixels[:2000])
@@ -173,7 +174,7 @@ def test_metrics_name_their_extractor_and_direction():
 
 def test_importing_metrics_and_extractors_loads_no_torch():
     code = (
-        "import sys, fedgen_bench_plugins.metrics.images, fedgen_bench.extractors; "
+        "import sys, fedgen_bench_plugins.metrics.images, fedgen_bench_plugins.extractors; "
         "print({'torch', 'torch_fidelity', 'torchvision'} & sys.modules.keys())"
     )
     done = subprocess.run(

@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 import torch
+from fedgen_bench_plugins.backbones.loading import load_backbone
+from fedgen_bench_plugins.backbones.shipped import locate
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -18,8 +20,6 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from fedgen_bench.backbones.loading import load_backbone
-from fedgen_bench.backbones.shipped import locate
 from fedgen_bench.base.errors import DataError
 from fedgen_bench.contract.seeds import seeded_globals
 

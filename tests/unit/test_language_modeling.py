@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fedgen_bench_plugins.backbones.probes import check_spelled
+from fedgen_bench_plugins.datasets import tiny_wire
 from fedgen_bench_plugins.tasks.language_modeling import (
     EvalText,
     LanguageModeling,
@@ -15,9 +17,7 @@ from fedgen_bench_plugins.tasks.language_modeling import (
 )
 from fedgen_bench_plugins.tasks.text_corpora import Corpus
 
-from fedgen_bench.backbones.probes import check_spelled
 from fedgen_bench.base.errors import DataError
-from fedgen_bench.data import tiny_wire
 from fedgen_bench.federation.attaching import attach
 from fedgen_bench.testing.adapters import SEEDS
 

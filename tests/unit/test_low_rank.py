@@ -7,6 +7,7 @@ import torch
 from fedgen_bench_plugins.adapters.lora import LoRA
 from fedgen_bench_plugins.adapters.lora import Params as LoRAParams
 from fedgen_bench_plugins.adapters.mixed_lora import MixedLoRA, Params
+from fedgen_bench_plugins.backbones import grounds
 
 from fedgen_bench import LowRank, Update, padded, product_norm, stacked, truncated
 from fedgen_bench.base.errors import PluginError
@@ -16,9 +17,8 @@ from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.parameters import dump_tensors, load_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing.adapters import SEEDS
-from fedgen_bench.testing.grounds import GROUNDS
 
-GROUND = GROUNDS["language_model"]
+GROUND = grounds.LANGUAGE_MODEL
 TARGETS = ("c_attn", "c_proj", "lm_head")
 PLAN = TrainingPlan(optimizer="adamw", learning_rate=0.01, batch_size=3, local_steps=3)
 

@@ -7,7 +7,7 @@ import torch
 
 from fedgen_bench.contract.contexts import ClientContext, LowRank
 from fedgen_bench.contract.seeds import SeedTree
-from fedgen_bench.data.catalog import Places
+from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job

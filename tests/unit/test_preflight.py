@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
+from fedgen_bench_plugins.datasets.known import PTB
 
 from fedgen_bench.base.errors import DataError, NotReadyError, UsageError
 from fedgen_bench.cli.main import cli
-from fedgen_bench.data.catalog import DATASETS, Places, download, finder
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.preflight import preflight
+from fedgen_bench.registry.datasets import Places, download, finder
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
@@ -95,7 +96,7 @@ def cells(registry, *overrides, suite="broken", **chosen):
 
 def problems(registry, specs):
     with pytest.raises(NotReadyError) as caught:
-        preflight(specs, Loader(registry, finder(fetch=False)))
+        preflight(specs, Loader(registry, finder(registry, fetch=False)))
     return caught.value.problems
 
 
@@ -115,7 +116,7 @@ def test_what_concerns_everybody_names_nobody(broken):
 
 
 def test_what_fits_passes(broken):
-    preflight(cells(broken, contenders=["fedavg", "fedgen_edge"]), Loader(broken, finder(fetch=False)))
+    preflight(cells(broken, contenders=["fedavg", "fedgen_edge"]), Loader(broken, finder(broken, fetch=False)))
 
 
 def test_no_cell_is_begun_and_finished_ones_are_not_looked_at(broken, tmp_path):
@@ -152,7 +153,7 @@ def test_the_command_tells_all_and_fails(broken, tmp_path, flag):
 def test_a_dry_run_without_data_says_how_to_fetch_them_and_downloads_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("FEDGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FEDGEN_DATA", raising=False)
-    monkeypatch.setattr("fedgen_bench.data.catalog.download", None)
+    monkeypatch.setattr("fedgen_bench.registry.datasets.download", None)
     done = CliRunner().invoke(cli, ["run", "--suite", "ptb", "--dry-run", "--device", "cpu"])
     assert isinstance(done.exception, NotReadyError)
     assert "`fedgen-bench data fetch ptb`" in str(done.exception)
@@ -183,16 +184,16 @@ def test_a_failed_download_is_one_short_sentence(error, reason, monkeypatch, tmp
         raise error
 
     monkeypatch.setenv("FEDGEN_CACHE", str(tmp_path))
-    monkeypatch.setattr("fedgen_bench.data.catalog._retrieve", fail)
+    monkeypatch.setattr("fedgen_bench.registry.datasets._retrieve", fail)
     with pytest.raises(DataError) as caught:
-        download(DATASETS["ptb"])
+        download(PTB)
     first, _ = str(caught.value).split(". Provide ")
-    assert first == f"`ptb` cannot be downloaded from {DATASETS['ptb'].base_url}: {reason}"
+    assert first == f"`ptb` cannot be downloaded from {PTB.address}: {reason}"
 
 
 def test_evidence_that_the_task_does_not_give_is_told_before_the_first_cell():
     registry = load_registry([toy.__file__])
-    loader = Loader(registry, finder(Places(), fetch=False))
+    loader = Loader(registry, finder(registry, Places(), fetch=False))
 
     def told(*overrides):
         suite = load_suite(registry.get("suite", "toy").spec, registry, overrides)
@@ -210,7 +211,7 @@ def test_evidence_that_the_task_does_not_give_is_told_before_the_first_cell():
 
 def test_images_are_generated_for_whole_parts_only_and_the_task_says_so(registry):
     suite = load_suite(registry.get("suite", "quick-images").spec, registry, ['evaluation.round_metric="fid_cifarnet"'])
-    loader = Loader(registry, finder(Places(), fetch=False))
+    loader = Loader(registry, finder(registry, Places(), fetch=False))
     with pytest.raises(NotReadyError) as caught:
         preflight(expand(suite, registry, contenders=["frozen"], seeds=[1]), loader)
     (problem,) = caught.value.problems

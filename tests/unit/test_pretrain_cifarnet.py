@@ -3,13 +3,13 @@ import json
 
 import numpy as np
 import pytest
+from fedgen_bench_plugins.backbones import pretrain_cifarnet
+from fedgen_bench_plugins.backbones.pretrain import pretrain
+from fedgen_bench_plugins.datasets import cifar10
+from fedgen_bench_plugins.datasets.images import Images
+from fedgen_bench_plugins.extractors.fidelity import SHIPPED, cifarnet
 
-from fedgen_bench.backbones import pretrain_cifarnet
-from fedgen_bench.backbones.pretrain import pretrain
 from fedgen_bench.base.errors import DataError
-from fedgen_bench.data import cifar10
-from fedgen_bench.data.images import Images
-from fedgen_bench.extractors.fidelity import SHIPPED, cifarnet
 
 RECIPE = """
 name = "small"

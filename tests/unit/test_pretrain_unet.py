@@ -9,14 +9,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from fedgen_bench_plugins.backbones import pretrain_unet
+from fedgen_bench_plugins.backbones.checkpoints import load_checkpoint
+from fedgen_bench_plugins.backbones.pretrain import pretrain
+from fedgen_bench_plugins.backbones.shipped import SHIPPED
+from fedgen_bench_plugins.datasets import cifar10
 from PIL import Image
 
-from fedgen_bench.backbones import pretrain_unet
-from fedgen_bench.backbones.checkpoints import load_checkpoint
-from fedgen_bench.backbones.pretrain import pretrain
-from fedgen_bench.backbones.shipped import SHIPPED
 from fedgen_bench.base.errors import DataError, UsageError
-from fedgen_bench.data import cifar10
 
 RECIPE = """
 name = "tiny"

@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from fedgen_bench.base.errors import StoreError
-from fedgen_bench.data.catalog import Places
+from fedgen_bench.registry.datasets import Places
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells

@@ -7,11 +7,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from fedgen_bench_plugins.backbones.corpus import UNK, Source, read_source, replace_rare, word_counts
+from fedgen_bench_plugins.backbones.normalise import join_wikitext, line, normalise, sentences
+from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB
 
-from fedgen_bench.backbones.corpus import UNK, Source, read_source, replace_rare, word_counts
-from fedgen_bench.backbones.normalise import join_wikitext, line, normalise, sentences
 from fedgen_bench.base.errors import DataError, UsageError
-from fedgen_bench.data import catalog
+from fedgen_bench.contract.datasets import DataFile, DatasetSpec
+from fedgen_bench.registry.datasets import Places, download, find, finder
+from fedgen_bench.registry.plugins import load_registry
 
 # The right-hand sides follow the conventions that ptb.train.txt shows (lower case, N, split clitics, no punctuation).
 LINES = {
@@ -94,12 +97,16 @@ def nowhere(monkeypatch, tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def small(monkeypatch):
-    content = {"one.txt": b"1\n", "two.txt": b"2\n"}
-    files = {name: hashlib.sha256(raw).hexdigest() for name, raw in content.items()}
-    monkeypatch.setitem(catalog.DATASETS, "small", catalog.Dataset("small", "", files, "http://unused.invalid/", ""))
-    return content
+CONTENT = {"one.txt": b"1\n", "two.txt": b"2\n"}
+SMALL = DatasetSpec(
+    name="small",
+    summary="",
+    files=tuple(
+        DataFile(path=name, sha256=hashlib.sha256(raw).hexdigest(), url=f"http://unused.invalid/{name}")
+        for name, raw in CONTENT.items()
+    ),
+    licence="",
+)
 
 
 def put(folder, content):
@@ -112,45 +119,44 @@ def put(folder, content):
 @pytest.mark.usefixtures("nowhere")
 def test_find_missing_data_names_the_three_ways():
     with pytest.raises(DataError) as caught:
-        catalog.find("ptb")
+        find(PTB)
     for piece in ("--data", "FEDGEN_DATA", "fedgen-bench data fetch ptb", "ptb.train.txt"):
         assert piece in str(caught.value)
 
 
 @pytest.mark.usefixtures("nowhere")
-@pytest.mark.parametrize("ask", [catalog.find, catalog.finder(), lambda name: catalog.download(catalog.DATASETS[name])])
+@pytest.mark.parametrize("ask", [find, download, lambda one: finder(load_registry(environ={}))(one.name)])
 def test_data_without_an_address_say_which_file_to_put_where(ask):
-    (sha256,) = catalog.DATASETS["beige-book"].files.values()
+    (sha256,) = BEIGE_BOOK.sha256.values()
     with pytest.raises(DataError, match="cannot be downloaded") as caught:
-        ask("beige-book")
+        ask(BEIGE_BOOK)
     for piece in ("beige_book/beige_book.parquet", sha256, "--data", "FEDGEN_DATA", "cache/data", "`district`"):
         assert piece in str(caught.value)
     assert "data fetch" not in str(caught.value)
 
 
-def test_find_looks_in_option_then_variable_then_cache(nowhere, small, monkeypatch):
-    cached = put(nowhere / "cache" / "data" / "small", small)
-    assert catalog.find("small") == cached
-    from_variable = put(nowhere / "env", small)
+def test_find_looks_in_option_then_variable_then_cache(nowhere, monkeypatch):
+    cached = put(nowhere / "cache" / "data" / "small", CONTENT)
+    assert find(SMALL) == cached
+    from_variable = put(nowhere / "env", CONTENT)
     monkeypatch.setenv("FEDGEN_DATA", str(from_variable))
-    assert catalog.find("small") == from_variable
-    given = put(nowhere / "given" / "small", small)
-    assert catalog.find("small", catalog.Places(nowhere / "given")) == given
+    assert find(SMALL) == from_variable
+    given = put(nowhere / "given" / "small", CONTENT)
+    assert find(SMALL, Places(nowhere / "given")) == given
 
 
-def test_find_refuses_a_file_with_another_hash(nowhere, small):
-    folder = put(nowhere / "given", small | {"two.txt": b"3\n"})
+def test_find_refuses_a_file_with_another_hash(nowhere):
+    folder = put(nowhere / "given", CONTENT | {"two.txt": b"3\n"})
     with pytest.raises(DataError, match=r"two\.txt has sha256 .* expected"):
-        catalog.find("small", catalog.Places(folder))
+        find(SMALL, Places(folder))
 
 
-@pytest.mark.usefixtures("small")
 def test_find_needs_all_files(nowhere):
     put(nowhere / "given", {"one.txt": b"1\n"})
     with pytest.raises(DataError, match="was not found"):
-        catalog.find("small", catalog.Places(nowhere / "given"))
+        find(SMALL, Places(nowhere / "given"))
 
 
 def test_find_unknown_data_set_suggests_a_name():
     with pytest.raises(UsageError, match="Did you mean `ptb`"):
-        catalog.find("pbt")
+        finder(load_registry(environ={}))("pbt")

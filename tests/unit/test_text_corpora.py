@@ -7,20 +7,22 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import fedgen_bench_plugins.backbones
 import numpy as np
 import pandas as pd
 import pytest
+from fedgen_bench_plugins.backbones.corpus import Source, read_source
+from fedgen_bench_plugins.backbones.recipe_lm import load_recipe
+from fedgen_bench_plugins.datasets.known import BEIGE_BOOK
 from fedgen_bench_plugins.tasks.language_modeling import LoadedLanguageModeling, Params
 from fedgen_bench_plugins.tasks.text_corpora import _BEIGE_BOOK_PARTS, Corpus, read_beige_book
 
-import fedgen_bench.backbones
 from fedgen_bench import SeedTree
-from fedgen_bench.backbones.corpus import Source, read_source
-from fedgen_bench.backbones.recipe_lm import load_recipe
 from fedgen_bench.base.files import sha256_of
-from fedgen_bench.data.catalog import DATASETS, find
+from fedgen_bench.registry.datasets import finder
+from fedgen_bench.registry.plugins import load_registry
 
-MINI_LM = Path(fedgen_bench.backbones.__file__).parent / "mini_lm"
+MINI_LM = Path(fedgen_bench_plugins.backbones.__file__).parent / "mini_lm"
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 EOS = 0
 
@@ -140,9 +142,9 @@ def test_beige_book_parts_follow_each_other():
 
 def test_backbone_never_saw_what_the_beige_book_suite_uses():
     recipe = load_recipe(MINI_LM / "recipe.toml")
-    (file,) = DATASETS["beige-book"].files
+    (file,) = BEIGE_BOOK.sha256
     (source,) = (one for one in recipe.sources if "beige" in one.file)
-    assert (source.file, source.sha256) == (file, DATASETS["beige-book"].files[file])
+    assert (source.file, source.sha256) == (file, BEIGE_BOOK.sha256[file])
     assert source.before is not None
     assert source.before <= _BEIGE_BOOK_PARTS["train"][0]
     made = json.loads((MINI_LM / "recipe.json").read_text())  # what the shipped weights were made with
@@ -151,7 +153,7 @@ def test_backbone_never_saw_what_the_beige_book_suite_uses():
 
 
 def test_read_source_leaves_out_what_is_not_before(book):
-    (file,) = DATASETS["beige-book"].files
+    (file,) = BEIGE_BOOK.sha256
     source = Source("book", file, sha256_of(book / file), "parquet", (1.0, 1.0), before="2005-01")
     summary = lines_of("summary", "2004-12")
     assert read_source(source, book) == [lines_of("boston", "2004-12"), lines_of("dallas", "2004-12"), summary]
@@ -161,7 +163,7 @@ def test_read_source_leaves_out_what_is_not_before(book):
 def test_beige_book_has_the_published_sizes():
     # Counted apart from the reader: rows taken from the file by a plain loop, districts and dates sorted and sliced
     # as lists, each normalised line's words and one line end counted; units as ceil(lines / 8) of each report.
-    corpus = read_beige_book(find)
+    corpus = read_beige_book(finder(load_registry(environ={})))
     sizes = {
         name: (len(lines), sum(len(line.split()) + 1 for line in lines))
         for name, lines in (("train", corpus.train), ("valid", corpus.valid), ("test", corpus.test))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from fedgen_bench.data import tiny_shapes
+from fedgen_bench_plugins.datasets import tiny_shapes
 
 
 def make(n, key=1, **choice):

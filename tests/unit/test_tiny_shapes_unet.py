@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from fedgen_bench_plugins.backbones import diffusion, sampling, unet
+from fedgen_bench_plugins.backbones.loading import load_unet
+from fedgen_bench_plugins.backbones.tiny_shapes_unet import UNET, _begin_as_identity
+from fedgen_bench_plugins.datasets import tiny_shapes
 
-from fedgen_bench.backbones import diffusion, sampling, unet
-from fedgen_bench.backbones.loading import load_unet
-from fedgen_bench.backbones.tiny_shapes_unet import UNET, _begin_as_identity
 from fedgen_bench.contract.seeds import seeded_globals
-from fedgen_bench.data import tiny_shapes
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,16 @@ import copy
 import pytest
 import torch
 from fedgen_bench_baselines.textual_inversion import TextualInversion
+from fedgen_bench_plugins.backbones import grounds
+from fedgen_bench_plugins.backbones.unet import ConditionalUNet, quiet_diffusers
 
 from fedgen_bench import NoParams, Update, stacked
-from fedgen_bench.backbones.unet import ConditionalUNet, quiet_diffusers
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation.parameters import dump_tensors, load_tensors
 from fedgen_bench.testing.adapters import SEEDS, train
-from fedgen_bench.testing.grounds import GROUNDS
 
-GROUND = GROUNDS["unet"]
+GROUND = grounds.UNET
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 BLOCK = "unet.down_blocks.0.attentions.0.transformer_blocks.0"
 

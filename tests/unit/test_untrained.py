@@ -13,10 +13,10 @@ from fedgen_bench.contract.adapting import Adapted
 from fedgen_bench.contract.data import Examples
 from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
-from fedgen_bench.data.catalog import Places
 from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, fit
+from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job

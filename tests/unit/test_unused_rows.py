@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from fedgen_bench_baselines.textual_inversion import TextualInversion
+from fedgen_bench_plugins.backbones import grounds
 from torch import nn
 
 from fedgen_bench import NoParams
@@ -17,9 +18,8 @@ from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing.adapters import SEEDS
-from fedgen_bench.testing.grounds import GROUNDS
 
-GROUND = GROUNDS["unet"]
+GROUND = grounds.UNET
 
 
 def fitted(adapted, loss, examples, optimizer, **changed):

@@ -120,7 +120,7 @@ def _rounded(amount: float) -> float:
 
 def _imported() -> Any:
     """Ray, quiet and without reports home. Raises PluginError when it is not installed."""
-    from fedgen_bench.base.errors import PluginError
+    from fedgen_bench import PluginError
 
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -139,7 +139,7 @@ def _start(ray: Any, address: str, n_cpus: int) -> None:
     """
     import logging
 
-    from fedgen_bench.base.errors import FedgenError
+    from fedgen_bench import FedgenError
 
     where: dict[str, Any] = {"address": "local", "num_cpus": n_cpus, "include_dashboard": False}
     if address:
@@ -163,7 +163,7 @@ def _reach(address: str) -> None:
     """
     import socket
 
-    from fedgen_bench.base.errors import FedgenError
+    from fedgen_bench import FedgenError
 
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
@@ -228,7 +228,7 @@ class _Actors:
 
     def wait(self, busy: Collection[Any], *, block: bool) -> Iterable[tuple[Any, Answer | Died]]:
         asked = {self._asked[worker]: worker for worker in busy}
-        from fedgen_bench.base.errors import FedgenError
+        from fedgen_bench import FedgenError
 
         while True:
             ready, _ = self._ray.wait(list(asked), num_returns=1, timeout=_PLACE_SECONDS if block else 0)

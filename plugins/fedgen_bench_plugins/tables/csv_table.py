@@ -6,8 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench import NoParams, TableFormatSpec, hookimpl
-from fedgen_bench.base.text import one_line
+from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.results.leaderboard import Table

@@ -7,9 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench import NoParams, TableFormatSpec, hookimpl
+from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
 from fedgen_bench.base.digits import places, show, show_bytes, show_percent
-from fedgen_bench.base.text import one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.results.leaderboard import Table

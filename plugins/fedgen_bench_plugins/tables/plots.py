@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench import NoParams, TableFormatSpec, hookimpl
-from fedgen_bench.base.text import one_line
+from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.results.leaderboard import Curve, Table

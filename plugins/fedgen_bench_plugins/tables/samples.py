@@ -6,9 +6,7 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from fedgen_bench import NoParams, TableFormatSpec, hookimpl
-from fedgen_bench.base.errors import StoreError
-from fedgen_bench.base.text import one_line
+from fedgen_bench import NoParams, StoreError, TableFormatSpec, hookimpl, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image

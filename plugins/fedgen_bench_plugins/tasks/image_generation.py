@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from fedgen_bench import ClientData, Examples, SeedTree, TaskSpec, Tensors, UnitTable, hookimpl
+from fedgen_bench import (
+    BackboneSpec,
+    ClientData,
+    DataError,
+    DatasetSpec,
+    Examples,
+    SeedTree,
+    TaskSpec,
+    Tensors,
+    UnitTable,
+    hookimpl,
+)
+from fedgen_bench_plugins.backbones.known import CIFARNET, MINI_UNET, TINY_SHAPES_UNET
+from fedgen_bench_plugins.datasets.known import CIFAR10, INCEPTION, files_of
 from fedgen_bench_plugins.tasks.image_sets import DATASETS_OF, IMAGE_SETS, ImageSet
 
 if TYPE_CHECKING:
@@ -17,9 +30,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from fedgen_bench.backbones.unet import UNetBackbone
-    from fedgen_bench.data.images import Images
-    from fedgen_bench.extractors import Extractor, Features
+    from fedgen_bench_plugins.backbones.unet import UNetBackbone
+    from fedgen_bench_plugins.datasets.images import Images
+    from fedgen_bench_plugins.extractors import Extractor, Features
 
 _FEWEST_TRAIN_UNITS = 2
 _EVALUATION_ONLY = frozenset(
@@ -111,21 +124,22 @@ class ImageGeneration:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        return DATASETS_OF[self.params.dataset]
+        return tuple(one.name for one in DATASETS_OF[self.params.dataset])
 
     def files(self, find: Callable[[str], Path]) -> dict[str, Path]:
-        from fedgen_bench.backbones.shipped import folders_of
-        from fedgen_bench.data.catalog import files_of
-        from fedgen_bench.extractors import extractor_file
+        from fedgen_bench_plugins.backbones.shipped import folders_of
+        from fedgen_bench_plugins.extractors import extractor_file, extractors_at_hand
 
-        weights = {f"extractor {name}": extractor_file(name, find) for name in _extractors(self.params, find)}
-        return {**files_of(self.datasets, find), **folders_of(self.params.backbone), **weights}
+        params = self.params
+        extractors = extractors_at_hand(params.extractors, params.optional_extractors, find)
+        weights = {f"extractor {name}": extractor_file(name, find) for name in extractors}
+        return {**files_of(DATASETS_OF[params.dataset], find), **folders_of(params.backbone), **weights}
 
     def load(self, find: Callable[[str], Path]) -> LoadedImageGeneration:
         """Raises DataError when data, backbone or extractors cannot be had or do not fit each other."""
-        from fedgen_bench.backbones.loading import load_unet
-        from fedgen_bench.backbones.sampling import ddim_timesteps
-        from fedgen_bench.extractors import load_extractor
+        from fedgen_bench_plugins.backbones.loading import load_unet
+        from fedgen_bench_plugins.backbones.sampling import ddim_timesteps
+        from fedgen_bench_plugins.extractors import extractors_at_hand, load_extractor
 
         params = self.params
         images = IMAGE_SETS[params.dataset](find)
@@ -133,13 +147,12 @@ class ImageGeneration:
         backbone = load_unet(params.backbone, n_classes=len(images.classes), image_size=images.size)
         _check_labels(params, backbone)
         ddim_timesteps(backbone.scheduler, params.sampler_steps)
-        extractors = [load_extractor(name, find) for name in _extractors(params, find)]
+        names = extractors_at_hand(params.extractors, params.optional_extractors, find)
+        extractors = [load_extractor(name, find) for name in names]
         return LoadedImageGeneration(params, images, backbone, extractors)
 
 
 def _check_sizes(params: Params, images: ImageSet) -> None:
-    from fedgen_bench.base.errors import DataError
-
     if params.n_reference is not None and params.n_reference > len(images.test):
         raise DataError(
             f"n_reference asks for {params.n_reference} reference images; the test part has {len(images.test)}. "
@@ -148,28 +161,11 @@ def _check_sizes(params: Params, images: ImageSet) -> None:
 
 
 def _check_labels(params: Params, backbone: UNetBackbone) -> None:
-    from fedgen_bench.base.errors import DataError
-
     if backbone.module.null_label is None and (params.guidance != 1.0 or params.label_dropout):
         raise DataError(
             f"Backbone `{backbone.name}` knows no missing label, which guidance and label_dropout need. Set guidance "
             "to 1.0 and label_dropout to 0.0, or use a backbone with context tokens."
         )
-
-
-def _extractors(params: Params, find: Callable[[str], Path]) -> list[str]:
-    """Those that must be there, and those that are."""
-    return [*params.extractors, *(name for name in params.optional_extractors if _is_at_hand(name, find))]
-
-
-def _is_at_hand(name: str, find: Callable[[str], Path]) -> bool:
-    from fedgen_bench.base.errors import MissingDataError
-
-    try:
-        find(name)
-    except MissingDataError:
-        return False
-    return True
 
 
 class LoadedImageGeneration:
@@ -223,7 +219,7 @@ class LoadedImageGeneration:
         """Noise-prediction loss; flips, dropped labels, timesteps and noise come from `generator`, on the CPU."""
         import torch
 
-        from fedgen_bench.backbones.diffusion import to_unit, training_loss
+        from fedgen_bench_plugins.backbones.diffusion import to_unit, training_loss
 
         images, labels = to_unit(batch["pixels"]), batch["labels"]
         draws = torch.rand(2, len(labels), generator=generator).to(images.device)
@@ -281,7 +277,7 @@ class LoadedImageGeneration:
         """
         import torch
 
-        from fedgen_bench.backbones.diffusion import noise_errors, to_unit
+        from fedgen_bench_plugins.backbones.diffusion import noise_errors, to_unit
 
         device = next(module.parameters()).device
         scheduler, levels = self.backbone.scheduler, self.params.noise_levels
@@ -302,9 +298,9 @@ class LoadedImageGeneration:
         """Generated uint8 pixels on the CPU, one image a label; latents come from the evaluation stream."""
         import torch
 
-        from fedgen_bench.backbones.diffusion import to_pixels
-        from fedgen_bench.backbones.sampling import sample_ddim
-        from fedgen_bench.base.errors import Diverged
+        from fedgen_bench import Diverged
+        from fedgen_bench_plugins.backbones.diffusion import to_pixels
+        from fedgen_bench_plugins.backbones.sampling import sample_ddim
 
         device, size = next(module.parameters()).device, self.images.size
         latents = torch.randn((len(labels), 3, size, size), generator=seeds.torch("evaluation", purpose=purpose))
@@ -324,7 +320,7 @@ class LoadedImageGeneration:
 
     def showcase(self, module: nn.Module, seeds: SeedTree) -> bytes:
         """A strip of generated images, two a class, classes in order; PNG."""
-        from fedgen_bench.data.images import grid_png
+        from fedgen_bench_plugins.datasets.images import grid_png
 
         labels = self._labels_in_turn(_SHOWN_PER_CLASS * len(self.images.classes)).sort().values
         pixels = self._generate(module, labels, seeds, "showcase")
@@ -335,6 +331,16 @@ def _tensors(images: Images) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     return torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
+
+
+@hookimpl
+def register_datasets() -> list[DatasetSpec]:
+    return [CIFAR10, INCEPTION]
+
+
+@hookimpl
+def register_backbones() -> list[BackboneSpec]:
+    return [MINI_UNET, TINY_SHAPES_UNET, CIFARNET]
 
 
 @hookimpl

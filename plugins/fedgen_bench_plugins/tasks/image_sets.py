@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fedgen_bench import DatasetSpec
+from fedgen_bench_plugins.datasets.known import CIFAR10
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fedgen_bench.data.images import Images
+    from fedgen_bench_plugins.datasets.images import Images
 
 _SHAPES = {"train": 2000, "valid": 500, "test": 1000}
 
@@ -38,13 +41,12 @@ class ImageSet:
 
 def read_cifar10(find: Callable[[str], Path]) -> ImageSet:
     """CIFAR-10: clients hold what neither the shipped backbone was trained on nor validation needs."""
-    from fedgen_bench.data import cifar10
-    from fedgen_bench.data.catalog import hashes
+    from fedgen_bench_plugins.datasets import cifar10
 
-    folder = find("cifar10")
+    folder = find(CIFAR10.name)
     images = cifar10.read_train(folder)
     train, valid = (images.take(cifar10.part_index(images.labels, part)) for part in ("federation", "valid"))
-    return ImageSet(train, valid, cifar10.read_test(folder), cifar10.CLASSES, hashes("cifar10", folder))
+    return ImageSet(train, valid, cifar10.read_test(folder), cifar10.CLASSES, CIFAR10.hashes(folder))
 
 
 def draw_tiny_shapes(find: Callable[[str], Path]) -> ImageSet:  # noqa: ARG001 - as every reader
@@ -53,7 +55,7 @@ def draw_tiny_shapes(find: Callable[[str], Path]) -> ImageSet:  # noqa: ARG001 -
 
     import numpy as np
 
-    from fedgen_bench.data import tiny_shapes
+    from fedgen_bench_plugins.datasets import tiny_shapes
 
     rng = np.random.Generator(np.random.Philox(key=1))
     parts = {name: tiny_shapes.make(n, rng) for name, n in _SHAPES.items()}
@@ -64,7 +66,7 @@ def draw_tiny_shapes(find: Callable[[str], Path]) -> ImageSet:  # noqa: ARG001 -
     return ImageSet(parts["train"], parts["valid"], parts["test"], tuple(tiny_shapes.CLASSES), provenance)
 
 
-DATASETS_OF: Mapping[str, tuple[str, ...]] = {"cifar10": ("cifar10",), "tiny-shapes": ()}
+DATASETS_OF: Mapping[str, tuple[DatasetSpec, ...]] = {"cifar10": (CIFAR10,), "tiny-shapes": ()}
 IMAGE_SETS: Mapping[str, Callable[[Callable[[str], Path]], ImageSet]] = {
     "cifar10": read_cifar10,
     "tiny-shapes": draw_tiny_shapes,

@@ -8,7 +8,21 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from fedgen_bench import ClientData, Examples, SeedTree, TaskSpec, Tensors, UnitTable, hookimpl, positions_of
+from fedgen_bench import (
+    BackboneSpec,
+    ClientData,
+    DataError,
+    DatasetSpec,
+    Examples,
+    SeedTree,
+    TaskSpec,
+    Tensors,
+    UnitTable,
+    hookimpl,
+    positions_of,
+)
+from fedgen_bench_plugins.backbones.known import MINI_LM, TINY_WIRE_LM
+from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, files_of
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, DATASETS_OF, Corpus, topic_labels
 
 if TYPE_CHECKING:
@@ -18,7 +32,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from fedgen_bench.backbones.loading import Backbone
+    from fedgen_bench_plugins.backbones.loading import Backbone
 
 _IGNORED = -100
 _FEWEST_TRAIN_UNITS = 2
@@ -99,18 +113,16 @@ class LanguageModeling:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        return DATASETS_OF[self.params.dataset]
+        return tuple(one.name for one in DATASETS_OF[self.params.dataset])
 
     def files(self, find: Callable[[str], Path]) -> dict[str, Path]:
-        from fedgen_bench.backbones.shipped import folders_of
-        from fedgen_bench.data.catalog import files_of
+        from fedgen_bench_plugins.backbones.shipped import folders_of
 
-        return {**files_of(self.datasets, find), **folders_of(self.params.backbone)}
+        return {**files_of(DATASETS_OF[self.params.dataset], find), **folders_of(self.params.backbone)}
 
     def load(self, find: Callable[[str], Path]) -> LoadedLanguageModeling:
         """Raises DataError when data or backbone cannot be had, or windows are longer than the backbone's positions."""
-        from fedgen_bench.backbones.loading import load_backbone
-        from fedgen_bench.base.errors import DataError
+        from fedgen_bench_plugins.backbones.loading import load_backbone
 
         corpus, backbone = CORPORA[self.params.dataset](find), load_backbone(self.params.backbone)
         task = LoadedLanguageModeling(self.params, corpus, backbone)
@@ -155,7 +167,7 @@ class LoadedLanguageModeling:
 
     def _encode(self, lines: Iterable[str]) -> list[list[int]]:
         """Tokens of each line with its line end."""
-        from fedgen_bench.backbones.probes import check_spelled
+        from fedgen_bench_plugins.backbones.probes import check_spelled
 
         lines = list(lines)
         encoded: list[list[int]] = self.backbone.tokenizer(lines, add_special_tokens=False)["input_ids"]
@@ -277,6 +289,16 @@ def _windows(tokens: torch.Tensor, eos_id: int, params: Params) -> Iterable[tupl
         )
     if rest := n - first - n_full * stride:
         yield stream[None, n - context : n], tokens[None, n - rest :]
+
+
+@hookimpl
+def register_datasets() -> list[DatasetSpec]:
+    return [PTB, BEIGE_BOOK]
+
+
+@hookimpl
+def register_backbones() -> list[BackboneSpec]:
+    return [MINI_LM, TINY_WIRE_LM]
 
 
 @hookimpl

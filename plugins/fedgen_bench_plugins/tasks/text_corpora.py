@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from fedgen_bench import DatasetSpec
+from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -55,14 +58,12 @@ class Corpus:
 
 def read_ptb(find: Callable[[str], Path]) -> Corpus:
     """Penn Treebank in Mikolov's preprocessing."""
-    from fedgen_bench.data.catalog import DATASETS
-
-    folder = find("ptb")
+    folder = find(PTB.name)
     parts = {
         name: [line.strip() for line in (folder / f"ptb.{name}.txt").read_text(encoding="utf-8").splitlines()]
         for name in ("train", "valid", "test")
     }
-    return Corpus(parts["train"], parts["valid"], parts["test"], dict(DATASETS["ptb"].files))
+    return Corpus(parts["train"], parts["valid"], parts["test"], dict(PTB.sha256))
 
 
 def read_ptb_short(find: Callable[[str], Path]) -> Corpus:
@@ -77,7 +78,7 @@ def write_tiny_wire(find: Callable[[str], Path]) -> Corpus:  # noqa: ARG001 - as
 
     import numpy as np
 
-    from fedgen_bench.data import tiny_wire
+    from fedgen_bench_plugins.datasets import tiny_wire
 
     grammar = tiny_wire.make_grammar()
     rng = np.random.Generator(np.random.Philox(key=1))
@@ -106,12 +107,10 @@ def read_beige_book(find: Callable[[str], Path]) -> Corpus:
     import numpy as np
     import pandas as pd
 
-    from fedgen_bench.backbones.corpus import document_lines
-    from fedgen_bench.data.catalog import DATASETS
+    from fedgen_bench_plugins.backbones.corpus import document_lines
 
-    dataset = DATASETS["beige-book"]
-    (file,) = dataset.files
-    frame = pd.read_parquet(find("beige-book") / file)
+    (file,) = BEIGE_BOOK.sha256
+    frame = pd.read_parquet(find(BEIGE_BOOK.name) / file)
     own = (frame["date"] >= _BEIGE_BOOK_PARTS["train"][0]) & (frame["district"] != "Summary")
     frame = frame[own].drop_duplicates("text").sort_values(["district", "date"])
     parts = {}
@@ -131,17 +130,17 @@ def read_beige_book(find: Callable[[str], Path]) -> Corpus:
         train_lines,
         valid_lines,
         test_lines,
-        dict(dataset.files),
+        dict(BEIGE_BOOK.sha256),
         columns,
         documents=[0, *accumulate(n_lines[:-1])],
         valid_runs=_BEIGE_BOOK_VALID_RUNS,
     )
 
 
-DATASETS_OF: Mapping[str, tuple[str, ...]] = {
-    "ptb": ("ptb",),
-    "ptb-short": ("ptb",),
-    "beige-book": ("beige-book",),
+DATASETS_OF: Mapping[str, tuple[DatasetSpec, ...]] = {
+    "ptb": (PTB,),
+    "ptb-short": (PTB,),
+    "beige-book": (BEIGE_BOOK,),
     "tiny-wire": (),
 }
 CORPORA: Mapping[str, Callable[[Callable[[str], Path]], Corpus]] = {

@@ -1,5 +1,0 @@
-"""Feature extractors behind FID, KID and the Inception Score. Importing this loads no heavy library."""
-
-from fedgen_bench.extractors.loading import NAMES, Extractor, Features, extractor_file, load_extractor
-
-__all__ = ["NAMES", "Extractor", "Features", "extractor_file", "load_extractor"]

@@ -1,0 +1,189 @@
+"""Denoising U-Nets: a diffusers model behind one call for all kinds, loaded with its scheduler from folder or hub.
+
+A folder is laid out as diffusers does, with the U-Net in `unet/` and the scheduler in `scheduler/`, or both at the top.
+`context.safetensors` beside them holds the context tokens that stand for class labels.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from fedgen_bench import DataError, seeded_globals
+from fedgen_bench_plugins.backbones.completeness import check_complete
+from fedgen_bench_plugins.backbones.folders import check_folder, check_safetensors
+from fedgen_bench_plugins.backbones.shipped import UNETS, weights_sha256
+from fedgen_bench_plugins.backbones.unet_checks import probe, unfit
+
+CONTEXT = "context.safetensors"
+_N_NEW_TOKENS = 4
+
+
+class ConditionalUNet(nn.Module):
+    """A diffusers U-Net that is called with images, timesteps and labels and gives the predicted noise.
+
+    A U-Net for fewer, deeper pixels (in_channels = 3 f^2) gets the image with f x f pixels folded into channels.
+
+    Args:
+        unet: `UNet2DConditionModel` (labels become context tokens) or `UNet2DModel` (labels become its class embedding,
+            where it has one).
+        context: tokens of every label, shape (n_classes + 1, n_tokens, width); the last row stands for no label.
+    """
+
+    row_tables = ("context",)
+
+    def __init__(self, unet: Any, context: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self.unet = unet
+        self.fold = math.isqrt(unet.config.in_channels // 3)
+        self.context = None if context is None else nn.Parameter(context)
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images, in pixels."""
+        return int(self.unet.config.sample_size) * self.fold
+
+    @property
+    def null_label(self) -> int | None:
+        """The label that stands for none; None when the U-Net knows no such label."""
+        return None if self.context is None else len(self.context) - 1
+
+    def forward(self, images: torch.Tensor, timesteps: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Predicted noise, of the images' shape (n, 3, height, width)."""
+        folded = pixel_unshuffle(images, self.fold)
+        if self.context is not None:
+            noise = self.unet(folded, timesteps, encoder_hidden_states=self.context[labels]).sample
+        elif getattr(self.unet, "class_embedding", None) is not None:
+            noise = self.unet(folded, timesteps, class_labels=labels).sample
+        else:
+            noise = self.unet(folded, timesteps).sample
+        return pixel_shuffle(noise, self.fold)
+
+
+@dataclass(frozen=True)
+class UNetBackbone:
+    """A U-Net in fp32 on the CPU with its noise scheduler; `sha256` names its weights."""
+
+    name: str
+    module: ConditionalUNet
+    scheduler: Any
+    sha256: str
+
+
+@contextmanager
+def quiet_diffusers() -> Iterator[None]:
+    """Import and use diffusers without its progress bars and deprecation notes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        from diffusers.utils import logging
+
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        yield
+
+
+def new_context(n_classes: int, n_tokens: int, width: int, key: int = 0) -> torch.Tensor:
+    """Standard normal context tokens, shape (n_classes + 1, n_tokens, width), always the same for a key."""
+    return torch.randn(n_classes + 1, n_tokens, width, generator=torch.Generator().manual_seed(key))
+
+
+def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int, local: bool) -> UNetBackbone:
+    """Load a U-Net and its scheduler; weights are safetensors only.
+
+    Raises:
+        DataError: it cannot be had, is not whole, is for other images or classes, or does not predict noise alone.
+    """
+    with quiet_diffusers():
+        try:
+            unet, info = _read_model(where, local=local)
+            scheduler = _read_scheduler(where, local=local)
+            context = _read_context(where) if local else None
+        except DataError as error:
+            raise DataError(
+                f"Backbone `{name}` cannot be loaded: {error} Shipped U-Nets are {', '.join(UNETS)}."
+            ) from None
+        except Exception as error:  # noqa: BLE001 - what others put into a folder makes its readers raise anything
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise DataError(
+                f"Backbone `{name}` cannot be loaded ({reason}). Give a shipped name ({', '.join(UNETS)}), a local "
+                "folder with a diffusers U-Net (config.json and safetensors weights) and its scheduler_config.json, or "
+                "a hub name where the hub can be reached."
+            ) from None
+    check_complete(f"Backbone `{name}`", unet, info)
+    if problem := unfit(unet, scheduler, n_classes=n_classes, image_size=image_size):
+        raise DataError(f"Backbone `{name}` {problem}")
+    width = unet.config.get("cross_attention_dim")
+    if context is None and type(unet).__name__ == "UNet2DConditionModel":
+        context = new_context(n_classes, _N_NEW_TOKENS, width)
+    if context is not None and (context.ndim != 3 or len(context) != n_classes + 1 or context.shape[2] != width):  # noqa: PLR2004 - classes, tokens, width
+        raise DataError(
+            f"Backbone `{name}` has context tokens of shape {tuple(context.shape)}; {n_classes} classes need "
+            f"({n_classes + 1}, any, {width}). Use another data set or backbone."
+        )
+    module = ConditionalUNet(unet, context).eval()
+    probe(name, module, n_classes=n_classes, image_size=image_size)
+    return UNetBackbone(name, module, scheduler, weights_sha256(module))
+
+
+def _subfolder(where: Path | str, inner: str, *, local: bool) -> str | None:
+    """`inner` when the parts have folders of their own."""
+    if local:
+        return inner if (Path(where) / inner).is_dir() else None
+    from huggingface_hub import list_repo_files
+
+    return inner if any(file.startswith(f"{inner}/") for file in list_repo_files(str(where))) else None
+
+
+def _read_model(where: Path | str, *, local: bool) -> tuple[Any, Any]:
+    """The model, and what its file lacked or had over; global streams stay where they are."""
+    from diffusers import UNet2DConditionModel, UNet2DModel
+
+    subfolder = _subfolder(where, "unet", local=local)
+    place: dict[str, Any] = {"subfolder": subfolder, "local_files_only": local}
+    if local:
+        check_folder(Path(where) / (subfolder or ""), "diffusion_pytorch_model")
+    kind = UNet2DModel.load_config(where, **place).get("_class_name")
+    known = {one.__name__: one for one in (UNet2DModel, UNet2DConditionModel)}
+    if kind not in known:
+        raise ValueError(f"it is a {kind}, which is none of {', '.join(known)}")
+    loading = {"output_loading_info": True, "ignore_mismatched_sizes": True, "low_cpu_mem_usage": False}
+    with seeded_globals(0):
+        model, info = known[kind].from_pretrained(
+            where, torch_dtype=torch.float32, use_safetensors=True, **loading, **place
+        )
+    return model, info
+
+
+def _read_scheduler(where: Path | str, *, local: bool) -> Any:
+    from diffusers import DDPMScheduler
+
+    place: dict[str, Any] = {"subfolder": _subfolder(where, "scheduler", local=local), "local_files_only": local}
+    scheduler = DDPMScheduler.from_pretrained(where, **place)
+    written = DDPMScheduler.load_config(where, **place).get("_class_name")
+    if written not in {None, *(one.__name__ for one in (DDPMScheduler, *scheduler.compatibles))}:
+        raise DataError(f"its scheduler is a {written}, whose noise is not DDPM's. Use a U-Net trained with DDPM's.")
+    return scheduler
+
+
+def _read_context(where: Path | str) -> torch.Tensor | None:
+    from safetensors.torch import load_file
+
+    path = Path(where) / CONTEXT
+    if not path.is_file():
+        return None
+    check_safetensors(path)
+    tensors = load_file(path)
+    if tensors.keys() != {"context"} or not tensors["context"].isfinite().all():
+        raise DataError(f"{path} holds {sorted(tensors)}, not finite tokens `context` alone. Save those there.")
+    context: torch.Tensor = tensors["context"]
+    return context.float()
