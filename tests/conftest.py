@@ -14,7 +14,8 @@ from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
-from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
 SLOW = ("crash", "e2e", "contract")  # the folders with the longest tests, which workers take first

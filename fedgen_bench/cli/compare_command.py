@@ -33,7 +33,7 @@ def command(
     from fedgen_bench.results.leaderboard import check_pairing, record_of
     from fedgen_bench.results.published import open_folder
     from fedgen_bench.results.store import Store
-    from fedgen_bench.suite.suites import load_suite
+    from fedgen_bench.suite.load import load_suite
 
     if leaderboards is not None:
         stored = open_folder(leaderboards / suite_name).records

@@ -31,7 +31,7 @@ def command(
     registry = options.open_registry(plugin_files)
     source = options.find_suite(registry, suite_name)
     from fedgen_bench.results.publish import check_folder, publish, remake
-    from fedgen_bench.suite.suites import load_suite
+    from fedgen_bench.suite.load import load_suite
 
     if check:
         different = check_folder(leaderboards / suite_name, registry)

@@ -169,7 +169,7 @@ def _foretell(reruns: Sequence[Rerun], device: str) -> None:
     from fedgen_bench.cli.side_by_side import described
 
     def threads(one: Rerun) -> int:
-        return int(one.spec.config["training"]["threads"])
+        return one.spec.config.training.threads
 
     here = {n: fingerprint(device, n) for n in {threads(one) for one in reruns}}
     tiers = [_tier(one, here[threads(one)]) for one in reruns]
@@ -179,7 +179,7 @@ def _foretell(reruns: Sequence[Rerun], device: str) -> None:
         why = f": {'; '.join(reasons)}" if reasons else ""
         click.echo(f"{len(same)} of {len(tiers)} cells: {described(name)}{why}", err=True)
     instructions = next(iter(here.values()))["instruction_set"]
-    if any(emulated(one.spec.config["training"]["precision"], device, instructions) for one in reruns):
+    if any(emulated(one.spec.config.training.precision, device, instructions) for one in reruns):
         click.echo(
             f"Warning: cells were published in bf16, which this processor ({instructions}) only emulates: that takes "
             "tens of times longer. `--precision fp32` runs them in fp32.",
@@ -198,11 +198,11 @@ def _run(
     from fedgen_bench.run.runner import run_cells
 
     specs = [one.spec for one in reruns]
-    threads = max(spec.config["training"]["threads"] for spec in specs)
+    threads = max(spec.config.training.threads for spec in specs)
     job = Job(root / "store", sources, device, registry.plugin_files)
     workers = jobs or default_jobs(threads, device)
     with Store(job.root) as store:
-        with Progress(len(specs), specs[0].followed_metric) as progress:
+        with Progress(len(specs), specs[0].config.evaluation.followed) as progress:
             ended = run_cells(specs, registry, job, store, workers=workers, on_event=progress.note)
         return _records(reruns, store, ended)
 

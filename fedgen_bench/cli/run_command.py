@@ -15,7 +15,7 @@ from fedgen_bench.cli import completion, options
 if TYPE_CHECKING:
     from fedgen_bench.registry.datasets import Places
     from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cells import RunSpec
 
 
 @click.command("run")
@@ -78,13 +78,14 @@ def command(
     from fedgen_bench.base.processes import default_jobs
     from fedgen_bench.registry.datasets import places
     from fedgen_bench.registry.placement import placement
-    from fedgen_bench.suite.suites import expand, load_suite
+    from fedgen_bench.suite.cells import expand
+    from fedgen_bench.suite.load import load_suite
 
     sources = places(registry, data, files)
     suite = load_suite(source, registry, overrides)
     place = placement(registry, engine, jobs, address, default_jobs(suite.training.threads, device))
     specs = expand(suite, registry, contenders=contenders, added=added, seeds=seeds, off_suite=overrides)
-    warn_of_emulation({spec.config["training"]["precision"] for spec in specs}, device)
+    warn_of_emulation({spec.config.training.precision for spec in specs}, device)
     if dry_run:
         return _dry_run(specs, registry, sources, device, place.jobs)
     from fedgen_bench.base.errors import WouldLoseError

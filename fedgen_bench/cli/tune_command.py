@@ -53,7 +53,7 @@ def command(
     from fedgen_bench.run.executor import Job
     from fedgen_bench.run.runner import run_cells
     from fedgen_bench.run.tuning import trials, tuning_table
-    from fedgen_bench.suite.suites import load_suite
+    from fedgen_bench.suite.load import load_suite
 
     sources = places(registry, data, files)
     suite = load_suite(source, registry)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,12 +19,14 @@ from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import TrainingPlan
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.suite.schema import Component
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.seeds import SeedTree
     from fedgen_bench.federation.client_work import ClientWork
     from fedgen_bench.federation.clients import Blueprint
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cellconfig import CellConfig, ResolvedAttack
+    from fedgen_bench.suite.cells import RunSpec
 
 
 def assemble(spec: RunSpec, loader: Loader, device: torch.device) -> Experiment:
@@ -36,22 +37,22 @@ def assemble(spec: RunSpec, loader: Loader, device: torch.device) -> Experiment:
         PluginError: components that cannot be built, or do not fit together.
     """
     spec, registry = loader.resolved(spec), loader.registry
-    config, contender = spec.config, spec.config["contender"]
+    config, contender, evaluation = spec.config, spec.config.contender, spec.config.evaluation
     task = loader.task(spec)
     passing("cell.loaded")
     population = loader.population(spec)
     passing("cell.partitioned")
-    strategy_spec = registry.get("strategy", contender["strategy"]["name"]).spec
-    adapted = attach(registry, contender["adapter"], task, seed_tree(spec))
+    strategy_spec = registry.get("strategy", contender.strategy.name).spec
+    adapted = attach(registry, contender.adapter, task, seed_tree(spec))
     adapted.module.to(device).eval()
     uplink, downlink = (
-        Chain(tuple(build(registry, "compressor", one) for one in contender.get(direction, ())))
-        for direction in ("uplink", "downlink")
+        Chain(tuple(build(registry, "compressor", one) for one in chain))
+        for chain in (contender.uplink, contender.downlink)
     )
-    attack = config.get("attack") if strategy_spec.cohort == "sampled" else None
+    attack = config.attack if strategy_spec.cohort == "sampled" else None
     return Experiment(
         spec=spec,
-        strategy=build(registry, "strategy", contender["strategy"]),
+        strategy=build(registry, "strategy", contender.strategy),
         cohort_kind=strategy_spec.cohort,
         max_fits=strategy_spec.fits_per_round,
         task=task,
@@ -63,37 +64,37 @@ def assemble(spec: RunSpec, loader: Loader, device: torch.device) -> Experiment:
             task=task,
             adapted=adapted,
             device=device,
-            metrics={name: build(registry, "metric", {"name": name, "params": {}}) for name in spec.metrics},
-            lower_is_better=registry.get("metric", spec.followed_metric).spec.lower_is_better,
+            metrics={name: build(registry, "metric", Component(name=name)) for name in evaluation.metrics},
+            lower_is_better=registry.get("metric", evaluation.followed).spec.lower_is_better,
         ),
         start=dump_tensors(adapted.trainable),
-        link=Link(downlink=downlink, uplink=Uplink(uplink), max_update_norm=config["federation"]["max_update_norm"]),
+        link=Link(downlink=downlink, uplink=Uplink(uplink), max_update_norm=config.federation.max_update_norm),
         attack=None if attack is None else build(registry, "attack", attack),
         attackers=_attackers(attack, len(population.parts), seed_tree(spec)),
     )
 
 
-def _plan(config: Mapping[str, Any]) -> TrainingPlan:
-    training = config["training"]
+def _plan(config: CellConfig) -> TrainingPlan:
+    training = config.training
     return TrainingPlan(
-        optimizer=training["optimizer"],
-        learning_rate=config["contender"]["learning_rate"],
-        weight_decay=training["weight_decay"],
-        batch_size=training["batch_size"],
-        local_steps=training["local_steps"],
-        local_epochs=training["local_epochs"],
-        clip_norm=training["clip_norm"],
-        precision=training["precision"],
-        ema_decay=training.get("ema_decay"),
+        optimizer=training.optimizer,
+        learning_rate=config.contender.learning_rate,
+        weight_decay=training.weight_decay,
+        batch_size=training.batch_size,
+        local_steps=training.local_steps,
+        local_epochs=training.local_epochs,
+        clip_norm=training.clip_norm,
+        precision=training.precision,
+        ema_decay=training.ema_decay,
     )
 
 
-def _attackers(attack: Mapping[str, Any] | None, n_clients: int, seeds: SeedTree) -> frozenset[int]:
+def _attackers(attack: ResolvedAttack | None, n_clients: int, seeds: SeedTree) -> frozenset[int]:
     """The hostile clients of a seed: the same for every contender."""
     if attack is None:
         return frozenset()
     drawn = seeds.numpy("split", purpose="attackers").permutation(n_clients)
-    return frozenset(int(i) for i in drawn[: round(attack["fraction"] * n_clients)])
+    return frozenset(int(i) for i in drawn[: round(attack.fraction * n_clients)])
 
 
 def open_loader(blueprint: Blueprint) -> Loader:
@@ -109,5 +110,5 @@ def open_work(blueprint: Blueprint, loader: Loader | None = None) -> ClientWork:
         DataError: data or backbone are not there.
     """
     loader = open_loader(blueprint) if loader is None else loader
-    torch.set_num_threads(blueprint.spec.config["training"]["threads"])
+    torch.set_num_threads(blueprint.threads)
     return assemble(blueprint.spec, loader, torch.device(blueprint.device)).work(blueprint)

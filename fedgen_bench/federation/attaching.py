@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import DataError, PluginError
 from fedgen_bench.base.guards import guarded
@@ -15,16 +14,17 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Task
     from fedgen_bench.contract.seeds import SeedTree
     from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.suite.schema import Component
 
 
-def attach(registry: Registry, component: Mapping[str, Any], task: Task, seeds: SeedTree) -> Adapted:
-    """The adapter that `component` (of a run's resolved config) names, attached to the task's backbone, on the CPU.
+def attach(registry: Registry, component: Component, task: Task, seeds: SeedTree) -> Adapted:
+    """The adapter that `component` names, attached to the task's backbone, on the CPU.
 
     Raises:
         PluginError: the adapter cannot be had on this backbone, or is not of LoRA factors although it says so.
         DataError: the adapter takes positions that the task's longest text leaves no room for.
     """
-    name = component["name"]
+    name = component.name
     adapter = build(registry, "adapter", component)
     with guarded(f"{type(task).__name__}.new_module"):
         module = task.new_module()

@@ -9,7 +9,7 @@ from fedgen_bench.contract.data import Tensors
 from fedgen_bench.registry.datasets import Places
 
 if TYPE_CHECKING:
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cells import RunSpec
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class Blueprint:
     device: str
     data: Places = field(default_factory=Places)
     plugin_files: tuple[str, ...] = ()
+
+    @property
+    def threads(self) -> int:
+        """Threads that torch may use for one client."""
+        return self.spec.config.training.threads
 
 
 @dataclass(frozen=True)

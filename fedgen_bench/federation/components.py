@@ -1,4 +1,4 @@
-"""A component of a run's config, built, and whether it has the methods of its kind."""
+"""A component built with its parameters, and whether it has the methods of its kind."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from fedgen_bench.federation import engine
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.suite.schema import Component
 
 
-def build(registry: Registry, kind: str, component: Mapping[str, Any]) -> Any:
-    """The component of a run's resolved config.
+def build(registry: Registry, kind: str, component: Component) -> Any:
+    """A component with its parameters, built.
 
     Raises:
         PluginError: parameters that it refuses, a method that is missing or takes something else.
     """
-    spec = registry.get(kind, component["name"]).spec
-    params, problems = make_params(spec.params, component["params"])
+    spec = registry.get(kind, component.name).spec
+    params, problems = make_params(spec.params, component.params)
     if problems:
         raise PluginError(f"{kind} `{spec.name}`: {problems[0][1]}")
     with guarded(f"{kind} `{spec.name}`"):

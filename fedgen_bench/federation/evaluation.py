@@ -22,7 +22,7 @@ from fedgen_bench.federation.trainer import autocast
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Metric, Task
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cells import RunSpec
 
 
 class _NotGivenError(KeyError):
@@ -74,7 +74,7 @@ class Evaluator:
     def _evaluating(self, method: str) -> Iterator[None]:
         """Around a call of the task's `method`."""
         what = f"{type(self.task).__name__}.{method}"
-        precision = autocast(self.device, self.spec.config["training"]["precision"])
+        precision = autocast(self.device, self.spec.config.training.precision)
         with guarded(what), self.adapted.untrained.kept(what), torch.inference_mode(), precision:
             yield
 
@@ -88,20 +88,20 @@ class Evaluator:
 
         Any other error, a KeyError too, is the metric's own and passes.
         """
-        evaluation = self.spec.config["evaluation"]
+        evaluation = self.spec.config.evaluation
         try:
             with guarded(f"{type(self.metrics[name]).__name__}.compute", evidence=evidence):
                 value = self.metrics[name].compute(_Evidence(evidence))
         except _NotGivenError as error:
-            if name in evaluation.get("optional_metrics", ()):
+            if name in evaluation.optional_metrics:
                 return {}
             raise PluginError(
-                f"Metric `{name}` needs evidence {error}, which task `{self.spec.config['task']['name']}` does not "
+                f"Metric `{name}` needs evidence {error}, which task `{self.spec.config.task.name}` does not "
                 "give here. Name another metric in the suite's [evaluation], or put this one into `optional_metrics`."
             ) from error
         if not isinstance(value, Mapping):
             return {name: float(value)}
-        if name in (evaluation["metric"], self.spec.followed_metric):
+        if name in (evaluation.metric, evaluation.followed):
             raise PluginError(
                 f"Metric `{name}` gives a number for each of its parts, and one number ranks and is followed over "
                 "rounds. Name it in `evaluation.other_metrics` or `evaluation.optional_metrics`."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from fedgen_bench.federation.evaluation import Evaluator
     from fedgen_bench.federation.link import Link
     from fedgen_bench.federation.trainer import TrainingPlan
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cellconfig import CellConfig
+    from fedgen_bench.suite.cells import RunSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,8 @@ class Experiment:
         )
 
     @property
-    def config(self) -> Mapping[str, Any]:
-        """The run's resolved config."""
+    def config(self) -> CellConfig:
+        """Everything that determines the result."""
         return self.spec.config
 
     @property
@@ -87,12 +87,12 @@ class Experiment:
     @property
     def n_rounds(self) -> int:
         """Rounds to run; none when nothing is trained."""
-        return 0 if self.cohort_kind == "none" else self.config["federation"]["rounds"]
+        return 0 if self.cohort_kind == "none" else self.config.federation.rounds
 
     @property
     def quorum(self) -> int:
         """Valid updates below which a round fails."""
-        return 1 if self.cohort_kind == "pooled" else self.config["federation"]["min_updates"]
+        return 1 if self.cohort_kind == "pooled" else self.config.federation.min_updates
 
     def cohort(self, round_index: int) -> tuple[int, ...]:
         """Client ids of a round, ascending; one pseudo-client when the data are pooled."""
@@ -111,7 +111,7 @@ class Experiment:
 
     def server_context(self) -> ServerContext:
         """What the strategy is told before the first round."""
-        per_round = self.config["federation"]["clients_per_round"]
+        per_round = self.config.federation.clients_per_round
         return ServerContext(self.n_clients, per_round, seed_tree(self.spec), self.adapted.low_rank)
 
     def round_context(self, round_index: int) -> RoundContext:

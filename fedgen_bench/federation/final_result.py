@@ -45,7 +45,7 @@ def final_result(
     per_client: dict[str, dict[str, float]] = {}
     if experiment.spec.purpose != "tune":
         per_client = _per_client(experiment, state, states, model)
-        followed = experiment.spec.followed_metric
+        followed = experiment.config.evaluation.followed
         for name, values in per_client.items():
             if values:
                 spread_of = spread(list(values.values()), lower_is_better=experiment.evaluator.lower_is_better)
@@ -82,8 +82,8 @@ def _per_client(
     chosen = evaluated_clients(experiment)
 
     def value(model: Model, heldout: Any) -> float:
-        return experiment.evaluator.measure(model, heldout, experiment.spec.round_metrics)[
-            experiment.spec.followed_metric
+        return experiment.evaluator.measure(model, heldout, experiment.config.evaluation.round_metrics)[
+            experiment.config.evaluation.followed
         ]
 
     found: dict[str, dict[str, float]] = {"global": {}, "personalized": {}}
@@ -107,7 +107,7 @@ def _personal(
     sampled = experiment.cohort_kind == "sampled"
     ctx = experiment.context(n_rounds, client_id, own_part(states.get(client_id)) if sampled else {})
     model = experiment.export(state, ctx)
-    n_steps = experiment.config["evaluation"]["personalized_steps"]
+    n_steps = experiment.config.evaluation.personalized_steps
     if model is None or not n_steps:
         return model
     request = experiment.personalize(state, ctx, model)
@@ -126,7 +126,7 @@ def named_tensors(model: Model) -> Tensors:
 
 def evaluated_clients(experiment: Experiment) -> tuple[int, ...]:
     """Clients whose held-out tails are evaluated: a fixed draw from the evaluation stream among those with data."""
-    population, wanted = experiment.population, experiment.config["evaluation"]["personalized_clients"]
+    population, wanted = experiment.population, experiment.config.evaluation.personalized_clients
     able = [
         i
         for i in range(len(population.parts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +12,12 @@ from fedgen_bench.base.guards import guarded
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.population import Population, make_population
 from fedgen_bench.federation.seeding import seed_tree
+from fedgen_bench.suite.cellconfig import canonical
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Task, TaskFactory
     from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cells import RunSpec
 
 
 class Loader:
@@ -33,7 +33,7 @@ class Loader:
         """The run with the content of what its task reads. Raises DataError when data are not there."""
         if spec.content:
             return spec
-        key = json.dumps(spec.config["task"], sort_keys=True)
+        key = canonical(spec.config.task)
         if key not in self._contents:
             factory = self._factory(spec)
             with guarded(f"{type(factory).__name__}.files"):
@@ -42,12 +42,12 @@ class Loader:
         return replace(spec, content=self._contents[key])
 
     def _factory(self, spec: RunSpec) -> TaskFactory:
-        factory: TaskFactory = build(self.registry, "task", spec.config["task"])
+        factory: TaskFactory = build(self.registry, "task", spec.config.task)
         return factory
 
     def task(self, spec: RunSpec) -> Task:
         """The loaded task of a run. Raises DataError when its data are not there."""
-        key = json.dumps([spec.config["task"], dict(spec.content)], sort_keys=True)
+        key = canonical([spec.config.task, dict(spec.content)])
         if key not in self._tasks:
             factory = self._factory(spec)
             with guarded(f"{type(factory).__name__}.load"):
@@ -57,10 +57,8 @@ class Loader:
     def population(self, spec: RunSpec) -> Population:
         """The population of a run whose content is known."""
         seeds, config = seed_tree(spec), spec.config
-        key = json.dumps(
-            [config["task"], dict(spec.content), seeds.partitioner, seeds.seed, config["federation"]], sort_keys=True
-        )
+        key = canonical([config.task, dict(spec.content), seeds.partitioner, seeds.seed, config.federation])
         if key not in self._populations:
-            partitioner = build(self.registry, "partitioner", config["partitioner"])
-            self._populations = {key: make_population(self.task(spec), partitioner, config["federation"], seeds)}
+            partitioner = build(self.registry, "partitioner", config.partitioner)
+            self._populations = {key: make_population(self.task(spec), partitioner, config.federation, seeds)}
         return self._populations[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from fedgen_bench.suite.sizes import need_memory
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Task
+    from fedgen_bench.suite.schema import Federation
 
 POOLED_CLIENT = 0
 
@@ -64,7 +65,7 @@ class Population:
         )
 
 
-def make_population(task: Task, partitioner: Any, federation: Mapping[str, Any], seeds: SeedTree) -> Population:
+def make_population(task: Task, partitioner: Any, federation: Federation, seeds: SeedTree) -> Population:
     """Split the task's units and draw every round's cohort, each from its own stream.
 
     Clients without training examples are never asked.
@@ -74,7 +75,7 @@ def make_population(task: Task, partitioner: Any, federation: Mapping[str, Any],
         UsageError: more clients or rounds than this machine can hold.
     """
     need_memory(federation)
-    n_clients, per_round = federation["n_clients"], federation["clients_per_round"]
+    n_clients, per_round = federation.n_clients, federation.clients_per_round
     with guarded(f"{type(task).__name__}.units"):
         units = task.units(seeds)
     for column in units.columns.values():
@@ -103,6 +104,6 @@ def make_population(task: Task, partitioner: Any, federation: Mapping[str, Any],
         tuple(
             sorted(int(i) for i in seeds.numpy("cohort", round_index=r).choice(eligible, size=per_round, replace=False))
         )
-        for r in range(federation["rounds"])
+        for r in range(federation.rounds)
     )
     return Population(task, parts, schedule)

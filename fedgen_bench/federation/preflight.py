@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import FedgenError, NotReadyError
@@ -12,13 +11,18 @@ from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.protocols import Declaring
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.seeding import seed_tree
+from fedgen_bench.suite.cellconfig import canonical
+from fedgen_bench.suite.schema import Component
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cellconfig import CellConfig
+    from fedgen_bench.suite.cells import RunSpec
+
+_BUILT_ONLY = frozenset({"strategy", "compressor", "attack"})
 
 
 def preflight(specs: Sequence[RunSpec], loader: Loader) -> None:
@@ -41,7 +45,7 @@ def _problems(specs: Sequence[RunSpec], loader: Loader) -> Iterator[str]:
             return problem
         return f"{', '.join(f'`{name}`' for name in names)}: {problem}"
 
-    for some in _alike(specs, lambda config: config["task"]):
+    for some in _alike(specs, lambda config: config.task):
         task, problem = _tried(lambda some=some: loader.task(loader.resolved(some[0])))  # type: ignore[misc]
         if problem:
             yield told_of(some, problem)
@@ -51,42 +55,40 @@ def _problems(specs: Sequence[RunSpec], loader: Loader) -> Iterator[str]:
                 yield told_of(users, problem)
         if task is None:
             continue
-        for users in _alike(some, lambda config: config["evaluation"]):
+        for users in _alike(some, lambda config: config.evaluation):
             for problem in _metric_problems(users[0], task, loader.registry):
                 yield told_of(users, problem)
         split: set[int] = set()
-        for users in _alike(some, lambda config: [config["partitioner"], config["federation"]]):
+        for users in _alike(some, lambda config: [config.partitioner, config.federation]):
             _, problem = _tried(lambda users=users: loader.population(loader.resolved(users[0])))  # type: ignore[misc]
             if problem:
                 yield told_of(users, problem)
             else:
                 split |= {id(one) for one in users}
-        for users in _alike(some, lambda config: config["contender"]["adapter"]):
+        for users in _alike(some, lambda config: config.contender.adapter):
             if problem := _adapter_problem(users[0], task, loader, is_split=id(users[0]) in split):
                 yield told_of(users, problem)
 
 
-def _alike(specs: Sequence[RunSpec], part: Callable[[Mapping[str, Any]], Any]) -> list[list[RunSpec]]:
+def _alike(specs: Sequence[RunSpec], part: Callable[[CellConfig], Any]) -> list[list[RunSpec]]:
     """The specs in groups of one value of this part of their config, in their order."""
     groups: dict[str, list[RunSpec]] = {}
     for spec in specs:
-        groups.setdefault(json.dumps(part(spec.config), sort_keys=True), []).append(spec)
+        groups.setdefault(canonical(part(spec.config)), []).append(spec)
     return list(groups.values())
 
 
-def _components(specs: Sequence[RunSpec]) -> Iterator[tuple[str, Mapping[str, Any], list[RunSpec]]]:
+def _components(specs: Sequence[RunSpec]) -> Iterator[tuple[str, Component, list[RunSpec]]]:
     """Every component that is only built here, with those that use it."""
-    used: dict[tuple[str, str], list[RunSpec]] = {}
+    used: dict[tuple[str, str], tuple[Component, list[RunSpec]]] = {}
     for spec in specs:
-        contender, attack = spec.config["contender"], spec.config.get("attack")
-        chains = [("compressor", one) for way in ("uplink", "downlink") for one in contender.get(way, ())]
-        attacks = [] if attack is None else [("attack", attack)]
-        for kind, one in (("strategy", contender["strategy"]), *chains, *attacks):
-            users = used.setdefault((kind, json.dumps(one, sort_keys=True)), [])
-            if spec not in users:
-                users.append(spec)
-    for (kind, text), users in used.items():
-        yield kind, json.loads(text), users
+        for kind, one in spec.config.components():
+            if kind in _BUILT_ONLY:
+                _, users = used.setdefault((kind, canonical(one)), (one, []))
+                if spec not in users:
+                    users.append(spec)
+    for (kind, _), (component, users) in used.items():
+        yield kind, component, users
 
 
 def _tried(call: Callable[[], Any]) -> tuple[Any, str]:
@@ -102,19 +104,19 @@ def _tried(call: Callable[[], Any]) -> tuple[Any, str]:
 
 def _metric_problems(spec: RunSpec, task: Task, registry: Registry) -> Iterator[str]:
     """Metrics that cannot be built, or whose evidence the task says that it does not give."""
-    for name in spec.metrics:
-        metric = {"name": name, "params": {}}
+    for name in spec.config.evaluation.metrics:
+        metric = Component(name=name)
         _, problem = _tried(lambda metric=metric: build(registry, "metric", metric))  # type: ignore[misc]
         if problem:
             yield problem
             continue
-        if not isinstance(task, Declaring) or name in spec.optional_metrics:
+        if not isinstance(task, Declaring) or name in spec.config.evaluation.optional_metrics:
             continue
-        for split in (*(["valid_subset"] if name in spec.round_metrics else []), "valid", "test"):
+        for split in (*(["valid_subset"] if name in spec.config.evaluation.round_metrics else []), "valid", "test"):
             if missing := registry.get("metric", name).spec.evidence - task.evidence(split):
                 names = ", ".join(f"`{one}`" for one in sorted(missing))
                 yield (
-                    f"Metric `{name}` reads {names}, which task `{spec.config['task']['name']}` does not give on "
+                    f"Metric `{name}` reads {names}, which task `{spec.config.task.name}` does not give on "
                     f"`{split}`. Name another metric in the suite's [evaluation], or put this one into "
                     "`optional_metrics`."
                 )
@@ -124,14 +126,14 @@ def _metric_problems(spec: RunSpec, task: Task, registry: Registry) -> Iterator[
 def _adapter_problem(spec: RunSpec, task: Task, loader: Loader, *, is_split: bool) -> str:
     from fedgen_bench.federation.attaching import attach
 
-    adapter = spec.config["contender"]["adapter"]
+    adapter = spec.config.contender.adapter
     adapted, problem = _tried(lambda: attach(loader.registry, adapter, task, seed_tree(loader.resolved(spec))))
     if problem or not is_split:
         return problem
     _, problem = _tried(lambda: _first_loss(spec, task, adapted, loader))
     if not problem:
         return ""
-    return f"a first example fails with adapter `{adapter['name']}` on this backbone: {problem}"
+    return f"a first example fails with adapter `{adapter.name}` on this backbone: {problem}"
 
 
 def _first_loss(spec: RunSpec, task: Task, adapted: Adapted, loader: Loader) -> None:
@@ -143,6 +145,6 @@ def _first_loss(spec: RunSpec, task: Task, adapted: Adapted, loader: Loader) -> 
     population = loader.population(loader.resolved(spec))
     client_id = next(i for i in range(len(population.parts)) if population.client(i).train.n)
     batch = {name: tensor[:1] for name, tensor in population.client(client_id).train.tensors.items()}
-    precision = autocast(torch.device("cpu"), spec.config["training"]["precision"])
+    precision = autocast(torch.device("cpu"), spec.config.training.precision)
     with guarded(f"{type(task).__name__}.loss"), torch.no_grad(), precision:
         task.loss(adapted.module, batch, torch.Generator().manual_seed(0))

@@ -26,7 +26,7 @@ def rehearse(experiment: Experiment, state: Any) -> None:
     """
     if experiment.cohort_kind == "none":
         return
-    name = experiment.spec.config["contender"]["strategy"]["name"]
+    name = experiment.spec.config.contender.strategy.name
     client_id = experiment.cohort(0)[0]
     ctx = experiment.context(0, client_id, {})
     with guarded(f"{experiment.strategy_name}.send", ctx=ctx, state=state):
@@ -58,7 +58,7 @@ def rehearse(experiment: Experiment, state: Any) -> None:
         if model is None:
             continue
         _load(experiment, model, name)
-        if who is not None and experiment.config["evaluation"]["personalized_steps"]:
+        if who is not None and experiment.config.evaluation.personalized_steps:
             request = experiment.personalize(after, who, model)
             check_trainable(experiment.adapted, request)
             _load(experiment, Model(request.start, request.merges), name)

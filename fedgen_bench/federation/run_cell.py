@@ -99,12 +99,14 @@ def _committed(this: Round, experiment: Experiment, states: ClientStates, cell: 
 def _metrics(experiment: Experiment, state: Any, round_index: int) -> dict[str, float]:
     """On the validation subset after the last round and every `evaluation.every` before it; else nothing."""
     last = round_index == experiment.n_rounds - 1
-    if not last and (round_index + 1) % experiment.config["evaluation"]["every"]:
+    if not last and (round_index + 1) % experiment.config.evaluation.every:
         return {}
     model = experiment.export(state, None)
     if model is None:
         return {}
-    return experiment.evaluator.measure(model, experiment.task.split("valid_subset"), experiment.spec.round_metrics)
+    return experiment.evaluator.measure(
+        model, experiment.task.split("valid_subset"), experiment.config.evaluation.round_metrics
+    )
 
 
 def _check_finite(state: bytes, round_index: int) -> None:

@@ -115,7 +115,7 @@ def _figures(run: StoredRun) -> Iterator[tuple[Any, ...]]:
         }
         yield from ((*own, report.round_index, NOBODY, name, float(value)) for name, value in figures.items())
     yield from ((*own, NOBODY, NOBODY, name, value) for name, value in sorted(run.result.metrics.items()))
-    metric = run.spec.followed_metric
+    metric = run.spec.config.evaluation.followed
     for model, values in sorted(run.result.per_client.items()):
         for client_id, value in sorted(values.items(), key=lambda one: int(one[0])):
             yield (*own, NOBODY, int(client_id), f"{model}/{metric}", value)

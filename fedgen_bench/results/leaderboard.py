@@ -90,10 +90,10 @@ class Table:
 
 def record_of(run: StoredRun, *, with_showcase: bool = False) -> dict[str, Any]:
     """The published record of a run: everything the table needs, nothing that depends on the clock."""
-    config, result = run.spec.config, run.result
+    result = run.result
     evaluated: list[list[float]] = []
     uplink = 0
-    followed = run.spec.followed_metric
+    followed = run.spec.config.evaluation.followed
     for report in run.rounds:
         uplink += sum(one.encoded_bytes for one in report.ledger if one.direction == "up")
         if followed in report.metrics:
@@ -102,7 +102,7 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> dict[str, Any]:
     return {
         "contender": run.spec.contender,
         "seed": run.spec.seed,
-        "config": config,
+        "config": run.spec.config.to_json(),
         "digest": run.spec.digest,
         "off_suite": list(run.spec.off_suite),
         "status": run.status,

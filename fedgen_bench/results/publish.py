@@ -21,7 +21,7 @@ from fedgen_bench.results.folders import mend, write_together
 from fedgen_bench.results.leaderboard import Record, Table, build_table, record_of, results_text
 from fedgen_bench.results.manifest import differences
 from fedgen_bench.results.published import RESULTS, open_folder
-from fedgen_bench.suite.suites import load_suite
+from fedgen_bench.suite.load import load_suite
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry

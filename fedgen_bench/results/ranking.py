@@ -35,7 +35,7 @@ def ranks(
     """
     listed = variants(suite)
     order = {one.name: i for i, one in enumerate(listed)}
-    points = {one.name: f"{suite.sweep.axis}={one.point['value']:g}" for one in listed if suite.sweep and one.point}
+    points = {one.name: f"{suite.sweep.axis}={one.point.value:g}" for one in listed if suite.sweep and one.point}
     able = sorted(
         (row for row in rows if row["rank"] == 0),
         key=lambda row: (row["quality_mean"] if lower else -row["quality_mean"], row["contender"]),

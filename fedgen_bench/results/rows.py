@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from fedgen_bench.base.errors import StoreError
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundReport, RunResult
 from fedgen_bench.contract.seeds import digest
-from fedgen_bench.suite.suites import RunSpec
+from fedgen_bench.suite.cellconfig import CellConfig
+from fedgen_bench.suite.cells import RunSpec
 
 RUNNING = "running"
 
@@ -57,8 +59,8 @@ class RunRow:
         """A run that begins."""
         return cls(
             spec.identity, spec.suite, spec.suite_version, spec.contender, spec.seed, spec.purpose,
-            text(spec.off_suite), text(spec.config), text(spec.content), text(environment), text(provenance), RUNNING,
-            "", "{}", 0.0, sequence, 0,
+            text(spec.off_suite), text(spec.config.to_json()), text(spec.content), text(environment), text(provenance),
+            RUNNING, "", "{}", 0.0, sequence, 0,
         )  # fmt: skip
 
     @property
@@ -74,11 +76,16 @@ class RunRow:
 
     @property
     def spec(self) -> RunSpec:
-        """The run's spec."""
-        return RunSpec(
-            self.suite, self.suite_version, self.contender, self.seed, json.loads(self.config),
-            tuple(json.loads(self.off_suite)), self.purpose, json.loads(self.content),
-        )  # fmt: skip
+        """The run's spec.
+
+        Raises:
+            StoreError: its configuration is not one that this version writes.
+        """
+        try:
+            config = CellConfig.from_json(json.loads(self.config))
+        except ValueError as error:
+            raise StoreError(f"{self.name} cannot be read: {error}. Use the version that made it.") from error
+        return RunSpec(config, tuple(json.loads(self.off_suite)), self.purpose, json.loads(self.content))
 
     def ended(self, result: RunResult, seconds: float) -> RunRow:
         """The row of the run once it has a result."""

@@ -22,7 +22,7 @@ from fedgen_bench.results.cells import Cell
 from fedgen_bench.results.database import Database
 from fedgen_bench.results.rows import RUNNING, RunRow, count_row
 from fedgen_bench.results.storage import CELLS, read_round_rows, read_run, read_runs, write_run
-from fedgen_bench.suite.suites import RunSpec
+from fedgen_bench.suite.cells import RunSpec
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from fedgen_bench.contract.params import make_params
 from fedgen_bench.registry.datasets import known_datasets
 from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.review.comparison import Cell, SeedTest, quality_of, values_of
-from fedgen_bench.suite.suites import RunSpec
+from fedgen_bench.suite.cellconfig import CellConfig, provenance_key
+from fedgen_bench.suite.cells import RunSpec
 from fedgen_bench.suite.sweeps import method_of
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def _check(record: Record) -> None:
         if record["status"] == "done":
             dict(values_of(record))
             quality_of(record)
-            dict(components_of(record["config"]))
-            complete = complete and isinstance(record["config"]["training"]["threads"], int)
+            CellConfig.from_json(record["config"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"{name} cannot be read ({error!r}): the folder was truncated. {_RESTORE}") from error
     if not complete:
@@ -117,45 +117,31 @@ def reruns_of(records: Sequence[Record], registry: Registry, precision: Literal[
 
 
 def _rerun_of(record: Record, registry: Registry, precision: Literal["fp32"] | None) -> Rerun:
-    config = record["config"]
-    spec = RunSpec(config["suite"], config["suite_version"], record["contender"], record["seed"], config)
-    named = (config["contender"]["name"], config["seed"])
+    config = CellConfig.from_json(record["config"])
+    spec = RunSpec(config)
+    named = (record["contender"], record["seed"])
     if spec.digest != record["digest"] or named != (spec.contender, spec.seed) or not NAME.match(spec.suite):
         raise StoreError(
             f"The configuration of {record['contender']}/{record['seed']} is not what its digest "
             f"{record['digest']} was made from: the folder was edited. {_RESTORE}"
         )
     changes = list(_component_changes(config, registry))
-    published = config["training"]["precision"]
+    published = config.training.precision
     if precision is not None and published != precision:
-        changed = {**config, "training": {**config["training"], "precision": precision}}
-        spec = RunSpec(spec.suite, spec.suite_version, spec.contender, spec.seed, changed, (FP32,))
+        training = config.training.model_copy(update={"precision": precision})
+        spec = RunSpec(config.model_copy(update={"training": training}), (FP32,))
         changes.append(f"precision {published} published, {precision} here")
     return Rerun(record, spec, tuple(changes))
 
 
-def components_of(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
-    """Every component of a configuration by (kind, name), as the configuration has it."""
-    contender = config["contender"]
-    slots = [
-        ("task", config["task"]),
-        ("partitioner", config["partitioner"]),
-        ("strategy", contender["strategy"]),
-        ("adapter", contender["adapter"]),
-        *(("compressor", one) for way in ("uplink", "downlink") for one in contender.get(way, ())),
-        *(("attack", one) for one in [config.get("attack")] if one is not None),
-    ]
-    yield from (((kind, one["name"]), one) for kind, one in slots)
-
-
-def _component_changes(config: Mapping[str, Any], registry: Registry) -> Iterator[str]:
-    for (kind, name), one in components_of(config):
-        found = registry.components[kind].get(name)
+def _component_changes(config: CellConfig, registry: Registry) -> Iterator[str]:
+    for kind, one in config.components():
+        name, found = one.name, registry.components[kind].get(one.name)
         if found is None:
             continue
-        if found.spec.version != one["version"]:
-            yield f"{kind} {name} version {one['version']} published, {found.spec.version} here"
-        elif found.provenance.source_sha256 != one["source_sha256"]:
+        if found.spec.version != one.version:
+            yield f"{kind} {name} version {one.version} published, {found.spec.version} here"
+        elif found.provenance.source_sha256 != one.source_sha256:
             yield f"{kind} {name} has another source here than was published"
 
 
@@ -166,19 +152,17 @@ def problems(reruns: Sequence[Rerun], registry: Registry) -> list[str]:
 
 
 def _problems(rerun: Rerun, registry: Registry) -> Iterator[str]:
-    for (kind, name), one in components_of(rerun.spec.config):
-        known = registry.components[kind]
+    for kind, one in rerun.spec.config.components():
+        name, known = one.name, registry.components[kind]
         if name not in known:
-            where = f"compressor {name}" if kind == "compressor" else kind
-            yield f"{kind} `{name}` is not installed. {_provide(rerun.record['provenance'].get(where, {}))}"
+            came = rerun.record["provenance"].get(provenance_key(kind, name), {})
+            yield f"{kind} `{name}` is not installed. {_provide(came)}"
             continue
-        _, refused = make_params(known[name].spec.params, one["params"])
+        _, refused = make_params(known[name].spec.params, one.params)
         for _, sentence in refused:
             yield f"{kind} `{name}` refuses what was published: {sentence} Install the version that the record names."
-    evaluation = rerun.spec.config["evaluation"]
-    listed = (*evaluation.get("other_metrics", ()), *evaluation.get("optional_metrics", ()))
-    for metric in (evaluation["metric"], evaluation.get("round_metric"), *listed):
-        if metric is not None and metric not in registry.components["metric"]:
+    for metric in rerun.spec.config.evaluation.metrics:
+        if metric not in registry.components["metric"]:
             yield f"metric `{metric}` is not installed. Install what has it, or give its file with `--plugin FILE`."
 
 

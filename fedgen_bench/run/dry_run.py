@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,12 +19,13 @@ from fedgen_bench.federation.exchange import begin
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import fit
+from fedgen_bench.suite.cellconfig import canonical
 
 if TYPE_CHECKING:
     from fedgen_bench.federation.clients import ClientTask
     from fedgen_bench.federation.exchange import Exchange
     from fedgen_bench.federation.experiment import Experiment
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cells import RunSpec
 
 _TIMED_STEPS = 2
 _QUICK_SECONDS = 1.0
@@ -53,12 +53,12 @@ def forecast(specs: Sequence[RunSpec], loader: Loader, device: torch.device) -> 
     step_seconds: dict[str, float] = {}
     lengths: dict[Any, tuple[int, int]] = {}
     for spec in sorted(specs, key=lambda one: one.seed):  # a split serves all cells of its seed
-        torch.set_num_threads(spec.config["training"]["threads"])
+        torch.set_num_threads(spec.config.training.threads)
         experiment = assemble(spec, loader, device)
         strategy, start = experiment.strategy, experiment.start
         state = strategy.init(start, experiment.server_context())
         steps = down = up = 0
-        compressors = json.dumps([spec.config["contender"].get(way) for way in ("downlink", "uplink")])
+        compressors = canonical([spec.config.contender.downlink, spec.config.contender.uplink])
         for round_index in range(experiment.n_rounds):
             for client_id in experiment.cohort(round_index):
                 ctx = experiment.context(round_index, client_id, {})

@@ -17,7 +17,9 @@ from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
-from fedgen_bench.suite.suites import RunSpec
+from fedgen_bench.suite.cellconfig import provenance_key
+from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.schema import Component
 
 if TYPE_CHECKING:
     from fedgen_bench.federation.loader import Loader
@@ -43,7 +45,7 @@ class Executor:
         from fedgen_bench.federation.components import build
 
         self._job, self._store, self._registry, self._loader = job, store, registry, loader
-        self._engine = build(registry, "engine", {"name": job.engine, "params": job.engine_params})
+        self._engine = build(registry, "engine", Component(name=job.engine, params=dict(job.engine_params)))
 
     def close(self) -> None:
         """Give back what the engine holds."""
@@ -63,7 +65,7 @@ class Executor:
         from fedgen_bench.federation.run_cell import run_cell
 
         device = pick_device(self._job.device)
-        threads = spec.config["training"]["threads"]
+        threads = spec.config.training.threads
         torch.set_num_threads(threads)
         keep_freed_memory()
         began = time.monotonic()
@@ -96,7 +98,7 @@ class Executor:
 
 
 def _round_event(spec: RunSpec, report: RoundReport) -> Event:
-    n_rounds = spec.config["federation"]["rounds"]
+    n_rounds = spec.config.federation.rounds
     return Event(
         "round",
         spec.name,
@@ -110,18 +112,8 @@ def _round_event(spec: RunSpec, report: RoundReport) -> Event:
 
 def provenance(spec: RunSpec, registry: Registry, engine: str) -> dict[str, Any]:
     """Distribution, version and source hash of every component of a run, and of the engine that ran it."""
-    contender = spec.config["contender"]
-    used = [
-        ("task", spec.config["task"]),
-        ("partitioner", spec.config["partitioner"]),
-        ("strategy", contender["strategy"]),
-        ("adapter", contender["adapter"]),
-        *(("compressor", one) for way in ("uplink", "downlink") for one in contender.get(way, ())),
-        *(("attack", one) for one in [spec.config.get("attack")] if one is not None),
-        ("engine", {"name": engine}),
-    ]
-    found: dict[str, Any] = {}
-    for kind, one in used:
-        key = kind if kind != "compressor" else f"compressor {one['name']}"
-        found[key] = {"name": one["name"], **asdict(registry.get(kind, one["name"]).provenance)}
-    return found
+    used = [*spec.config.components(), ("engine", Component(name=engine))]
+    return {
+        provenance_key(kind, one.name): {"name": one.name, **asdict(registry.get(kind, one.name).provenance)}
+        for kind, one in used
+    }

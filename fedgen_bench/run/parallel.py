@@ -17,7 +17,7 @@ from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.events import Event, log_rounds
 from fedgen_bench.run.executor import Executor, Job
-from fedgen_bench.suite.suites import RunSpec
+from fedgen_bench.suite.cells import RunSpec
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -75,7 +75,7 @@ def _hand_out(ear: Ear, queue: list[RunSpec], hired: dict[Ear, RunSpec | None]) 
     hired[ear] = spec
     ear.give(spec)
     if spec is not None:
-        yield Event("started", spec.name, spec.config["federation"]["rounds"])
+        yield Event("started", spec.name, spec.config.federation.rounds)
 
 
 def _serve(link: Connection, job: Job, parent: int) -> None:

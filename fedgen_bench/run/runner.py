@@ -13,7 +13,7 @@ from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.run.executor import Executor, Job
 from fedgen_bench.run.parallel import in_parallel
-from fedgen_bench.suite.suites import RunSpec
+from fedgen_bench.suite.cells import RunSpec
 
 
 def pending(specs: Iterable[RunSpec], store: Store, on_event: OnEvent) -> list[RunSpec]:
@@ -82,7 +82,7 @@ def _run_cells(
     if workers == 1:
         with contextlib.closing(Executor(job, store, registry, loader)) as executor:
             for spec in todo:
-                note(Event("started", spec.name, spec.config["federation"]["rounds"]))
+                note(Event("started", spec.name, spec.config.federation.rounds))
                 note(executor.run(spec, note))
     else:
         del loader  # its models are for the workers to hold

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import UsageError, unknown
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.schema import SuiteSpec
-from fedgen_bench.suite.suites import expand, load_suite
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.store import StoredRun
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cells import RunSpec
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def tuning_table(suite: SuiteSpec, found: Sequence[Trial], runs: Sequence[Stored
             trial.contender,
             json.dumps(dict(trial.overrides)),
             trial.spec.seed,
-            trial.spec.config["federation"]["rounds"],
+            trial.spec.config.federation.rounds,
         ]
         writer.writerow(
             [

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import types
+import typing
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,11 +17,13 @@ Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A table that holds nothing unknown and coerces nothing."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class Component(_Strict):
+class Component(Strict):
     """A component by name with its parameters."""
 
     name: str
@@ -39,7 +45,7 @@ class Attack(Component):
     fraction: Annotated[float, Field(gt=0, lt=1)]
 
 
-class SuiteHead(_Strict):
+class SuiteHead(Strict):
     """Identity of a suite. A published version never changes."""
 
     name: Annotated[str, Field(pattern=NAME.pattern)]
@@ -50,7 +56,7 @@ class SuiteHead(_Strict):
     notes: str = ""
 
 
-class Federation(_Strict):
+class Federation(Strict):
     """Population, cohort and budget in rounds."""
 
     n_clients: Annotated[int, Field(ge=1, le=10_000_000)]
@@ -60,7 +66,7 @@ class Federation(_Strict):
     max_update_norm: PositiveFloat | None = None
 
 
-class Training(_Strict):
+class Training(Strict):
     """Local work of one client in one round, equal for every contender."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -74,15 +80,14 @@ class Training(_Strict):
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
-class Evaluation(_Strict):
-    """What is measured, when, and the target of the convergence columns."""
+class Measurement(Strict):
+    """What is measured, and when."""
 
     metric: str
     other_metrics: tuple[str, ...] = ()
     optional_metrics: tuple[str, ...] = ()
     round_metric: str | None = None
     every: Positive = 1
-    target: Annotated[float, Field(allow_inf_nan=False)]
     personalized_clients: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     personalized_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
@@ -91,15 +96,31 @@ class Evaluation(_Strict):
         """The metric that is read after rounds and on clients' own data, and that `target` is a value of."""
         return self.round_metric or self.metric
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All that are measured after the last round, each once."""
+        return tuple(dict.fromkeys([self.metric, self.followed, *self.other_metrics, *self.optional_metrics]))
 
-class Seeds(_Strict):
+    @property
+    def round_metrics(self) -> tuple[str, ...]:
+        """Those that are measured after rounds and on clients' own data."""
+        return (self.followed,) if self.round_metric else self.metrics
+
+
+class Evaluation(Measurement):
+    """What is measured, when, and the target of the convergence columns."""
+
+    target: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Seeds(Strict):
     """Leaderboard seeds, and the one that tuning may see."""
 
     leaderboard: tuple[Seed, ...]
     tuning: Seed
 
 
-class Contender(_Strict):
+class Contender(Strict):
     """A row: strategy + adapter + hyperparameters. `ranked = false` makes it a reference row.
 
     `uplink` and `downlink` are compressors in front of the wire, the first one first.
@@ -114,21 +135,21 @@ class Contender(_Strict):
     downlink: tuple[Component, ...] = ()
 
 
-class Tuning(_Strict):
+class Tuning(Strict):
     """The tuning rule: rounds of a trial and, by contender, its grid: overrides of the contender's table."""
 
     rounds: Positive
     grid: dict[str, tuple[dict[str, int | float], ...]]
 
 
-class Point(_Strict):
+class Point(Strict):
     """A value of a sweep's axis, and the values of the suite that it sets, by path as `--set` has them."""
 
     value: Annotated[float, Field(allow_inf_nan=False)]
     set: Annotated[dict[str, int | float], Field(min_length=1)]
 
 
-class Sweep(_Strict):
+class Sweep(Strict):
     """An ablation of suite `of`: some contenders run once for every point of an axis."""
 
     of: Annotated[str, Field(pattern=NAME.pattern)]
@@ -137,7 +158,7 @@ class Sweep(_Strict):
     point: Annotated[tuple[Point, ...], Field(min_length=2)]
 
 
-class SuiteSpec(_Strict):
+class SuiteSpec(Strict):
     """A whole suite, validated."""
 
     suite: SuiteHead
@@ -153,12 +174,40 @@ class SuiteSpec(_Strict):
     sweep: Sweep | None = None
 
 
-_ONLY_WHEN_GIVEN = ("ema_decay", "optional_metrics", "pairs_as", "round_metric", "uplink", "downlink")
+_ONLY_WHEN_GIVEN = frozenset(
+    {"attack", "downlink", "ema_decay", "optional_metrics", "pairs_as", "point", "round_metric", "uplink"}
+)
 
 
 def plain(table: BaseModel) -> dict[str, Any]:
-    """A suite's table as JSON has it; keys that came after suites were published stand in it only when they are given.
+    """A table as JSON has it; keys that came after suites were published stand in it only when they are given.
 
-    Identities of runs are hashes of these tables.
+    Identities of runs are hashes of such tables.
     """
-    return table.model_dump(mode="json", exclude={key for key in _ONLY_WHEN_GIVEN if not getattr(table, key, None)})
+    return {name: _plain(value) for name, value in table if value or name not in _ONLY_WHEN_GIVEN}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return plain(value)
+    return [_plain(one) for one in value] if isinstance(value, tuple) else copy.deepcopy(value)
+
+
+def accepted(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """What every table of a model accepts, by path (list items under every index up to 99)."""
+    yield prefix, list(model.model_fields)
+    for name, one in model.model_fields.items():
+        for inner in models_in(one.annotation):
+            in_list = typing.get_origin(one.annotation) is tuple
+            prefixes = [(*prefix, name, str(i)) for i in range(100)] if in_list else [(*prefix, name)]
+            for each in prefixes:
+                yield from accepted(inner, each)
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The tables that a field's type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if typing.get_origin(annotation) in (tuple, types.UnionType, typing.Union):
+        return [model for part in typing.get_args(annotation) for model in models_in(part)]
+    return []

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from fedgen_bench.suite.schema import SuiteSpec
+    from fedgen_bench.suite.schema import Federation, SuiteSpec
 
 MOST_STEPS = 10**10
 _CLIENT_BYTES, _ASKED_BYTES = 256, 48  # an array of unit indices with its entry; a client id in a round's cohort
@@ -37,14 +35,14 @@ def oversized(suite: SuiteSpec) -> Iterator[tuple[tuple[str, ...], str]]:
             yield path, f"{figure}, more than the {MOST_STEPS:,} that are accepted. Lower one of them."
 
 
-def need_memory(federation: Mapping[str, Any]) -> None:
+def need_memory(federation: Federation) -> None:
     """Raises UsageError when this machine cannot hold the split and the schedule, with what they would take."""
-    asked = federation["rounds"] * federation["clients_per_round"]
-    needed = federation["n_clients"] * _CLIENT_BYTES + asked * _ASKED_BYTES
+    asked = federation.rounds * federation.clients_per_round
+    needed = federation.n_clients * _CLIENT_BYTES + asked * _ASKED_BYTES
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise UsageError(
-            f"The split over {federation['n_clients']:,} clients and the schedule of {federation['rounds']:,} rounds "
-            f"with {federation['clients_per_round']:,} clients each take about {needed / 1e9:,.1f} GB; this machine "
+            f"The split over {federation.n_clients:,} clients and the schedule of {federation.rounds:,} rounds "
+            f"with {federation.clients_per_round:,} clients each take about {needed / 1e9:,.1f} GB; this machine "
             f"has {there / 1e9:,.1f} GB of memory. Lower n_clients, rounds or clients_per_round."
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.suite.cellconfig import AtPoint
 from fedgen_bench.suite.overrides import with_value
 from fedgen_bench.suite.schema import Point, SuiteSpec
 
@@ -20,13 +21,13 @@ class Variant:
 
     Args:
         name: the contender's, with `@axis=value` behind it when it is swept.
-        point: its contender, axis and value when it is swept.
+        point: the point that it runs at when it is swept.
     """
 
     name: str
     contender: Contender
     suite: SuiteSpec
-    point: Mapping[str, Any] | None = None
+    point: AtPoint | None = None
 
 
 def variants(suite: SuiteSpec) -> tuple[Variant, ...]:
@@ -45,7 +46,7 @@ def variants(suite: SuiteSpec) -> tuple[Variant, ...]:
             continue
         axis = suite.sweep.axis
         for point, under in at:
-            where = {"contender": one.name, "axis": axis, "value": point.value}
+            where = AtPoint(contender=one.name, axis=axis, value=point.value)
             found.append(Variant(f"{one.name}@{axis}={point.value:g}", under.contender[i], under, where))
     return tuple(found)
 

@@ -33,7 +33,8 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.registry.datasets import finder
     from fedgen_bench.registry.plugins import load_registry
-    from fedgen_bench.suite.suites import expand, load_suite
+    from fedgen_bench.suite.cells import expand
+    from fedgen_bench.suite.load import load_suite
     from fedgen_bench.testing import toy
 
     registry = load_registry([toy.__file__], environ={})

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cells import RunSpec
 
 Check = Callable[["SuiteSource", "Registry"], None]
 

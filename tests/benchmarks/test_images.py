@@ -15,6 +15,7 @@ from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.suite.schema import Component
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 STREAMS = FitStreams(SEEDS, 0, 0)
@@ -26,7 +27,7 @@ def task_of(backbone):
     registry = load_registry()
     params = {"dataset": "tiny-shapes", "backbone": backbone, "snr_gamma": None, "flip": False,
               "sampler_steps": SAMPLER_STEPS, "optional_extractors": []}  # fmt: skip
-    return build(registry, "task", {"name": "image_generation", "params": params}).load(finder(registry))
+    return build(registry, "task", Component(name="image_generation", params=params)).load(finder(registry))
 
 
 def bare_steps(model, alphas, start, tensors, plan):
@@ -55,7 +56,7 @@ def bare_steps(model, alphas, start, tensors, plan):
 def test_training_step_of_the_tiny_unet_against_a_bare_loop(against):
     task = task_of("tiny-shapes-unet")
     registry = load_registry()
-    full = build(registry, "adapter", {"name": "full", "params": {}})
+    full = build(registry, "adapter", Component(name="full"))
     adapted = full.attach(task.new_module(), SEEDS)
     data = task.client_data(np.arange(60)).train
     plan = TrainingPlan(optimizer="adamw", learning_rate=1e-4, batch_size=16, local_steps=N_STEPS, clip_norm=1.0)

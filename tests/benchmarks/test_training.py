@@ -20,7 +20,8 @@ from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
-from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
@@ -85,8 +86,8 @@ def test_fit_on_the_tiny_backbone_against_a_bare_loop(against):
     registry = load_registry()
     suite = load_suite(registry.get("suite", "quick").spec, registry)
     (spec,) = expand(suite, registry, contenders=["fedavg_full"], seeds=[1])
-    task = build(registry, "task", spec.config["task"]).load(finder(registry))
-    adapted = build(registry, "adapter", spec.config["contender"]["adapter"]).attach(task.new_module(), SEEDS)
+    task = build(registry, "task", spec.config.task).load(finder(registry))
+    adapted = build(registry, "adapter", spec.config.contender.adapter).attach(task.new_module(), SEEDS)
     blocks = task.client_data(np.arange(60)).train.tensors["blocks"]
     compare(against, adapted, task, blocks, n_steps=6, rounds=40)
 

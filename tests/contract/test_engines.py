@@ -17,7 +17,8 @@ from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
-from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.engines import same_outcome, tasks_of, toy_work
 

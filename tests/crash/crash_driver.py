@@ -36,7 +36,8 @@ def world() -> tuple[Any, Any, Any, Any]:
 
     from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.plugins import load_registry
-    from fedgen_bench.suite.suites import expand, load_suite
+    from fedgen_bench.suite.cells import expand
+    from fedgen_bench.suite.load import load_suite
     from fedgen_bench.testing import toy
 
     torch.set_num_threads(1)

@@ -18,8 +18,7 @@ from fedgen_bench.contract import contexts, data, hookspecs, messages, reports, 
 from fedgen_bench.contract.seeds import STREAMS
 from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry
-from fedgen_bench.suite.schema import SuiteSpec
-from fedgen_bench.suite.suites import _models_in
+from fedgen_bench.suite.schema import SuiteSpec, models_in
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -98,7 +97,7 @@ def test_fields_of_records_are_documented(record):
 
 def suite_keys(model, prefix=""):
     for name, one in model.model_fields.items():
-        inner = _models_in(one.annotation)
+        inner = models_in(one.annotation)
         path = f"{prefix}.{name}" if prefix else name
         if inner:
             yield from suite_keys(inner[0], path)

@@ -13,7 +13,9 @@ from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.run_cell import run_cell
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.results.store import Store
-from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
+from fedgen_bench.suite.schema import Component
 
 SHORT = (
     "federation.n_clients=4", "federation.clients_per_round=2", "federation.rounds=2", "training.local_steps=8",
@@ -49,7 +51,7 @@ def test_adapter_learns_in_a_federation_and_books_its_tensors(name, params, prec
     before = experiment.measure(Model(experiment.start), experiment.task.split("valid_subset"))["perplexity_per_word"]
     reports = []
     with Store(tmp_path) as store:
-        cell, engine = store.begin(spec, {}, {}), build(registry, "engine", {"name": "local", "params": {}})
+        cell, engine = store.begin(spec, {}, {}), build(registry, "engine", Component(name="local"))
         result, _ = run_cell(Blueprint(spec, "cpu"), loader, cell, engine, reports.append)
     assert result.status == "done"
     assert reports[-1].metrics["perplexity_per_word"] < before

@@ -24,7 +24,7 @@ from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.statecodec import decode_state, encode_state
 from fedgen_bench.registry.plugins import load_registry
-from fedgen_bench.suite.suites import load_suite
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.partitioners import assert_valid
 from fedgen_bench.testing.simulation import fingerprint, same_bits

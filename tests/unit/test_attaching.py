@@ -14,6 +14,7 @@ from fedgen_bench.contract.contexts import LowRank
 from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation import attaching
 from fedgen_bench.federation.attaching import attach
+from fedgen_bench.suite.schema import Component
 from fedgen_bench.testing.adapters import SEEDS
 
 
@@ -31,7 +32,7 @@ def attached(monkeypatch):
         monkeypatch.setattr(attaching, "build", lambda *_: adapter)
         registry = SimpleNamespace(get=lambda *_: SimpleNamespace(spec=SimpleNamespace(low_rank=low_rank)))
         task = task or SimpleNamespace(new_module=lambda: None)
-        return attach(registry, {"name": "mine"}, task, SEEDS)
+        return attach(registry, Component(name="mine"), task, SEEDS)
 
     return run
 
@@ -85,4 +86,4 @@ def test_llama_under_targets_of_gpt2_is_one_sentence(registry):
     with pytest.raises(
         PluginError, match=r"Adapter `lora` does not fit .*`c_attn` names no module .* q_proj, .*Choose"
     ):
-        attach(registry, {"name": "lora", "params": {}}, SimpleNamespace(new_module=lambda: llama), SEEDS)
+        attach(registry, Component(name="lora"), SimpleNamespace(new_module=lambda: llama), SEEDS)

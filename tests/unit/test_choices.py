@@ -14,7 +14,8 @@ from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.federation.components import broken_method
 from fedgen_bench.federation.rehearsal import rehearse
 from fedgen_bench.registry.plugins import load_registry
-from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
 
 LORA = "adapter.name='lora'"
 

@@ -26,7 +26,7 @@ from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.review.claims.evidence import Evidence, Metric, Published
 from fedgen_bench.review.claims.findings import Chart, Comparison, Point, adjusted, combined, compare
-from fedgen_bench.suite.suites import load_suite
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
 SEEDS = (1, 2, 3)

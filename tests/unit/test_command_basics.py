@@ -22,7 +22,7 @@ from fedgen_bench.contract.specs import MetricSpec, StrategySpec, SuiteSource
 from fedgen_bench.registry.datasets import locate
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.spec_problems import spec_problem
-from fedgen_bench.suite.suites import load_suite
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
 

@@ -4,8 +4,9 @@ import pytest
 
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.contenders import added_contenders
-from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
 HALVES = """

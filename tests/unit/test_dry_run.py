@@ -12,7 +12,7 @@ from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.run import dry_run
 from fedgen_bench.run.dry_run import forecast
-from fedgen_bench.suite.suites import expand
+from fedgen_bench.suite.cells import expand
 
 
 def test_bytes_are_exact_from_one_encoding_of_each_layout(registry, toy_suite, monkeypatch):

@@ -20,7 +20,7 @@ from fedgen_bench.results.published import open_folder
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
-from fedgen_bench.suite.suites import expand
+from fedgen_bench.suite.cells import expand
 from fedgen_bench.testing import toy
 
 POINTS = ("file.written", "file.synced", "file.renamed", "folder.written", "folder.parked", "folder.placed")

@@ -21,7 +21,8 @@ from fedgen_bench.results.published import open_folder
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
-from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
 PLUGIN = '''
@@ -211,8 +212,8 @@ def test_markdown_says_what_is_followed_and_shows_parts_apart(ran, world):
 
 def test_suite_without_the_new_keys_keeps_table_and_identity(registry, toy_suite):
     spec = expand(toy_suite(), registry, contenders=["fedavg"], seeds=[1])[0]
-    later = {"ema_decay", "round_metric", "optional_metrics"}
-    assert not later & (spec.config["training"].keys() | spec.config["evaluation"].keys())
+    later, config = {"ema_decay", "round_metric", "optional_metrics"}, spec.config.to_json()
+    assert not later & (config["training"].keys() | config["evaluation"].keys())
     table = build_table(toy_suite(), [], registry)
     assert not later & (table.setup["training"].keys() | table.setup["evaluation"].keys())
     assert not table.follows_another

@@ -13,8 +13,9 @@ from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.schema import Point
-from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.suite.sweeps import at_point
 from fedgen_bench.testing import toy
 
@@ -53,7 +54,7 @@ def test_parameters_that_bear_on_evaluation_alone_move_no_stream(registry, suite
 
 def test_parameters_that_bear_on_training_move_the_streams(registry):
     changed = first(registry, "quick", "task.params.block_tokens=32", "task.params.valid_subset_lines=7")
-    assert changed.config["task"]["pairs_as"].keys() == {"valid_subset_lines"}
+    assert changed.config.task.pairs_as.keys() == {"valid_subset_lines"}
     assert not set(keys(changed).values()) & set(keys(first(registry, "quick")).values())
 
 

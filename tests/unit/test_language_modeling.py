@@ -19,6 +19,7 @@ from fedgen_bench_plugins.tasks.text_corpora import Corpus
 
 from fedgen_bench.base.errors import DataError
 from fedgen_bench.federation.attaching import attach
+from fedgen_bench.suite.schema import Component
 from fedgen_bench.testing.adapters import SEEDS
 
 EOS = -1
@@ -133,9 +134,9 @@ def test_text_that_leaves_no_room_for_a_soft_prompt_is_told_before_training(regi
     task = LanguageModeling(Params(dataset="tiny-wire", backbone="tiny-wire-lm")).load(lambda _name: None)
     assert task.free_positions == 0  # 128 positions, windows of 128
     with pytest.raises(DataError, match=r"`prompt` takes 16 positions .* leaves 0\."):
-        attach(registry, {"name": "prompt", "params": {}}, task, SEEDS)
+        attach(registry, Component(name="prompt"), task, SEEDS)
     shorter = LanguageModeling(Params("tiny-wire", "tiny-wire-lm", context_tokens=112, stride_tokens=112))
-    assert attach(registry, {"name": "prompt", "params": {}}, shorter.load(lambda _name: None), SEEDS).positions == 16
+    assert attach(registry, Component(name="prompt"), shorter.load(lambda _name: None), SEEDS).positions == 16
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.publish import check_folder
 from fedgen_bench.review.claims import PAGE, gather, written
-from fedgen_bench.suite.suites import load_suite
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.sweeps import variants
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
@@ -96,7 +96,7 @@ def test_rank_suite_uses_the_learning_rates_that_validation_chose(name):
     for one in variants(suite):
         if (
             one.contender.ranked
-            and (key := (one.contender.name, f"{one.point['value']:g}" if one.point else "")) in chosen
+            and (key := (one.contender.name, f"{one.point.value:g}" if one.point else "")) in chosen
         ):
             assert one.contender.learning_rate == chosen.pop(key), one.name
     assert not chosen

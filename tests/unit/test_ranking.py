@@ -10,7 +10,7 @@ from fedgen_bench_plugins.tables.markdown import Markdown
 from fedgen_bench import NoParams
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.results.leaderboard import build_table
-from fedgen_bench.suite.suites import load_suite
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
 SWEEP = """

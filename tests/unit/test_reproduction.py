@@ -11,7 +11,7 @@ from fedgen_bench.results.bands import bands
 from fedgen_bench.results.tiers import Tier
 from fedgen_bench.review.comparison import compare, judge_over_seeds, quality_of
 from fedgen_bench.review.reproduction import choose, datasets_of, problems, report, reruns_of
-from fedgen_bench.suite.suites import expand
+from fedgen_bench.suite.cells import expand
 
 QUALITY = {1: 0.50, 2: 0.52, 3: 0.54}  # s = 0.02: the band's half-width
 EXACT, BAND, STATISTICAL = Tier("exact"), Tier("band", ("other",)), Tier("statistical", ("versions",))
@@ -30,7 +30,7 @@ def record(spec, quality):
     return {
         "contender": spec.contender,
         "seed": spec.seed,
-        "config": json.loads(json.dumps(spec.config)),
+        "config": spec.config.to_json(),
         "digest": spec.digest,
         "off_suite": [],
         "status": "done",
@@ -151,9 +151,10 @@ def test_reruns_refuse_cells_of_two_suites(records, registry):
 
 
 def _digest_of(one):
-    from fedgen_bench.suite.suites import RunSpec
+    from fedgen_bench.suite.cellconfig import CellConfig
+    from fedgen_bench.suite.cells import RunSpec
 
-    return RunSpec("toy", 2, one["contender"], one["seed"], one["config"]).digest
+    return RunSpec(CellConfig.from_json(one["config"])).digest
 
 
 def test_reruns_in_fp32_change_only_what_was_bf16(records, registry, toy_suite):
@@ -163,7 +164,7 @@ def test_reruns_in_fp32_change_only_what_was_bf16(records, registry, toy_suite):
     assert same.changes == ()
     assert same.spec.digest == records[0]["digest"]
     assert other.changes == ("precision bf16 published, fp32 here",)
-    assert other.spec.config == records[0]["config"] | {"contender": spec.config["contender"]}
+    assert other.spec.config.to_json() == records[0]["config"] | {"contender": spec.config.to_json()["contender"]}
     assert other.spec.digest != in_bf16["digest"]
 
 

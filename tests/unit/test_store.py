@@ -12,7 +12,7 @@ from fedgen_bench.registry.datasets import Places
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
-from fedgen_bench.suite.suites import expand
+from fedgen_bench.suite.cells import expand
 
 N_COPIES = 150
 
@@ -89,7 +89,7 @@ def test_store_shows_the_run_that_was_asked_for_last(registry, toy_suite, tmp_pa
     def shown(*overrides):
         run(tmp_path, registry, expand(toy_suite(*overrides), registry, contenders=["local_only"], seeds=[1]))
         (found,) = content(tmp_path)
-        return found.spec.config["federation"]["rounds"]
+        return found.spec.config.federation.rounds
 
     assert [shown("federation.rounds=2"), shown("federation.rounds=3"), shown("federation.rounds=2")] == [2, 3, 2]
 

@@ -6,8 +6,10 @@ import pytest
 from fedgen_bench.base.errors import SuiteError, UsageError
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.contract.specs import SuiteSource
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
+from fedgen_bench.suite.schema import Federation
 from fedgen_bench.suite.sizes import need_memory
-from fedgen_bench.suite.suites import expand, load_suite
 from fedgen_bench.testing import toy
 
 
@@ -207,11 +209,11 @@ def test_work_that_nobody_finishes_is_refused_with_the_figure(toy_suite, overrid
 
 
 def test_a_population_beyond_the_memory_is_refused_with_the_figure(monkeypatch):
-    federation = {"n_clients": 10_000_000, "clients_per_round": 1000, "rounds": 1_000_000}
+    federation = Federation(n_clients=10_000_000, clients_per_round=1000, rounds=1_000_000)
     monkeypatch.setattr("os.sysconf", lambda name: 4096 if name == "SC_PAGE_SIZE" else 2_000_000)
     with pytest.raises(UsageError, match=r"take about 50\.6 GB; this machine has 8\.2 GB"):
         need_memory(federation)
-    need_memory({**federation, "rounds": 100})
+    need_memory(federation.model_copy(update={"rounds": 100}))
 
 
 def test_expand_refuses_a_seed_that_the_suites_table_leaves_out(registry, toy_suite):

@@ -1,13 +1,12 @@
 """Sweeps: contenders at every point of an axis, compared under equal conditions only."""
 
-import json
-
 import pytest
 
 from fedgen_bench.base.errors import PairingError, SuiteError
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.results.leaderboard import build_table, check_pairing, conditions_of
-from fedgen_bench.suite.suites import expand, load_suite
+from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.sweeps import method_of, variants
 from fedgen_bench.testing import toy
 
@@ -45,18 +44,18 @@ def test_variants_are_contenders_by_points_and_the_rest_once(swept):
 def test_variant_runs_under_the_values_of_its_point(swept, registry):
     specs = {one.contender: one for one in expand(swept(), registry, seeds=[1])}
     low = specs["fedavg@alpha=0.1"].config
-    assert low["partitioner"]["params"]["alpha"] == 0.1
-    assert low["contender"]["learning_rate"] == 0.3
-    assert low["point"] == {"contender": "fedavg", "axis": "alpha", "value": 0.1}
-    assert specs["fedavg@alpha=10"].config["contender"]["learning_rate"] == 0.2
-    assert "point" not in specs["local_only"].config
-    assert specs["local_only"].config["partitioner"]["params"]["alpha"] == 0.5
+    assert low.partitioner.params["alpha"] == 0.1
+    assert low.contender.learning_rate == 0.3
+    assert low.to_json()["point"] == {"contender": "fedavg", "axis": "alpha", "value": 0.1}
+    assert specs["fedavg@alpha=10"].config.contender.learning_rate == 0.2
+    assert "point" not in specs["local_only"].config.to_json()
+    assert specs["local_only"].config.partitioner.params["alpha"] == 0.5
 
 
 def test_suite_without_a_sweep_keeps_its_identities(registry, toy_suite):
     # A run's identity is the hash of its configuration: a key that came with sweeps would move every published one.
     (spec,) = expand(toy_suite(), registry, contenders=["fedavg"], seeds=[1])
-    assert set(spec.config) == {
+    assert set(spec.config.to_json()) == {
         "suite", "suite_version", "task", "partitioner", "federation", "training", "evaluation", "seed", "contender",
     }  # fmt: skip
 
@@ -89,7 +88,7 @@ def test_sweep_problem_is_named(swept, old, new, message):
 def record(spec, quality, **digests):
     base = {"partition": "p", "cohort": "c", "batches": "b", "initial": "i"} | digests
     return {
-        "contender": spec.contender, "seed": spec.seed, "config": json.loads(json.dumps(spec.config)), "off_suite": [],
+        "contender": spec.contender, "seed": spec.seed, "config": spec.config.to_json(), "off_suite": [],
         "status": "done", "reason": "", "metrics": {"test/toy_loss": quality}, "per_client": {}, "digests": base,
         "facts": {"cohort_kind": "sampled", "trainable_params": 3, "backbone_params": 3, "data": {}},
         "curve": [[1, quality, 10]], "bytes": {"up": {"encoded": 10}, "down": {"encoded": 10}}, "client_rounds": 3,
@@ -98,7 +97,7 @@ def record(spec, quality, **digests):
 
 def records_of(suite, registry, qualities):
     specs = expand(suite, registry, contenders=["fedgen_edge", "fedavg"])
-    alpha = {spec.contender: spec.config["partitioner"]["params"]["alpha"] for spec in specs}
+    alpha = {spec.contender: spec.config.partitioner.params["alpha"] for spec in specs}
     return [
         record(spec, qualities[spec.contender] + spec.seed / 1000, partition=f"{alpha[spec.contender]}/{spec.seed}",
                cohort=f"{spec.seed}", batches=f"{alpha[spec.contender]}/{spec.seed}", initial=f"{spec.seed}")

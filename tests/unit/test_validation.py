@@ -20,7 +20,9 @@ from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.leaderboard import results_text
 from fedgen_bench.results.manifest import write_manifest
 from fedgen_bench.review.validation import validate
-from fedgen_bench.suite.suites import RunSpec, load_suite
+from fedgen_bench.suite.cellconfig import CellConfig
+from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.load import load_suite
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 PUBLISHED = sorted(path.parent for path in LEADERBOARDS.glob("*/results.json"))
@@ -94,8 +96,7 @@ def _drop(*path):
 
 def _redigest(record):
     """What a careful forger does: the digest of the changed configuration."""
-    config = record["config"]
-    spec = RunSpec(config["suite"], config["suite_version"], record["contender"], record["seed"], config)
+    spec = RunSpec(CellConfig.from_json(record["config"]))
     record["digest"] = spec.digest
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from fedgen_bench.base.errors import did_you_mean
 from fedgen_bench.results.published.schema import Body, Done, Ended
+from fedgen_bench.suite.cellconfig import CellConfig
 
 RESULTS = "results.json"
 KNOWN = 1
@@ -112,7 +113,15 @@ def _record(raw: Mapping[str, Any], where: str) -> Iterator[str]:
         known = did_you_mean(str(status)[:40], _STATUSES)
         yield f"{RESULTS}, {where}: `status` is {status!r}, no status of a run that has ended.{known}"
         return
-    yield from _shape(_STATUSES[status], raw, where)
+    wrong = list(_shape(_STATUSES[status], raw, where))
+    yield from wrong or _unlike_a_run(raw["config"], where)
+
+
+def _unlike_a_run(config: Mapping[str, Any], where: str) -> Iterator[str]:
+    try:
+        CellConfig.from_json(config)
+    except ValueError as error:
+        yield f"{RESULTS}, {where}: `config`: {error}. {_AGAIN}"
 
 
 def _shape(model: type[BaseModel], raw: Mapping[str, Any], where: str) -> Iterator[str]:

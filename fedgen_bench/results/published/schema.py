@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from fedgen_bench.suite.schema import Federation, Training
+from fedgen_bench.suite.cellconfig import CellConfig
+from fedgen_bench.suite.schema import Strict
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -14,80 +15,7 @@ MaybeSha256 = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
 Nothing = Annotated[dict[str, Any], Field(max_length=0)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class Chosen(_Strict):
-    """A component as a run's configuration has it."""
-
-    name: str
-    params: dict[str, Any]
-    version: str
-    source_sha256: MaybeSha256
-
-
-class ChosenTask(Chosen):
-    """The task, with parameters that the streams see otherwise."""
-
-    pairs_as: dict[str, Any] = {}
-
-
-class ChosenAttack(Chosen):
-    """The attack, with the share of hostile clients."""
-
-    fraction: float
-
-
-class Row(_Strict):
-    """The contender."""
-
-    name: str
-    ranked: bool
-    learning_rate: float
-    strategy: Chosen
-    adapter: Chosen
-    uplink: tuple[Chosen, ...] = ()
-    downlink: tuple[Chosen, ...] = ()
-
-
-class Measured(_Strict):
-    """The suite's evaluation without its target."""
-
-    metric: str
-    other_metrics: tuple[str, ...]
-    optional_metrics: tuple[str, ...] = ()
-    round_metric: str | None = None
-    every: Annotated[int, Field(ge=1)]
-    personalized_clients: Count
-    personalized_steps: Count
-
-
-class AtPoint(_Strict):
-    """The point of a sweep that a run was made at."""
-
-    contender: str
-    axis: str
-    value: float
-
-
-class Config(_Strict):
-    """Everything that determines a result."""
-
-    suite: str
-    suite_version: int
-    task: ChosenTask
-    partitioner: Chosen
-    federation: Federation
-    training: Training
-    evaluation: Measured
-    seed: int
-    contender: Row
-    attack: ChosenAttack | None = None
-    point: AtPoint | None = None
-
-
-class Sums(_Strict):
+class Sums(Strict):
     """Bytes of one direction over a run."""
 
     encoded: Count
@@ -96,14 +24,14 @@ class Sums(_Strict):
     messages: Count
 
 
-class Directions(_Strict):
+class Directions(Strict):
     """Both directions."""
 
     up: Sums
     down: Sums
 
 
-class Came(_Strict):
+class Came(Strict):
     """Where a component came from."""
 
     name: str
@@ -112,7 +40,7 @@ class Came(_Strict):
     source_sha256: MaybeSha256
 
 
-class Digests(_Strict):
+class Digests(Strict):
     """What is paired."""
 
     partition: Sha256
@@ -121,7 +49,7 @@ class Digests(_Strict):
     batches: Sha256
 
 
-class Facts(_Strict):
+class Facts(Strict):
     """What a finished run says about its model and data."""
 
     cohort_kind: Literal["sampled", "pooled", "none"]
@@ -131,10 +59,10 @@ class Facts(_Strict):
     final_sha256: MaybeSha256
 
 
-class _Record(_Strict):
+class _Record(Strict):
     contender: str
     seed: int
-    config: Config
+    config: CellConfig
     digest: Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
     off_suite: tuple[str, ...]
     curve: tuple[tuple[int, float, Count], ...]
@@ -174,7 +102,7 @@ class Ended(_Record):
     facts: Nothing
 
 
-class Body(_Strict):
+class Body(Strict):
     """The whole file; records are judged one by one."""
 
     schema_: Annotated[Literal[1], Field(alias="schema")]

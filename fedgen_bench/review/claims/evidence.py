@@ -12,7 +12,7 @@ from fedgen_bench.base.files import present
 from fedgen_bench.results.details import METRICS
 from fedgen_bench.results.leaderboard import Record, check_pairing
 from fedgen_bench.results.published import RESULTS, open_folder
-from fedgen_bench.suite.suites import load_suite
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.sweeps import method_of
 
 if TYPE_CHECKING:

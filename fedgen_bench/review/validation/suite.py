@@ -11,10 +11,12 @@ from fedgen_bench.base.errors import SuiteError, UsageError
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.results.published import RESULTS
 from fedgen_bench.review.validation.findings import Finding, label, problem, remark
+from fedgen_bench.suite.cellconfig import CellConfig, provenance_key
+from fedgen_bench.suite.cells import RunSpec, expand
 from fedgen_bench.suite.contenders import EXCHANGED
+from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.overrides import apply_overrides
 from fedgen_bench.suite.schema import SuiteSpec
-from fedgen_bench.suite.suites import RunSpec, expand, load_suite
 from fedgen_bench.suite.sweeps import variants
 
 if TYPE_CHECKING:
@@ -143,14 +145,11 @@ def identities(records: Sequence[Record]) -> Iterator[Finding]:
     """Every record's digest is that of its configuration, names and provenance agree, none is there twice."""
     seen: set[tuple[Any, ...]] = set()
     for record in records:
-        config = record["config"]
-        own = (config["contender"]["name"], config["seed"])
+        config = CellConfig.from_json(record["config"])
+        own = (config.contender.name, config.seed)
         if own != (record["contender"], record["seed"]):
             yield problem(SUITE, f"{label(record)}: its configuration is of {own[0]}/{own[1]}. Publish it again.")
-        spec = RunSpec(
-            config["suite"], config["suite_version"], record["contender"], record["seed"], config,
-            tuple(record["off_suite"]),
-        )  # fmt: skip
+        spec = RunSpec(config, tuple(record["off_suite"]))
         if spec.digest != record["digest"]:
             said = f"`digest` is {record['digest']}, its configuration gives {spec.digest}"
             yield problem(SUITE, f"{label(record)}: {said}. One of them was changed.")
@@ -158,29 +157,24 @@ def identities(records: Sequence[Record]) -> Iterator[Finding]:
         if key in seen:
             yield problem(SUITE, f"{label(record)}: there is a second record of this run. Keep one.")
         seen.add(key)
-        yield from _provenance(record)
+        yield from _provenance(record, config)
 
 
-def _provenance(record: Record) -> Iterator[Finding]:
-    config, row = record["config"], record["config"]["contender"]
-    used = {"task": config["task"], "partitioner": config["partitioner"]}
-    used |= {"strategy": row["strategy"], "adapter": row["adapter"]}
-    used |= {f"compressor {one['name']}": one for way in ("uplink", "downlink") for one in row.get(way, ())}
-    if config.get("attack"):
-        used["attack"] = config["attack"]
-    for key, one in used.items():
+def _provenance(record: Record, config: CellConfig) -> Iterator[Finding]:
+    for kind, one in config.components():
+        key = provenance_key(kind, one.name)
         came = record["provenance"].get(key)
         if came is None:
             yield problem(SUITE, f"{label(record)}: `provenance.{key}` is missing. Publish it again.")
-        elif (came["name"], came["source_sha256"]) != (one["name"], one["source_sha256"]):
-            said = f"`provenance.{key}` is of `{came['name']}`, the configuration has `{one['name']}`"
+        elif (came["name"], came["source_sha256"]) != (one.name, one.source_sha256):
+            said = f"`provenance.{key}` is of `{came['name']}`, the configuration has `{one.name}`"
             yield problem(SUITE, f"{label(record)}: {said} or another source. One of them was changed.")
 
 
 def configurations(records: Sequence[Record], suite: SuiteSpec, registry: Registry) -> Iterator[Finding]:
     """Every record's configuration is what the suite gives for its contender and seed."""
     names = {one.name for one in variants(suite)}
-    given = {(one.contender, one.seed): _json(one.config) for one in expand(suite, registry)}
+    given = {(one.contender, one.seed): one.config.to_json() for one in expand(suite, registry)}
     under: dict[tuple[str, ...], SuiteSpec | None] = {(): suite}
     for record in records:
         overrides = tuple(record["off_suite"])
@@ -263,7 +257,7 @@ def _expected(record: Record, suite: SuiteSpec, registry: Registry) -> Iterator[
     """Configurations that this contender could have: as the suite lists it, or as it was added to it."""
     name, seed = record["contender"], (record["seed"],)
     if name in {one.name for one in variants(suite)}:
-        yield from (_json(one.config) for one in expand(suite, registry, contenders=(name,), seeds=seed))
+        yield from (one.config.to_json() for one in expand(suite, registry, contenders=(name,), seeds=seed))
         return
     for kind in EXCHANGED:
         if name in registry.components[kind]:
@@ -271,7 +265,7 @@ def _expected(record: Record, suite: SuiteSpec, registry: Registry) -> Iterator[
                 cells = expand(suite, registry, added=(f"{kind}/{name}",), contenders=(name,), seeds=seed)
             except UsageError:
                 continue
-            yield from (_json(one.config) for one in cells)
+            yield from (one.config.to_json() for one in cells)
 
 
 def _json(value: Any) -> Any:

@@ -53,7 +53,7 @@ class Processes:
 
         blueprint = work.blueprint
         assert blueprint is not None, "the work must say how another process builds it"
-        jobs = self.params.jobs or default_jobs(blueprint.spec.config["training"]["threads"], blueprint.device)
+        jobs = self.params.jobs or default_jobs(blueprint.threads, blueprint.device)
         return self._dispatcher.run(tasks, blueprint, jobs)
 
     def close(self) -> None:

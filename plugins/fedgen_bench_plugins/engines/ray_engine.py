@@ -70,7 +70,7 @@ class Ray:
         from fedgen_bench.base.processes import default_jobs
         from fedgen_bench.federation.dispatch import Dispatcher
 
-        threads = blueprint.spec.config["training"]["threads"]
+        threads = blueprint.threads
         wanted = self.params.jobs or default_jobs(threads, blueprint.device)
         if not self._ray.is_initialized():
             _start(self._ray, self.params.address, wanted * threads)

@@ -1,0 +1,124 @@
+"""A cell's configuration: everything that determines its result, and the JSON that is hashed, stored and published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from fedgen_bench.suite.schema import Component, Federation, Measurement, Strict, Training, plain
+
+
+class Resolved(Component):
+    """A component with all of its parameters, as the plugin had it that was installed."""
+
+    params: dict[str, Any]
+    version: str
+    source_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
+
+    @property
+    def pairing(self) -> str:
+        """The component as an axis of the seed tree: its name, version and parameters."""
+        return canonical([self.name, self.version, self.params])
+
+
+class ResolvedTask(Resolved):
+    """The task, and those of its parameters that the streams go on to see otherwise (see `schema.Task`)."""
+
+    pairs_as: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def pairing(self) -> str:
+        """As of any component, with the parameters that it pairs as."""
+        return canonical([self.name, self.version, self.params | self.pairs_as])
+
+
+class ResolvedAttack(Resolved):
+    """The attack, with the share of hostile clients."""
+
+    fraction: float
+
+
+class ResolvedContender(Strict):
+    """The row: what is trained how, and the compressors on its way."""
+
+    name: str
+    ranked: bool
+    learning_rate: float
+    strategy: Resolved
+    adapter: Resolved
+    uplink: tuple[Resolved, ...] = ()
+    downlink: tuple[Resolved, ...] = ()
+
+
+class AtPoint(Strict):
+    """The point of a sweep that a contender runs at: the contender's own name, the axis, the value."""
+
+    contender: str
+    axis: str
+    value: float
+
+
+class CellConfig(Strict):
+    """Everything that determines a cell's result, with all defaults filled in."""
+
+    suite: str
+    suite_version: int
+    task: ResolvedTask
+    partitioner: Resolved
+    federation: Federation
+    training: Training
+    evaluation: Measurement
+    seed: int
+    contender: ResolvedContender
+    attack: ResolvedAttack | None = None
+    point: AtPoint | None = None
+
+    @property
+    def method(self) -> str:
+        """The contender without the point that it runs at."""
+        return self.point.contender if self.point else self.contender.name
+
+    def components(self) -> Iterator[tuple[str, Resolved]]:
+        """(kind, component) of everything that plugins bring to this cell, compressors and the attack included."""
+        yield "task", self.task
+        yield "partitioner", self.partitioner
+        yield "strategy", self.contender.strategy
+        yield "adapter", self.contender.adapter
+        for one in (*self.contender.uplink, *self.contender.downlink):
+            yield "compressor", one
+        if self.attack is not None:
+            yield "attack", self.attack
+
+    def to_json(self) -> dict[str, Any]:
+        """What is hashed, stored and published."""
+        return plain(self)
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> CellConfig:
+        """The configuration that `to_json` has written.
+
+        Raises:
+            ValueError: it would have been written otherwise, with where on one line.
+        """
+        text = canonical(table)
+        try:
+            found = cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            raise ValueError(f"`{'.'.join(map(str, first['loc']))}` of a configuration: {first['msg']}") from None
+        if canonical(found.to_json()) != text:
+            raise ValueError(f"the configuration of {found.contender.name}/{found.seed} is not as runs write it")
+        return found
+
+
+def canonical(value: Any) -> str:
+    """JSON text, the same for equal values; tables (`schema.Strict`) as `plain` has them."""
+    return json.dumps(value, sort_keys=True, default=plain)
+
+
+def provenance_key(kind: str, name: str) -> str:
+    """Under which name a component's origin stands in `provenance`: its kind, of a compressor with its name."""
+    return f"{kind} {name}" if kind == "compressor" else kind

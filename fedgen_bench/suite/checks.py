@@ -1,0 +1,121 @@
+"""What is wrong with a suite beyond its schema: (path, sentence) of every problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from fedgen_bench.base.errors import UsageError, unknown
+from fedgen_bench.contract.params import make_params, problems_of
+from fedgen_bench.suite.compatibility import unfit
+from fedgen_bench.suite.schema import Evaluation, SuiteSpec, accepted
+from fedgen_bench.suite.sizes import oversized
+from fedgen_bench.suite.sweeps import at_point
+
+if TYPE_CHECKING:
+    from fedgen_bench.registry.registry import Registry
+
+Problem = tuple[tuple[str, ...], str]
+
+
+def component_problems(table: Mapping[str, Any], registry: Registry) -> Iterator[Problem]:
+    """Of a suite's table, whatever else is wrong with it: components that are not there, parameters they refuse."""
+    slots: list[tuple[str, tuple[str, ...], Any]] = [
+        ("task", ("task",), table.get("task")),
+        ("partitioner", ("partitioner",), table.get("partitioner")),
+        ("attack", ("attack",), table.get("attack")),
+    ]
+    contenders = table.get("contender")
+    for i, one in enumerate(contenders if isinstance(contenders, list) else ()):
+        if isinstance(one, dict):
+            slots += [(kind, ("contender", str(i), kind), one.get(kind)) for kind in ("strategy", "adapter")]
+            for way in ("uplink", "downlink"):
+                chain = one.get(way)
+                links = enumerate(chain if isinstance(chain, list) else ())
+                slots += [("compressor", ("contender", str(i), way, str(j)), link) for j, link in links]
+    for kind, path, slot in slots:
+        if not isinstance(slot, dict) or not isinstance(slot.get("name"), str):
+            continue
+        known = registry.components[kind]
+        if slot["name"] not in known:
+            yield (*path, "name"), unknown(kind, slot["name"], known)
+            continue
+        values = slot.get("params", {})
+        if isinstance(values, dict):
+            _, found = make_params(known[slot["name"]].spec.params, values)
+            for inner, sentence in found:
+                yield (*path, "params", *inner), f"{kind} `{slot['name']}`: {sentence}"
+
+
+def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
+    """Of a suite whose tables are right: what they say about each other, and of what is registered."""
+    names = [one.name for one in suite.contender]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield ("contender", str(i), "name"), f"Contender `{name}` is defined twice. Rename one of them."
+        for problem in unfit(suite.contender[i], suite, registry):
+            yield ("contender", str(i)), f"Contender `{name}`: {problem}"
+    for key in ("reference", "full_model"):
+        if (wanted := getattr(suite.suite, key)) not in names:
+            yield ("suite", key), unknown("contender", wanted, names)
+    yield from _metric_problems(suite.evaluation, registry)
+    if suite.federation.clients_per_round > suite.federation.n_clients:
+        sizes = suite.federation
+        text = f"clients_per_round ({sizes.clients_per_round}) exceeds n_clients ({sizes.n_clients})."
+        yield ("federation", "clients_per_round"), text
+    if suite.federation.min_updates > suite.federation.clients_per_round:
+        yield ("federation", "min_updates"), "min_updates exceeds clients_per_round."
+    if (suite.training.local_steps is None) == (suite.training.local_epochs is None):
+        yield ("training",), "Give either local_steps or local_epochs."
+    if not suite.seeds.leaderboard or len(set(suite.seeds.leaderboard)) != len(suite.seeds.leaderboard):
+        yield ("seeds", "leaderboard"), "Leaderboard seeds must be given, each once."
+    if suite.seeds.tuning in suite.seeds.leaderboard:
+        yield ("seeds", "tuning"), f"Tuning seed {suite.seeds.tuning} is a leaderboard seed. Tune on another."
+    yield from oversized(suite)
+    yield from _sweep_problems(suite, registry)
+    if suite.tuning is not None:
+        for name in suite.tuning.grid:
+            if name not in names:
+                yield ("tuning", "grid", name), unknown("contender", name, names)
+        if len({len(grid) for grid in suite.tuning.grid.values()}) > 1:
+            yield ("tuning", "grid"), "Grids differ in size. Give every contender the same number of trials."
+
+
+def _sweep_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
+    if suite.sweep is None:
+        return
+    names = [one.name for one in suite.contender]
+    for name in suite.sweep.contenders:
+        if name not in names:
+            yield ("sweep", "contenders"), unknown("contender", name, names)
+    values = [point.value for point in suite.sweep.point]
+    for i, point in enumerate(suite.sweep.point):
+        path = ("sweep", "point", str(i))
+        if point.value in values[:i]:
+            yield path, f"Point {point.value:g} is there twice. Remove one of them."
+        try:
+            under = at_point(suite, point)
+        except UsageError as error:
+            yield path, str(error)
+        except ValidationError as error:
+            known = dict(accepted(SuiteSpec))
+            yield from (((*path, "set"), sentence) for _, sentence in problems_of(error, known))
+        else:
+            yield from (((*path, "set"), text) for _, text in cross_problems(under, registry))
+            table = under.model_dump(mode="json")
+            yield from (((*path, "set"), text) for _, text in component_problems(table, registry))
+
+
+def _metric_problems(evaluation: Evaluation, registry: Registry) -> Iterator[Problem]:
+    known = registry.components["metric"]
+    for key in ("metric", "round_metric", "other_metrics", "optional_metrics"):
+        value = getattr(evaluation, key)
+        for metric in (value,) if isinstance(value, str) else value or ():
+            if metric not in known:
+                yield ("evaluation", key), unknown("metric", metric, known)
+    needed = {evaluation.metric, evaluation.followed, *evaluation.other_metrics}
+    for metric in evaluation.optional_metrics:
+        if metric in needed:
+            yield ("evaluation", "optional_metrics"), f"Metric `{metric}` is asked for already. Name it once."
