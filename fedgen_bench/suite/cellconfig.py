@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from fedgen_bench.suite.schema import Component, Federation, Measurement, Strict, Training, plain
+from fedgen_bench.suite.schema import (
+    Component,
+    Federation,
+    Metrics,
+    PersonalizedClients,
+    PersonalizedSteps,
+    Strict,
+    Training,
+    plain,
+)
 
 
 class Resolved(Component):
@@ -51,6 +60,13 @@ class ResolvedContender(Strict):
     adapter: Resolved
     uplink: tuple[Resolved, ...] = ()
     downlink: tuple[Resolved, ...] = ()
+
+
+class Measurement(Metrics):
+    """The suite's evaluation without its target, which determines no result."""
+
+    personalized_clients: PersonalizedClients
+    personalized_steps: PersonalizedSteps
 
 
 class AtPoint(Strict):

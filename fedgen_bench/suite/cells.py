@@ -12,6 +12,7 @@ from fedgen_bench.contract.params import defaults
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.suite.cellconfig import (
     CellConfig,
+    Measurement,
     Resolved,
     ResolvedAttack,
     ResolvedContender,
@@ -20,7 +21,7 @@ from fedgen_bench.suite.cellconfig import (
 )
 from fedgen_bench.suite.compatibility import unfit
 from fedgen_bench.suite.contenders import added_contenders
-from fedgen_bench.suite.schema import Component, Measurement, SuiteSpec, Task
+from fedgen_bench.suite.schema import Component, SuiteSpec, Task
 from fedgen_bench.suite.sweeps import Variant, variants
 
 if TYPE_CHECKING:

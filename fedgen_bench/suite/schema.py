@@ -14,6 +14,8 @@ from fedgen_bench.registry.kinds import NAME
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
+PersonalizedClients = Annotated[int, Field(ge=0, le=10_000_000)]
+PersonalizedSteps = Annotated[int, Field(ge=0, le=1_000_000)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -80,16 +82,14 @@ class Training(Strict):
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
-class Measurement(Strict):
-    """What is measured, and when."""
+class Metrics(Strict):
+    """Which metrics are read, and when."""
 
     metric: str
     other_metrics: tuple[str, ...] = ()
     optional_metrics: tuple[str, ...] = ()
     round_metric: str | None = None
     every: Positive = 1
-    personalized_clients: Annotated[int, Field(ge=0, le=10_000_000)] = 0
-    personalized_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
     @property
     def followed(self) -> str:
@@ -107,10 +107,12 @@ class Measurement(Strict):
         return (self.followed,) if self.round_metric else self.metrics
 
 
-class Evaluation(Measurement):
+class Evaluation(Metrics):
     """What is measured, when, and the target of the convergence columns."""
 
     target: Annotated[float, Field(allow_inf_nan=False)]
+    personalized_clients: PersonalizedClients = 0
+    personalized_steps: PersonalizedSteps = 0
 
 
 class Seeds(Strict):

@@ -79,7 +79,7 @@ def test_choose_filters_by_contender_and_seed(records):
 
 def test_choose_takes_a_swept_contender_by_its_base_name(records):
     for one in records[:3]:
-        one["config"]["point"] = {"contender": "swept", "axis": "rank", "value": 2}
+        one["config"]["point"] = {"contender": "swept", "axis": "rank", "value": 2.0}
     assert choose(records, ["swept"]) == records[:3]
     assert choose(records, [records[0]["contender"]]) == records[:3]
 
@@ -170,7 +170,7 @@ def test_reruns_in_fp32_change_only_what_was_bf16(records, registry, toy_suite):
 
 def test_reruns_say_which_component_is_another_one(records, registry):
     one = changed(records[0], ["config", "contender", "strategy", "version"], "0")
-    one["config"]["task"]["source_sha256"] = "0"
+    one["config"]["task"]["source_sha256"] = "0" * 64
     one["digest"] = _digest_of(one)
     name = one["config"]["contender"]["strategy"]["name"]
     ours = registry.get("strategy", name).spec.version
