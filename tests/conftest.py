@@ -1,4 +1,4 @@
-"""What several kinds of tests share: one thread a process, tests that go to one worker, and the toy world."""
+"""What several kinds of tests share: one thread a process, long tests first, and the toy world."""
 
 from __future__ import annotations
 
@@ -18,33 +18,28 @@ from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
-SLOW = ("crash", "e2e", "contract")  # the folders with the longest tests, which workers take first
+SLOW = ("crash", "e2e", "contract/test_engines.py")  # folders and files that workers take first, the longest first
 
 
 def pytest_configure(config):
     """One thread a process, those that tests start included: workers share the processor, and no bit depends on it."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
-    config.addinivalue_line("markers", "slow: in a folder of long tests; `-m 'not slow'` leaves them out")
+    config.addinivalue_line("markers", "slow: among the long tests; `-m 'not slow'` leaves them out")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Long tests first; those of a file, or of a component's contract, share fixtures and go to one worker together."""
-    items.sort(key=lambda item: _place(item)[0])
+    """Long tests first, marked as such."""
+    items.sort(key=_place)
     for item in items:
-        place, group = _place(item)
-        item.add_marker(pytest.mark.xdist_group(group))
-        if place < len(SLOW):
+        if _place(item) < len(SLOW):
             item.add_marker("slow")
 
 
 def _place(item):
-    """How late a test comes, and what it is run together with."""
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    place = SLOW.index(folder) if folder in SLOW else len(SLOW)
-    component, is_contract, _ = item.name.partition("-check_")
-    return place, component.partition("[")[2] if is_contract else f"{folder}/{item.path.stem}"
+    """How late a test comes."""
+    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    return next((place for place, name in enumerate(SLOW) if path.startswith(name)), len(SLOW))
 
 
 @pytest.fixture(scope="session")

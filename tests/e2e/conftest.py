@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture
 def fedgen(tmp_path):
     """Runs the command line in an empty folder."""
-    return lambda *arguments: e2e_driver.run(tmp_path, *arguments)
+    return lambda *arguments: e2e_driver.here(tmp_path, *arguments)
 
 
 @pytest.fixture(scope="session")
