@@ -88,6 +88,7 @@ __all__ = [
     "RunResult",
     "SeedTree",
     "ServerContext",
+    "Session",
     "StoreError",
     "StrategySpec",
     "SuiteSource",
@@ -99,15 +100,19 @@ __all__ = [
     "UsageError",
     "cache_root",
     "check_room",
+    "claims",
+    "compare",
     "export_tensors",
     "find_dataset",
     "hookimpl",
     "is_language_model",
+    "leaderboard",
     "load_results",
     "one_line",
     "padded",
     "positions_of",
     "product_norm",
+    "reproduce",
     "run_suite",
     "seeded_globals",
     "send_tensors",
@@ -116,14 +121,20 @@ __all__ = [
     "stand_before_text",
     "train_received",
     "truncated",
+    "tune",
     "unknown",
+    "validate",
     "weighted_mean",
     "wrap_with_peft",
 ]
 
+_FRONT_DOOR = frozenset(
+    {"Session", "claims", "compare", "leaderboard", "load_results", "reproduce", "run_suite", "tune", "validate"}
+)
+
 
 def __getattr__(name: str) -> Any:
     """The functions of `api`, which is imported when one is asked for: plugins import this package and stay light."""
-    if name in {"load_results", "run_suite"}:
+    if name in _FRONT_DOOR:
         return getattr(importlib.import_module("fedgen_bench.api"), name)
     raise AttributeError(f"module `fedgen_bench` has no attribute `{name}`")

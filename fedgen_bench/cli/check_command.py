@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 @click.argument("target")
 @options.plugin
 @click.option("--list", "only_list", is_flag=True, help="List the checks, run none.")
-def command(target: str, plugin_files: tuple[Path, ...], only_list: bool) -> int:  # noqa: FBT001 - click passes flags so
+def command(target: str, plugins: tuple[Path, ...], only_list: bool) -> int:  # noqa: FBT001 - click passes flags so
     """Run the contract checks of TARGET: a component (NAME or KIND/NAME), a plugin FILE, or an installed DISTRIBUTION.
 
     Exit codes: 0 all hold (but for exceptions that a component declares), 1 some do not, 2 wrong usage.
     """
     is_file = target.endswith(".py")
-    registry = load_registry([*plugin_files, target] if is_file else plugin_files)
+    registry = load_registry([*plugins, target] if is_file else plugins)
     names = _members(registry, target, is_file=is_file)
     left_out = _left_out(registry, target, is_file=is_file)
     from fedgen_bench.testing.contracts import KINDS as CHECKED

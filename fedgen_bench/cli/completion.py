@@ -32,7 +32,7 @@ def _completing(offers: Callable[[click.Context], Offers]) -> Complete:
 
 
 def _registry(ctx: click.Context) -> Registry:
-    return load_registry(ctx.params.get("plugin_files") or ())
+    return load_registry(ctx.params.get("plugins") or ())
 
 
 def _summary(spec: Any) -> str:
@@ -52,7 +52,7 @@ def components(*kinds: str) -> Complete:
 
 def _suite(ctx: click.Context) -> dict[str, Any]:
     """The table of the suite that the line names; an empty one when it names none that can be read."""
-    found = _registry(ctx).components["suite"].get(ctx.params.get("suite_name") or "")
+    found = _registry(ctx).components["suite"].get(ctx.params.get("suite") or "")
     try:
         return {} if found is None else tomllib.loads(found.spec.toml)
     except tomllib.TOMLDecodeError:

@@ -18,11 +18,11 @@ _SHOWN_DIGITS = 8
 @click.group("data", invoke_without_command=True)
 @options.many(options.data, options.plugin)
 @click.pass_context
-def command(ctx: click.Context, data: Path | None, plugin_files: tuple[Path, ...]) -> int:
+def command(ctx: click.Context, data: Path | None, plugins: tuple[Path, ...]) -> int:
     """List data sets: where each one is, and whether its hashes are right."""
     if ctx.invoked_subcommand is not None:
         return 0
-    registry = options.open_registry(plugin_files)
+    registry = options.open_registry(plugins)
     rows = []
     for name, dataset in known_datasets(registry).items():
         found = locate(dataset, places(registry, data))
@@ -48,9 +48,9 @@ def _state(dataset: DatasetSpec, found: Path) -> str:
 @command.command("fetch")
 @click.argument("name", shell_complete=completion.data_sets)
 @options.plugin
-def fetch(name: str, plugin_files: tuple[Path, ...]) -> int:
+def fetch(name: str, plugins: tuple[Path, ...]) -> int:
     """Download data set NAME into the cache and check its hashes."""
-    known = known_datasets(options.open_registry(plugin_files))
+    known = known_datasets(options.open_registry(plugins))
     if name not in known:
         raise UsageError(unknown("data set", name, known))
     dataset = known[name]

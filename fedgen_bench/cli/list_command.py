@@ -20,11 +20,11 @@ from fedgen_bench.registry.plugins import load_registry
 @click.argument("kind", required=False, shell_complete=completion.kinds)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @options.plugin
-def command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]) -> int:  # noqa: FBT001 - click passes flags so
+def command(kind: str | None, as_json: bool, plugins: tuple[Path, ...]) -> int:  # noqa: FBT001 - click passes flags so
     """List components of KIND (or all): parameters with defaults, version and distribution; and what failed to load."""
     if kind is not None and kind not in KINDS:
         raise UsageError(unknown("kind", kind, KINDS))
-    registry = load_registry(plugin_files)
+    registry = load_registry(plugins)
     found = catalogue(registry, (kind,) if kind else tuple(KINDS))
     if as_json:
         failures = [{"plugin": one.plugin, "reason": one.reason} for one in registry.failures]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.base.text import one_line
 from fedgen_bench.cli import completion
-from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
-
-if TYPE_CHECKING:
-    from fedgen_bench.contract.specs import SuiteSource
 
 
 class UserPath(click.Path):
@@ -47,7 +44,7 @@ def _named_files(ctx: click.Context, param: click.Parameter, values: Sequence[st
 
 suite = click.option(
     "--suite",
-    "suite_name",
+    "suite",
     required=True,
     metavar="NAME",
     help="Suite to work on (see `list suite`).",
@@ -63,7 +60,7 @@ leaderboards = click.option(
 )
 plugin = click.option(
     "--plugin",
-    "plugin_files",
+    "plugins",
     multiple=True,
     type=PATH,
     metavar="FILE",
@@ -127,17 +124,33 @@ def many(*options: Callable[..., Any]) -> Callable[..., Any]:
     return decorate
 
 
-def open_registry(plugin_files: Sequence[Path] = ()) -> Registry:
-    """The registry; what failed to load is said on stderr."""
-    registry = load_registry(plugin_files)
+def session(*which: Callable[..., Any]) -> Callable[..., Any]:
+    """These options as one argument of the command: its `session`. What failed to load is said on stderr."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(**given: Any) -> Any:
+            from fedgen_bench.session.session import Session
+
+            own = {one.name for one in dataclasses.fields(Session)} & given.keys()
+            opened = Session(**{name: given.pop(name) for name in own})
+            warn_of_failures(opened.registry)
+            return function(session=opened, **given)
+
+        decorated: Callable[..., Any] = many(*which)(call)
+        return decorated
+
+    return decorate
+
+
+def warn_of_failures(registry: Registry) -> None:
+    """Say on stderr what failed to load."""
     for failure in registry.failures:
         click.echo(f"Warning: plugin {one_line(failure.plugin)} is left out: {one_line(failure.reason)}", err=True)
+
+
+def open_registry(plugins: Sequence[Path] = ()) -> Registry:
+    """The registry; what failed to load is said on stderr."""
+    registry = load_registry(plugins)
+    warn_of_failures(registry)
     return registry
-
-
-def find_suite(registry: Registry, name: str) -> SuiteSource:
-    """The suite's source. Raises UsageError with the closest name."""
-    known = registry.components["suite"]
-    if not NAME.match(name) or name not in known:
-        raise UsageError(unknown("suite", name, known))
-    return known[name].spec  # type: ignore[no-any-return]

@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     help="Folder for checkpoints and the result.",
 )
 @options.plugin
-def command(name: str | None, recipe: Path | None, data: Path, work: Path, plugin_files: tuple[Path, ...]) -> int:
+def command(name: str | None, recipe: Path | None, data: Path, work: Path, plugins: tuple[Path, ...]) -> int:
     """Train the backbone NAME from its recipe, or from another one; the same command resumes.
 
     Without NAME the backbone is the one that the recipe's `name` says. Prints the folder with the result, below WORK.
     """
-    backbone = _chosen(options.open_registry(plugin_files), name, recipe)
+    backbone = _chosen(options.open_registry(plugins), name, recipe)
     assert backbone.pretrain is not None
     assert backbone.recipe is not None
     folder = backbone.pretrain(recipe or backbone.recipe, data, work, lambda text: click.echo(text, err=True))

@@ -13,6 +13,7 @@ from fedgen_bench.base.text import one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.run.events import Event
+    from fedgen_bench.session.answers import Plan
 
 
 _FEWEST_ENDED, _LEAST_DONE = 2, 0.1  # before that, start-up and the first cell say little about the rest
@@ -51,17 +52,30 @@ class Pace:
         return (self._clock() - began) / (share - before) * (1 - share) if share - before >= _LEAST_DONE else None
 
 
-class Progress:
-    """Shows a runner's events: the suite's cells, and the rounds of each cell that runs."""
+def show_notes(plan: Plan) -> None:
+    """What a session has to say before the first cell."""
+    for note in plan.notes:
+        click.echo(note, err=True)
 
-    def __init__(self, n_cells: int, metric: str) -> None:
-        self._n_cells, self._metric = n_cells, metric
+
+class Progress:
+    """Shows what a session tells: its notes, then the suite's cells, and the rounds of each cell that runs."""
+
+    def __init__(self) -> None:
+        self._n_cells, self._metric = 0, ""
         self._done = 0
-        self._pace = Pace(n_cells)
+        self._pace = Pace(0)
         self._bars: dict[str, Any] = {}
         self._display: Any = None
 
     def __enter__(self) -> Self:
+        return self
+
+    def begin(self, plan: Plan) -> None:
+        """Take the plan."""
+        show_notes(plan)
+        self._n_cells, self._metric = len(plan.cells), plan.metric
+        self._pace = Pace(self._n_cells)
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -77,7 +91,6 @@ class Progress:
             self._display = Bars(*columns, console=Console(stderr=True))
             self._display.start()
             self._bars[""] = self._display.add_task("suite", total=self._n_cells, note="")
-        return self
 
     def __exit__(self, *exc: object) -> None:
         if self._display is not None:

@@ -15,9 +15,9 @@ from fedgen_bench.cli.catalogue import describe
 @click.command("show")
 @click.argument("name", shell_complete=completion.anything)
 @options.plugin
-def command(name: str, plugin_files: tuple[Path, ...]) -> int:
+def command(name: str, plugins: tuple[Path, ...]) -> int:
     """Show a component with its documentation, or a suite's text, by NAME (or KIND/NAME)."""
-    registry = options.open_registry(plugin_files)
+    registry = options.open_registry(plugins)
     for where, found in registry.find(name):
         if where == "suite":
             click.echo(found.spec.text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fedgen_bench.results.tiers import PROMISES, TierName
+from fedgen_bench.results.tiers import PROMISES, described
 
 if TYPE_CHECKING:
     from fedgen_bench.review.comparison import Cell, Value
@@ -89,8 +89,3 @@ def sentences(cells: Sequence[Cell]) -> Iterator[str]:
                 yield f"  Not a stricter tier: {'; '.join(reasons)}."
             if notes := dict.fromkeys(note for cell in found for note in cell.tier.notes):
                 yield f"  Differs without consequence: {'; '.join(notes)}."
-
-
-def described(name: TierName) -> str:
-    """`exact tier (same fingerprint)`."""
-    return f"{name} tier ({PROMISES[name]})"

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fedgen_bench.base.text import printable
 from fedgen_bench.cli import options
 
+if TYPE_CHECKING:
+    from fedgen_bench.session.session import Session
+
 
 @click.command("validate")
 @click.argument("path", type=options.PATH)
-@options.many(options.plugin)
-def command(path: Path, plugin_files: tuple[Path, ...]) -> int:
+@options.session(options.plugin)
+def command(session: Session, path: Path) -> int:
     """Check the results folder PATH without executing anything from it (exit code 1 when it has problems).
 
     Problems are what must be mended, remarks what a reader should know.
     """
-    registry = options.open_registry(plugin_files)
-    from fedgen_bench.review.validation import validate
-
-    report = validate(path, registry)
+    report = session.validate(path)
     for one in report.findings:
         click.echo(f"{'problem' if one.problem else 'remark'} ({one.group}): {one.text}")
     counts = ((report.n_records, "record"), (len(report.problems), "problem"), (len(report.remarks), "remark"))

@@ -14,6 +14,11 @@ PROMISES: Mapping[TierName, str] = {
 }
 
 
+def described(name: TierName) -> str:
+    """`exact tier (same fingerprint)`."""
+    return f"{name} tier ({PROMISES[name]})"
+
+
 @dataclass(frozen=True)
 class Tier:
     """Which tier applies to a cell.

@@ -57,35 +57,53 @@ def trials(source: SuiteSource, suite: SuiteSpec, registry: Registry, contenders
     return found
 
 
-def tuning_table(suite: SuiteSpec, found: Sequence[Trial], runs: Sequence[StoredRun], *, lower_is_better: bool) -> str:
-    """CSV: every trial with its validation metric; `chosen` marks the best of each contender."""
-    metric = f"valid/{suite.evaluation.metric}"
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """A trial with what came of it.
+
+    Args:
+        status: of its run; `pending` before that.
+        value: the validation metric; None without one.
+        chosen: whether it is the best of its contender.
+    """
+
+    trial: Trial
+    status: str
+    value: float | None
+    chosen: bool
+
+
+def scored(
+    metric: str, found: Sequence[Trial], runs: Sequence[StoredRun], *, lower_is_better: bool
+) -> tuple[Scored, ...]:
+    """Every trial with its value of a metric; of equal ones a contender's first is chosen."""
     by_digest = {run.spec.digest: run for run in runs}
+    ended = [by_digest.get(trial.spec.digest) for trial in found]
     values: dict[str, dict[int, float]] = {}
-    for i, trial in enumerate(found):
-        run = by_digest.get(trial.spec.digest)
+    for i, (trial, run) in enumerate(zip(found, ended, strict=True)):
         if run is not None and metric in run.result.metrics:
             values.setdefault(trial.contender, {})[i] = run.result.metrics[metric]
     pick = min if lower_is_better else max
     best = {name: pick(scores, key=scores.__getitem__) for name, scores in values.items()}
+    return tuple(
+        Scored(
+            trial=trial,
+            status="pending" if run is None else run.status,
+            value=values.get(trial.contender, {}).get(i),
+            chosen=best.get(trial.contender) == i,
+        )
+        for i, (trial, run) in enumerate(zip(found, ended, strict=True))
+    )
+
+
+def tuning_csv(metric: str, found: Sequence[Scored]) -> str:
+    """The table: a line for every trial; `chosen` marks the best of each contender."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["contender", "overrides", "seed", "rounds", "status", metric, "chosen"])
-    for i, trial in enumerate(found):
-        run = by_digest.get(trial.spec.digest)
-        value = values.get(trial.contender, {}).get(i)
-        row = [
-            trial.contender,
-            json.dumps(dict(trial.overrides)),
-            trial.spec.seed,
-            trial.spec.config.federation.rounds,
-        ]
-        writer.writerow(
-            [
-                *row,
-                "pending" if run is None else run.status,
-                "" if value is None else repr(value),
-                int(best.get(trial.contender) == i),
-            ]
-        )
+    for one in found:
+        spec = one.trial.spec
+        point = (one.trial.contender, json.dumps(dict(one.trial.overrides)), spec.seed)
+        value = "" if one.value is None else repr(one.value)
+        writer.writerow([*point, spec.config.federation.rounds, one.status, value, int(one.chosen)])
     return out.getvalue()

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from fedgen_bench.base.environment import emulated
-from fedgen_bench.cli.run_command import warn_of_emulation
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.run import dry_run
 from fedgen_bench.run.dry_run import forecast
+from fedgen_bench.session import running
 from fedgen_bench.suite.cells import expand
 
 
@@ -48,9 +48,9 @@ def test_one_split_serves_all_cells_of_a_seed(registry, toy_suite, monkeypatch):
         ("bf16", "cpu", "AMX", False), ("bf16", "cuda", "AVX2", False), ("fp32", "cpu", "AVX2", False),
     ],
 )  # fmt: skip
-def test_emulated_precision(precision, device, instructions, slow, monkeypatch, capsys):
+def test_emulated_precision(precision, device, instructions, slow, registry, toy_suite, monkeypatch):
     assert emulated(precision, device, instructions) is slow
-    monkeypatch.setattr("fedgen_bench.base.environment.instruction_set", lambda: instructions)
-    monkeypatch.setattr("fedgen_bench.run.device.pick_device", lambda wanted: wanted)
-    warn_of_emulation({precision}, device)
-    assert ("`--set training.precision=fp32`" in capsys.readouterr().err) is slow
+    monkeypatch.setattr(running, "instruction_set", lambda: instructions)
+    cells = expand(toy_suite(f"training.precision={precision}"), registry)
+    notes = running.emulation(cells, device)
+    assert [f"({instructions})" in one and "`--set training.precision=fp32`" in one for one in notes] == [True] * slow

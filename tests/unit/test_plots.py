@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedgen_bench import load_results
-from fedgen_bench.api import Plot
 from fedgen_bench.base.errors import UsageError
+from fedgen_bench.session.plots import Plot
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "ptb-compression"
 

@@ -1,0 +1,73 @@
+"""Two contenders side by side, seed by seed, on every metric that both have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedgen_bench.base.errors import UsageError, unknown
+from fedgen_bench.base.stats import paired_difference
+from fedgen_bench.results.leaderboard import Record, check_pairing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """One metric of two contenders.
+
+    Args:
+        first, second: means over each contender's own seeds.
+        difference: mean of second minus first over the seeds that both have.
+        low, high: ends of its paired 95 % t interval; NaN for one seed.
+        n_seeds: seeds that both have.
+    """
+
+    metric: str
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    n_seeds: int
+
+
+def paired(records: Sequence[Record], first: str, second: str) -> tuple[Paired, ...]:
+    """Metrics by name, of the finished runs that are of the suite itself.
+
+    Raises:
+        UsageError: a contender without such a run, with the closest name.
+        PairingError: the runs must not stand side by side.
+    """
+    able = [record for record in records if record["status"] == "done" and not record["off_suite"]]
+    names = {record["contender"] for record in able}
+    for name in (first, second):
+        if name not in names:
+            raise UsageError(unknown("finished contender", name, names))
+    chosen = [record for record in able if record["contender"] in (first, second)]
+    check_pairing(chosen)
+    metrics = sorted({key for record in chosen if record["contender"] == first for key in record["metrics"]})
+    found = (_of(chosen, first, second, metric) for metric in metrics)
+    return tuple(one for one in found if one is not None)
+
+
+def _of(records: Sequence[Record], first: str, second: str, metric: str) -> Paired | None:
+    ours, theirs = (
+        {
+            record["seed"]: record["metrics"][metric]
+            for record in records
+            if record["contender"] == name and metric in record["metrics"]
+        }
+        for name in (first, second)
+    )
+    between = paired_difference(ours, theirs)
+    if between is None:
+        return None
+    means = [sum(values.values()) / len(values) for values in (ours, theirs)]
+    return Paired(
+        metric=metric,
+        first=means[0],
+        second=means[1],
+        difference=between.mean,
+        low=between.low,
+        high=between.high,
+        n_seeds=between.n,
+    )

@@ -1,0 +1,88 @@
+"""What a session tells and returns, beside data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedgen_bench.run.tuning import Scored, tuning_csv
+
+if TYPE_CHECKING:
+    from fedgen_bench.review.claims import Finding
+    from fedgen_bench.review.comparison import Cell, SeedTest
+    from fedgen_bench.suite.cells import RunSpec
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a call is about to do, told before the first cell.
+
+    Args:
+        cells: all of them; those that are done already will be skipped.
+        metric: the followed metric, in the events of rounds.
+        jobs: worker processes.
+        notes: sentences for people: what is to be expected, and warnings.
+    """
+
+    cells: tuple[RunSpec, ...]
+    metric: str
+    jobs: int
+    notes: tuple[str, ...] = ()
+
+
+OnPlan = Callable[[Plan], object]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A suite's trials.
+
+    Args:
+        metric: what they are judged by, on validation data.
+        trials: in the suite's order.
+        path: the table that was written.
+    """
+
+    metric: str
+    trials: tuple[Scored, ...]
+    path: Path
+
+    @property
+    def text(self) -> str:
+        """The table as CSV."""
+        return tuning_csv(self.metric, self.trials)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Cells of a published folder that were run again.
+
+    Args:
+        cells: each with every value of both records, and a verdict on each that its tier judges.
+        tests: in the statistical tier, of each contender over its seeds.
+        path: the report that was written.
+    """
+
+    cells: tuple[Cell, ...]
+    tests: tuple[SeedTest, ...]
+    path: Path
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether every cell was."""
+        return all(cell.reproduced for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What came of the claims about a suite's reference.
+
+    Args:
+        findings: by the claim's number, in the page's order.
+        path: the page that was written, with its charts beside it.
+    """
+
+    findings: Mapping[str, Finding]
+    path: Path

@@ -1,0 +1,163 @@
+"""Cells of a published folder run again from its record alone, and compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fedgen_bench.base.environment import emulated, fingerprint
+from fedgen_bench.base.errors import DataError, FedgenError, StoreError, UsageError
+from fedgen_bench.base.files import sha256_of, write_atomic
+from fedgen_bench.registry.datasets import finder
+from fedgen_bench.results.bands import bands
+from fedgen_bench.results.leaderboard import Record, record_of
+from fedgen_bench.results.manifest import MANIFEST, differences, read_manifest
+from fedgen_bench.results.published import RESULTS, open_folder
+from fedgen_bench.results.store import Store
+from fedgen_bench.results.tiers import Tier, described, tier
+from fedgen_bench.review.comparison import compare, judge_over_seeds
+from fedgen_bench.review.reproduction import Rerun, choose, datasets_of, problems, report, reruns_of
+from fedgen_bench.run.events import Event, OnEvent
+from fedgen_bench.session.answers import OnPlan, Plan, Reproduction
+from fedgen_bench.session.workplace import Workplace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which cells to run again, and how, as `Session.reproduce` takes it."""
+
+    contenders: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    sample: int | None = None
+    precision: Literal["fp32"] | None = None
+
+
+def reproduce(
+    folder: Path,
+    asked: Asked,
+    at: Workplace,
+    *,
+    out: Path | None,
+    on_plan: OnPlan,
+    on_event: OnEvent,
+) -> Reproduction:
+    """Run what is left of the chosen cells in a store of their own, compare, and write `reproduction.json`."""
+    records = _published(folder)
+    reruns = reruns_of(choose(records, asked.contenders, asked.seeds, asked.sample), at.registry, asked.precision)
+    suite, version = reruns[0].spec.suite, reruns[0].spec.suite_version
+    root = _outside(folder, out or Path("reproduction", suite))
+    _need(reruns, at)
+    here = _run(reruns, root / "store", at, on_plan, on_event)
+    limits = bands(records)
+    found = [
+        compare(one.record, record, _tier(one, record["environment"]), limits)
+        for one, record in zip(reruns, here, strict=True)
+    ]
+    cells, tests = judge_over_seeds(found, limits)
+    path = root / "reproduction.json"
+    selection: dict[str, Any] = {
+        "schema": 1,
+        "results_sha256": sha256_of(folder / RESULTS),
+        "suite": suite,
+        "version": version,
+        "selection": asdict(asked),
+    }
+    write_atomic(path, report(cells, tests, selection).encode())
+    return Reproduction(cells, tests, path)
+
+
+def _published(folder: Path) -> list[Record]:
+    """The records of a folder that is what its manifest says. Raises UsageError or StoreError."""
+    records = open_folder(folder).records
+    if read_manifest(folder) and (changed := differences(folder)):
+        raise StoreError(
+            f"{', '.join(changed)} in {folder} differ from {MANIFEST}: edited or truncated. Restore the folder from "
+            "its commit."
+        )
+    return records
+
+
+def _outside(folder: Path, out: Path) -> Path:
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{out} is inside the published folder. Name another one with `--out`.")
+    return out
+
+
+def _need(reruns: Sequence[Rerun], at: Workplace) -> None:
+    """Tell everything that would make the runs fail, at once. Raises FedgenError."""
+    found, find = problems(reruns, at.registry), finder(at.registry, at.data)
+    expected: dict[str, dict[str, str]] = {}
+    for one in reruns:
+        if one.record["config"]["task"]["name"] in at.registry.components["task"]:
+            for name in datasets_of(one.record, at.registry):
+                expected.setdefault(name, {}).update(one.record["facts"]["data"])
+    for name, published in expected.items():
+        try:
+            where = find(name)
+        except DataError as error:
+            found.append(str(error))
+            continue
+        for file, sha256 in at.registry.get("dataset", name).spec.hashes(where).items():
+            if published.get(file, sha256) != sha256:
+                found.append(
+                    f"{file} of data set `{name}` has sha256 {sha256} here, {published[file]} was published. Provide "
+                    "the same file with `--data DIR`."
+                )
+    if found:
+        raise FedgenError("\n".join(found))
+
+
+def _tier(rerun: Rerun, environment: Mapping[str, Any]) -> Tier:
+    return tier(rerun.record["environment"], environment, rerun.changes)
+
+
+def _foretold(reruns: Sequence[Rerun], device: str) -> tuple[str, ...]:
+    """Which tiers are to be expected, and whether bf16 will be slow."""
+
+    def threads(one: Rerun) -> int:
+        return one.spec.config.training.threads
+
+    here = {n: fingerprint(device, n) for n in {threads(one) for one in reruns}}
+    tiers = [_tier(one, here[threads(one)]) for one in reruns]
+    notes = []
+    for name in dict.fromkeys(one.name for one in tiers):
+        same = [one for one in tiers if one.name == name]
+        reasons = dict.fromkeys(reason for one in same for reason in one.reasons)
+        why = f": {'; '.join(reasons)}" if reasons else ""
+        notes.append(f"{len(same)} of {len(tiers)} cells: {described(name)}{why}")
+    instructions = next(iter(here.values()))["instruction_set"]
+    if any(emulated(one.spec.config.training.precision, device, instructions) for one in reruns):
+        notes.append(
+            f"Warning: cells were published in bf16, which this processor ({instructions}) only emulates: that takes "
+            "tens of times longer. `--precision fp32` runs them in fp32."
+        )
+    return tuple(notes)
+
+
+def _run(reruns: Sequence[Rerun], folder: Path, at: Workplace, on_plan: OnPlan, on_event: OnEvent) -> list[Record]:
+    """Run what is left of the cells; the record of each."""
+    specs = tuple(one.spec for one in reruns)
+    place = at.placement(max(spec.config.training.threads for spec in specs))
+    notes = _foretold(reruns, at.device)
+    with Store(folder) as store:
+        on_plan(Plan(specs, specs[0].config.evaluation.followed, place.jobs, notes))
+        ended = at.run(specs, store, place, on_event)
+        return _records(reruns, store, ended)
+
+
+def _records(reruns: Sequence[Rerun], store: Store, ended: Sequence[Event]) -> list[Record]:
+    first = reruns[0].spec
+    stored = {run.spec.digest: run for run in store.runs(first.suite, first.suite_version)}
+    how = {event.run: event for event in ended if event.status != "done"}
+    found = []
+    for one in reruns:
+        if one.spec.digest not in stored:
+            raise StoreError(f"{store.root} holds a later run of {one.name} with other settings. Use another `--out`.")
+        record = json.loads(json.dumps(record_of(stored[one.spec.digest])))
+        if one.spec.name in how:
+            record |= {"status": how[one.spec.name].status, "reason": how[one.spec.name].reason}
+        found.append(record)
+    return found

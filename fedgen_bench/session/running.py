@@ -1,0 +1,152 @@
+"""A suite's cells, or its trials, run and written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedgen_bench.base.environment import emulated, instruction_set
+from fedgen_bench.base.errors import WouldLoseError
+from fedgen_bench.base.files import inside
+from fedgen_bench.results.folders import write_together
+from fedgen_bench.results.publish import finished, lacking, publish, ranked, records_of
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.events import OnEvent, log_rounds
+from fedgen_bench.run.tuning import scored, trials
+from fedgen_bench.session.answers import OnPlan, Plan, Tuning
+from fedgen_bench.session.frames import Results
+from fedgen_bench.session.workplace import Workplace
+from fedgen_bench.suite.cells import RunSpec, expand
+from fedgen_bench.suite.load import load_suite
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.specs import SuiteSource
+    from fedgen_bench.registry.placement import Placement
+    from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.results.leaderboard import Table
+    from fedgen_bench.run.dry_run import Forecast
+    from fedgen_bench.suite.schema import SuiteSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Cells of a suite, as `Session.run` takes them."""
+
+    contenders: Sequence[str] = ()
+    added: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    overrides: Sequence[str] = ()
+
+
+def run(
+    source: SuiteSource,
+    selection: Selection,
+    at: Workplace,
+    *,
+    runs: Path,
+    leaderboards: Path,
+    verbose: bool,
+    on_plan: OnPlan,
+    on_event: OnEvent,
+) -> Results:
+    """Run what is left of the cells, publish the suite, and return all its results."""
+    plan, place = _planned(source, selection, at)
+    if verbose:
+        log_rounds()
+    own = load_suite(source, at.registry)
+    with Store(runs) as store:
+        on_plan(replace(plan, notes=(*plan.notes, *_staying(leaderboards / source.name, plan.cells, store))))
+        ended = at.run(plan.cells, store, place, on_event, verbose=verbose)
+        kept = None
+        try:
+            table, _ = publish(source, own, at.registry, store, leaderboards)
+        except WouldLoseError as error:
+            kept, table = error, ranked(own, at.registry, store)
+        return replace(stored_results(store, own, table, at.registry), ended=ended, kept=kept)
+
+
+def stored_results(store: Store, suite: SuiteSpec, table: Table, registry: Registry) -> Results:
+    """All ended runs of a suite, with the table that was made of them."""
+    stored = finished(store, suite)
+    return Results(table=table, records=tuple(records_of(stored, suite)), registry=registry, stored=tuple(stored))
+
+
+def forecast(source: SuiteSource, selection: Selection, at: Workplace, on_plan: OnPlan) -> tuple[Forecast, ...]:
+    """What running the cells would take; nothing is written."""
+    import torch
+
+    from fedgen_bench.federation.loader import Loader
+    from fedgen_bench.federation.preflight import preflight
+    from fedgen_bench.registry.datasets import finder
+    from fedgen_bench.run.dry_run import forecast as of_cells
+
+    plan, _ = _planned(source, selection, at)
+    on_plan(plan)
+    loader = Loader(at.registry, finder(at.registry, at.data, fetch=False))
+    preflight(plan.cells, loader)
+    return tuple(of_cells(plan.cells, loader, torch.device(at.device)))
+
+
+def tune(
+    source: SuiteSource,
+    contenders: Sequence[str],
+    at: Workplace,
+    *,
+    runs: Path,
+    leaderboards: Path,
+    on_plan: OnPlan,
+    on_event: OnEvent,
+) -> Tuning:
+    """Run what is left of the suite's trials, of some contenders or all, and write `tuning.csv`."""
+    suite = load_suite(source, at.registry)
+    everything = trials(source, suite, at.registry)
+    chosen = tuple(trial.spec for trial in trials(source, suite, at.registry, contenders))
+    place = at.placement(suite.training.threads)
+    with Store(runs) as store:
+        on_plan(Plan(chosen, suite.evaluation.followed, place.jobs))
+        at.run(chosen, store, place, on_event)
+        stored = store.runs(source.name, suite.suite.version, "tune")
+    lower = at.registry.get("metric", suite.evaluation.metric).spec.lower_is_better
+    metric = f"valid/{suite.evaluation.metric}"
+    folder = inside(leaderboards, source.name)
+    tuning = Tuning(metric, scored(metric, everything, stored, lower_is_better=lower), folder / "tuning.csv")
+    write_together(folder, {tuning.path.name: tuning.text.encode()})
+    return tuning
+
+
+def _planned(source: SuiteSource, selection: Selection, at: Workplace) -> tuple[Plan, Placement]:
+    suite = load_suite(source, at.registry, selection.overrides)
+    cells = expand(
+        suite,
+        at.registry,
+        contenders=selection.contenders,
+        added=selection.added,
+        seeds=selection.seeds,
+        off_suite=selection.overrides,
+    )
+    place = at.placement(suite.training.threads)
+    return Plan(tuple(cells), suite.evaluation.followed, place.jobs, emulation(cells, at.device)), place
+
+
+def emulation(cells: Sequence[RunSpec], device: str) -> tuple[str, ...]:
+    """Whether this processor makes a precision slow, and how to avoid it."""
+    instructions = instruction_set()
+    asked = {cell.config.training.precision for cell in cells}
+    return tuple(
+        f"Warning: this processor ({instructions}) only emulates {precision}: a step takes more than ten times as "
+        "long. `--set training.precision=fp32` avoids it; such results are shown, never ranked."
+        for precision in sorted(asked)
+        if emulated(precision, device, instructions)
+    )
+
+
+def _staying(folder: Path, cells: Sequence[RunSpec], store: Store) -> tuple[str, ...]:
+    """Whether the published folder will stay as it is."""
+    asked = {cell.digest for cell in cells}
+    lost = [one for one in lacking(folder, store) if one["digest"] not in asked]
+    if not lost:
+        return ()
+    said = f"{folder} holds {len(lost)} results that {store.root} lacks"
+    return (f"Warning: {said}. It will stay as it is; `--leaderboards` names another folder.",)

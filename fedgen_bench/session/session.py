@@ -1,0 +1,273 @@
+"""The front door: what every command does, as one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from fedgen_bench.base.errors import UsageError
+from fedgen_bench.base.files import inside, present
+from fedgen_bench.registry.datasets import places
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.registry.registry import Registry
+from fedgen_bench.results.details import LEDGER
+from fedgen_bench.results.folders import write_together
+from fedgen_bench.results.leaderboard import build_table, record_of
+from fedgen_bench.results.paired import Paired, paired
+from fedgen_bench.results.publish import check_folder, publish, ranked, remake
+from fedgen_bench.results.published import RESULTS, open_folder
+from fedgen_bench.results.store import Store
+from fedgen_bench.review.claims import PAGE, gather, judged, written
+from fedgen_bench.review.validation import Report, validate
+from fedgen_bench.run.events import OnEvent
+from fedgen_bench.session import rerunning, running
+from fedgen_bench.session.answers import OnPlan, Reproduction, Tuning, Verdicts
+from fedgen_bench.session.frames import Results
+from fedgen_bench.session.rerunning import Asked
+from fedgen_bench.session.running import Selection, stored_results
+from fedgen_bench.session.workplace import Workplace
+from fedgen_bench.suite.load import load_suite
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.specs import SuiteSource
+    from fedgen_bench.run.dry_run import Forecast
+
+
+def _untold(_: object) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Where one works: plugins, folders and machine. Each method does what the command of its name does.
+
+    What a method raises is a `FedgenError`: a `UsageError` for a name or value that does not exist or fit, a
+    `NotReadyError` with all that stands in the way of the first cell, a `StoreError` for a store or published folder
+    that cannot be read, written or trusted, a `PairingError` for runs that must not stand side by side.
+
+    Args:
+        plugins: paths of plugin files.
+        runs: folder of the results store.
+        leaderboards: folder of the published leaderboards.
+        data: a folder to look for data sets in first.
+        files: by data set that is one file, another file for it.
+        device: `auto`, `cpu` or `cuda`.
+        engine: where clients are trained.
+        jobs: worker processes; None for as many as the cores allow, one on CUDA.
+        address: of an engine's cluster.
+    """
+
+    plugins: Sequence[str | Path] = ()
+    runs: str | Path = "runs"
+    leaderboards: str | Path = "leaderboards"
+    data: str | Path | None = None
+    files: Mapping[str, str | Path] = MappingProxyType({})
+    device: str = "auto"
+    engine: str = "local"
+    jobs: int | None = None
+    address: str | None = None
+
+    @cached_property
+    def registry(self) -> Registry:
+        """All that is registered; its `failures` are what was left out."""
+        return load_registry(self.plugins)
+
+    def folder(self, suite: str) -> Path:
+        """The published folder of a suite."""
+        return Path(self.leaderboards) / self._source(suite).name
+
+    def run(
+        self,
+        suite: str,
+        *,
+        contenders: Sequence[str] = (),
+        added: Sequence[str] = (),
+        seeds: Sequence[int] = (),
+        overrides: Sequence[str] = (),
+        verbose: bool = False,
+        on_plan: OnPlan | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Results:
+        """Run what is left of a suite, write its leaderboard, and return all its results.
+
+        A published folder that holds results which the store lacks stays as it is: `kept` of what is returned says so.
+
+        Args:
+            suite: a registered suite's name.
+            contenders: only these, by name.
+            added: strategies, adapters and compressors that become contenders.
+            seeds: only these.
+            overrides: `path=value`; such runs are shown, never ranked.
+            verbose: log every round on stderr.
+            on_plan: called once, before the first cell.
+            on_event: called as cells start, commit rounds and end.
+        """
+        return running.run(
+            self._source(suite),
+            Selection(contenders=contenders, added=added, seeds=seeds, overrides=overrides),
+            self._workplace,
+            runs=Path(self.runs),
+            leaderboards=Path(self.leaderboards),
+            verbose=verbose,
+            on_plan=on_plan or _untold,
+            on_event=on_event or _untold,
+        )
+
+    def forecast(
+        self,
+        suite: str,
+        *,
+        contenders: Sequence[str] = (),
+        added: Sequence[str] = (),
+        seeds: Sequence[int] = (),
+        overrides: Sequence[str] = (),
+        on_plan: OnPlan | None = None,
+    ) -> tuple[Forecast, ...]:
+        """What `run` would take, a cell each: steps, exact bytes and an estimate of time. Nothing is written."""
+        source = self._source(suite)
+        selection = Selection(contenders=contenders, added=added, seeds=seeds, overrides=overrides)
+        return running.forecast(source, selection, self._workplace, on_plan or _untold)
+
+    def tune(
+        self,
+        suite: str,
+        *,
+        contenders: Sequence[str] = (),
+        on_plan: OnPlan | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Tuning:
+        """Run what is left of a suite's trials, of all tuned contenders or some, and write `tuning.csv`."""
+        return running.tune(
+            self._source(suite),
+            contenders,
+            self._workplace,
+            runs=Path(self.runs),
+            leaderboards=Path(self.leaderboards),
+            on_plan=on_plan or _untold,
+            on_event=on_event or _untold,
+        )
+
+    def reproduce(
+        self,
+        folder: str | Path,
+        *,
+        contenders: Sequence[str] = (),
+        seeds: Sequence[int] = (),
+        sample: int | None = None,
+        precision: Literal["fp32"] | None = None,
+        out: str | Path | None = None,
+        on_plan: OnPlan | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Reproduction:
+        """Run cells of a published folder again from its record alone, compare, and write `reproduction.json`.
+
+        Cells are run in this machine's own processes, whatever the session's engine. The folder is only read.
+
+        Args:
+            folder: `leaderboards/<suite>`, or a copy of it.
+            contenders: only these, by name.
+            seeds: only these.
+            sample: only so many of the chosen cells, always the same.
+            precision: `fp32` for cells that were published in bf16.
+            out: folder of the reruns' store and of the report; `reproduction/<suite>` when None.
+            on_plan: called once, before the first cell.
+            on_event: called as cells start, commit rounds and end.
+        """
+        return rerunning.reproduce(
+            Path(folder),
+            Asked(contenders=contenders, seeds=seeds, sample=sample, precision=precision),
+            replace(self._workplace, engine="local", address=None),
+            out=None if out is None else Path(out),
+            on_plan=on_plan or _untold,
+            on_event=on_event or _untold,
+        )
+
+    def validate(self, folder: str | Path) -> Report:
+        """What is wrong with a results folder, and what a reader should know. Nothing in it is executed."""
+        return validate(Path(folder), self.registry)
+
+    def claims(self, suite: str) -> Verdicts:
+        """Judge the claims about a suite's reference from published results; write `claims.md` with its charts."""
+        evidence = gather(Path(self.leaderboards), self._source(suite).name, self.registry)
+        folder = inside(Path(self.leaderboards), suite)
+        write_together(folder, written(evidence))
+        return Verdicts(judged(evidence), folder / PAGE)
+
+    def check_claims(self, suite: str) -> tuple[str, ...]:
+        """Files of the claims that are not what the published results give; charts are not compared, their data are."""
+        files = written(gather(Path(self.leaderboards), self._source(suite).name, self.registry))
+        folder = inside(Path(self.leaderboards), suite)
+        exact = sorted((name, content) for name, content in files.items() if not name.endswith(".svg"))
+        return tuple(
+            name for name, content in exact if not (folder / name).is_file() or (folder / name).read_bytes() != content
+        )
+
+    def leaderboard(self, suite: str, *, replace: bool = False) -> Results:
+        """Write a suite's leaderboard from the store.
+
+        Args:
+            suite: a registered suite's name.
+            replace: also in place of a folder that holds results which the store lacks.
+
+        Raises:
+            WouldLoseError: there is such a folder, and it is not to be replaced.
+        """
+        source = self._source(suite)
+        spec = load_suite(source, self.registry)
+        with Store(Path(self.runs), create=False) as store:
+            table, _ = publish(source, spec, self.registry, store, Path(self.leaderboards), replace=replace)
+            return stored_results(store, spec, table, self.registry)
+
+    def check_leaderboard(self, suite: str) -> tuple[str, ...]:
+        """Files of a suite's published folder that are not what its results give."""
+        return tuple(check_folder(self.folder(suite), self.registry))
+
+    def remake_leaderboard(self, suite: str) -> None:
+        """Write a suite's published folder again from its own results, without a store."""
+        remake(self.folder(suite), self.registry)
+
+    def load(self, where: str | Path, suite: str | None = None) -> Results:
+        """Results of a published folder, or of a store's suite; the session's own folders do not matter."""
+        folder = Path(where)
+        if present(folder / RESULTS):
+            found = open_folder(folder)
+            table = build_table(load_suite(found.source, self.registry), found.records, self.registry)
+            messages = tuple(found.rows(LEDGER))
+            return Results(table=table, records=tuple(found.records), registry=self.registry, messages=messages)
+        if suite is None:
+            raise UsageError(
+                f"{folder} holds no {RESULTS}. If it is a store, name the suite: `load_results(..., suite=)`."
+            )
+        spec = load_suite(self._source(suite), self.registry)
+        with Store(folder, lock=False, create=False) as store:
+            return stored_results(store, spec, ranked(spec, self.registry, store), self.registry)
+
+    def compare(self, suite: str, first: str, second: str, *, published: bool = False) -> tuple[Paired, ...]:
+        """Two contenders' metrics seed by seed, SECOND minus FIRST, from the store or what is published."""
+        source = self._source(suite)
+        if published:
+            records = open_folder(self.folder(suite)).records
+        else:
+            version = load_suite(source, self.registry).suite.version
+            with Store(Path(self.runs), lock=False, create=False) as store:
+                records = [record_of(run) for run in store.runs(suite, version)]
+        return paired(records, first, second)
+
+    @property
+    def _workplace(self) -> Workplace:
+        return Workplace(
+            registry=self.registry,
+            data=places(self.registry, self.data, self.files),
+            wanted=self.device,
+            engine=self.engine,
+            jobs=self.jobs,
+            address=self.address,
+        )
+
+    def _source(self, suite: str) -> SuiteSource:
+        source: SuiteSource = self.registry.get("suite", suite).spec
+        return source

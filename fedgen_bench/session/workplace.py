@@ -1,0 +1,60 @@
+"""Where cells are run: with which plugins, data and device, by how many processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from fedgen_bench.base.processes import default_jobs
+from fedgen_bench.registry.datasets import Places
+from fedgen_bench.registry.placement import Placement, placement
+from fedgen_bench.registry.registry import Registry
+from fedgen_bench.results.store import Store
+from fedgen_bench.run.device import pick_device
+from fedgen_bench.run.events import Event, OnEvent
+from fedgen_bench.run.executor import Job
+from fedgen_bench.run.runner import run_cells
+from fedgen_bench.suite.cells import RunSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workplace:
+    """Plugins, data, device and processes.
+
+    Args:
+        wanted: the device as it was asked for.
+        jobs: worker processes; None for as many as the cores allow, one on CUDA.
+    """
+
+    registry: Registry
+    data: Places
+    wanted: str
+    engine: str = "local"
+    jobs: int | None = None
+    address: str | None = None
+
+    @cached_property
+    def device(self) -> str:
+        """`cpu` or `cuda`. Raises UsageError when CUDA is asked for and not there."""
+        return pick_device(self.wanted)
+
+    def placement(self, threads: int) -> Placement:
+        """For cells of so many threads. Raises UsageError for an engine, or address, that there is not."""
+        default = default_jobs(threads, self.device) if self.jobs is None else self.jobs
+        return placement(self.registry, self.engine, self.jobs, self.address, default)
+
+    def run(
+        self,
+        cells: Sequence[RunSpec],
+        store: Store,
+        place: Placement,
+        on_event: OnEvent,
+        *,
+        verbose: bool = False,
+    ) -> tuple[Event, ...]:
+        """Run what is left of the cells; how each of these ended. Raises as `run_cells`."""
+        job = Job(
+            store.root, self.data, self.device, self.registry.plugin_files, self.engine, place.params, verbose=verbose
+        )
+        return tuple(run_cells(cells, self.registry, job, store, workers=place.n_cells, on_event=on_event))
