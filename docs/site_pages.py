@@ -36,6 +36,9 @@ WHOLE = (
     "fedgen_bench.federation.client_work",
     "fedgen_bench.testing.contracts",
     "fedgen_bench.api",
+    "fedgen_bench.session.session",
+    "fedgen_bench.session.frames",
+    "fedgen_bench.session.answers",
 )
 INTRODUCTIONS = {
     "fedgen_bench.contract.specs": "What plugins declare.",
@@ -49,6 +52,9 @@ INTRODUCTIONS = {
     "fedgen_bench.federation.client_work": "For engines: what works a client's part of a round off.",
     "fedgen_bench.testing.contracts": "For the tests of plugins; import these names from `fedgen_bench.testing`.",
     "fedgen_bench.api": "Suites from Python; `fedgen_bench` imports this when one of its functions is asked for.",
+    "fedgen_bench.session.session": "What the functions are one call into, and the commands too.",
+    "fedgen_bench.session.frames": "What `run`, `leaderboard` and `load` return.",
+    "fedgen_bench.session.answers": "What the others tell and return.",
 }
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from fedgen_bench.base.errors import UsageError
@@ -65,7 +64,7 @@ class Session:
     runs: str | Path = "runs"
     leaderboards: str | Path = "leaderboards"
     data: str | Path | None = None
-    files: Mapping[str, str | Path] = MappingProxyType({})
+    files: Mapping[str, str | Path] = field(default_factory=dict)
     device: str = "auto"
     engine: str = "local"
     jobs: int | None = None
