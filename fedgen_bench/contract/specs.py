@@ -85,7 +85,7 @@ class AdapterSpec(ComponentSpec):
         low_rank: all of it are LoRA factors, which `Adapted.low_rank` lists and whose products can be folded into the
             backbone (`Adapted.fold`).
         mixes_ranks: its clients have different ranks.
-        backbones: the kinds of backbone that it fits, `language_model` or `unet`, each with the parameters that the
+        backbones: the kinds of backbone that it fits (`BackboneSpec.kind`), each with the parameters that the
             contract tests give it there; those left out have their defaults.
     """
 

@@ -126,7 +126,7 @@ def _of_kind(kind: str, spec: Any, registry: Registry, load: Callable[[str], Tas
     if kind == "dataset":
         return _plain_contracts(kind, spec, dataset_checks())
     if kind == "backbone":
-        return _plain_contracts(kind, spec, backbone_checks(spec))
+        return _plain_contracts(kind, spec, backbone_checks(spec), spec.folder)
     return _contracts(kind, spec, registry, load)
 
 
@@ -137,11 +137,15 @@ def _suite_contracts(source: SuiteSource, registry: Registry) -> Iterator[Contra
         yield Contract("suite", source.name, check.__name__, summary_of(check), run, needs=needs)
 
 
-def _plain_contracts(kind: str, spec: Any, checks: Iterable[Callable[[Any], None]]) -> Iterator[Contract]:
+def _plain_contracts(
+    kind: str, spec: Any, checks: Iterable[Callable[[Any], None]], owner: Any = None
+) -> Iterator[Contract]:
     """Of what has no parameters."""
     for check in checks:
         run = partial(check, spec)
-        yield Contract(kind, spec.name, check.__name__, summary_of(check), run, needs=needs_of(kind, check))
+        yield Contract(
+            kind, spec.name, check.__name__, summary_of(check), run, needs=needs_of(kind, check), owner=owner
+        )
 
 
 def _observer_contracts(observer: Observer) -> Iterator[Contract]:

@@ -59,8 +59,9 @@ def test_guide_keeps_its_contract(page):
 def test_adapter_guide_trains_the_shifts_alone():
     registry = load_registry([plugin_of("adapter")], environ={})
     from fedgen_bench.testing.adapters import attach
+    from fedgen_bench.testing.backbones import ground_of
 
-    adapted = attach(registry.get("adapter", "output_shift").spec, "language_model")
+    adapted = attach(registry.get("adapter", "output_shift").spec, ground_of(registry, "language_model"))
     config = adapted.module.config
     assert sum(one.numel() for one in adapted.trainable.values()) == config.n_layer * config.n_embd
 
