@@ -23,8 +23,8 @@ from fedgen_bench.suite.schema import Component
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.seeds import SeedTree
+    from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.federation.clients import Blueprint
     from fedgen_bench.suite.cellconfig import CellConfig, ResolvedAttack
     from fedgen_bench.suite.cells import RunSpec
 

@@ -27,6 +27,11 @@ DEFAULT_BOUND_BYTES = 512 << 20
 _CLIENTS = "clients"
 
 
+def own_part(keep: Tensors) -> Tensors:
+    """A strategy's part of a private state; names that begin with # are the core's."""
+    return {name: tensor for name, tensor in keep.items() if not name.startswith("#")}
+
+
 def encode_keeps(keeps: Mapping[int, Tensors]) -> bytes:
     """Private states as a file has them, by client."""
     flat = {f"{client}/{name}": tensor for client, keep in keeps.items() for name, tensor in keep.items()}

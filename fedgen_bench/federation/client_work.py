@@ -11,10 +11,12 @@ from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.contract.contexts import ClientContext
 from fedgen_bench.contract.data import Examples, Tensors
+from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.contract.messages import Fit, FitReport, Header, Payload, Update
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
-from fedgen_bench.federation.clients import Blueprint, ClientOutcome, ClientTask, own_part
+from fedgen_bench.federation.blueprint import Blueprint
+from fedgen_bench.federation.client_states import own_part
 from fedgen_bench.federation.compression import other_layout, residual_in, with_residual
 from fedgen_bench.federation.link import Link
 from fedgen_bench.federation.merges import split_merges
@@ -82,7 +84,14 @@ class ClientWork:
         message = wire.encode(tensors, header) if tensors else None
         passing("client.replied")
         loss = sum(one.mean_loss for one in reports) / len(reports) if reports else 0.0
-        return ClientOutcome(ctx.client_id, message, update.n_examples, keep, loss, self._batch_digest(ctx, reports))
+        return ClientOutcome(
+            client_id=ctx.client_id,
+            message=message,
+            n_examples=update.n_examples,
+            keep=keep,
+            mean_loss=loss,
+            batch_digest=self._batch_digest(ctx, reports),
+        )
 
     def _distorted(self, tensors: Tensors, received: Tensors, ctx: ClientContext) -> Tensors:
         noise = ctx.seeds.torch("batches", round_index=ctx.round_index, client_id=ctx.client_id, purpose="attack")

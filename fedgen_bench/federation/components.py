@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import protocols
 from fedgen_bench.contract.params import make_params
-from fedgen_bench.federation import engine
+from fedgen_bench.registry.kinds import KINDS
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
@@ -34,21 +33,9 @@ def build(registry: Registry, kind: str, component: Component) -> Any:
     return built
 
 
-PROTOCOLS: Mapping[str, type] = {
-    "strategy": protocols.Strategy,
-    "adapter": protocols.Adapter,
-    "partitioner": protocols.Partitioner,
-    "task": protocols.TaskFactory,
-    "metric": protocols.Metric,
-    "compressor": protocols.Compressor,
-    "attack": protocols.Attack,
-    "engine": engine.Engine,
-}
-
-
 def broken_method(kind: str, built: Any) -> str | None:
     """The first method of the kind's protocol that is missing or cannot be called as the core calls it, or None."""
-    methods = dict(vars(PROTOCOLS[kind]))
+    methods = dict(vars(KINDS[kind].protocol))
     if kind == "strategy" and hasattr(built, "personalize"):
         methods |= vars(protocols.Personalizing)
     for name, declared in methods.items():

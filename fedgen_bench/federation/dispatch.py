@@ -10,7 +10,8 @@ from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.federation.remote import pack, unpack_outcome
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.clients import Blueprint, ClientOutcome, ClientTask
+    from fedgen_bench.contract.engines import ClientOutcome, ClientTask
+    from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.remote import Answer, PackedTask
 
 N_TRIES = 3

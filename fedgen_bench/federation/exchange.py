@@ -7,15 +7,15 @@ anything: who books, quarantines, keeps or counts is the caller.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fedgen_bench.base.errors import PluginError, WireError
 from fedgen_bench.contract.contexts import ClientContext
 from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.contract.messages import Header, Payload, Update
 from fedgen_bench.contract.reports import LedgerEntry
 from fedgen_bench.federation import wire
-from fedgen_bench.federation.clients import ClientOutcome, ClientTask
 from fedgen_bench.federation.compression import layout_like
 from fedgen_bench.federation.link import Link
 from fedgen_bench.federation.merges import n_merges_in, with_merges, with_n_merges
@@ -100,10 +100,12 @@ def begin(link: Link, payload: Payload | None, ctx: ClientContext, keep: Tensors
         ctx: what the strategy was told when it sent.
         keep: the client's private state, the core's part of it included.
     """
-    at = (ctx.round_index, ctx.client_id)
-    header = Header(*at, ctx.n_examples)
+    header = Header(ctx.round_index, ctx.client_id, ctx.n_examples)
+    task = ClientTask(
+        round_index=ctx.round_index, client_id=ctx.client_id, message=None, like={}, keep=keep, kept_in=ctx.kept_in
+    )
     if payload is None:
-        return ClientTask(*at, None, {}, keep, ctx.kept_in), Exchange(link=link, asked=header)
+        return task, Exchange(link=link, asked=header)
     n_known = n_merges_in(keep)
     packed = link.downlink.compress(payload.tensors)
     message = wire.encode(with_merges(payload, packed, n_known), header)
@@ -116,4 +118,4 @@ def begin(link: Link, payload: Payload | None, ctx: ClientContext, keep: Tensors
         reply=like if payload.reply is None else layout_like(payload.reply),
         n_merges=len(payload.merges),
     )
-    return ClientTask(*at, message, like, keep, ctx.kept_in, payload.merges[:n_known]), exchange
+    return replace(task, message=message, like=like, merges=payload.merges[:n_known]), exchange

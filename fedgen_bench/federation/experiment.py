@@ -19,7 +19,7 @@ from fedgen_bench.federation.seeding import seed_tree
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Attack, Strategy, Task
-    from fedgen_bench.federation.clients import Blueprint
+    from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.evaluation import Evaluator
     from fedgen_bench.federation.link import Link
     from fedgen_bench.federation.trainer import TrainingPlan

@@ -17,7 +17,7 @@ from fedgen_bench.contract.reports import RunResult
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.batches import FitStreams
-from fedgen_bench.federation.clients import own_part
+from fedgen_bench.federation.client_states import own_part
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import fit
 

@@ -11,14 +11,14 @@ from safetensors.torch import load, save
 
 from fedgen_bench.base.failures import portable
 from fedgen_bench.base.processes import keep_freed_memory
+from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.assembly import open_loader, open_work
-from fedgen_bench.federation.clients import ClientOutcome, ClientTask
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.data import Tensors
+    from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.federation.clients import Blueprint
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.registry.datasets import Places
 
@@ -80,13 +80,13 @@ def pack(task: ClientTask) -> PackedTask:
 
 def _unpack(task: PackedTask) -> ClientTask:
     return ClientTask(
-        task.round_index,
-        task.client_id,
-        None if task.head is None else task.head + task.body,
-        {name: torch.zeros((), dtype=dtype).expand(shape) for name, (dtype, shape) in task.like.items()},
-        _load(task.keep),
-        task.kept_in,
-        tuple(map(_load, task.merges)),
+        round_index=task.round_index,
+        client_id=task.client_id,
+        message=None if task.head is None else task.head + task.body,
+        like={name: torch.zeros((), dtype=dtype).expand(shape) for name, (dtype, shape) in task.like.items()},
+        keep=_load(task.keep),
+        kept_in=task.kept_in,
+        merges=tuple(map(_load, task.merges)),
     )
 
 

@@ -13,17 +13,17 @@ from fedgen_bench.base.failures import blamed
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.contract.messages import Update
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine
-from fedgen_bench.federation.clients import ClientOutcome, ClientTask
 from fedgen_bench.federation.drift import Drift
 from fedgen_bench.federation.exchange import Exchange, begin
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.contexts import ClientContext, RoundContext
+    from fedgen_bench.contract.engines import Engine
     from fedgen_bench.contract.protocols import Strategy
     from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.federation.engine import Engine
     from fedgen_bench.federation.link import Link
 
 

@@ -23,8 +23,8 @@ from fedgen_bench.federation.statecodec import decode_state, encode_state
 from fedgen_bench.results.cells import Checkpoint
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.clients import Blueprint
-    from fedgen_bench.federation.engine import Engine
+    from fedgen_bench.contract.engines import Engine
+    from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.experiment import Experiment
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.results.cells import Cell

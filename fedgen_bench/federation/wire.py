@@ -62,7 +62,15 @@ def book(message: bytes, header: Header, direction: Literal["up", "down"], phase
     It is booked before it is admitted: whatever header length a message claims, no more is booked than arrived.
     """
     head = min(header_bytes(message), len(message))
-    return LedgerEntry(header.round_index, header.client_id, direction, phase, len(message), len(message) - head, head)
+    return LedgerEntry(
+        round_index=header.round_index,
+        client_id=header.client_id,
+        direction=direction,
+        phase=phase,
+        encoded_bytes=len(message),
+        tensor_bytes=len(message) - head,
+        header_bytes=head,
+    )
 
 
 def read_header(message: bytes) -> tuple[Header, dict[str, tuple[str, tuple[int, ...]]]]:

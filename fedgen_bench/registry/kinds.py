@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from fedgen_bench.contract import protocols
+from fedgen_bench.contract import engines, protocols
 from fedgen_bench.contract.backbones import BackboneSpec
 from fedgen_bench.contract.datasets import DatasetSpec
 from fedgen_bench.contract.specs import (
@@ -46,7 +46,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "metric": Kind("register_metrics", MetricSpec, protocols.Metric),
         "compressor": Kind("register_compressors", CompressorSpec, protocols.Compressor),
         "attack": Kind("register_attacks", AttackSpec, protocols.Attack),
-        "engine": Kind("register_engines", EngineSpec),
+        "engine": Kind("register_engines", EngineSpec, engines.Engine),
         "suite": Kind("register_suites", SuiteSource),
         "table_format": Kind("register_table_formats", TableFormatSpec, protocols.TableFormat),
     }

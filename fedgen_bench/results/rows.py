@@ -157,5 +157,6 @@ class RoundRow:
         """The report with its booked messages."""
         table = self.table
         quarantined = tuple(Quarantine(**one) for one in table.pop("quarantined"))
-        ledger = tuple(LedgerEntry(*one) for one in self.ledger)
+        columns = [column.name for column in dataclasses.fields(LedgerEntry)]
+        ledger = tuple(LedgerEntry(**dict(zip(columns, message, strict=True))) for message in self.ledger)
         return RoundReport(**table | {"cohort": tuple(table["cohort"]), "quarantined": quarantined, "ledger": ledger})

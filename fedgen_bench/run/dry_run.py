@@ -22,7 +22,7 @@ from fedgen_bench.federation.trainer import fit
 from fedgen_bench.suite.cellconfig import canonical
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.clients import ClientTask
+    from fedgen_bench.contract.engines import ClientTask
     from fedgen_bench.federation.exchange import Exchange
     from fedgen_bench.federation.experiment import Experiment
     from fedgen_bench.suite.cells import RunSpec

@@ -61,7 +61,7 @@ class Executor:
         import torch
 
         from fedgen_bench.base.environment import fingerprint
-        from fedgen_bench.federation.clients import Blueprint
+        from fedgen_bench.federation.blueprint import Blueprint
         from fedgen_bench.federation.run_cell import run_cell
 
         device = pick_device(self._job.device)

@@ -15,9 +15,8 @@ from fedgen_bench.testing.places import at
 from fedgen_bench.testing.structure import assert_has, described
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Engine
     from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.federation.clients import ClientOutcome, ClientTask
-    from fedgen_bench.federation.engine import Engine
 
 Check = Callable[[EngineSpec], None]
 JOBS = 2
@@ -29,7 +28,7 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
     import torch
 
     from fedgen_bench.federation.assembly import assemble
-    from fedgen_bench.federation.clients import Blueprint
+    from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.registry.datasets import finder
     from fedgen_bench.registry.plugins import load_registry
@@ -46,15 +45,15 @@ def toy_work(contender: str, *overrides: str) -> ClientWork:
 
 def tasks_of(work: ClientWork, n: int = 6) -> Iterator[ClientTask]:
     """The first round's tasks of clients 0 to n - 1; each has a private state, every second is sent nothing."""
+    from fedgen_bench.contract.engines import ClientTask
     from fedgen_bench.contract.messages import Header
     from fedgen_bench.federation import wire
-    from fedgen_bench.federation.clients import ClientTask
 
     start = work.context(0, 0, {}, -1).start
     for client_id in range(n):
         message = None if client_id % 2 else wire.encode(start, Header(0, client_id, 1))
         keep = {name: tensor + client_id for name, tensor in start.items()}
-        yield ClientTask(0, client_id, message, start, keep)
+        yield ClientTask(round_index=0, client_id=client_id, message=message, like=start, keep=keep)
 
 
 def same_outcome(first: ClientOutcome, second: ClientOutcome) -> bool:
@@ -98,8 +97,7 @@ def _assert_as_here(engine: Engine, work: ClientWork) -> None:
 
 def check_rehearsal(spec: EngineSpec) -> None:
     """It has its methods, and gives the outcome of one task."""
-    from fedgen_bench.federation.clients import ClientOutcome
-    from fedgen_bench.federation.engine import Engine
+    from fedgen_bench.contract.engines import ClientOutcome, Engine
 
     work = toy_work("local_only")
     with opened(spec) as engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,25 @@ _RUN = "suite/contender/1"
 
 def reports() -> Iterator[RoundReport]:
     """A round with everything in it, and one that was neither evaluated nor lost anybody."""
-    ledger = (LedgerEntry(0, 1, "down", "fit", 120, 100, 20), LedgerEntry(0, 1, "up", "fit", 120, 100, 20))
+    sizes = {"encoded_bytes": 120, "tensor_bytes": 100, "header_bytes": 20}
+    down = LedgerEntry(round_index=0, client_id=1, direction="down", phase="fit", **sizes)
+    ledger = (down, replace(down, direction="up"))
     lost = (Quarantine(2, "not_finite", "`left` holds NaN or infinity."),)
     metrics, drift = {"valid_subset/bits_per_byte": 1.5}, {"dispersion": 0.25}
-    yield RoundReport(0, (1, 2), 1, lost, 2.5, metrics, "00ff", ledger, 0.5, drift)
-    yield RoundReport(1, (1,), 1, (), 2.25, {}, "00ff", ledger, 0.5)
+    first = RoundReport(
+        round_index=0,
+        cohort=(1, 2),
+        n_accepted=1,
+        quarantined=lost,
+        mean_loss=2.5,
+        metrics=metrics,
+        batch_digest="00ff",
+        ledger=ledger,
+        seconds=0.5,
+        drift=drift,
+    )
+    yield first
+    yield replace(first, round_index=1, cohort=(1,), quarantined=(), mean_loss=2.25, metrics={}, drift={})
 
 
 def results() -> Iterator[RunResult]:

@@ -79,7 +79,7 @@ def check_mixed_rank(spec: StrategySpec) -> None:
 
 def check_stateful(spec: StrategySpec) -> None:
     """Private states are written, and a run that loses them after every round ends with other models."""
-    from fedgen_bench.federation.clients import own_part
+    from fedgen_bench.federation.client_states import own_part
 
     simulation = Simulation(spec).run()
     assert any(own_part(keep) for keep in simulation.keeps.values()), "no private state is written"

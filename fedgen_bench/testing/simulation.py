@@ -22,8 +22,8 @@ from fedgen_bench.testing.watching import Noted, Trained, Watched, fingerprint, 
 if TYPE_CHECKING:
     import torch
 
+    from fedgen_bench.contract.engines import ClientOutcome
     from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.federation.clients import ClientOutcome
     from fedgen_bench.federation.exchange import Exchange
 
 __all__ = [
@@ -214,10 +214,18 @@ class Simulation:
         """What the strategy is told."""
         ranks = self.adapted.ranks_of(client_id)
         return ClientContext(
-            round_index, client_id, self.n_clients, self.examples(client_id).n,
-            self._ordered(truncated(self.start, ranks)), self._ordered(keep), self.n_steps, self.plan.learning_rate,
-            SEEDS, kept_in, ranks,
-        )  # fmt: skip
+            round_index=round_index,
+            client_id=client_id,
+            n_clients=self.n_clients,
+            n_examples=self.examples(client_id).n,
+            start=self._ordered(truncated(self.start, ranks)),
+            keep=self._ordered(keep),
+            local_steps=self.n_steps,
+            learning_rate=self.plan.learning_rate,
+            seeds=SEEDS,
+            kept_in=kept_in,
+            low_rank=ranks,
+        )
 
     def cohort(self, round_index: int) -> tuple[int, ...]:
         """Everybody who has data but one, another one each round; all of them when there are at most two."""
@@ -233,7 +241,7 @@ class Simulation:
 
     def export(self, client_id: int | None = None) -> Any:
         """The strategy's export after the last round: tensors, or a `Model` when the backbone was changed."""
-        from fedgen_bench.federation.clients import own_part
+        from fedgen_bench.federation.client_states import own_part
 
         keep = own_part(self.keeps.get(client_id, {})) if client_id is not None else {}
         ctx = None if client_id is None else self.context(len(self.rounds), client_id, keep)
@@ -313,7 +321,7 @@ class Simulation:
         self.rounds.append(Round(travelled, tuple(updates), tuple(ledger), tuple(messages), self.state))
 
     def _keep(self, outcome: ClientOutcome, exchange: Exchange) -> None:
-        from fedgen_bench.federation.clients import own_part
+        from fedgen_bench.federation.client_states import own_part
 
         keep = exchange.kept(outcome, lambda client_id: self.keeps.get(client_id, {}))
         if keep is not None and self.forget:

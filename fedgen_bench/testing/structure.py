@@ -12,16 +12,8 @@ from typing import Any
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import protocols
 from fedgen_bench.contract.params import make_params
+from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.testing.places import Broken, line_of
-
-PROTOCOLS: Mapping[str, type] = {
-    "strategy": protocols.Strategy,
-    "adapter": protocols.Adapter,
-    "partitioner": protocols.Partitioner,
-    "metric": protocols.Metric,
-    "compressor": protocols.Compressor,
-    "attack": protocols.Attack,
-}
 
 
 def built(kind: str, spec: Any) -> Any:
@@ -32,7 +24,9 @@ def built(kind: str, spec: Any) -> Any:
     """
     with guarded(f"{kind} {spec.name}.build"):
         instance = spec.build(spec.params())
-    assert_has(instance, PROTOCOLS[kind], spec.build)
+    protocol = KINDS[kind].protocol
+    assert protocol is not None, f"a {kind} is not built"
+    assert_has(instance, protocol, spec.build)
     if isinstance(instance, protocols.Personalizing):
         assert_has(instance, protocols.Personalizing, spec.build)
     return instance

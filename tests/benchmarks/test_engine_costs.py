@@ -8,10 +8,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fedgen_bench.contract.engines import ClientTask
 from fedgen_bench.contract.messages import Header
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.assembly import assemble
-from fedgen_bench.federation.clients import Blueprint, ClientTask
+from fedgen_bench.federation.blueprint import Blueprint
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
@@ -30,7 +31,7 @@ def client_rounds(suite, contender, n, *overrides):
     experiment = assemble(spec, Loader(REGISTRY, finder(REGISTRY)), torch.device("cpu"))
     client_id = experiment.cohort(0)[0]
     message = wire.encode(experiment.start, Header(0, client_id, 1))
-    task = ClientTask(0, client_id, message, experiment.start, {})
+    task = ClientTask(round_index=0, client_id=client_id, message=message, like=experiment.start, keep={})
     return experiment.work(Blueprint(spec, "cpu", plugin_files=REGISTRY.plugin_files)), [task] * n
 
 

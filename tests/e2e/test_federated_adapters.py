@@ -7,7 +7,7 @@ import torch
 
 from fedgen_bench.contract.messages import Model
 from fedgen_bench.federation.assembly import assemble
-from fedgen_bench.federation.clients import Blueprint
+from fedgen_bench.federation.blueprint import Blueprint
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.run_cell import run_cell

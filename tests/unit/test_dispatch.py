@@ -7,17 +7,17 @@ import itertools
 import pytest
 
 from fedgen_bench.base.errors import Diverged, FedgenError
-from fedgen_bench.federation.clients import ClientOutcome, ClientTask
+from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.federation.dispatch import Died, Dispatcher
 from fedgen_bench.federation.remote import PackedOutcome
 
 
 def tasks(n):
-    return [ClientTask(0, i, None, {}, {}) for i in range(n)]
+    return [ClientTask(round_index=0, client_id=i, message=None, like={}, keep={}) for i in range(n)]
 
 
 def outcome(client_id):
-    return ClientOutcome(client_id, None, 1, None, 0.0, "")
+    return ClientOutcome(client_id=client_id, message=None, n_examples=1, keep=None, mean_loss=0.0, batch_digest="")
 
 
 class Crew:

@@ -9,10 +9,10 @@ import torch
 
 from fedgen_bench.base.errors import BudgetError, Diverged, PluginError
 from fedgen_bench.contract.data import Examples
+from fedgen_bench.contract.engines import ClientTask
 from fedgen_bench.contract.messages import Fit, Update
 from fedgen_bench.contract.specs import StrategySpec
 from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
-from fedgen_bench.federation.clients import ClientTask
 from fedgen_bench.federation.parameters import load_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing import toy
@@ -182,7 +182,7 @@ def outcome_of(strategy, max_fits=1):
     spec = StrategySpec(name="asking", summary="", build=lambda params: strategy)
     simulation = Simulation(spec)
     work = replace(simulation.work, max_fits=max_fits)
-    return work.run(ClientTask(0, 0, None, {}, {}))
+    return work.run(ClientTask(round_index=0, client_id=0, message=None, like={}, keep={}))
 
 
 @pytest.mark.parametrize(("steps", "max_fits"), [((2,), 1), ((1, 1), 1), ((None, None), 2), ((3, 1), 2)])

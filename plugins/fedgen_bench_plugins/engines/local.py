@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench import EngineSpec, NoParams, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.federation.clients import ClientOutcome, ClientTask
+    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Work
 
 
 class Local:
@@ -18,7 +17,7 @@ class Local:
     def __init__(self, params: NoParams) -> None:
         self.params = params
 
-    def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
+    def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
         return (work.run(task) for task in tasks)
 
     def close(self) -> None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from fedgen_bench.base.signs import Ear
-    from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.federation.clients import Blueprint, ClientOutcome, ClientTask
+    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Work
+    from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.dispatch import Died
     from fedgen_bench.federation.remote import Answer, PackedTask
 
@@ -48,7 +48,7 @@ class Processes:
         self.params = params
         self._dispatcher = Dispatcher(_Spawned(params.silence))
 
-    def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
+    def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
         from fedgen_bench.base.processes import default_jobs
 
         blueprint = work.blueprint

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench import EngineSpec, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.federation.clients import Blueprint, ClientOutcome, ClientTask
+    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Work
+    from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.dispatch import Died, Dispatcher
     from fedgen_bench.federation.remote import Answer, PackedTask
 
@@ -58,7 +58,7 @@ class Ray:
         self._jobs = 0
         self._started = False
 
-    def run(self, tasks: Iterable[ClientTask], work: ClientWork) -> Iterator[ClientOutcome]:
+    def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
         blueprint = work.blueprint
         assert blueprint is not None, "the work must say how another process builds it"
         if self._dispatcher is None:

@@ -1,0 +1,26 @@
+"""What another process builds the same client work from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fedgen_bench.registry.datasets import Places
+
+if TYPE_CHECKING:
+    from fedgen_bench.suite.cells import RunSpec
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What another process needs to build the same `ClientWork`."""
+
+    spec: RunSpec
+    device: str
+    data: Places = field(default_factory=Places)
+    plugin_files: tuple[str, ...] = ()
+
+    @property
+    def threads(self) -> int:
+        """Threads that torch may use for one client."""
+        return self.spec.config.training.threads
