@@ -10,10 +10,10 @@ from pydantic import Field, ValidationError
 
 from fedgen_bench.suite.schema import (
     Component,
+    EvaluatedClients,
     Federation,
     Metrics,
-    PersonalizedClients,
-    PersonalizedSteps,
+    OwnSteps,
     Strict,
     Training,
     plain,
@@ -65,8 +65,8 @@ class ResolvedContender(Strict):
 class Measurement(Metrics):
     """The suite's evaluation without its target, which determines no result."""
 
-    personalized_clients: PersonalizedClients
-    personalized_steps: PersonalizedSteps
+    personalized_clients: EvaluatedClients
+    personalized_steps: OwnSteps
 
 
 class AtPoint(Strict):
@@ -119,15 +119,25 @@ class CellConfig(Strict):
         Raises:
             ValueError: it would have been written otherwise, with where on one line.
         """
-        text = canonical(table)
         try:
-            found = cls.model_validate_json(text)
+            found = cls.model_validate_json(canonical(table))
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             raise ValueError(f"`{'.'.join(map(str, first['loc']))}` of a configuration: {first['msg']}") from None
-        if canonical(found.to_json()) != text:
-            raise ValueError(f"the configuration of {found.contender.name}/{found.seed} is not as runs write it")
+        if odd := next(_differing(table, found.to_json()), None):
+            raise ValueError(f"`{odd}` of a configuration is not as runs write it")
         return found
+
+
+def _differing(found: Any, written: Any, path: str = "") -> Iterator[str]:
+    """Paths at which two JSON values differ; 1 and 1.0 do, as digests see them."""
+    if isinstance(found, dict) and isinstance(written, dict) and found.keys() == written.keys():
+        for key, value in found.items():
+            yield from _differing(value, written[key], f"{path}.{key}" if path else key)
+    elif isinstance(found, dict) and isinstance(written, dict):
+        yield from sorted(f"{path}.{key}" if path else key for key in found.keys() ^ written.keys())
+    elif canonical(found) != canonical(written):
+        yield path
 
 
 def canonical(value: Any) -> str:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+_STRINGS = re.compile(  # and comments, which may hold quotes
+    r'"""(?:[^\\]|\\.)*?"""|' r"'''.*?'''|" r'"(?:[^"\\\n]|\\.)*"|' r"'[^'\n]*'|#[^\n]*", re.DOTALL
+)
+
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
     """Line number of every table header and key of a TOML text, by path; array tables count from 0."""
     found: dict[tuple[str, ...], int] = {}
     prefix: tuple[str, ...] = ()
     counts: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    flat = _STRINGS.sub(lambda one: "\n" * one[0].count("\n") or one[0], text)
+    for number, line in enumerate(flat.split("\n"), start=1):
         if header := re.match(r"\s*(\[\[?)\s*([A-Za-z0-9_.\-\"]+)\s*\]", line):
             raw = tuple(part.strip('"') for part in header[2].split("."))
             if header[1] == "[[":

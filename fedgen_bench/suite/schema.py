@@ -14,8 +14,8 @@ from fedgen_bench.registry.kinds import NAME
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
-PersonalizedClients = Annotated[int, Field(ge=0, le=10_000_000)]
-PersonalizedSteps = Annotated[int, Field(ge=0, le=1_000_000)]
+EvaluatedClients = Annotated[int, Field(ge=0, le=10_000_000)]
+OwnSteps = Annotated[int, Field(ge=0, le=1_000_000)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -111,8 +111,8 @@ class Evaluation(Metrics):
     """What is measured, when, and the target of the convergence columns."""
 
     target: Annotated[float, Field(allow_inf_nan=False)]
-    personalized_clients: PersonalizedClients = 0
-    personalized_steps: PersonalizedSteps = 0
+    personalized_clients: EvaluatedClients = 0
+    personalized_steps: OwnSteps = 0
 
 
 class Seeds(Strict):

@@ -67,9 +67,13 @@ def test_parameters_are_kept_under_any_name_and_not_shared(table):
 @pytest.mark.parametrize(
     ("path", "value", "what"),
     [
-        (("evaluation", "round_metric"), None, "is not as runs write it"),
-        (("contender", "uplink"), [], "is not as runs write it"),
-        (("training", "weight_decay"), 0, "is not as runs write it"),
+        (
+            ("evaluation", "round_metric"),
+            None,
+            r"`evaluation\.round_metric` of a configuration is not as runs write it",
+        ),
+        (("contender", "uplink"), [], r"`contender\.uplink` of a configuration is not as runs write it"),
+        (("training", "weight_decay"), 0, r"`training\.weight_decay` of a configuration is not as runs write it"),
         (("training", "threads"), "2", r"`training\.threads` of a configuration: .* integer"),
         (("later",), 1, r"`later` of a configuration"),
     ],
