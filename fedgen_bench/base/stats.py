@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -52,7 +52,7 @@ def prediction_half_width(values: Sequence[float], confidence: float = 0.95) -> 
     return float(t.ppf(0.5 + confidence / 2, plain.n - 1)) * plain.std * math.sqrt(1 + 1 / plain.n)
 
 
-def paired_difference(ours: dict[int, float], theirs: dict[int, float]) -> Interval | None:
+def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Interval | None:
     """Interval of theirs minus ours over the seeds that both have; None when there is none."""
     shared = sorted(ours.keys() & theirs.keys())
     return interval([theirs[seed] - ours[seed] for seed in shared]) if shared else None

@@ -15,7 +15,7 @@ from fedgen_bench.base.digits import places, show, show_bytes, show_percent
 from fedgen_bench.base.text import one_line
 
 if TYPE_CHECKING:
-    from fedgen_bench.results.leaderboard import Table
+    from fedgen_bench.results.table import Table
 
 _NARROWEST = 12
 

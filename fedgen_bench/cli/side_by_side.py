@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench.results.tiers import PROMISES, described
 
 if TYPE_CHECKING:
-    from fedgen_bench.review.comparison import Cell, Value
+    from fedgen_bench.review.comparison import ComparedCell, Value
 
 HEAD = ("cell", "what", "published", "here", "difference", "allowed", "verdict")
 _MOST = 5  # differing values of a group that are printed; reproduction.json has all
@@ -16,7 +16,7 @@ _MOST_TEXT = 12
 _ALLOWED = "shown (differs, allowed in this tier)"
 
 
-def rows_of(cell: Cell) -> Iterator[tuple[str, ...]]:
+def rows_of(cell: ComparedCell) -> Iterator[tuple[str, ...]]:
     """Quality and what differs line by line, the rest by group; one line for a cell that did not end well."""
     if cell.status != "done":
         yield cell.name, "status", "done", cell.status, "", "", "differs"
@@ -78,7 +78,7 @@ def _text(value: object) -> str:
     return text if isinstance(value, int) or len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}..."
 
 
-def sentences(cells: Sequence[Cell]) -> Iterator[str]:
+def sentences(cells: Sequence[ComparedCell]) -> Iterator[str]:
     """One for every tier: how many of its cells were reproduced, and why it is no stricter one."""
     for name in PROMISES:
         found = [cell for cell in cells if cell.tier.name == name]

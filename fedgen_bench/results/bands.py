@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fedgen_bench.base.stats import interval, prediction_half_width
+from fedgen_bench.results.pairing import comparable
+from fedgen_bench.results.record import Record
 
 FLOOR = 1e-3  # of the mean: what rounding alone moves a metric by where seeds do not (rows that train nothing)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Band:
     """Of one contender's metric over its published seeds.
 
@@ -35,22 +36,21 @@ def band(values: Sequence[float]) -> Band:
     found = interval(values)
     half = FLOOR * abs(found.mean)
     if found.n == 1:
-        return Band(1, found.mean, half, half)
+        return Band(n_seeds=1, mean=found.mean, half_width=half, one_more=half)
     half = max(half, found.std)
-    return Band(found.n, found.mean, half, max(half, prediction_half_width(values)))
+    return Band(n_seeds=found.n, mean=found.mean, half_width=half, one_more=max(half, prediction_half_width(values)))
 
 
-def bands(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Band]:
+def bands(records: Iterable[Record]) -> dict[tuple[str, str], Band]:
     """Of published records, by contender and metric; runs with overrides or without a result are left out."""
     values: dict[tuple[str, str], list[float]] = {}
-    for record in records:
-        if record["status"] == "done" and not record["off_suite"]:
-            for metric, value in record["metrics"].items():
-                values.setdefault((record["contender"], metric), []).append(value)
+    for record in comparable(records):
+        for metric, value in record.metrics.items():
+            values.setdefault((record.contender, metric), []).append(value)
     return {key: band(found) for key, found in sorted(values.items()) if all(map(math.isfinite, found))}
 
 
-def bands_csv(records: Iterable[Mapping[str, Any]]) -> str:
+def bands_csv(records: Iterable[Record]) -> str:
     """`bands.csv`: one line for every contender and metric, at full precision."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

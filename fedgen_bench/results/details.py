@@ -9,22 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.files import present
+from fedgen_bench.results.files import LEDGER, METRICS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from fedgen_bench.results.store import StoredRun
 
-LEDGER = "ledger.parquet"
-METRICS = "metrics.parquet"
 _RUN = {"contender": "string", "seed": "int64", "digest": "string"}
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     LEDGER: {
-        **_RUN, "round_index": "int64", "client_id": "int64", "direction": "string", "phase": "string",
-        "encoded_bytes": "int64", "tensor_bytes": "int64", "header_bytes": "int64",
+        **_RUN,
+        "round_index": "int64",
+        "client_id": "int64",
+        "direction": "string",
+        "phase": "string",
+        "encoded_bytes": "int64",
+        "tensor_bytes": "int64",
+        "header_bytes": "int64",
     },
     METRICS: {**_RUN, "round_index": "int64", "client_id": "int64", "name": "string", "value": "float64"},
-}  # fmt: skip
+}
 NOBODY = -1  # round_index of what was measured after the last round, client_id of what concerns no single client
 _MOST_BYTES, _MOST_ROWS, _MOST_TEXT = 256 << 20, 2_000_000, 200
 _AGAIN = "Restore it from its commit, or publish the folder again."
@@ -95,12 +100,9 @@ def _check_texts(path: Path, columns: Sequence[str]) -> None:
 
 def _messages(run: StoredRun) -> Iterator[tuple[Any, ...]]:
     own = (run.spec.contender, run.spec.seed, run.spec.digest)
+    columns = [name for name in COLUMNS[LEDGER] if name not in _RUN]
     for report in run.rounds:
-        for one in report.ledger:
-            yield (
-                *own, one.round_index, one.client_id, one.direction, one.phase,
-                one.encoded_bytes, one.tensor_bytes, one.header_bytes,
-            )  # fmt: skip
+        yield from ((*own, *(getattr(one, name) for name in columns)) for one in report.ledger)
 
 
 def _figures(run: StoredRun) -> Iterator[tuple[Any, ...]]:

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.files import plain_text, present, sha256_of, write_atomic
+from fedgen_bench.results.files import MANIFEST
 
-MANIFEST = "SHA256SUMS"
 _MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Differences:
+    """A folder's files against its manifest, names ascending.
+
+    Args:
+        missing: listed, and not there.
+        unlisted: there, and not listed.
+        changed: (name, sha256 of what is there) of those whose content is another one.
+    """
+
+    missing: tuple[str, ...]
+    unlisted: tuple[str, ...]
+    changed: tuple[tuple[str, str], ...]
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return sorted((*self.missing, *self.unlisted, *(name for name, _ in self.changed)))
 
 
 def write_manifest(folder: Path) -> None:
@@ -23,10 +45,18 @@ def differences(folder: Path) -> list[str]:
     Raises:
         StoreError: the manifest cannot be read.
     """
-    expected = read_manifest(folder)
-    present = set(_files(folder))
-    changed = {name for name in present & expected.keys() if sha256_of(folder / name) != expected[name]}
-    return sorted(changed | (present ^ expected.keys()))
+    return compared(folder, read_manifest(folder), _files(folder)).names
+
+
+def compared(folder: Path, listed: Mapping[str, str], there: Iterable[str]) -> Differences:
+    """Files of a folder that are `there` (names relative to it) against what its manifest has listed."""
+    names = set(there)
+    hashes = {name: sha256_of(folder / name) for name in sorted(names & listed.keys())}
+    return Differences(
+        missing=tuple(sorted(listed.keys() - names)),
+        unlisted=tuple(sorted(names - listed.keys())),
+        changed=tuple((name, sha256) for name, sha256 in hashes.items() if sha256 != listed[name]),
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
@@ -41,9 +71,12 @@ def read_manifest(folder: Path) -> dict[str, str]:
         raise StoreError(f"{path} is no list of hashes and names. Restore it from its commit.") from error
 
 
+def is_listed(name: str) -> bool:
+    """Whether a manifest lists files of this name, which is relative to its folder."""
+    own = Path(name).name
+    return own != MANIFEST and not own.startswith(".")
+
+
 def _files(folder: Path) -> list[str]:
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.is_symlink() and path.name != MANIFEST and not path.name.startswith(".")
-    )
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sorted(name for path in paths if is_listed(name := path.relative_to(folder).as_posix()))

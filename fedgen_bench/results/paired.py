@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.base.stats import paired_difference
-from fedgen_bench.results.leaderboard import Record, check_pairing
+from fedgen_bench.results.pairing import check_pairing, comparable
+from fedgen_bench.results.record import Done, Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,25 +38,21 @@ def paired(records: Sequence[Record], first: str, second: str) -> tuple[Paired, 
         UsageError: a contender without such a run, with the closest name.
         PairingError: the runs must not stand side by side.
     """
-    able = [record for record in records if record["status"] == "done" and not record["off_suite"]]
-    names = {record["contender"] for record in able}
+    able = comparable(records)
+    names = {record.contender for record in able}
     for name in (first, second):
         if name not in names:
             raise UsageError(unknown("finished contender", name, names))
-    chosen = [record for record in able if record["contender"] in (first, second)]
+    chosen = [record for record in able if record.contender in (first, second)]
     check_pairing(chosen)
-    metrics = sorted({key for record in chosen if record["contender"] == first for key in record["metrics"]})
+    metrics = sorted({key for record in chosen if record.contender == first for key in record.metrics})
     found = (_of(chosen, first, second, metric) for metric in metrics)
     return tuple(one for one in found if one is not None)
 
 
-def _of(records: Sequence[Record], first: str, second: str, metric: str) -> Paired | None:
+def _of(records: Sequence[Done], first: str, second: str, metric: str) -> Paired | None:
     ours, theirs = (
-        {
-            record["seed"]: record["metrics"][metric]
-            for record in records
-            if record["contender"] == name and metric in record["metrics"]
-        }
+        {one.seed: one.metrics[metric] for one in records if one.contender == name and metric in one.metrics}
         for name in (first, second)
     )
     between = paired_difference(ours, theirs)

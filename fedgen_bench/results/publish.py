@@ -1,65 +1,39 @@
-"""Write a leaderboard folder from the store, and check that a folder is what its own results give."""
+"""Write a leaderboard folder from the store, never by less than the folder held."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import UsageError, WouldLoseError
-from fedgen_bench.base.files import inside, present
+from fedgen_bench.base.files import inside
 from fedgen_bench.base.killpoints import passing
-from fedgen_bench.base.text import printable
-from fedgen_bench.contract.params import make_params
-from fedgen_bench.contract.specs import SuiteSource
-from fedgen_bench.results.bands import bands_csv
+from fedgen_bench.results.contents import contents_of
 from fedgen_bench.results.details import details
-from fedgen_bench.results.folders import mend, write_together
-from fedgen_bench.results.leaderboard import Record, Table, build_table, record_of, results_text
-from fedgen_bench.results.manifest import differences
-from fedgen_bench.results.published import RESULTS, open_folder
-from fedgen_bench.suite.load import load_suite
+from fedgen_bench.results.environments import environments_text
+from fedgen_bench.results.files import ENVIRONMENT, TIMING
+from fedgen_bench.results.folders import write_together
+from fedgen_bench.results.leaderboard import build_table
+from fedgen_bench.results.published import has_results, open_folder
+from fedgen_bench.results.recording import records_of
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.results.record import Record
     from fedgen_bench.results.store import Store, StoredRun
+    from fedgen_bench.results.table import Table
     from fedgen_bench.suite.schema import SuiteSpec
 
-BANDS = "bands.csv"
 _FEW = 3
-
-
-def render(table: Table, registry: Registry, *, only: str | None = None) -> dict[str, bytes | None]:
-    """What every registered table format (or one) gives, by file name; None where the table gives no such file.
-
-    Texts are made printable, whatever names and titles hold.
-    """
-    formats = registry.components["table_format"]
-    rendered: dict[str, bytes | None] = {}
-    for _, found in sorted(formats.items()):
-        if only is not None and found.spec.filename != only:
-            continue
-        params, _ = make_params(found.spec.params, {})
-        content = found.spec.build(params).render(table)
-        rendered[found.spec.filename] = printable(content, keep="\n").encode() if isinstance(content, str) else content
-    return rendered
 
 
 def finished(store: Store, suite: SuiteSpec) -> list[StoredRun]:
     """The store's runs of a suite version that have ended, well or not."""
     return [run for run in store.runs(suite.suite.name, suite.suite.version) if run.status != "running"]
-
-
-def records_of(runs: Sequence[StoredRun], suite: SuiteSpec) -> list[Record]:
-    """The published record of every run, as JSON has it; pictures are published of the first leaderboard seed alone."""
-
-    def shown(run: StoredRun) -> bool:
-        return run.spec.seed == suite.seeds.leaderboard[0] and not run.spec.off_suite
-
-    return [json.loads(json.dumps(record_of(run, with_showcase=shown(run)))) for run in runs]
 
 
 def publish(
@@ -95,12 +69,10 @@ def publish(
             f"`--leaderboards`, or give them up with `fedgen-bench leaderboard --suite {suite.suite.name} --replace`."
         )
     contents = {
-        RESULTS: results_text(suite, source.text, records).encode(),
-        BANDS: bands_csv(records).encode(),
+        **contents_of(table, records, suite=suite, suite_text=source.text, registry=registry),
         **details(runs),
-        **render(table, registry),
-        "timing.csv": _timing(runs).encode(),
-        "environment.json": _environments(runs).encode(),
+        TIMING: _timing(runs).encode(),
+        ENVIRONMENT: environments_text(records).encode(),
     }
     passing("table.rendered")
     write_together(folder, contents)
@@ -118,27 +90,27 @@ def lacking(folder: Path, store: Store) -> list[Record]:
     Raises:
         StoreError: the published results cannot be read.
     """
-    mend(folder)
-    if not present(folder / RESULTS):
+    if not has_results(folder):
         return []
     found = open_folder(folder)
     held = store.metrics(found.source.name)
-    return [one for one in found.records if one["digest"] not in held or _numbers(one) not in ({}, held[one["digest"]])]
+    return [one for one in found.records if not _is_held(one, held)]
 
 
-def _numbers(record: Record) -> Mapping[str, float]:
-    return record["metrics"] if record["status"] == "done" else {}
+def _is_held(record: Record, held: Mapping[str, Mapping[str, float]]) -> bool:
+    """Whether a run of the same settings ended with these metrics, or the record has none to lose."""
+    return record.digest in held and (record.status != "done" or record.metrics == held[record.digest])
 
 
 def _lost(folder: Path, records: Iterable[Record], store: Store) -> list[str]:
     """What would be gone if the records took a folder's place: results that the store lacks, and cells without one."""
     cells, lacked = {_cell(one) for one in records}, {_cell(one) for one in lacking(folder, store)}
-    old = open_folder(folder).records if present(folder / RESULTS) else []
-    return [f"{one['contender']}/{one['seed']}" for one in old if _cell(one) in lacked or _cell(one) not in cells]
+    old = open_folder(folder).records if has_results(folder) else ()
+    return [one.name for one in old if _cell(one) in lacked or _cell(one) not in cells]
 
 
-def _cell(record: Record) -> tuple[Any, ...]:
-    return record["contender"], record["seed"], *record["off_suite"]
+def _cell(record: Record) -> tuple[object, ...]:
+    return record.contender, record.seed, *record.off_suite
 
 
 def _few(names: Sequence[str]) -> str:
@@ -153,76 +125,3 @@ def _timing(runs: Sequence[StoredRun]) -> str:
     for run in sorted(runs, key=lambda one: (one.spec.contender, one.spec.seed)):
         writer.writerow([run.spec.contender, run.spec.seed, run.status, f"{run.seconds:.1f}"])
     return out.getvalue()
-
-
-def _environments(runs: Sequence[StoredRun]) -> str:
-    """Every environment that a run was made in, with the runs."""
-    found: dict[str, list[str]] = {}
-    for run in runs:
-        found.setdefault(json.dumps(run.environment, sort_keys=True), []).append(
-            f"{run.spec.contender}/{run.spec.seed}"
-        )
-    listed: list[Mapping[str, Any]] = [
-        {"environment": json.loads(key), "runs": sorted(names)} for key, names in sorted(found.items())
-    ]
-    return json.dumps(listed, indent=1, sort_keys=True) + "\n"
-
-
-def remake(folder: Path, registry: Registry) -> None:
-    """Write a published folder again from its own results; drawn files stay as they are.
-
-    Numbers do not change. The suite's text becomes the installed one when that has the same version.
-
-    Raises:
-        UsageError, StoreError: as `open_folder`; nothing can be written.
-    """
-    found = open_folder(folder)
-    source, records = found.source, found.records
-    suite = load_suite(source, registry)
-    ours = registry.components["suite"].get(source.name)
-    if ours is not None:
-        installed = load_suite(ours.spec, registry)
-        if installed.suite.version == suite.suite.version:
-            source, suite = ours.spec, installed
-    drawn = _drawn(registry)
-    given = _given(source, suite, records, registry)
-    write_together(folder, {name: content for name, content in given.items() if name not in drawn})
-
-
-def _given(
-    source: SuiteSource, suite: SuiteSpec, records: Sequence[Record], registry: Registry
-) -> dict[str, bytes | None]:
-    """What records alone give, by file name."""
-    return {
-        RESULTS: results_text(suite, source.text, records).encode(),
-        BANDS: bands_csv(records).encode(),
-        **render(build_table(suite, records, registry), registry),
-    }
-
-
-def _drawn(registry: Registry) -> set[str]:
-    return {one.spec.filename for one in registry.components["table_format"].values() if not one.spec.exact}
-
-
-def check_folder(folder: Path, registry: Registry) -> list[str]:
-    """Files of a published folder that differ from what its results give, or from its manifest.
-
-    Drawn ones are only asked to be what the manifest says.
-
-    Raises:
-        UsageError, StoreError: as `open_folder`, or the suite's text is none.
-    """
-    found = open_folder(folder)
-    source, records = found.source, found.records
-    suite = load_suite(source, registry)
-    expected, drawn = _given(source, suite, records, registry), _drawn(registry)
-    wrong = {
-        name for name, content in expected.items() if not _is_published(folder / name, content, exact=name not in drawn)
-    }
-    return sorted(wrong | set(differences(folder)))
-
-
-def _is_published(path: Path, content: bytes | None, *, exact: bool) -> bool:
-    if content is None:
-        return not path.exists()
-    return path.is_file() and (not exact or path.read_bytes() == content)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from fedgen_bench.base.stats import interval
 from fedgen_bench.results.bands import Band
-from fedgen_bench.results.leaderboard import Record
+from fedgen_bench.results.record import Done, Record
 from fedgen_bench.results.tiers import Tier, TierName
 
 Verdict = Literal["equal", "within", "differs", "shown"]
@@ -46,8 +46,8 @@ class Value:
         return numbers[0] - numbers[1] if len(numbers) == 2 else None  # noqa: PLR2004 - both sides
 
 
-@dataclass(frozen=True)
-class Cell:
+@dataclass(frozen=True, kw_only=True)
+class ComparedCell:
     """A cell that was run again.
 
     Args:
@@ -77,7 +77,7 @@ class Cell:
         return self.status == "done" and all(one.verdict != "differs" for one in self.values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SeedTest:
     """A contender's metric in the statistical tier, over the seeds that were run again.
 
@@ -110,24 +110,29 @@ class SeedTest:
         )
 
 
-def quality_of(record: Record) -> tuple[str, ...]:
+def quality_of(record: Done) -> tuple[str, ...]:
     """The suite's metric and the followed one on test; a contender without a global model has its clients' mean."""
-    evaluation = record["config"]["evaluation"]
-    followed = evaluation.get("round_metric") or evaluation["metric"]
-    names = dict.fromkeys((f"test/{evaluation['metric']}", f"test/{followed}"))
-    found = tuple(name for name in names if name in record["metrics"])
-    own = f"personalized/{followed}/mean"
-    return found or ((own,) if own in record["metrics"] else ())
+    names = dict.fromkeys((f"test/{record.config.evaluation.metric}", f"test/{record.followed}"))
+    found = tuple(name for name in names if name in record.metrics)
+    own = f"personalized/{record.followed}/mean"
+    return found or ((own,) if own in record.metrics else ())
 
 
-def compare(published: Record, here: Record, found: Tier, bands: Bands) -> Cell:
+def compare_records(published: Done, here: Record, found: Tier, bands: Bands) -> ComparedCell:
     """The cell with every value of both records; quality in the statistical tier awaits `judge_over_seeds`."""
     quality = quality_of(published)
-    cell = Cell(
-        published["contender"], published["seed"], published["digest"], found, here["status"], here["reason"],
-        published["environment"], here["environment"], quality,
-    )  # fmt: skip
-    if here["status"] != "done":
+    cell = ComparedCell(
+        contender=published.contender,
+        seed=published.seed,
+        digest=published.digest,
+        tier=found,
+        status=here.status,
+        reason=here.reason,
+        published_environment=published.environment,
+        environment=here.environment,
+        quality=quality,
+    )
+    if here.status != "done":
         return cell
     ours, theirs = dict(values_of(here)), dict(values_of(published))
     values = []
@@ -151,7 +156,9 @@ def _judged(one: Value, tier: TierName, band: Band | None, *, is_quality: bool) 
     return one
 
 
-def judge_over_seeds(cells: Sequence[Cell], bands: Bands) -> tuple[tuple[Cell, ...], tuple[SeedTest, ...]]:
+def judge_over_seeds(
+    cells: Sequence[ComparedCell], bands: Bands
+) -> tuple[tuple[ComparedCell, ...], tuple[SeedTest, ...]]:
     """Give quality in the statistical tier its verdict, over a contender's seeds that ended well or by its only one."""
     groups: dict[tuple[str, str], list[tuple[int, Value]]] = {}
     for cell in cells:
@@ -161,7 +168,7 @@ def judge_over_seeds(cells: Sequence[Cell], bands: Bands) -> tuple[tuple[Cell, .
                     groups.setdefault((cell.contender, one.what), []).append((cell.seed, one))
     tests = {key: _tested(key, found, bands.get(key)) for key, found in groups.items()}
 
-    def with_verdict(cell: Cell, one: Value) -> Value:
+    def with_verdict(cell: ComparedCell, one: Value) -> Value:
         if cell.tier.name != "statistical" or one.group != "metrics" or one.what not in cell.quality:
             return one
         test = tests[cell.contender, one.what]
@@ -174,16 +181,24 @@ def judge_over_seeds(cells: Sequence[Cell], bands: Bands) -> tuple[tuple[Cell, .
 
 
 def _tested(key: tuple[str, str], found: Sequence[tuple[int, Value]], band: Band | None) -> SeedTest:
-    seeds = tuple(seed for seed, _ in found)
     differences = [math.nan if one.difference is None else one.difference for _, one in found]
     half, one_more = (0.0, 0.0) if band is None else (band.half_width, band.one_more)
     equal = all(one.verdict == "equal" for _, one in found)
     between = interval(differences)
-    if between.n == 1:
-        passed = equal or _at_most(between.mean, one_more)
-        return SeedTest(*key, seeds, between.mean, None, None, one_more, passed)
-    passed = equal or between.low <= 0 <= between.high or _at_most(between.mean, half)
-    return SeedTest(*key, seeds, between.mean, between.low, between.high, half, passed)
+    alone = between.n == 1
+    allowed = one_more if alone else half
+    includes_zero = not alone and between.low <= 0 <= between.high
+    contender, metric = key
+    return SeedTest(
+        contender=contender,
+        metric=metric,
+        seeds=tuple(seed for seed, _ in found),
+        mean=between.mean,
+        low=None if alone else between.low,
+        high=None if alone else between.high,
+        allowed=allowed,
+        passed=equal or includes_zero or _at_most(between.mean, allowed),
+    )
 
 
 def _at_most(difference: float | None, allowed: float) -> bool:
@@ -195,22 +210,23 @@ def _same(published: object, here: object) -> bool:
     return json.dumps(published, sort_keys=True) == json.dumps(here, sort_keys=True)
 
 
-def values_of(record: Record) -> Iterator[tuple[tuple[str, str], Any]]:
+def values_of(record: Done) -> Iterator[tuple[tuple[str, str], Any]]:
     """Everything that a record says of what came out, by (group, name)."""
-    facts = record["facts"]
-    yield from _each("metrics", record["metrics"].items())
-    for model, values in record["per_client"].items():
+    facts = record.facts
+    yield from _each("metrics", record.metrics.items())
+    for model, values in record.per_client.items():
         yield from _each("per client", ((f"{model}, client {client}", value) for client, value in values.items()))
-    yield from _each("curve", ((f"round {done}", value) for done, value, _ in record["curve"]))
-    yield from _each("digests", record["digests"].items())
-    yield from _each("data", facts.get("data", {}).items())
-    for direction, counts in record["bytes"].items():
-        yield from _each("bytes", ((f"{direction} {name}", count) for name, count in counts.items()))
-    yield from _each("bytes", ((f"up after round {done}", uplink) for done, _, uplink in record["curve"]))
-    yield ("bytes", "client rounds"), record["client_rounds"]
-    yield from _each("sizes", ((name, facts[name]) for name in ("trainable_params", "backbone_params")))
-    yield ("quarantined", "quarantined updates"), record["quarantined"]
-    yield ("final tensors", "final sha256"), facts.get("final_sha256")
+    yield from _each("curve", ((f"round {one.n_rounds}", one.value) for one in record.curve))
+    yield from _each("digests", asdict(record.digests).items())
+    yield from _each("data", facts.data.items())
+    for way, booked in record.bytes.ways:
+        yield from _each("bytes", ((f"{way} {name}", count) for name, count in asdict(booked).items()))
+    yield from _each("bytes", ((f"up after round {one.n_rounds}", one.uplink_bytes) for one in record.curve))
+    yield ("bytes", "client rounds"), record.client_rounds
+    yield ("sizes", "trainable_params"), facts.trainable_params
+    yield ("sizes", "backbone_params"), facts.backbone_params
+    yield ("quarantined", "quarantined updates"), record.quarantined
+    yield ("final tensors", "final sha256"), facts.final_sha256
 
 
 def _each(group: str, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[tuple[str, str], Any]]:

@@ -11,14 +11,15 @@ from fedgen_bench.base.errors import StoreError, UsageError, unknown
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.registry.datasets import known_datasets
 from fedgen_bench.registry.kinds import NAME
-from fedgen_bench.review.comparison import Cell, SeedTest, quality_of, values_of
-from fedgen_bench.suite.cellconfig import CellConfig, provenance_key
+from fedgen_bench.results.pairing import comparable
+from fedgen_bench.review.comparison import ComparedCell, SeedTest
+from fedgen_bench.suite.cellconfig import provenance_key
 from fedgen_bench.suite.cells import RunSpec
-from fedgen_bench.suite.sweeps import method_of
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.results.leaderboard import Record
+    from fedgen_bench.results.record import Done, Origin, Record
+    from fedgen_bench.suite.cellconfig import CellConfig
 
 FP32 = "training.precision=fp32"
 _RESTORE = "Restore the folder from its commit."
@@ -32,7 +33,7 @@ class Rerun:
         changes: how the run differs from what was published, as sentences without a full stop.
     """
 
-    record: Record
+    record: Done
     spec: RunSpec
     changes: tuple[str, ...] = ()
 
@@ -44,21 +45,19 @@ class Rerun:
 
 def choose(
     records: Sequence[Record], contenders: Sequence[str] = (), seeds: Sequence[int] = (), sample: int | None = None
-) -> list[Record]:
+) -> list[Done]:
     """Finished records of the suite itself, by contender (or a swept one's base name), seed, and a fixed sample.
 
     Raises:
         UsageError: a contender or seed without such a record, or no cell that has both.
-        StoreError: a record lacks what every record has, or a cell is there twice.
+        StoreError: a cell is there twice.
     """
-    for record in records:
-        _check(record)
-    able = [record for record in records if record["status"] == "done" and not record["off_suite"]]
-    cells = [(record["contender"], record["seed"]) for record in able]
+    able = comparable(records)
+    cells = [record.name for record in able]
     if twice := sorted({cell for cell in cells if cells.count(cell) > 1}):
-        raise StoreError(f"{twice[0][0]}/{twice[0][1]} was published twice: the folder was edited. {_RESTORE}")
-    names = {name for record in able for name in (record["contender"], method_of(record))}
-    known_seeds = {str(record["seed"]) for record in able}
+        raise StoreError(f"{twice[0]} was published twice: the folder was edited. {_RESTORE}")
+    names = {name for record in able for name in (record.contender, record.method)}
+    known_seeds = {str(record.seed) for record in able}
     for name in contenders:
         if name not in names:
             raise UsageError(unknown("finished contender", name, names))
@@ -68,38 +67,16 @@ def choose(
     chosen = [
         record
         for record in able
-        if (not contenders or {record["contender"], method_of(record)} & set(contenders))
-        and (not seeds or record["seed"] in seeds)
+        if (not contenders or {record.contender, record.method} & set(contenders))
+        and (not seeds or record.seed in seeds)
     ]
     if not chosen:
         raise UsageError("No finished cell has this contender and this seed. Name others, or leave one option out.")
-    sampled = sorted(record["digest"] for record in chosen)[:sample]
-    return [record for record in chosen if record["digest"] in sampled]
+    sampled = sorted(record.digest for record in chosen)[:sample]
+    return [record for record in chosen if record.digest in sampled]
 
 
-def _check(record: Record) -> None:
-    name = "A record"
-    try:
-        name = f"The record of {record['contender']}/{record['seed']}"
-        method_of(record)
-        complete = (
-            isinstance(record["seed"], int)
-            and isinstance(record["digest"], str)
-            and isinstance(record["off_suite"], list)
-            and isinstance(record["environment"], dict)
-            and isinstance(record["provenance"], dict)
-        )
-        if record["status"] == "done":
-            dict(values_of(record))
-            quality_of(record)
-            CellConfig.from_json(record["config"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"{name} cannot be read ({error!r}): the folder was truncated. {_RESTORE}") from error
-    if not complete:
-        raise StoreError(f"{name} holds values of a wrong kind: the folder was edited. {_RESTORE}")
-
-
-def reruns_of(records: Sequence[Record], registry: Registry, precision: Literal["fp32"] | None = None) -> list[Rerun]:
+def reruns_of(records: Sequence[Done], registry: Registry, precision: Literal["fp32"] | None = None) -> list[Rerun]:
     """The run that repeats each record, made from the record's own configuration.
 
     Raises:
@@ -116,14 +93,14 @@ def reruns_of(records: Sequence[Record], registry: Registry, precision: Literal[
     return found
 
 
-def _rerun_of(record: Record, registry: Registry, precision: Literal["fp32"] | None) -> Rerun:
-    config = CellConfig.from_json(record["config"])
+def _rerun_of(record: Done, registry: Registry, precision: Literal["fp32"] | None) -> Rerun:
+    config = record.config
     spec = RunSpec(config)
-    named = (record["contender"], record["seed"])
-    if spec.digest != record["digest"] or named != (spec.contender, spec.seed) or not NAME.match(spec.suite):
+    named = (record.contender, record.seed)
+    if spec.digest != record.digest or named != (spec.contender, spec.seed) or not NAME.match(spec.suite):
         raise StoreError(
-            f"The configuration of {record['contender']}/{record['seed']} is not what its digest "
-            f"{record['digest']} was made from: the folder was edited. {_RESTORE}"
+            f"The configuration of {record.name} is not what its digest {record.digest} was made from: the folder was "
+            f"edited. {_RESTORE}"
         )
     changes = list(_component_changes(config, registry))
     published = config.training.precision
@@ -155,7 +132,7 @@ def _problems(rerun: Rerun, registry: Registry) -> Iterator[str]:
     for kind, one in rerun.spec.config.components():
         name, known = one.name, registry.components[kind]
         if name not in known:
-            came = rerun.record["provenance"].get(provenance_key(kind, name), {})
+            came = rerun.record.provenance.get(provenance_key(kind, name))
             yield f"{kind} `{name}` is not installed. {_provide(came)}"
             continue
         _, refused = make_params(known[name].spec.params, one.params)
@@ -166,28 +143,25 @@ def _problems(rerun: Rerun, registry: Registry) -> Iterator[str]:
             yield f"metric `{metric}` is not installed. Install what has it, or give its file with `--plugin FILE`."
 
 
-def _provide(provenance: Mapping[str, Any]) -> str:
-    distribution, version = provenance.get("distribution", ""), provenance.get("version", "")
-    if distribution.startswith("file:"):
-        return f"It was in the file {distribution.removeprefix('file:')}: give that with `--plugin FILE`."
-    return (
-        f"Install `{distribution}` {version}, which the record names."
-        if distribution
-        else "The record names no source."
-    )
+def _provide(came: Origin | None) -> str:
+    if came is None or not came.distribution:
+        return "The record names no source."
+    if came.distribution.startswith("file:"):
+        return f"It was in the file {came.distribution.removeprefix('file:')}: give that with `--plugin FILE`."
+    return f"Install `{came.distribution}` {came.version}, which the record names."
 
 
-def datasets_of(record: Record, registry: Registry) -> tuple[str, ...]:
+def datasets_of(record: Done, registry: Registry) -> tuple[str, ...]:
     """Data sets that a cell reads; weights that are optional where the published run had them."""
-    task = record["config"]["task"]
-    spec = registry.get("task", task["name"]).spec
-    params, refused = make_params(spec.params, task["params"])
-    had = record["facts"]["data"]
+    task = record.config.task
+    spec = registry.get("task", task.name).spec
+    params, refused = make_params(spec.params, task.params)
+    had = record.facts.data
     optional = (name for name, one in known_datasets(registry).items() if one.optional and f"extractor {name}" in had)
     return (*(() if refused else spec.build(params).datasets), *optional)
 
 
-def report(cells: Sequence[Cell], tests: Sequence[SeedTest], selection: Mapping[str, Any]) -> str:
+def report(cells: Sequence[ComparedCell], tests: Sequence[SeedTest], selection: Mapping[str, Any]) -> str:
     """`reproduction.json`: `selection` (what was chosen, from which results) and what came out.
 
     It has no clock: equal reproductions give equal bytes.

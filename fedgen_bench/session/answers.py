@@ -11,7 +11,7 @@ from fedgen_bench.run.tuning import Scored, tuning_csv
 
 if TYPE_CHECKING:
     from fedgen_bench.review.claims import Finding
-    from fedgen_bench.review.comparison import Cell, SeedTest
+    from fedgen_bench.review.comparison import ComparedCell, SeedTest
     from fedgen_bench.suite.cells import RunSpec
 
 
@@ -65,7 +65,7 @@ class Reproduction:
         path: the report that was written.
     """
 
-    cells: tuple[Cell, ...]
+    cells: tuple[ComparedCell, ...]
     tests: tuple[SeedTest, ...]
     path: Path
 

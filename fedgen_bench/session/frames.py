@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import UsageError
-from fedgen_bench.results.leaderboard import COLUMNS, Record, Table
 from fedgen_bench.results.paired import Paired, paired
+from fedgen_bench.results.record import Record
+from fedgen_bench.results.table import COLUMNS, Table
 from fedgen_bench.session.plots import Plot, plot
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Results:
         """One row for every evaluated round of a run: rounds done, the followed metric, uplink bytes until then."""
         return self._frame(
             ("n_rounds", self.table.followed.metric, "uplink_bytes"),
-            lambda record: [(int(done), value, int(uplink)) for done, value, uplink in record["curve"]],
+            lambda record: [(int(done), value, int(uplink)) for done, value, uplink in record.curve],
         )
 
     @cached_property
@@ -65,7 +66,7 @@ class Results:
             ("model", "client_id", self.table.followed.metric),
             lambda record: [
                 (model, int(client_id), value)
-                for model, values in record["per_client"].items()
+                for model, values in record.per_client.items()
                 for client_id, value in values.items()
             ],
         )
@@ -97,7 +98,7 @@ class Results:
             raise UsageError(
                 'These results were published without a ledger. Load the store: `load_results("runs", suite=...)`.'
             )
-        off_suite = {record["digest"]: ", ".join(record["off_suite"]) for record in self.records}
+        off_suite = {record.digest: ", ".join(record.off_suite) for record in self.records}
         frame = pd.DataFrame(self.messages)
         frame.insert(2, "off_suite", frame["digest"].map(off_suite))
         return frame.drop(columns="digest")
@@ -125,7 +126,7 @@ class Results:
         import pandas as pd
 
         found = [
-            (record["contender"], record["seed"], ", ".join(record["off_suite"]), *row)
+            (record.contender, record.seed, ", ".join(record.off_suite), *row)
             for record in self.records
             for row in rows(record)
         ]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.contract.protocols import Drawing
-from fedgen_bench.results.publish import render
+from fedgen_bench.results.contents import table_files
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.results.leaderboard import Table
+    from fedgen_bench.results.table import Table
 
 _SUFFIXES = (".svg", ".png", ".pdf")
 
@@ -65,7 +65,7 @@ def plot(table: Table, registry: Registry, name: str) -> Plot:
     if name not in drawn:
         raise UsageError(unknown("plot", name, drawn))
     file = f"{name}.svg"
-    drawing = render(table, registry, only=file)[file]
+    drawing = table_files(table, registry, (file,))[file]
     if drawing is None:
         raise UsageError(f"This table gives no plot `{name}`. Choose another.")
     spec = formats[file]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from fedgen_bench.base.environment import emulated, fingerprint
 from fedgen_bench.base.errors import DataError, FedgenError, StoreError, UsageError
 from fedgen_bench.base.files import sha256_of, write_atomic
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.results.bands import bands
-from fedgen_bench.results.leaderboard import Record, record_of
-from fedgen_bench.results.manifest import MANIFEST, differences, read_manifest
-from fedgen_bench.results.published import RESULTS, open_folder
+from fedgen_bench.results.files import RESULTS
+from fedgen_bench.results.published import open_folder
+from fedgen_bench.results.record import Record, Unfinished
+from fedgen_bench.results.recording import record_of
 from fedgen_bench.results.store import Store
 from fedgen_bench.results.tiers import Tier, described, tier
-from fedgen_bench.review.comparison import compare, judge_over_seeds
+from fedgen_bench.review.comparison import compare_records, judge_over_seeds
 from fedgen_bench.review.reproduction import Rerun, choose, datasets_of, problems, report, reruns_of
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.session.answers import OnPlan, Plan, Reproduction
@@ -45,7 +45,7 @@ def reproduce(
     on_event: OnEvent,
 ) -> Reproduction:
     """Run what is left of the chosen cells in a store of their own, compare, and write `reproduction.json`."""
-    records = _published(folder)
+    records = open_folder(folder, unchanged=True).records
     reruns = reruns_of(choose(records, asked.contenders, asked.seeds, asked.sample), at.registry, asked.precision)
     suite, version = reruns[0].spec.suite, reruns[0].spec.suite_version
     root = _outside(folder, out or Path("reproduction", suite))
@@ -53,7 +53,7 @@ def reproduce(
     here = _run(reruns, root / "store", at, on_plan, on_event)
     limits = bands(records)
     found = [
-        compare(one.record, record, _tier(one, record["environment"]), limits)
+        compare_records(one.record, record, _tier(one, record.environment), limits)
         for one, record in zip(reruns, here, strict=True)
     ]
     cells, tests = judge_over_seeds(found, limits)
@@ -69,17 +69,6 @@ def reproduce(
     return Reproduction(cells, tests, path)
 
 
-def _published(folder: Path) -> list[Record]:
-    """The records of a folder that is what its manifest says. Raises UsageError or StoreError."""
-    records = open_folder(folder).records
-    if read_manifest(folder) and (changed := differences(folder)):
-        raise StoreError(
-            f"{', '.join(changed)} in {folder} differ from {MANIFEST}: edited or truncated. Restore the folder from "
-            "its commit."
-        )
-    return records
-
-
 def _outside(folder: Path, out: Path) -> Path:
     if out.resolve().is_relative_to(folder.resolve()):
         raise UsageError(f"{out} is inside the published folder. Name another one with `--out`.")
@@ -91,9 +80,9 @@ def _need(reruns: Sequence[Rerun], at: Workplace) -> None:
     found, find = problems(reruns, at.registry), finder(at.registry, at.data)
     expected: dict[str, dict[str, str]] = {}
     for one in reruns:
-        if one.record["config"]["task"]["name"] in at.registry.components["task"]:
+        if one.record.config.task.name in at.registry.components["task"]:
             for name in datasets_of(one.record, at.registry):
-                expected.setdefault(name, {}).update(one.record["facts"]["data"])
+                expected.setdefault(name, {}).update(one.record.facts.data)
     for name, published in expected.items():
         try:
             where = find(name)
@@ -111,7 +100,7 @@ def _need(reruns: Sequence[Rerun], at: Workplace) -> None:
 
 
 def _tier(rerun: Rerun, environment: Mapping[str, Any]) -> Tier:
-    return tier(rerun.record["environment"], environment, rerun.changes)
+    return tier(rerun.record.environment, environment, rerun.changes)
 
 
 def _foretold(reruns: Sequence[Rerun], device: str) -> tuple[str, ...]:
@@ -156,8 +145,8 @@ def _records(reruns: Sequence[Rerun], store: Store, ended: Sequence[Event]) -> l
     for one in reruns:
         if one.spec.digest not in stored:
             raise StoreError(f"{store.root} holds a later run of {one.name} with other settings. Use another `--out`.")
-        record = json.loads(json.dumps(record_of(stored[one.spec.digest])))
-        if one.spec.name in how:
-            record |= {"status": how[one.spec.name].status, "reason": how[one.spec.name].reason}
+        record = record_of(stored[one.spec.digest])
+        if record.status != "done" and (event := how.get(one.spec.name)):
+            record = replace(record, status=cast("Unfinished", event.status), reason=event.reason)
         found.append(record)
     return found

@@ -11,7 +11,8 @@ from fedgen_bench.base.environment import emulated, instruction_set
 from fedgen_bench.base.errors import WouldLoseError
 from fedgen_bench.base.files import inside
 from fedgen_bench.results.folders import write_together
-from fedgen_bench.results.publish import finished, lacking, publish, ranked, records_of
+from fedgen_bench.results.publish import finished, lacking, publish, ranked
+from fedgen_bench.results.recording import records_of
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.events import OnEvent, log_rounds
 from fedgen_bench.run.tuning import scored, trials
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.placement import Placement
     from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.results.leaderboard import Table
+    from fedgen_bench.results.table import Table
     from fedgen_bench.run.dry_run import Forecast
     from fedgen_bench.suite.schema import SuiteSpec
 
@@ -145,7 +146,7 @@ def emulation(cells: Sequence[RunSpec], device: str) -> tuple[str, ...]:
 def _staying(folder: Path, cells: Sequence[RunSpec], store: Store) -> tuple[str, ...]:
     """Whether the published folder will stay as it is."""
     asked = {cell.digest for cell in cells}
-    lost = [one for one in lacking(folder, store) if one["digest"] not in asked]
+    lost = [one for one in lacking(folder, store) if one.digest not in asked]
     if not lost:
         return ()
     said = f"{folder} holds {len(lost)} results that {store.root} lacks"

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fedgen_bench.base.errors import UsageError
-from fedgen_bench.base.files import inside, present
+from fedgen_bench.base.files import inside
 from fedgen_bench.registry.datasets import places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
-from fedgen_bench.results.details import LEDGER
+from fedgen_bench.results.checking import check_folder, remake
+from fedgen_bench.results.files import LEDGER, RESULTS
 from fedgen_bench.results.folders import write_together
-from fedgen_bench.results.leaderboard import build_table, record_of
+from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.paired import Paired, paired
-from fedgen_bench.results.publish import check_folder, publish, ranked, remake
-from fedgen_bench.results.published import RESULTS, open_folder
+from fedgen_bench.results.publish import finished, publish, ranked
+from fedgen_bench.results.published import has_results, open_folder
+from fedgen_bench.results.recording import records_of
 from fedgen_bench.results.store import Store
 from fedgen_bench.review.claims import PAGE, gather, judged, written
 from fedgen_bench.review.validation import Report, validate
@@ -232,7 +234,7 @@ class Session:
     def load(self, where: str | Path, suite: str | None = None) -> Results:
         """Results of a published folder, or of a store's suite; the session's own folders do not matter."""
         folder = Path(where)
-        if present(folder / RESULTS):
+        if has_results(folder):
             found = open_folder(folder)
             table = build_table(load_suite(found.source, self.registry), found.records, self.registry)
             messages = tuple(found.rows(LEDGER))
@@ -249,12 +251,10 @@ class Session:
         """Two contenders' metrics seed by seed, SECOND minus FIRST, from the store or what is published."""
         source = self._source(suite)
         if published:
-            records = open_folder(self.folder(suite)).records
-        else:
-            version = load_suite(source, self.registry).suite.version
-            with Store(Path(self.runs), lock=False, create=False) as store:
-                records = [record_of(run) for run in store.runs(suite, version)]
-        return paired(records, first, second)
+            return paired(open_folder(self.folder(suite)).records, first, second)
+        spec = load_suite(source, self.registry)
+        with Store(Path(self.runs), lock=False, create=False) as store:
+            return paired(records_of(finished(store, spec), spec), first, second)
 
     @property
     def _workplace(self) -> Workplace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +56,3 @@ def at_point(suite: SuiteSpec, point: Point) -> SuiteSpec:
     for path, value in point.set.items():
         table = with_value(table, path, value, said=f"sweep.point {point.value:g}, `{path}`")
     return SuiteSpec.model_validate_json(json.dumps(table))
-
-
-def method_of(record: Mapping[str, Any]) -> str:
-    """The contender that a published record is a run of, without the point that it was run at."""
-    point = record["config"].get("point")
-    return str(point["contender"] if point else record["contender"])

@@ -16,8 +16,8 @@ from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.files import write_atomic
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.results import publish as publishing
+from fedgen_bench.results.files import MANIFEST
 from fedgen_bench.results.folders import write_together
-from fedgen_bench.results.manifest import MANIFEST
 from fedgen_bench.results.publish import publish
 from fedgen_bench.results.rows import count_row
 from fedgen_bench.results.store import Store

@@ -14,7 +14,7 @@ import pytest
 
 import fedgen_bench
 from fedgen_bench.base.errors import StoreError, UsageError
-from fedgen_bench.results.leaderboard import COLUMNS
+from fedgen_bench.results.table import COLUMNS
 from fedgen_bench.testing import toy
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python-api.md").read_text(encoding="utf-8")

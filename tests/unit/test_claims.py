@@ -7,6 +7,7 @@ import io
 import math
 
 import pytest
+from made_records import made
 
 from fedgen_bench.base.stats import interval
 from fedgen_bench.contract.specs import SuiteSource
@@ -51,14 +52,14 @@ def record(contender, seed, final, curve, *, up=1000, adapter="full", kind="samp
         config["point"] = {"contender": contender, "axis": point[0], "value": point[1]}
     rounds = len(curve)
     sent = 2 * up * rounds if kind == "sampled" else 0
-    return {
+    return made({
         "contender": name, "seed": seed, "config": config, "digest": f"{name}/{seed}",
         "metrics": {"test/toy_loss": final}, "curve": [[i + 1, v, 2 * up * (i + 1)] for i, v in enumerate(curve)],
         "bytes": {"up": {"encoded": sent}, "down": {"encoded": sent}}, "client_rounds": 2 * rounds,
         "facts": {"cohort_kind": kind, "trainable_params": 0 if kind == "none" else 3},
         "per_client": {"global": {str(i): g for i, (g, _) in enumerate(clients)},
                        "personalized": {str(i): p for i, (_, p) in enumerate(clients)}},
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def sheet(registry, records, extra="", drift=None):
@@ -148,7 +149,7 @@ def test_quality_after_rounds_follows_the_paired_differences(registry):
 
 
 def test_quality_after_bytes_takes_the_untrained_model_where_no_round_fits(registry):
-    frozen = [one | {"contender": "local_only"} for one in runs("local_only", (0.9,) * 3, kind="none", curve=())]
+    frozen = runs("local_only", (0.9,) * 3, kind="none", curve=())
     records = runs("fedgen_edge", (0.5, 0.51, 0.52), up=5) + runs("fedavg", (0.1, 0.1, 0.1), up=1000) + frozen
     found = quality.judge_bytes(Evidence(sheet(registry, records), {}))
     assert found.verdict == "holds"  # though fedavg is far better in the end

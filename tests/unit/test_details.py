@@ -7,9 +7,11 @@ import pytest
 
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.registry.datasets import Places
-from fedgen_bench.results.details import LEDGER, METRICS, NOBODY, details, read_details
-from fedgen_bench.results.manifest import MANIFEST, differences, read_manifest, write_manifest
-from fedgen_bench.results.publish import check_folder, finished, publish
+from fedgen_bench.results.checking import check_folder
+from fedgen_bench.results.details import NOBODY, details, read_details
+from fedgen_bench.results.files import LEDGER, MANIFEST, METRICS
+from fedgen_bench.results.manifest import differences, read_manifest, write_manifest
+from fedgen_bench.results.publish import finished, publish
 from fedgen_bench.results.published import open_folder
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
@@ -38,28 +40,28 @@ def test_ledger_holds_every_message_and_sums_to_the_record(toy_published):
     folder, _ = toy_published
     rows = read_details(folder, LEDGER)
     for record in open_folder(folder).records:
-        own = [row for row in rows if row["digest"] == record["digest"]]
+        own = [row for row in rows if row["digest"] == record.digest]
         for direction in ("up", "down"):
             sent = [row for row in own if row["direction"] == direction]
-            assert len(sent) == record["bytes"][direction]["messages"]
-            assert sum(row["encoded_bytes"] for row in sent) == record["bytes"][direction]["encoded"]
+            assert len(sent) == getattr(record.bytes, direction).messages
+            assert sum(row["encoded_bytes"] for row in sent) == getattr(record.bytes, direction).encoded
     assert any(row["direction"] == "up" for row in rows)
 
 
 def test_metrics_hold_rounds_clients_drift_and_the_end(toy_published):
     folder, _ = toy_published
     rows = read_details(folder, METRICS)
-    record = next(one for one in open_folder(folder).records if one["contender"] == "fedavg" and one["seed"] == 1)
-    own = [row for row in rows if row["digest"] == record["digest"]]
+    record = next(one for one in open_folder(folder).records if one.name == "fedavg/1")
+    own = [row for row in rows if row["digest"] == record.digest]
     curve = [row["value"] for row in own if row["name"] == "valid_subset/toy_loss"]
-    assert curve == [value for _, value, _ in record["curve"]]
+    assert curve == [value for _, value, _ in record.curve]
     assert {row["name"] for row in own if row["round_index"] == 0 and row["name"].startswith("drift/")} == {
         "drift/mean_change_norm", "drift/dispersion", "drift/cosine_to_mean",
     }  # fmt: skip
     end = {row["name"]: row["value"] for row in own if row["round_index"] == row["client_id"] == NOBODY}
-    assert end == record["metrics"]
+    assert end == record.metrics
     clients = {str(row["client_id"]): row["value"] for row in own if row["name"] == "global/toy_loss"}
-    assert clients == record["per_client"]["global"]
+    assert clients == record.per_client["global"]
 
 
 def test_pooled_runs_have_neither_messages_nor_drift(toy_published):

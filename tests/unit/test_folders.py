@@ -126,7 +126,7 @@ def test_a_store_with_less_does_not_replace_a_published_folder(ran, boards):
     assert kept(boards) == before
     done = call(leaderboard, "--runs", ran / "part", "--leaderboards", boards, "--replace")
     assert done.exception is None
-    assert {one["contender"] for one in open_folder(boards / "toy").records} == {"fedavg"}
+    assert {one.contender for one in open_folder(boards / "toy").records} == {"fedavg"}
 
 
 def test_results_of_another_store_are_not_replaced_by_other_numbers(ran, boards):

@@ -15,8 +15,9 @@ from fedgen_bench.base.errors import StoreError, SuiteError
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.registry.datasets import USUAL_PLACES
 from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.checking import check_folder
 from fedgen_bench.results.leaderboard import build_table
-from fedgen_bench.results.publish import check_folder, publish
+from fedgen_bench.results.publish import publish
 from fedgen_bench.results.published import open_folder
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.executor import Job
@@ -171,7 +172,7 @@ def test_published_folder_is_what_its_results_give(ran, world):
 def test_pictures_are_published_of_the_first_seed_and_not_in_the_tables(ran):
     table, folder, runs = ran
     records = open_folder(folder).records
-    shown = {(one["contender"], one["seed"]) for one in records if "showcase" in one}
+    shown = {(one.contender, one.seed) for one in records if one.showcase}
     assert shown == {("fedgen_edge", 1), ("fedavg", 1), ("centralized", 1)}  # local_only has no global model
     assert runs["fedavg", 2].result.showcase
     assert table.showcase.keys() == {"fedgen_edge", "fedavg", "centralized"}

@@ -9,10 +9,13 @@ import math
 import pytest
 from fedgen_bench_plugins.tables.csv_table import cell
 from fedgen_bench_plugins.tables.markdown import escape
+from made_records import all_made
 
 from fedgen_bench.base.errors import PairingError
 from fedgen_bench.base.stats import interval, paired_difference
-from fedgen_bench.results.leaderboard import COLUMNS, build_table, check_pairing
+from fedgen_bench.results.leaderboard import build_table
+from fedgen_bench.results.pairing import check_pairing
+from fedgen_bench.results.table import COLUMNS
 
 
 def test_interval_is_the_textbook_one():
@@ -69,7 +72,7 @@ def both(name, quality, **more):
 
 @pytest.fixture
 def table_of(registry, toy_suite):
-    return lambda records: build_table(toy_suite(), records, registry)
+    return lambda tables: build_table(toy_suite(), all_made(tables), registry)
 
 
 def ranks(table):
@@ -140,21 +143,23 @@ def test_pairing_refuses_runs_that_saw_different_things(table_of, what):
 
 def test_pairing_refuses_runs_on_other_data_even_under_other_seeds():
     first, second = record("fedavg", 1, 0.3), record("fedgen_edge", 2, 0.5)
-    check_pairing([first, second])
+    check_pairing(all_made([first, second]))
     second = second | {"facts": second["facts"] | {"data": {"backbone": "another"}}}
     with pytest.raises(PairingError, match=r"fedgen_edge/2 and fedavg/1 differ in their data digest"):
-        check_pairing([first, second])
+        check_pairing(all_made([first, second]))
 
 
 def test_pairing_lets_incomparable_rows_be():
     check_pairing(
-        [
-            record("fedavg", 1, 0.3),
-            record("fedavg", 2, 0.3),
-            record("centralized", 1, 0.3, kind="pooled", batches="other"),
-            record("fedgen_edge", 1, 0.3, status="error"),
-            record("fedgen_edge", 1, 0.3, off_suite=["x=1"], batches="other"),
-        ]
+        all_made(
+            [
+                record("fedavg", 1, 0.3),
+                record("fedavg", 2, 0.3),
+                record("centralized", 1, 0.3, kind="pooled", batches="other"),
+                record("fedgen_edge", 1, 0.3, status="failed"),
+                record("fedgen_edge", 1, 0.3, off_suite=["x=1"], batches="other"),
+            ]
+        )
     )
 
 
@@ -248,7 +253,7 @@ def test_contenders_that_seeds_do_not_tell_apart_share_a_rank(table_of):
 
 def test_rank_of_one_seed_is_by_its_value(registry, toy_suite):
     suite = toy_suite("seeds.leaderboard=[1]")
-    table = build_table(suite, [*noisy("a", 0.5), *noisy("fedgen_edge", 0.5), *noisy("b", 0.6)], registry)
+    table = build_table(suite, all_made([*noisy("a", 0.5), *noisy("fedgen_edge", 0.5), *noisy("b", 0.6)]), registry)
     assert ranks(table) == {"a": 1, "fedgen_edge": 1, "b": 3}
 
 
@@ -256,7 +261,7 @@ def test_runs_of_a_suite_without_a_sweep_are_refused_when_their_settings_and_bat
     other = record("fedgen_edge", 1, 0.5, batches="other")
     other["config"]["training"] = {"batch_size": 99}
     with pytest.raises(PairingError, match="batches"):
-        check_pairing([record("fedavg", 1, 0.5), other])
+        check_pairing(all_made([record("fedavg", 1, 0.5), other]))
 
 
 def test_overridden_run_still_says_what_it_saves(table_of):

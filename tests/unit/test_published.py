@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedgen_bench.registry.plugins import load_registry
-from fedgen_bench.results.publish import check_folder
+from fedgen_bench.results.checking import check_folder
 from fedgen_bench.review.claims import PAGE, gather, written
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.sweeps import variants

@@ -17,9 +17,10 @@ from fedgen_bench.base.stats import interval
 from fedgen_bench.cli.compare_command import command
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.bands import bands
-from fedgen_bench.results.manifest import differences
-from fedgen_bench.results.publish import check_folder
-from fedgen_bench.results.published import RESULTS, open_folder
+from fedgen_bench.results.checking import check_folder
+from fedgen_bench.results.files import RESULTS
+from fedgen_bench.results.manifest import differences, write_manifest
+from fedgen_bench.results.published import open_folder
 from fedgen_bench.review.claims import gather, judged
 from fedgen_bench.review.reproduction import choose, datasets_of, problems, reruns_of
 from fedgen_bench.review.validation import validate
@@ -69,7 +70,7 @@ def reproduced(folder, registry):
     problems(reruns, registry)
     bands(records)
     for one in reruns:
-        if one.record["config"]["task"]["name"] in registry.components["task"]:
+        if one.record.config["task"]["name"] in registry.components["task"]:
             datasets_of(one.record, registry)
 
 
@@ -164,6 +165,33 @@ def test_check_of_a_leaderboard_raises_our_own_error(body, folder, registry):
     (folder / RESULTS).write_text(json.dumps(body), encoding="utf-8")
     with pytest.raises(StoreError, match=r"results.json, .*/1: `metrics` is missing. Publish the folder again"):
         check_folder(folder, registry)
+
+
+@pytest.mark.parametrize("key", ["digest", "metrics", "curve", "facts", "bytes", "config", "environment", "provenance"])
+def test_record_without_what_every_record_has_is_refused_by_its_name(key, body, folder):
+    del body["records"][0][key]
+    (folder / RESULTS).write_text(json.dumps(body), encoding="utf-8")
+    with pytest.raises(StoreError, match=rf"results.json, .*/1: `{key}` is missing"):
+        open_folder(folder)
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", "1"), ("off_suite", "x"), ("digest", 1), ("provenance", [])])
+def test_record_with_a_value_of_another_kind_is_refused(key, value, body, folder):
+    body["records"][0][key] = value
+    (folder / RESULTS).write_text(json.dumps(body), encoding="utf-8")
+    with pytest.raises(StoreError, match=rf"`{key}`: input should be"):
+        open_folder(folder)
+
+
+def test_folder_that_must_be_unchanged_is_what_its_manifest_says(folder):
+    write_manifest(folder)
+    open_folder(folder, unchanged=True)
+    (folder / "new.txt").write_text("x", encoding="utf-8")
+    open_folder(folder)
+    with pytest.raises(StoreError, match=r"new.txt in .* differ from SHA256SUMS: edited or truncated"):
+        open_folder(folder, unchanged=True)
+    (folder / "SHA256SUMS").unlink()
+    open_folder(folder, unchanged=True)
 
 
 def _linked(path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from fedgen_bench_plugins.tables.json_table import JsonTable
 from fedgen_bench_plugins.tables.markdown import Markdown
+from made_records import all_made
 
 from fedgen_bench import NoParams
 from fedgen_bench.contract.specs import SuiteSource
@@ -27,7 +28,7 @@ set = { "evaluation.personalized_steps" = 5 }
 """
 
 
-def record(contender, seed, quality, *, under=None, status="done", off_suite=(), added=None):
+def record(contender, seed, quality, *, under=0, status="done", off_suite=(), added=None):
     name, _, value = contender.partition("@steps=")
     done = status == "done"
     plain = {"ranked": True, "strategy": {"name": "fedavg"}, "adapter": {"name": "full"}}
@@ -59,7 +60,7 @@ def swept(registry):
         *both("fedgen_edge@steps=1", 0.4, under=1), *both("fedavg@steps=1", 0.3, under=1),
         *both("fedgen_edge@steps=5", 0.1, under=5), *both("fedavg@steps=5", 0.2, under=5),
     ]  # fmt: skip
-    return build_table(suite, records, registry)
+    return build_table(suite, all_made(records), registry)
 
 
 def test_ranks_hold_within_a_point_and_say_so(swept):
@@ -80,7 +81,7 @@ def test_the_best_of_every_point_is_bold(swept):
 
 
 def test_table_without_a_sweep_has_one_ranking(registry, toy_suite):
-    table = build_table(toy_suite(), [*both("fedavg", 0.3), *both("fedgen_edge", 0.2)], registry)
+    table = build_table(toy_suite(), all_made([*both("fedavg", 0.3), *both("fedgen_edge", 0.2)]), registry)
     assert table.among == {}
     assert "within" not in Markdown(NoParams()).render(table)
     assert "among" not in json.loads(JsonTable(NoParams()).render(table))
@@ -88,12 +89,13 @@ def test_table_without_a_sweep_has_one_ranking(registry, toy_suite):
 
 def test_failed_run_off_the_suite_is_shown_as_failed(registry, toy_suite):
     broken = record("fedavg", 1, 0.0, status="failed", off_suite=("federation.rounds=9",))
-    (row,) = build_table(toy_suite(), [broken], registry).rows
+    (row,) = build_table(toy_suite(), all_made([broken]), registry).rows
     assert (row["status"], row["rank"]) == ("failed", None)
 
 
 def test_contender_that_was_added_is_in_the_set_up(registry, toy_suite):
-    added = {"name": "mine", "ranked": True, "strategy": {"name": "mine"}, "adapter": {"name": "full"}}
-    table = build_table(toy_suite(), [*both("fedavg", 0.3), *both("mine", 0.2, added=added)], registry)
-    assert table.setup["contender"]["mine"] == added
+    strategy = {"name": "mine", "params": {}, "version": "1", "source_sha256": ""}
+    added = {"name": "mine", "ranked": True, "learning_rate": 0.5, "strategy": strategy}
+    table = build_table(toy_suite(), all_made([*both("fedavg", 0.3), *both("mine", 0.2, added=added)]), registry)
+    assert table.setup["contender"]["mine"] == added | {"adapter": strategy | {"name": ""}}
     assert "  - mine: " in Markdown(NoParams()).render(table)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from made_records import made
 from scipy import stats as scipy_stats
 
 from fedgen_bench.base.stats import bca_interval, holm, interval, p_value, prediction_half_width
@@ -70,7 +71,9 @@ def test_band_is_one_standard_deviation_but_no_less_than_the_floor():
 
 def test_bands_leave_out_what_did_not_finish_and_overridden_runs():
     def record(seed, value, status="done", off_suite=()):
-        return {"contender": "a", "seed": seed, "status": status, "off_suite": off_suite, "metrics": {"test/m": value}}
+        return made(
+            {"contender": "a", "seed": seed, "status": status, "off_suite": off_suite, "metrics": {"test/m": value}}
+        )
 
     records = [record(1, 1.0), record(2, 3.0), record(3, 9.0, status="diverged"), record(3, 9.0, off_suite=("x=1",))]
     (found,) = bands(records).values()

@@ -1,13 +1,17 @@
 """Sweeps: contenders at every point of an axis, compared under equal conditions only."""
 
+from dataclasses import replace
+
 import pytest
+from made_records import made
 
 from fedgen_bench.base.errors import PairingError, SuiteError
 from fedgen_bench.contract.specs import SuiteSource
-from fedgen_bench.results.leaderboard import build_table, check_pairing, conditions_of
+from fedgen_bench.results.leaderboard import build_table
+from fedgen_bench.results.pairing import check_pairing, conditions_of
 from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.load import load_suite
-from fedgen_bench.suite.sweeps import method_of, variants
+from fedgen_bench.suite.sweeps import variants
 from fedgen_bench.testing import toy
 
 SWEEP = """
@@ -87,12 +91,12 @@ def test_sweep_problem_is_named(swept, old, new, message):
 
 def record(spec, quality, **digests):
     base = {"partition": "p", "cohort": "c", "batches": "b", "initial": "i"} | digests
-    return {
+    return made({
         "contender": spec.contender, "seed": spec.seed, "config": spec.config.to_json(), "off_suite": [],
         "status": "done", "reason": "", "metrics": {"test/toy_loss": quality}, "per_client": {}, "digests": base,
         "facts": {"cohort_kind": "sampled", "trainable_params": 3, "backbone_params": 3, "data": {}},
         "curve": [[1, quality, 10]], "bytes": {"up": {"encoded": 10}, "down": {"encoded": 10}}, "client_rounds": 3,
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def records_of(suite, registry, qualities):
@@ -125,13 +129,13 @@ def test_pairing_is_asked_for_under_equal_conditions_only(swept, registry):
     records = records_of(swept(), registry, QUALITIES)
     assert len({conditions_of(one) for one in records}) == 2
     check_pairing(records)
-    wrong = [one | {"digests": one["digests"] | {"batches": f"x{i}"}} for i, one in enumerate(records)]
+    wrong = [replace(one, digests=replace(one.digests, batches=f"x{i}")) for i, one in enumerate(records)]
     with pytest.raises(PairingError, match="batches"):
         check_pairing(wrong)
 
 
 def test_method_of_a_record_is_its_contender_without_the_point(swept, registry):
-    methods = {method_of(one) for one in records_of(swept(), registry, QUALITIES)}
+    methods = {one.method for one in records_of(swept(), registry, QUALITIES)}
     assert methods == {"fedgen_edge", "fedavg"}
 
 

@@ -29,13 +29,14 @@ def test_grid_shows_no_control_characters_and_no_second_line():
 
 
 def test_published_texts_hold_no_control_characters(registry, toy_suite):
+    from fedgen_bench.results.contents import table_files
+    from fedgen_bench.results.files import table_names
     from fedgen_bench.results.leaderboard import build_table
-    from fedgen_bench.results.publish import render
 
     suite = toy_suite()
     hostile = suite.suite.model_copy(update={"title": HOSTILE, "notes": f"one\n{HOSTILE}"})
     table = build_table(suite.model_copy(update={"suite": hostile}), [], registry)
-    files = render(table, registry)
+    files = table_files(table, registry, table_names(registry))
     for name, content in files.items():
         text = (content or b"").decode()
         assert [one for one in text if not one.isprintable() and one != "\n"] == [], name

@@ -17,8 +17,9 @@ from click.testing import CliRunner
 from fedgen_bench.cli.validate_command import command
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.registry.plugins import load_registry
-from fedgen_bench.results.leaderboard import results_text
 from fedgen_bench.results.manifest import write_manifest
+from fedgen_bench.results.published.writing import results_text
+from fedgen_bench.results.record import from_json
 from fedgen_bench.review.validation import validate
 from fedgen_bench.suite.cellconfig import CellConfig
 from fedgen_bench.suite.cells import RunSpec
@@ -339,15 +340,16 @@ def test_run_that_diverged_is_a_remark(folder, original, registry):
 def _republished(folder, body, registry):
     """Results, and the files that follow from them, as publishing writes them."""
     from fedgen_bench.results.bands import bands_csv
+    from fedgen_bench.results.contents import table_files
     from fedgen_bench.results.leaderboard import build_table
-    from fedgen_bench.results.publish import render
 
     suite = load_suite(SuiteSource(name="cifar10", text=body["suite_text"], path="suite"), registry)
-    (folder / "results.json").write_text(results_text(suite, body["suite_text"], body["records"]))
-    (folder / "bands.csv").write_text(bands_csv(body["records"]))
-    table = build_table(suite, body["records"], registry)
+    records = [from_json(one) for one in body["records"]]
+    (folder / "results.json").write_text(results_text(suite, body["suite_text"], records))
+    (folder / "bands.csv").write_text(bands_csv(records))
+    table = build_table(suite, records, registry)
     for name in ("table.csv", "table.json", "table.md"):
-        (folder / name).write_bytes(render(table, registry, only=name)[name])
+        (folder / name).write_bytes(table_files(table, registry, (name,))[name])
     write_manifest(folder)
 
 
@@ -413,9 +415,11 @@ def test_unknown_component_is_a_remark_with_its_distribution(folder, original, r
     ],
 )
 def test_how_a_missing_component_is_had(distributions, said):
+    from fedgen_bench.results.record import Origin
     from fedgen_bench.review.validation.suite import _get
 
-    assert _get([{"distribution": one, "version": "1"} for one in distributions]) == said
+    came = [Origin(name="mine", distribution=one, version="1", source_sha256="") for one in distributions]
+    assert _get(came) == said
 
 
 def test_missing_manifest_is_a_remark(folder, registry):

@@ -1,8 +1,11 @@
-"""The one way to open a published folder: strict, and nothing in it is executed, unpickled, imported or followed."""
+"""The one way to open a published folder: strict, and nothing in it is executed, unpickled, imported or followed.
+
+`open_folder` is for who goes on to work with it and raises at the first thing that is wrong; `examine` is for who
+judges it and tells all that is wrong.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,47 +14,67 @@ from fedgen_bench.base.errors import StoreError, UsageError
 from fedgen_bench.base.files import plain_text, present
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.results.details import read_details
+from fedgen_bench.results.files import MANIFEST, RESULTS, RESULTS_BYTES
 from fedgen_bench.results.folders import mend
-from fedgen_bench.results.published.reading import RESULTS, Results, read_results
+from fedgen_bench.results.manifest import differences, read_manifest
+from fedgen_bench.results.published.reading import ResultsFile, read_results
+from fedgen_bench.results.record import Record
 
-__all__ = ["RESULTS", "RESULTS_BYTES", "PublishedFolder", "Results", "open_folder", "read_results"]
+__all__ = ["PublishedFolder", "ResultsFile", "examine", "has_results", "open_folder"]
 
-RESULTS_BYTES = 256 << 20
 _MOST_CHARACTERS = 400
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class PublishedFolder:
-    """A folder whose results have the schema.
-
-    Args:
-        records: one a run, as `leaderboard.record_of` makes them; every value is of the kind that the schema says.
-    """
+    """A folder whose results have the schema."""
 
     path: Path
     source: SuiteSource
-    records: list[Record] = field(repr=False)
+    records: tuple[Record, ...] = field(repr=False)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of one of its Parquet files; empty when it has none. Raises as `details.read_details`."""
         return read_details(self.path, name)
 
 
-def open_folder(path: Path) -> PublishedFolder:
+def has_results(path: Path) -> bool:
+    """Whether something is published there; puts a folder into its place first that a killed process left beside it."""
+    mend(path)
+    return present(path / RESULTS)
+
+
+def open_folder(path: Path, *, unchanged: bool = False) -> PublishedFolder:
     """A published folder that may be worked with.
+
+    Args:
+        path: the folder.
+        unchanged: every file must be what the folder's manifest says, where it has one.
 
     Raises:
         UsageError: there is no published result.
-        StoreError: the results cannot be read or do not have the schema; names the file and the first path that is
-            wrong in it.
+        StoreError: the results cannot be read, do not have the schema (names the file and the first path that is wrong
+            in it), or files are not what the manifest says.
     """
-    mend(path)
-    if not present(path / RESULTS):
+    if not has_results(path):
         raise UsageError(f"{path} holds no {RESULTS}. Name a published folder, as `leaderboards/ptb`.")
-    results, wrong = read_results(plain_text(path / RESULTS, RESULTS_BYTES))
+    results, wrong = examine(path)
     if results is None or wrong:
         more = f" {len(wrong) - 1} more: `fedgen-bench validate {path}` lists them." if len(wrong) > 1 else ""
         raise StoreError(f"{path}: {wrong[0][:_MOST_CHARACTERS]}{more}")
+    if unchanged and read_manifest(path) and (changed := differences(path)):
+        raise StoreError(
+            f"{', '.join(changed)} in {path} differ from {MANIFEST}: edited or truncated. Restore the folder from its "
+            "commit."
+        )
     source = SuiteSource(name=results.suite, text=results.suite_text, path=f"{path / RESULTS}, suite_text")
-    return PublishedFolder(path, source, list(results.records))
+    return PublishedFolder(path, source, results.records)
+
+
+def examine(path: Path) -> tuple[ResultsFile | None, list[str]]:
+    """A folder's results, and what is wrong with them as sentences; None when nothing can be said about records.
+
+    Raises:
+        StoreError: results.json is missing, no plain file, too large, or no text.
+    """
+    return read_results(plain_text(path / RESULTS, RESULTS_BYTES))

@@ -7,26 +7,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from fedgen_bench.base.errors import did_you_mean
-from fedgen_bench.results.published.schema import Body, Done, Ended
-from fedgen_bench.suite.cellconfig import CellConfig
+from fedgen_bench.results.files import RESULTS
+from fedgen_bench.results.published.schema import BODY, KNOWN, STATUSES
+from fedgen_bench.results.record import Record, from_json
 
-RESULTS = "results.json"
-KNOWN = 1
 _MOST_DEPTH = 32
 _MOST_TOLD = 20
 _AGAIN = "Publish the folder again, or restore it from its commit."
-_STATUSES: Mapping[str, type[BaseModel]] = {"done": Done, "failed": Ended, "diverged": Ended}
 
 
 @dataclass(frozen=True)
-class Results:
-    """A results file.
+class ResultsFile:
+    """What results.json holds.
 
     Args:
-        records: those that have the schema; the checks that follow may index into them.
+        records: those that have the schema.
         named: contender and seed of every record that says them, whatever else is wrong with it.
         complete: whether all records have the schema.
     """
@@ -34,21 +32,21 @@ class Results:
     suite: str
     version: int
     suite_text: str
-    records: tuple[Mapping[str, Any], ...]
+    records: tuple[Record, ...]
     named: frozenset[tuple[str, int]]
     complete: bool
 
 
-def read_results(text: str) -> tuple[Results | None, list[str]]:
+def read_results(text: str) -> tuple[ResultsFile | None, list[str]]:
     """The results, and what is wrong with them as sentences; None when nothing can be said about records."""
     body, found = _parse(text)
     if body is None:
         return None, found
     odd = _odd_values({key: value for key, value in body.items() if key != "records"})
-    shape = [f"{RESULTS}: `{path}` {what}. {_AGAIN}" for path, what in odd] or list(_shape(Body, body, ""))
+    shape = [f"{RESULTS}: `{path}` {what}. {_AGAIN}" for path, what in odd] or list(_shape(BODY, body, ""))
     if shape:
         return None, [*found, *shape[:_MOST_TOLD]]
-    good: list[Mapping[str, Any]] = []
+    good: list[Record] = []
     named: set[tuple[str, int]] = set()
     for index, raw in enumerate(body["records"]):
         contender, seed = raw.get("contender"), raw.get("seed")
@@ -56,14 +54,13 @@ def read_results(text: str) -> tuple[Results | None, list[str]]:
         where = f"{contender}/{seed}" if named_here else f"records[{index}]"
         if named_here:
             named.add((str(contender), int(str(seed))))
-        wrong = list(_record(raw, where))
-        if not wrong:
-            good.append(raw)
+        record, wrong = _record(raw, where)
+        good += [record] if record is not None else []
         found += wrong
         if len(found) > _MOST_TOLD:
             break
     complete = len(good) == len(body["records"])
-    results = Results(body["suite"], body["version"], body["suite_text"], tuple(good), frozenset(named), complete)
+    results = ResultsFile(body["suite"], body["version"], body["suite_text"], tuple(good), frozenset(named), complete)
     return results, found
 
 
@@ -102,37 +99,38 @@ def _parse(text: str) -> tuple[dict[str, Any] | None, list[str]]:
     return body, found
 
 
-def _record(raw: Mapping[str, Any], where: str) -> Iterator[str]:
+def _record(raw: Mapping[str, Any], where: str) -> tuple[Record | None, list[str]]:
+    """The record, or None with what is wrong with it."""
+    wrong = list(_wrong(raw, where))
+    try:
+        return (None, wrong) if wrong else (from_json(raw), [])
+    except ValueError as error:
+        return None, [f"{RESULTS}, {where}: `config`: {error}. {_AGAIN}"]
+
+
+def _wrong(raw: Mapping[str, Any], where: str) -> Iterator[str]:
     odd = list(_odd_values(raw))
     for path, what in odd:
         yield f"{RESULTS}, {where}: `{path}` {what}. No run gives that."
     if odd:
         return
     status = raw.get("status")
-    if not isinstance(status, str) or status not in _STATUSES:
-        known = did_you_mean(str(status)[:40], _STATUSES)
+    if not isinstance(status, str) or status not in STATUSES:
+        known = did_you_mean(str(status)[:40], STATUSES)
         yield f"{RESULTS}, {where}: `status` is {status!r}, no status of a run that has ended.{known}"
         return
-    wrong = list(_shape(_STATUSES[status], raw, where))
-    yield from wrong or _unlike_a_run(raw["config"], where)
+    yield from _shape(STATUSES[status], raw, where)
 
 
-def _unlike_a_run(config: Mapping[str, Any], where: str) -> Iterator[str]:
-    try:
-        CellConfig.from_json(config)
-    except ValueError as error:
-        yield f"{RESULTS}, {where}: `config`: {error}. {_AGAIN}"
-
-
-def _shape(model: type[BaseModel], raw: Mapping[str, Any], where: str) -> Iterator[str]:
-    """Differences from a model, each with its path."""
+def _shape(schema: TypeAdapter[Any], raw: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Differences from a schema, each with its path."""
     prefix = f"{RESULTS}, {where}" if where else RESULTS
     try:
-        model.model_validate_json(json.dumps(raw))
+        schema.validate_json(json.dumps(raw))
     except ValidationError as error:
         for one in error.errors(include_url=False, include_context=False):
             path = ".".join(str(part) for part in one["loc"])
-            if one["type"] == "extra_forbidden":
+            if one["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
                 said = f"`{path}` is not in schema {KNOWN}. Remove it."
             elif one["type"] == "missing":
                 said = f"`{path}` is missing. {_AGAIN}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fedgen_bench.results.leaderboard import Record
+from fedgen_bench.results.record import Done
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,11 @@ class EdgeDevice:
     down_bits_per_second: float = 20e6
     step_seconds: float = 0.5
 
-    def round_seconds(self, record: Record) -> float:
+    def round_seconds(self, record: Done) -> float:
         """One round of a run: download, local steps, upload; messages of mean length. Local epochs count no step."""
-        rounds = int(record["client_rounds"])
-        up, down = (8.0 * record["bytes"][way]["encoded"] / rounds for way in ("up", "down"))
-        training = record["config"]["training"]
-        steps = int(training["local_steps"] or 0)
+        rounds, sent = record.client_rounds, record.bytes
+        up, down = (8.0 * one.encoded / rounds for one in (sent.up, sent.down))
+        steps = record.config.training.local_steps or 0
         transfers = float(up / self.up_bits_per_second + down / self.down_bits_per_second)
         return transfers + steps * self.step_seconds
 

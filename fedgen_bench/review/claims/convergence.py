@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fedgen_bench.results.leaderboard import Record
-from fedgen_bench.review.claims.evidence import Evidence, Published, curve, mean
+from fedgen_bench.results.record import Done
+from fedgen_bench.review.claims.evidence import Evidence, Published, mean
 from fedgen_bench.review.claims.findings import Chart, Finding, Grid, adjusted, combined, compare, missing, points
 from fedgen_bench.review.claims.formats import comparison_grid, number, size, told
 
@@ -48,10 +48,10 @@ def judge(evidence: Evidence) -> Finding:
     )
 
 
-def to_target(record: Record, target: float, *, lower: bool) -> tuple[int, int] | None:
+def to_target(record: Done, target: float, *, lower: bool) -> tuple[int, int] | None:
     """Rounds and uplink bytes of all clients until the curve is first at the target; None when it never is."""
-    hits = (one for one in curve(record) if (one[1] <= target if lower else one[1] >= target))
-    return next(((rounds, sent) for rounds, _, sent in hits), None)
+    hits = (one for one in record.curve if (one.value <= target if lower else one.value >= target))
+    return next(((one.n_rounds, one.uplink_bytes) for one in hits), None)
 
 
 def _row(main: Published, name: str, area: float, target: float) -> tuple[str, ...]:
@@ -65,11 +65,11 @@ def _row(main: Published, name: str, area: float, target: float) -> tuple[str, .
 
 
 def _areas(main: Published, name: str) -> dict[int, float]:
-    return {seed: mean([v for _, v, _ in curve(r)]) for seed, r in main.runs(name).items() if r["curve"]}
+    return {seed: mean([v for _, v, _ in r.curve]) for seed, r in main.runs(name).items() if r.curve}
 
 
 def _last(main: Published, name: str) -> dict[int, float]:
-    return {seed: curve(r)[-1][1] for seed, r in main.runs(name).items() if r["curve"]}
+    return {seed: r.curve[-1].value for seed, r in main.runs(name).items() if r.curve}
 
 
 def _by_rounds(main: Published) -> Chart:
@@ -77,7 +77,7 @@ def _by_rounds(main: Published) -> Chart:
     for name in (main.reference, *main.baselines):
         at: dict[float, dict[int, float]] = {}
         for seed, record in main.runs(name).items():
-            for done, value, _ in curve(record):
+            for done, value, _ in record.curve:
                 at.setdefault(float(done), {})[seed] = value
         series.append((name, points(at.items())))
     return Chart("quality_by_rounds", "Quality over rounds", "rounds", _label(main), tuple(series))
@@ -88,7 +88,7 @@ def _by_bytes(main: Published) -> Chart:
     for name in (main.reference, *main.baselines):
         at: dict[int, list[tuple[int, float, int]]] = {}
         for seed, record in main.runs(name).items():
-            for done, value, sent in curve(record):
+            for done, value, sent in record.curve:
                 at.setdefault(done, []).append((seed, value, sent))
         together = [
             (mean([float(sent) for _, _, sent in found]), {seed: value for seed, value, _ in found})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fedgen_bench.review.claims.evidence import BySeed, Evidence, Published, curve, mean
+from fedgen_bench.review.claims.evidence import BySeed, Evidence, Published, mean
 from fedgen_bench.review.claims.findings import (
     Comparison,
     Finding,
@@ -131,7 +131,7 @@ def _rows(sheet: Published) -> tuple[tuple[str, ...], ...]:
 
 
 def _first(sheet: Published, method: str, n: float) -> BySeed:
-    return {seed: curve(record)[0][1] for seed, record in sheet.runs(method, n).items() if record["curve"]}
+    return {seed: record.curve[0].value for seed, record in sheet.runs(method, n).items() if record.curve}
 
 
 def _relative(sheet: Published, method: str, n: float) -> BySeed:

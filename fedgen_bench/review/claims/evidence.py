@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import StoreError
-from fedgen_bench.base.files import present
-from fedgen_bench.results.details import METRICS
-from fedgen_bench.results.leaderboard import Record, check_pairing
-from fedgen_bench.results.published import RESULTS, open_folder
+from fedgen_bench.results.files import METRICS
+from fedgen_bench.results.pairing import check_pairing, comparable
+from fedgen_bench.results.published import has_results, open_folder
+from fedgen_bench.results.record import Done
 from fedgen_bench.suite.load import load_suite
-from fedgen_bench.suite.sweeps import method_of
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
@@ -44,7 +43,7 @@ class Published:
 
     suite: SuiteSpec
     reference: str
-    records: tuple[Record, ...]
+    records: tuple[Done, ...]
     quality: Metric
     followed: Metric
     drift: Mapping[tuple[str, str], float]
@@ -64,18 +63,17 @@ class Published:
     @property
     def axis(self) -> tuple[float, ...]:
         """The sweep's values that there are runs of, ascending."""
-        return tuple(sorted({float(r["config"]["point"]["value"]) for r in self.records if "point" in r["config"]}))
+        return tuple(sorted({r.config.point.value for r in self.records if r.config.point}))
 
     def _contender(self, name: str) -> Any:
         return next(one for one in self.suite.contender if one.name == name)
 
-    def runs(self, method: str, value: float | None = None) -> dict[int, Record]:
+    def runs(self, method: str, value: float | None = None) -> dict[int, Done]:
         """A contender's runs by seed; under a sweep those at one value of the axis, or the unswept ones."""
         return {
-            record["seed"]: record
+            record.seed: record
             for record in self.records
-            if method_of(record) == method
-            and (float(record["config"]["point"]["value"]) if "point" in record["config"] else None) == value
+            if record.method == method and (record.config.point.value if record.config.point else None) == value
         }
 
     def pooled(self, method: str) -> str | None:
@@ -83,7 +81,7 @@ class Published:
         adapter = self._contender(method).adapter
         for one in self.suite.contender:
             runs = self.runs(one.name)
-            if one.adapter == adapter and runs and all(r["facts"]["cohort_kind"] == "pooled" for r in runs.values()):
+            if one.adapter == adapter and runs and all(r.facts.cohort_kind == "pooled" for r in runs.values()):
                 return one.name
         return None
 
@@ -91,21 +89,19 @@ class Published:
         """The reference row that trains nothing, if there is one."""
         for one in self.suite.contender:
             runs = self.runs(one.name)
-            if runs and all(
-                r["facts"]["cohort_kind"] == "none" and r["facts"]["trainable_params"] == 0 for r in runs.values()
-            ):
+            if runs and all(r.facts.cohort_kind == "none" and r.facts.trainable_params == 0 for r in runs.values()):
                 return one.name
         return None
 
     def final(self, method: str, value: float | None = None) -> dict[int, float]:
         """Quality on test after the last round, by seed."""
         key = f"test/{self.quality.name}"
-        return {seed: r["metrics"][key] for seed, r in self.runs(method, value).items() if key in r["metrics"]}
+        return {seed: r.metrics[key] for seed, r in self.runs(method, value).items() if key in r.metrics}
 
     def drift_of(self, method: str, value: float | None, figure: str) -> dict[int, float]:
         """A drift figure, mean over rounds, by seed; empty when it was not recorded."""
         runs = self.runs(method, value)
-        return {s: self.drift[r["digest"], figure] for s, r in runs.items() if (r["digest"], figure) in self.drift}
+        return {s: self.drift[r.digest, figure] for s, r in runs.items() if (r.digest, figure) in self.drift}
 
 
 @dataclass(frozen=True)
@@ -126,7 +122,7 @@ def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
     main = read_published(leaderboards / suite, registry)
     sweeps = {}
     for name, found in sorted(registry.components["suite"].items()):
-        if present(leaderboards / name / RESULTS):
+        if has_results(leaderboards / name):
             spec = load_suite(found.spec, registry)
             if spec.sweep is not None and spec.sweep.of == suite:
                 sweeps[spec.sweep.axis] = read_published(leaderboards / name, registry, main.reference)
@@ -139,11 +135,7 @@ def read_published(folder: Path, registry: Registry, reference: str = "") -> Pub
     if found.source.name != folder.name:
         raise StoreError(f"{folder} holds results of suite `{found.source.name}`. Restore the folder from its commit.")
     suite = load_suite(found.source, registry)
-    records = tuple(
-        record
-        for record in found.records
-        if record["status"] == "done" and not record["off_suite"] and record["seed"] in suite.seeds.leaderboard
-    )
+    records = tuple(one for one in comparable(found.records) if one.seed in suite.seeds.leaderboard)
     if not records:
         raise StoreError(f"{folder} has no finished run. Run the suite first.")
     check_pairing(records)
@@ -168,8 +160,3 @@ def _drift(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
 def mean(values: Sequence[float]) -> float:
     """Of one value or more."""
     return sum(values) / len(values)
-
-
-def curve(record: Record) -> list[tuple[int, float, int]]:
-    """(rounds done, followed metric, uplink bytes of all clients until then), ascending."""
-    return [(int(done), float(value), int(sent)) for done, value, sent in record["curve"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fedgen_bench.base.stats import bca_interval
-from fedgen_bench.results.leaderboard import Record
+from fedgen_bench.results.record import Done
 from fedgen_bench.review.claims.evidence import Evidence, Published, mean
 from fedgen_bench.review.claims.findings import Chart, Finding, Grid, Verdict, missing, points
 from fedgen_bench.review.claims.formats import between, percent
@@ -87,8 +87,8 @@ def _gains(main: Published, name: str, value: float | None = None) -> list[float
     return [gain for _, record in sorted(main.runs(name, value).items()) for gain in _gains_of(main, record)]
 
 
-def _gains_of(main: Published, record: Record) -> list[float]:
-    ours, shared = (record["per_client"].get(model, {}) for model in ("personalized", "global"))
+def _gains_of(main: Published, record: Done) -> list[float]:
+    ours, shared = (record.per_client.get(model, {}) for model in ("personalized", "global"))
     sign = 1 if main.followed.lower_is_better else -1
     return [100 * sign * (1 - ours[i] / shared[i]) for i in sorted(ours.keys() & shared.keys(), key=int) if shared[i]]
 

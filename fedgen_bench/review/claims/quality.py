@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedgen_bench.review.claims.evidence import Evidence, Published, curve, mean
+from fedgen_bench.review.claims.evidence import Evidence, Published, mean
 from fedgen_bench.review.claims.findings import Comparison, Finding, adjusted, combined, compare, missing
 from fedgen_bench.review.claims.formats import comparison_grid, size, told
 
@@ -34,7 +34,7 @@ def judge_bytes(evidence: Evidence) -> Finding:
     """At the uplink that the reference has spent when it is done."""
     main = evidence.main
     claim = "Better than each baseline after the same uplink bytes."
-    spent = {seed: record["bytes"]["up"]["encoded"] for seed, record in main.runs(main.reference).items()}
+    spent = {seed: record.bytes.up.encoded for seed, record in main.runs(main.reference).items()}
     found = adjusted(_at_bytes(main, name, spent) for name in main.baselines)
     if not found:
         return missing(SAME_BYTES, claim, "No baseline can be placed at the reference's uplink.")
@@ -52,8 +52,8 @@ def judge_bytes(evidence: Evidence) -> Finding:
 def _at_bytes(main: Published, name: str, spent: dict[int, int]) -> Comparison | None:
     runs = main.runs(name)
     seeds = sorted(runs.keys() & spent.keys())
-    fitting = {s: [one for one in curve(runs[s]) if one[2] <= spent[s]] for s in seeds}
-    done = all(runs[s]["bytes"]["up"]["encoded"] <= spent[s] for s in seeds)
+    fitting = {s: [one for one in runs[s].curve if one.uplink_bytes <= spent[s]] for s in seeds}
+    done = all(runs[s].bytes.up.encoded <= spent[s] for s in seeds)
     lower = main.quality.lower_is_better
     if seeds and done:
         return compare(f"{name}, done", main.final(main.reference), main.final(name), lower_is_better=lower)
@@ -61,9 +61,9 @@ def _at_bytes(main: Published, name: str, spent: dict[int, int]) -> Comparison |
         what = f"{name}, no round fits: `{untrained}`"
         return compare(what, main.final(main.reference), main.final(untrained), lower_is_better=lower)
     if seeds and all(fitting.values()):
-        ours = {s: curve(r)[-1][1] for s, r in main.runs(main.reference).items() if r["curve"]}
-        theirs = {s: fitting[s][-1][1] for s in seeds}
-        rounds = fitting[seeds[0]][-1][0]
+        ours = {s: r.curve[-1].value for s, r in main.runs(main.reference).items() if r.curve}
+        theirs = {s: fitting[s][-1].value for s in seeds}
+        rounds = fitting[seeds[0]][-1].n_rounds
         what = f"{name}, after {rounds} rounds ({main.followed.name}, validation subset)"
         return compare(what, ours, theirs, lower_is_better=main.followed.lower_is_better)
     return None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from fedgen_bench.base.stats import interval
-from fedgen_bench.review.claims.evidence import BySeed, Evidence, Metric, Published, curve, mean
+from fedgen_bench.review.claims.evidence import BySeed, Evidence, Metric, Published, mean
 from fedgen_bench.review.claims.findings import (
     Comparison,
     Finding,
@@ -92,7 +92,7 @@ def _since_best(main: Published) -> Comparison | None:
     """Of the whole suite, which runs longer than its ablations: percent lost on validation since the best round."""
     lost, pick = [], min if main.followed.lower_is_better else max
     for name in (main.reference, main.full_model):
-        values = {seed: [v for _, v, _ in curve(r)] for seed, r in main.runs(name).items() if r["curve"]}
+        values = {seed: [v for _, v, _ in r.curve] for seed, r in main.runs(name).items() if r.curve}
         lost.append({seed: _worse(found[-1], pick(found), main.followed) for seed, found in values.items()})
     what = f"quality lost since the best of {main.suite.federation.rounds} rounds (%)"
     return compare(what, *lost, lower_is_better=True)
@@ -106,7 +106,7 @@ def _worse(value: float, base: float, metric: Metric) -> float:
 def _roughness(sheet: Published, name: str, alpha: float) -> dict[int, float]:
     found = {}
     for seed, record in sheet.runs(name, alpha).items():
-        values = [value for _, value, _ in curve(record)]
+        values = [value for _, value, _ in record.curve]
         if min(values, default=0.0) > 0 and (noise := roughness([math.log(v) for v in values])) is not None:
             found[seed] = 100 * noise
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedgen_bench.results.leaderboard import Record
+from fedgen_bench.results.record import Done
 from fedgen_bench.review.claims.evidence import Evidence, Published, mean
 from fedgen_bench.review.claims.findings import Chart, Finding, Grid, Verdict, missing, points
 from fedgen_bench.review.claims.formats import percent, size
@@ -72,10 +72,10 @@ def savings(sheet: Published, method: str, value: float | None = None) -> dict[i
     return {
         seed: (
             1 - _per_client_round(record) / _per_client_round(full[seed]),
-            1 - record["bytes"]["up"]["encoded"] / full[seed]["bytes"]["up"]["encoded"],
+            1 - record.bytes.up.encoded / full[seed].bytes.up.encoded,
         )
         for seed, record in sheet.runs(method, value).items()
-        if seed in full and record["facts"]["cohort_kind"] == "sampled"
+        if seed in full and record.facts.cohort_kind == "sampled"
     }
 
 
@@ -83,8 +83,8 @@ def _senders(sheet: Published) -> list[str]:
     return [one.name for one in sheet.suite.contender if one.ranked]
 
 
-def _per_client_round(record: Record) -> float:
-    return float(record["bytes"]["up"]["encoded"] / record["client_rounds"])
+def _per_client_round(record: Done) -> float:
+    return record.bytes.up.encoded / record.client_rounds
 
 
 def _by_rank(ranks: Published) -> list[tuple[float, int, float, float]]:
@@ -95,5 +95,5 @@ def _by_rank(ranks: Published) -> list[tuple[float, int, float, float]]:
         if saved := savings(ranks, ranks.reference, rank):
             first = next(iter(runs.values()))
             sent = mean([_per_client_round(record) for record in runs.values()])
-            found.append((rank, first["facts"]["trainable_params"], sent, mean([one[0] for one in saved.values()])))
+            found.append((rank, first.facts.trainable_params, sent, mean([one[0] for one in saved.values()])))
     return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fedgen_bench.results.leaderboard import Record
+from fedgen_bench.results.record import Done
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.review.claims.convergence import to_target
-from fedgen_bench.review.claims.evidence import Published, curve, mean
+from fedgen_bench.review.claims.evidence import Published, mean
 from fedgen_bench.review.claims.findings import Chart, Grid, points
 from fedgen_bench.review.claims.formats import number, size
 
@@ -30,7 +30,7 @@ def quality_under_budget(main: Published) -> View:
     """By budget, the best that each ranked contender has reached; the best of all in bold."""
     names, pick = _federated(main), min if main.followed.lower_is_better else max
     every = {name: list(main.runs(name).values()) for name in names}
-    spent = [sent / _cohort(r) for runs in every.values() for r in runs for _, _, sent in curve(r)]
+    spent = [sent / _cohort(r) for runs in every.values() for r in runs for _, _, sent in r.curve]
     budgets = _series(min(spent), max(spent)) if spent else []
     at = {name: [_within(runs, budget, pick) for budget in budgets] for name, runs in every.items()}
     best = [
@@ -58,8 +58,8 @@ def cost_to_target(main: Published, device: EdgeDevice) -> View:
     """By quality, the bytes, rounds and simulated seconds that each ranked contender needs under every seed."""
     names = _federated(main)
     lower = main.followed.lower_is_better
-    firsts = [curve(r)[0][1] for name in names for r in main.runs(name).values() if r["curve"]]
-    lasts = [curve(r)[-1][1] for name in names for r in main.runs(name).values() if r["curve"]]
+    firsts = [r.curve[0].value for name in names for r in main.runs(name).values() if r.curve]
+    lasts = [r.curve[-1].value for name in names for r in main.runs(name).values() if r.curve]
     rows = []
     if firsts:
         start, end = (max(firsts), min(lasts)) if lower else (min(firsts), max(lasts))
@@ -84,13 +84,13 @@ def _federated(main: Published) -> list[str]:
     return [one.name for one in main.suite.contender if one.ranked and main.runs(one.name)]
 
 
-def _cohort(record: Record) -> int:
-    return int(record["config"]["federation"]["clients_per_round"])
+def _cohort(record: Done) -> int:
+    return record.config.federation.clients_per_round
 
 
-def _within(runs: list[Record], budget: float, pick: Callable[[list[float]], float]) -> float | None:
+def _within(runs: list[Done], budget: float, pick: Callable[[list[float]], float]) -> float | None:
     """Mean over seeds of the best value that fits; None when none does for one of them."""
-    fitting = [[v for _, v, sent in curve(r) if sent / _cohort(r) <= budget] for r in runs]
+    fitting = [[v for _, v, sent in r.curve if sent / _cohort(r) <= budget] for r in runs]
     return mean([pick(values) for values in fitting]) if fitting and all(fitting) else None
 
 

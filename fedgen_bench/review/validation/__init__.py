@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import StoreError, UsageError
-from fedgen_bench.base.files import plain_text
-from fedgen_bench.results.details import LEDGER, METRICS, read_details
-from fedgen_bench.results.published import RESULTS, RESULTS_BYTES, Results, read_results
+from fedgen_bench.results.details import read_details
+from fedgen_bench.results.files import LEDGER, METRICS, RESULTS
+from fedgen_bench.results.published import ResultsFile, examine
 from fedgen_bench.review.validation import figures, folder, ledger, published, suite, values
 from fedgen_bench.review.validation.findings import GROUPS, Finding, Report, capped, problem, remark
 
@@ -31,7 +31,7 @@ def validate(path: Path, registry: Registry) -> Report:
     files, found = folder.scan(path)
     found += _guarded("folder", lambda: folder.contents(files, registry))
     found += _guarded("manifest", lambda: folder.manifest(files))
-    results: Results | None = None
+    results: ResultsFile | None = None
     if files.has(RESULTS):
         results, wrong = _results(path)
         found += wrong
@@ -43,15 +43,15 @@ def validate(path: Path, registry: Registry) -> Report:
     return Report(0 if results is None else len(results.records), tuple(ordered))
 
 
-def _results(path: Path) -> tuple[Results | None, list[Finding]]:
+def _results(path: Path) -> tuple[ResultsFile | None, list[Finding]]:
     try:
-        results, wrong = read_results(plain_text(path / RESULTS, RESULTS_BYTES))
+        results, wrong = examine(path)
     except StoreError as error:
         return None, [problem("schema", str(error))]
     return results, [problem("schema", text) for text in wrong]
 
 
-def _of_results(results: Results, files: Contents, registry: Registry) -> Iterator[Finding]:
+def _of_results(results: ResultsFile, files: Contents, registry: Registry) -> Iterator[Finding]:
     records = results.records
     spec, found = None, list[Finding]()
     try:

@@ -6,21 +6,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fedgen_bench.results.details import METRICS, NOBODY
-from fedgen_bench.results.published import RESULTS
+from fedgen_bench.results.details import NOBODY
+from fedgen_bench.results.files import METRICS, RESULTS
+from fedgen_bench.results.record import Record
 from fedgen_bench.review.validation.findings import Finding, label, problem
-from fedgen_bench.review.validation.values import followed_of
 
 GROUP = "values"
-Record = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
+Key = tuple[str, int, str]
 
 
 def figures(records: Sequence[Record], rows: Rows) -> Iterator[Finding]:
     """Every figure that both files have is the same."""
-    found: dict[tuple[Any, ...], dict[tuple[int, int, str], float]] = {
-        (one["contender"], one["seed"], one["digest"]): {} for one in records
-    }
+    found: dict[Key, dict[tuple[int, int, str], float]] = {(one.contender, one.seed, one.digest): {} for one in records}
     for row in rows:
         name = f"{row['contender']}/{row['seed']}"
         where = f"round {row['round_index']}, client {row['client_id']}, {row['name']}"
@@ -35,19 +33,19 @@ def figures(records: Sequence[Record], rows: Rows) -> Iterator[Finding]:
             yield problem(GROUP, f"{METRICS}, {name}: {where} is {row['value']}. No run gives that.")
         own[key] = row["value"]
     for record in records:
-        for text in _record(record, found[record["contender"], record["seed"], record["digest"]]):
+        for text in _record(record, found[record.contender, record.seed, record.digest]):
             yield problem(GROUP, f"{METRICS}, {label(record).partition(', ')[2]}: {text}")
 
 
 def _record(record: Record, found: Mapping[tuple[int, int, str], float]) -> Iterator[str]:
-    metric = followed_of(record)
+    metric = record.followed
     expected: dict[tuple[int, int, str], float] = {
-        (NOBODY, NOBODY, name): value for name, value in record["metrics"].items()
+        (NOBODY, NOBODY, name): value for name, value in record.metrics.items()
     }
-    expected |= {(point[0] - 1, NOBODY, f"valid_subset/{metric}"): point[1] for point in record["curve"]}
+    expected |= {(one.n_rounds - 1, NOBODY, f"valid_subset/{metric}"): one.value for one in record.curve}
     expected |= {
         (NOBODY, int(client_id), f"{model}/{metric}"): value
-        for model, values in record["per_client"].items()
+        for model, values in record.per_client.items()
         for client_id, value in values.items()
     }
     for key, value in expected.items():
@@ -59,9 +57,9 @@ def _record(record: Record, found: Mapping[tuple[int, int, str], float]) -> Iter
         if key[0] == NOBODY or key[2] == f"valid_subset/{metric}":
             yield f"{key[2]} is {found[key]}{_at(key)}, {RESULTS} has no such figure."
     asked = {key[0]: value for key, value in found.items() if key[2] == "clients/asked"}
-    if math.fsum(asked.values()) != record["client_rounds"]:
+    if math.fsum(asked.values()) != record.client_rounds:
         said = f"{math.fsum(asked.values()):g} times a client was asked"
-        yield f"{said}, {RESULTS} has `client_rounds` = {record['client_rounds']}."
+        yield f"{said}, {RESULTS} has `client_rounds` = {record.client_rounds}."
     for round_index, n_asked in asked.items():
         if not 0 <= found.get((round_index, NOBODY, "clients/accepted"), -1) <= n_asked:
             yield f"clients/accepted is missing or not within 0 to {n_asked:g} in round {round_index}."

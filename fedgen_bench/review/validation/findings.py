@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fedgen_bench.base.text import printable
+from fedgen_bench.results.files import RESULTS
+
+if TYPE_CHECKING:
+    from fedgen_bench.results.record import Record
 
 GROUPS = (
     "folder",
@@ -67,10 +71,10 @@ def short(text: str) -> str:
     return safe if len(text) <= _MOST_CHARACTERS else f"{safe[:_MOST_CHARACTERS]} ..."
 
 
-def label(record: Mapping[str, Any]) -> str:
+def label(record: Record) -> str:
     """How a finding names a record: `results.json, contender/seed`, with the overrides of a run off the suite."""
-    extra = f" ({', '.join(record['off_suite'])})" if record["off_suite"] else ""
-    return f"results.json, {record['contender']}/{record['seed']}{extra}"
+    extra = f" ({', '.join(record.off_suite)})" if record.off_suite else ""
+    return f"{RESULTS}, {record.name}{extra}"
 
 
 def capped(findings: Iterable[Finding], most: int = _MOST_SHOWN) -> Iterator[Finding]:

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import StoreError
-from fedgen_bench.base.files import sha256_of
-from fedgen_bench.results.details import LEDGER, METRICS
-from fedgen_bench.results.manifest import MANIFEST, read_manifest
-from fedgen_bench.results.publish import BANDS
-from fedgen_bench.results.published import RESULTS, RESULTS_BYTES
+from fedgen_bench.results.files import MANIFEST, RESULTS, RESULTS_BYTES, is_known
+from fedgen_bench.results.manifest import compared, is_listed, read_manifest
 from fedgen_bench.review.validation.findings import Finding, problem, remark
 
 if TYPE_CHECKING:
@@ -35,8 +32,6 @@ _BEGINNINGS = {
 }  # fmt: skip
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ACTIVE = re.compile(rb"<\s*(?:script|foreignobject|iframe|!entity)|<[^<>]*\son[a-z]+\s*=|javascript:", re.IGNORECASE)
-_CLAIMED = re.compile(r"claims/[^/]+\.(csv|svg|md)")
-_ALSO = ("timing.csv", "tuning.csv", "learning_rates.csv", "environment.json", "claims.md", "reproduction.json")
 
 
 @dataclass(frozen=True)
@@ -103,8 +98,6 @@ def _refused(name: str, info: os.stat_result, depth: int, most_bytes: int) -> st
 
 def contents(files: Contents, registry: Registry) -> Iterator[Finding]:
     """Files that no published folder has, and files that begin like code; results are not judged here."""
-    formats = [one.spec.filename for one in registry.components["table_format"].values()]
-    known = {RESULTS, BANDS, LEDGER, METRICS, MANIFEST, *_ALSO, *formats}
     for name in sorted(files.sizes):
         with (files.folder / name).open("rb") as handle:
             start = handle.read(8)
@@ -118,7 +111,7 @@ def contents(files: Contents, registry: Registry) -> Iterator[Finding]:
                 FOLDER,
                 f"{name} holds `{active[0][-40:].decode(errors='replace')}`, which a browser would run. Draw it again.",
             )
-        elif name not in known and not _CLAIMED.fullmatch(name):
+        elif not is_known(name, registry):
             yield remark(FOLDER, f"{name} is no file that publishing writes.")
 
 
@@ -128,16 +121,15 @@ def manifest(files: Contents) -> Iterator[Finding]:
         yield remark(SUMS, f"There is no {MANIFEST}: damage on the way here would not show.")
         return
     try:
-        expected = read_manifest(files.folder)
+        listed = read_manifest(files.folder)
     except StoreError as error:
         yield problem(SUMS, str(error))
         return
-    present = {name for name in files.sizes if name != MANIFEST and not Path(name).name.startswith(".")}
-    for name in sorted(expected.keys() - present):
+    found = compared(files.folder, listed, filter(is_listed, files.sizes))
+    for name in found.missing:
         yield problem(SUMS, f"{MANIFEST} lists {name}, which is missing or refused. Put it back, or publish again.")
-    for name in sorted(present - expected.keys()):
+    for name in found.unlisted:
         yield problem(SUMS, f"{name} is not in {MANIFEST}. Remove it, or publish again.")
-    for name in sorted(present & expected.keys()):
-        if (actual := sha256_of(files.folder / name)) != expected[name]:
-            said = f"{actual[:12]}..., {MANIFEST} says {expected[name][:12]}..."
-            yield problem(SUMS, f"{name} was changed: its sha256 is {said} Put the published file back.")
+    for name, sha256 in found.changed:
+        said = f"{sha256[:12]}..., {MANIFEST} says {listed[name][:12]}..."
+        yield problem(SUMS, f"{name} was changed: its sha256 is {said} Put the published file back.")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import SuiteError, UsageError
 from fedgen_bench.contract.specs import SuiteSource
-from fedgen_bench.results.published import RESULTS
+from fedgen_bench.results.files import RESULTS
+from fedgen_bench.results.record import Origin, Record
 from fedgen_bench.review.validation.findings import Finding, label, problem, remark
-from fedgen_bench.suite.cellconfig import CellConfig, provenance_key
+from fedgen_bench.suite.cellconfig import provenance_key
 from fedgen_bench.suite.cells import RunSpec, expand
 from fedgen_bench.suite.contenders import EXCHANGED
 from fedgen_bench.suite.load import load_suite
@@ -21,7 +22,7 @@ from fedgen_bench.suite.sweeps import variants
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.results.published import Results
+    from fedgen_bench.results.published import ResultsFile
 
 SUITE, COMPLETE = "suite", "completeness"
 _FILE = "file:"  # how provenance names a plugin file
@@ -29,10 +30,9 @@ _MOST_TEXT, _MOST_CELLS, _MOST_OVERRIDES = 128 << 10, 10_000, 50
 _UNKNOWN = re.compile(
     r"Unknown (task|partitioner|strategy|adapter|compressor|attack|metric) `([^`]*)`"  # as `errors.unknown` says it
 )
-Record = Mapping[str, Any]
 
 
-def suite_of(results: Results, registry: Registry) -> tuple[SuiteSpec | None, list[Finding]]:
+def suite_of(results: ResultsFile, registry: Registry) -> tuple[SuiteSpec | None, list[Finding]]:
     """The suite, or None with why it cannot be had here."""
     if len(results.suite_text) > _MOST_TEXT:
         return None, [problem(SUITE, f"The suite's text has {len(results.suite_text):,} characters; a suite is short.")]
@@ -44,15 +44,14 @@ def suite_of(results: Results, registry: Registry) -> tuple[SuiteSpec | None, li
     if len(suite.contender) * n_swept * len(suite.seeds.leaderboard) > _MOST_CELLS:
         return None, [problem(SUITE, f"The suite asks for more than {_MOST_CELLS:,} runs. Submit a smaller one.")]
     found = []
-    for what, said, meant in (
-        ("suite", results.suite, suite.suite.name), ("version", results.version, suite.suite.version)
-    ):  # fmt: skip
+    stated = {"suite": (results.suite, suite.suite.name), "version": (results.version, suite.suite.version)}
+    for what, (said, meant) in stated.items():
         if said != meant:
             found.append(problem(SUITE, f"{RESULTS}: `{what}` is {said!r}, the suite's text has {meant!r}."))
     return suite, [*found, *_against_ours(suite, results, registry)]
 
 
-def _why_not(error: SuiteError, results: Results) -> Iterator[Finding]:
+def _why_not(error: SuiteError, results: ResultsFile) -> Iterator[Finding]:
     for text in error.problems:
         unknown = _UNKNOWN.search(text)
         if unknown is None:
@@ -62,41 +61,41 @@ def _why_not(error: SuiteError, results: Results) -> Iterator[Finding]:
         found = [
             came
             for record in results.records
-            for key, came in record["provenance"].items()
-            if key.split(" ")[0] == kind and came["name"] == name
+            for key, came in record.provenance.items()
+            if key.split(" ")[0] == kind and came.name == name
         ]
         said = f"{RESULTS}: {kind} `{name}` is not installed here.{_came_from(found)}"
         yield remark(SUITE, f"{said} Configurations and tables were not compared; {_get(found)} to compare them.")
 
 
-def _came_from(found: Sequence[Mapping[str, Any]]) -> str:
-    names = sorted({f"{came['distribution']} {came['version']}".strip() for came in found})
+def _came_from(found: Sequence[Origin]) -> str:
+    names = sorted({f"{came.distribution} {came.version}".strip() for came in found})
     return f" The records say it is of {', '.join(names)}." if names else ""
 
 
-def _get(found: Sequence[Mapping[str, Any]]) -> str:
+def _get(found: Sequence[Origin]) -> str:
     """How a component is had that records name: a plugin file is named, a distribution installed."""
-    files = sorted({came["distribution"].removeprefix(_FILE) for came in found if _is_file(came)})
+    files = sorted({came.distribution.removeprefix(_FILE) for came in found if _is_file(came)})
     flags = " ".join(f"--plugin {name}" for name in files)
     if not flags:
         return "install it"
     return f"give the file with `{flags}`" if all(map(_is_file, found)) else f"install it, or give it with `{flags}`"
 
 
-def _is_file(came: Mapping[str, Any]) -> bool:
-    return str(came["distribution"]).startswith(_FILE)
+def _is_file(came: Origin) -> bool:
+    return came.distribution.startswith(_FILE)
 
 
 def _absent(record: Record, registry: Registry) -> Iterator[str]:
     """Components of a record that are not installed here, with how they are had."""
-    for key, came in sorted(record["provenance"].items()):
+    for key, came in sorted(record.provenance.items()):
         kind = key.split(" ")[0]
-        if kind in registry.components and came["name"] not in registry.components[kind]:
-            said = f"its {kind} `{came['name']}` is not installed here.{_came_from([came])}"
+        if kind in registry.components and came.name not in registry.components[kind]:
+            said = f"its {kind} `{came.name}` is not installed here.{_came_from([came])}"
             yield f"{said} Its configuration was not compared; {_get([came])} to compare it."
 
 
-def _against_ours(suite: SuiteSpec, results: Results, registry: Registry) -> Iterator[Finding]:
+def _against_ours(suite: SuiteSpec, results: ResultsFile, registry: Registry) -> Iterator[Finding]:
     """A suite that is installed here under this name must be this one."""
     ours = registry.components["suite"].get(suite.suite.name)
     if ours is None:
@@ -145,29 +144,28 @@ def identities(records: Sequence[Record]) -> Iterator[Finding]:
     """Every record's digest is that of its configuration, names and provenance agree, none is there twice."""
     seen: set[tuple[Any, ...]] = set()
     for record in records:
-        config = CellConfig.from_json(record["config"])
-        own = (config.contender.name, config.seed)
-        if own != (record["contender"], record["seed"]):
-            yield problem(SUITE, f"{label(record)}: its configuration is of {own[0]}/{own[1]}. Publish it again.")
-        spec = RunSpec(config, tuple(record["off_suite"]))
-        if spec.digest != record["digest"]:
-            said = f"`digest` is {record['digest']}, its configuration gives {spec.digest}"
+        spec = RunSpec(record.config, record.off_suite)
+        if (spec.contender, spec.seed) != (record.contender, record.seed):
+            own = f"{spec.contender}/{spec.seed}"
+            yield problem(SUITE, f"{label(record)}: its configuration is of {own}. Publish it again.")
+        if spec.digest != record.digest:
+            said = f"`digest` is {record.digest}, its configuration gives {spec.digest}"
             yield problem(SUITE, f"{label(record)}: {said}. One of them was changed.")
-        key = (record["contender"], record["seed"], tuple(record["off_suite"]))
+        key = (record.contender, record.seed, record.off_suite)
         if key in seen:
             yield problem(SUITE, f"{label(record)}: there is a second record of this run. Keep one.")
         seen.add(key)
-        yield from _provenance(record, config)
+        yield from _provenance(record)
 
 
-def _provenance(record: Record, config: CellConfig) -> Iterator[Finding]:
-    for kind, one in config.components():
+def _provenance(record: Record) -> Iterator[Finding]:
+    for kind, one in record.config.components():
         key = provenance_key(kind, one.name)
-        came = record["provenance"].get(key)
+        came = record.provenance.get(key)
         if came is None:
             yield problem(SUITE, f"{label(record)}: `provenance.{key}` is missing. Publish it again.")
-        elif (came["name"], came["source_sha256"]) != (one.name, one.source_sha256):
-            said = f"`provenance.{key}` is of `{came['name']}`, the configuration has `{one.name}`"
+        elif (came.name, came.source_sha256) != (one.name, one.source_sha256):
+            said = f"`provenance.{key}` is of `{came.name}`, the configuration has `{one.name}`"
             yield problem(SUITE, f"{label(record)}: {said} or another source. One of them was changed.")
 
 
@@ -177,7 +175,7 @@ def configurations(records: Sequence[Record], suite: SuiteSpec, registry: Regist
     given = {(one.contender, one.seed): one.config.to_json() for one in expand(suite, registry)}
     under: dict[tuple[str, ...], SuiteSpec | None] = {(): suite}
     for record in records:
-        overrides = tuple(record["off_suite"])
+        overrides = record.off_suite
         if overrides not in under:
             if len(under) > _MOST_OVERRIDES:
                 yield problem(SUITE, f"More than {_MOST_OVERRIDES} kinds of overrides; the others were not compared.")
@@ -189,11 +187,11 @@ def configurations(records: Sequence[Record], suite: SuiteSpec, registry: Regist
             continue
         if overrides:
             yield remark(SUITE, f"{label(record)}: a run off the suite; it is shown, never ranked.")
-        if record["seed"] not in meant.seeds.leaderboard:
-            said = f"seed {record['seed']} is none of the suite's ({', '.join(map(str, meant.seeds.leaderboard))})"
+        if record.seed not in meant.seeds.leaderboard:
+            said = f"seed {record.seed} is none of the suite's ({', '.join(map(str, meant.seeds.leaderboard))})"
             yield problem(SUITE, f"{label(record)}: {said}. Tables leave it out; remove the record.")
             continue
-        key = (record["contender"], record["seed"])
+        key = (record.contender, record.seed)
         choices = [given[key]] if not overrides and key in given else list(_expected(record, meant, registry))
         if not choices and (absent := list(_absent(record, registry))):
             yield from (problem(SUITE, f"{label(record)}: {text}") for text in absent)
@@ -201,14 +199,15 @@ def configurations(records: Sequence[Record], suite: SuiteSpec, registry: Regist
         if not choices:
             yield problem(SUITE, f"{label(record)}: the suite has no such contender. Remove the record.")
             continue
-        if record["contender"] not in names and not overrides:
+        if record.contender not in names and not overrides:
             yield remark(SUITE, f"{label(record)}: a contender that was added to the suite's.")
-        expected = min(choices, key=lambda one: len(list(different(record["config"], one))))
-        of_its_time, aged = _at_recorded_versions(record["config"], expected)
+        recorded = record.config.to_json()
+        expected = min(choices, key=lambda one: len(list(different(recorded, one))))
+        of_its_time, aged = _at_recorded_versions(recorded, expected)
         if aged:
             said = f"made with {', '.join(aged)}; results of the installed version may differ"
             yield remark(SUITE, f"{label(record)}: {said}. Run it again to compare it with new ones.")
-        for where in list(different(record["config"], of_its_time))[:3]:
+        for where in list(different(recorded, of_its_time))[:3]:
             yield problem(SUITE, f"{label(record)}: `config`: {where}. Run it under the suite as it is.")
         yield from _cohort(record, registry)
 
@@ -239,9 +238,9 @@ def _older(ours: Any, theirs: Any) -> bool:
 
 def _cohort(record: Record, registry: Registry) -> Iterator[Finding]:
     """A strategy decides itself whether its messages are booked."""
-    strategy = registry.components["strategy"].get(record["config"]["contender"]["strategy"]["name"])
-    if strategy is not None and record["status"] == "done" and record["facts"]["cohort_kind"] != strategy.spec.cohort:
-        said = f"`facts.cohort_kind` is {record['facts']['cohort_kind']!r}, strategy `{strategy.spec.name}` is"
+    strategy = registry.components["strategy"].get(record.config.contender.strategy.name)
+    if strategy is not None and record.status == "done" and record.facts.cohort_kind != strategy.spec.cohort:
+        said = f"`facts.cohort_kind` is {record.facts.cohort_kind!r}, strategy `{strategy.spec.name}` is"
         yield problem(SUITE, f"{label(record)}: {said} {strategy.spec.cohort!r}. One of them was changed.")
 
 
@@ -255,7 +254,7 @@ def _overridden(suite: SuiteSpec, overrides: tuple[str, ...]) -> SuiteSpec | Non
 
 def _expected(record: Record, suite: SuiteSpec, registry: Registry) -> Iterator[Any]:
     """Configurations that this contender could have: as the suite lists it, or as it was added to it."""
-    name, seed = record["contender"], (record["seed"],)
+    name, seed = record.contender, (record.seed,)
     if name in {one.name for one in variants(suite)}:
         yield from (one.config.to_json() for one in expand(suite, registry, contenders=(name,), seeds=seed))
         return
@@ -268,11 +267,7 @@ def _expected(record: Record, suite: SuiteSpec, registry: Registry) -> Iterator[
             yield from (one.config.to_json() for one in cells)
 
 
-def _json(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
-def completeness(results: Results, suite: SuiteSpec) -> Iterator[Finding]:
+def completeness(results: ResultsFile, suite: SuiteSpec) -> Iterator[Finding]:
     """Every cell of the suite has a record; those that did not finish are remarks."""
     for one in variants(suite):
         missing = [seed for seed in suite.seeds.leaderboard if (one.name, seed) not in results.named]
@@ -284,5 +279,5 @@ def completeness(results: Results, suite: SuiteSpec) -> Iterator[Finding]:
 def unfinished(records: Sequence[Record]) -> Iterator[Finding]:
     """Runs that failed or diverged, with why."""
     for record in records:
-        if record["status"] != "done":
-            yield remark(COMPLETE, f"{label(record)}: {record['status']}: {record['reason']}")
+        if record.status != "done":
+            yield remark(COMPLETE, f"{label(record)}: {record.status}: {record.reason}")

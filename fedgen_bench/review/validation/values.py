@@ -5,22 +5,22 @@ from __future__ import annotations
 import base64
 import binascii
 import itertools
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.contract.protocols import PNG_SIGNATURE
 from fedgen_bench.review.validation.findings import Finding, label, problem, remark
+from fedgen_bench.suite.cellconfig import canonical
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.results.record import Record
 
 GROUP = "values"
 _ROUNDING = 1e-6  # of sums in another order, and below a metric's minimum
 _OF_CLIENTS = ("global", "personalized", "personalized_unseen")
 _SPREAD = ("mean", "std", "worst_decile")
-Record = Mapping[str, Any]
 
 
 def values(records: Sequence[Record], registry: Registry) -> Iterator[Finding]:
@@ -30,43 +30,30 @@ def values(records: Sequence[Record], registry: Registry) -> Iterator[Finding]:
             yield problem(GROUP, f"{label(record)}: {text}")
 
 
-def followed_of(record: Record) -> str:
-    """The metric of a record's curve and clients."""
-    evaluation = record["config"]["evaluation"]
-    return str(evaluation.get("round_metric") or evaluation["metric"])
-
-
-def _asked(record: Record) -> set[str]:
-    evaluation = record["config"]["evaluation"]
-    others = (*evaluation["other_metrics"], *evaluation.get("optional_metrics", ()))
-    return {evaluation["metric"], followed_of(record), *others}
-
-
 def _metrics(record: Record, registry: Registry) -> Iterator[str]:
-    evaluation = record["config"]["evaluation"]
-    known, asked = registry.components["metric"], _asked(record)
-    for key, value in record["metrics"].items():
+    evaluation, known = record.config.evaluation, registry.components["metric"]
+    for key, value in record.metrics.items():
         split, _, rest = key.partition("/")
         metric, _, part = rest.partition("/")
-        if split not in ("valid", "test", *_OF_CLIENTS) or metric not in asked:
+        if split not in ("valid", "test", *_OF_CLIENTS) or metric not in evaluation.metrics:
             yield f"`metrics.{key}` is none of the suite's metrics. Remove it."
         elif split in _OF_CLIENTS and part == "std":
             if value < 0:
                 yield f"`metrics.{key}` is {value}, a deviation below 0."
         elif metric in known:
             yield from _outside(f"metrics.{key}", value, known[metric].spec)
-    if record["status"] == "done" and record["facts"]["final_sha256"]:
-        for metric in (evaluation["metric"], *evaluation["other_metrics"]):
+    if record.status == "done" and record.facts.final_sha256:
+        for metric in (evaluation.metric, *evaluation.other_metrics):
             for split in ("valid", "test"):
                 start = f"{split}/{metric}"
-                if not any(key == start or key.startswith(f"{start}/") for key in record["metrics"]):
+                if not any(key == start or key.startswith(f"{start}/") for key in record.metrics):
                     yield f"`metrics.{start}` is missing, and there is a global model. Publish it again."
     for model in ("global", "personalized"):
-        start = f"{model}/{followed_of(record)}"
-        mean, worst = (record["metrics"].get(f"{start}/{what}") for what in ("mean", "worst_decile"))
-        if mean is None or worst is None or followed_of(record) not in known:
+        start = f"{model}/{record.followed}"
+        mean, worst = (record.metrics.get(f"{start}/{what}") for what in ("mean", "worst_decile"))
+        if mean is None or worst is None or record.followed not in known:
             continue
-        gap = worst - mean if known[followed_of(record)].spec.lower_is_better else mean - worst
+        gap = worst - mean if known[record.followed].spec.lower_is_better else mean - worst
         if gap < -_ROUNDING * max(1.0, abs(mean)):
             yield f"`metrics.{start}/worst_decile` is {worst}, better than the mean {mean}."
 
@@ -80,18 +67,16 @@ def _outside(where: str, value: float, spec: Any) -> Iterator[str]:
 
 def _clients(record: Record) -> Iterator[str]:
     """Clients' values within the population, and their spread computed again."""
-    most, n_clients = (
-        record["config"]["evaluation"]["personalized_clients"], record["config"]["federation"]["n_clients"]
-    )  # fmt: skip
-    for model, of_client in record["per_client"].items():
+    most, n_clients = record.config.evaluation.personalized_clients, record.config.federation.n_clients
+    for model, of_client in record.per_client.items():
         if len(of_client) > most:
             yield f"`per_client.{model}` has {len(of_client)} clients, the suite evaluates {most}."
         for client_id in of_client:
             if int(client_id) >= n_clients or str(int(client_id)) != client_id:
                 yield f"`per_client.{model}.{client_id}` is no client: there are {n_clients}, counted from 0."
         for what in _SPREAD if of_client else ():
-            key = f"{model}/{followed_of(record)}/{what}"
-            found = record["metrics"].get(key)
+            key = f"{model}/{record.followed}/{what}"
+            found = record.metrics.get(key)
             meant = _spread(list(of_client.values()), found, what)
             if found is None or not math.isclose(found, meant, rel_tol=_ROUNDING, abs_tol=_ROUNDING * 1e-3):
                 yield f"`metrics.{key}` is {found}, the values of `per_client.{model}` give {meant}."
@@ -111,18 +96,18 @@ def _spread(of_clients: list[float], found: float | None, what: str) -> float:
 
 
 def _curve(record: Record, registry: Registry) -> Iterator[str]:
-    config = record["config"]
-    last, every = config["federation"]["rounds"], config["evaluation"]["every"]
-    spec = registry.components["metric"].get(followed_of(record))
-    rounds = [point[0] for point in record["curve"]]
-    for n_rounds, value, _ in record["curve"]:
+    config = record.config
+    last, every = config.federation.rounds, config.evaluation.every
+    spec = registry.components["metric"].get(record.followed)
+    rounds = [one.n_rounds for one in record.curve]
+    for n_rounds, value, _ in record.curve:
         if not 1 <= n_rounds <= last or (n_rounds != last and n_rounds % every):
             yield f"its `curve` has round {n_rounds}: the suite evaluates every {every} of {last} rounds."
         if spec is not None:
             yield from _outside(f"curve, round {n_rounds}", value, spec.spec)
     if any(after <= before for before, after in itertools.pairwise(rounds)):
         yield "the rounds of its `curve` do not increase."
-    elif record["status"] == "done" and record["facts"]["cohort_kind"] != "none" and record["facts"]["final_sha256"]:
+    elif record.status == "done" and record.facts.cohort_kind != "none" and record.facts.final_sha256:
         if not rounds or rounds[-1] != last:
             yield f"its `curve` does not reach round {last}, and there is a global model."
         elif any(after - before > every for before, after in itertools.pairwise(rounds)):
@@ -130,11 +115,11 @@ def _curve(record: Record, registry: Registry) -> Iterator[str]:
 
 
 def _others(record: Record) -> Iterator[str]:
-    federation = record["config"]["federation"]
-    for round_index, client_id, code in record["quarantined"]:
-        if round_index >= federation["rounds"] or not -1 <= client_id < federation["n_clients"]:
+    federation = record.config.federation
+    for round_index, client_id, code in record.quarantined:
+        if round_index >= federation.rounds or not -1 <= client_id < federation.n_clients:
             yield f"`quarantined` has round {round_index}, client {client_id} ({code}), which the suite does not have."
-    if text := record.get("showcase"):
+    if record.status == "done" and (text := record.showcase):
         try:
             start = base64.b64decode(text, validate=True)[: len(PNG_SIGNATURE)]
         except (binascii.Error, ValueError):
@@ -147,21 +132,19 @@ def models(records: Sequence[Record]) -> Iterator[Finding]:
     """Facts that one task, adapter and seed fix are the same in every record; hashes look like hashes."""
     first: dict[str, tuple[Record, int]] = {}
     for record in records:
-        if record["status"] != "done":
+        if record.status != "done":
             continue
-        config, facts = record["config"], record["facts"]
-        task = json.dumps(config["task"], sort_keys=True)
-        own = json.dumps([config["task"], config["contender"]["adapter"], config["seed"]], sort_keys=True)
-        for what, key in (("backbone_params", task), ("trainable_params", own)):
-            other, expected = first.setdefault(f"{what} {key}", (record, facts[what]))
-            if facts[what] != expected:
-                said = f"`facts.{what}` is {facts[what]:,}, that of {other['contender']}/{other['seed']} {expected:,}"
+        config, facts = record.config, record.facts
+        task = canonical(config.task)
+        own = canonical([config.task, config.contender.adapter, config.seed])
+        trained, backbone = facts.trainable_params, facts.backbone_params
+        for what, key, value in (("backbone_params", task, backbone), ("trainable_params", own, trained)):
+            other, expected = first.setdefault(f"{what} {key}", (record, value))
+            if value != expected:
+                said = f"`facts.{what}` is {value:,}, that of {other.name} {expected:,}"
                 yield problem(GROUP, f"{label(record)}: {said}, with one task and adapter. One of them was changed.")
-        if facts["trainable_params"] > facts["backbone_params"]:
-            said = (
-                f"{facts['trainable_params']:,} parameters are trained, the backbone has {facts['backbone_params']:,}"
-            )
-            yield remark(GROUP, f"{label(record)}: {said}.")
-        for name, sha256 in facts["data"].items():
+        if trained > backbone:
+            yield remark(GROUP, f"{label(record)}: {trained:,} parameters are trained, the backbone has {backbone:,}.")
+        for name, sha256 in facts.data.items():
             if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):  # noqa: PLR2004 - hex digits of a sha256
                 yield problem(GROUP, f"{label(record)}: `facts.data.{name}` is {sha256!r}, no sha256.")

@@ -11,7 +11,7 @@ from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
 from fedgen_bench.base.digits import places, show, show_bytes, show_percent
 
 if TYPE_CHECKING:
-    from fedgen_bench.results.leaderboard import Table
+    from fedgen_bench.results.table import Table
 
 _HEAD = (
     "rank", "contender", "trainable", "quality", "95 % CI", "personalised", "worst decile", "rounds to target",

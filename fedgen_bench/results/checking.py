@@ -1,0 +1,63 @@
+"""Published folders from their own results: checked, and written again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedgen_bench.results.contents import contents_of
+from fedgen_bench.results.files import drawn_names
+from fedgen_bench.results.folders import write_together
+from fedgen_bench.results.leaderboard import build_table
+from fedgen_bench.results.manifest import differences
+from fedgen_bench.results.published import open_folder
+from fedgen_bench.suite.load import load_suite
+
+if TYPE_CHECKING:
+    from fedgen_bench.registry.registry import Registry
+
+
+def check_folder(folder: Path, registry: Registry) -> list[str]:
+    """Files of a published folder that differ from what its results give, or from its manifest.
+
+    Drawn ones are only asked to be what the manifest says.
+
+    Raises:
+        UsageError, StoreError: as `open_folder`, or the suite's text is none.
+    """
+    found = open_folder(folder)
+    suite = load_suite(found.source, registry)
+    table, drawn = build_table(suite, found.records, registry), drawn_names(registry)
+    expected = contents_of(table, found.records, suite=suite, suite_text=found.source.text, registry=registry)
+    wrong = {
+        name for name, content in expected.items() if not _is_published(folder / name, content, exact=name not in drawn)
+    }
+    return sorted(wrong | set(differences(folder)))
+
+
+def _is_published(path: Path, content: bytes | None, *, exact: bool) -> bool:
+    if content is None:
+        return not path.exists()
+    return path.is_file() and (not exact or path.read_bytes() == content)
+
+
+def remake(folder: Path, registry: Registry) -> None:
+    """Write a published folder again from its own results; drawn files stay as they are.
+
+    Numbers do not change. The suite's text becomes the installed one when that has the same version.
+
+    Raises:
+        UsageError, StoreError: as `open_folder`; nothing can be written.
+    """
+    found = open_folder(folder)
+    source, suite = found.source, load_suite(found.source, registry)
+    ours = registry.components["suite"].get(source.name)
+    if ours is not None:
+        installed = load_suite(ours.spec, registry)
+        if installed.suite.version == suite.suite.version:
+            source, suite = ours.spec, installed
+    table, drawn = build_table(suite, found.records, registry), drawn_names(registry)
+    write_together(
+        folder,
+        contents_of(table, found.records, suite=suite, suite_text=source.text, registry=registry, but=drawn),
+    )

@@ -1,0 +1,210 @@
+"""A published record: what one run was and what came of it. `results.json` holds one a run, in schema 1.
+
+The types are the schema: `fedgen_bench.results.published` holds a stranger's file against them, strictly. `from_json`
+takes a record as it comes and keeps every value as it is, so that it is written with the bytes that it was read from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import ConfigDict, Field, GetPydanticSchema
+
+from fedgen_bench.suite.cellconfig import CellConfig
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+MaybeSha256 = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
+ClientId = Annotated[str, Field(pattern="^[0-9]{1,9}$")]
+ModelName = Literal["global", "personalized"]
+CohortKind = Literal["sampled", "pooled", "none"]
+Unfinished = Literal["failed", "diverged", "crashed", "running"]
+Nothing = Annotated[dict[str, Any], Field(max_length=0)]
+
+
+def _read_as(written: object) -> GetPydanticSchema:
+    """Of a field that is held against another type than its values have here."""
+    return GetPydanticSchema(lambda _, handler: handler(written))
+
+
+class _Strict:
+    __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booked(_Strict):
+    """Bytes of one direction over a run."""
+
+    encoded: Count
+    headers: Count
+    messages: Count
+    tensors: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic(_Strict):
+    """Bytes of both directions."""
+
+    down: Booked
+    up: Booked
+
+    @property
+    def ways(self) -> tuple[tuple[str, Booked], ...]:
+        """Each direction with its name."""
+        return ("down", self.down), ("up", self.up)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin(_Strict):
+    """Where a component came from."""
+
+    name: str
+    distribution: str
+    version: str
+    source_sha256: MaybeSha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digests(_Strict):
+    """What is paired."""
+
+    batches: Sha256
+    cohort: Sha256
+    initial: Sha256
+    partition: Sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts(_Strict):
+    """What a finished run says about its model and data.
+
+    Args:
+        data: sha256 by name of what the task read.
+        final_sha256: of the exported global tensors; empty when there is no global model.
+    """
+
+    cohort_kind: CohortKind
+    trainable_params: Count
+    backbone_params: Annotated[Count, Field(ge=1)]
+    data: Mapping[str, str]
+    final_sha256: MaybeSha256
+
+
+class Evaluated(NamedTuple):
+    """The followed metric after so many rounds, and the uplink bytes of all clients until then."""
+
+    n_rounds: int
+    value: float
+    uplink_bytes: int
+
+
+class Refused(NamedTuple):
+    """An update that the gate kept out, and the code of why."""
+
+    round_index: int
+    client_id: int
+    code: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run(_Strict):
+    """What every record says.
+
+    Args:
+        config: everything that determined the result.
+        digest: of the configuration.
+        off_suite: the `--set` overrides; such a run is shown, never ranked.
+        client_rounds: how often a client was asked.
+        provenance: where each component came from, by its kind (a compressor's with its name).
+    """
+
+    contender: str
+    seed: int
+    config: CellConfig
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
+    off_suite: tuple[str, ...]
+    curve: Annotated[tuple[Evaluated, ...], _read_as(tuple[tuple[int, float, Count], ...])]
+    bytes: Traffic
+    client_rounds: Count
+    quarantined: Annotated[tuple[Refused, ...], _read_as(tuple[tuple[Count, int, str], ...])]
+    provenance: Mapping[str, Origin]
+    environment: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """`contender/seed`."""
+        return f"{self.contender}/{self.seed}"
+
+    @property
+    def method(self) -> str:
+        """The contender, without the point of a sweep that it was run at."""
+        return self.config.point.contender if self.config.point else self.contender
+
+    @property
+    def followed(self) -> str:
+        """The metric of the curve and of clients' own data."""
+        return self.config.evaluation.followed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done(_Run):
+    """Of a run that finished.
+
+    Args:
+        metrics: by `<split>/<metric>` or `<model>/<metric>/<figure>`.
+        per_client: the followed metric by model and client.
+        showcase: base64 of a PNG of what the global model generates; empty when none is published.
+    """
+
+    status: Literal["done"] = "done"
+    reason: Annotated[str, Field(max_length=0)]
+    metrics: Annotated[Mapping[str, float], Field(min_length=1)]
+    per_client: Mapping[ModelName, Mapping[ClientId, float]]
+    digests: Digests
+    facts: Facts
+    showcase: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended(_Run):
+    """Of a run that did not finish: its committed rounds, and why; published are only those that failed or diverged."""
+
+    status: Unfinished
+    reason: Annotated[str, Field(min_length=1)]
+    metrics: Nothing
+    per_client: Nothing
+    digests: Nothing
+    facts: Nothing
+
+
+Record = Done | Ended
+
+
+def from_json(raw: Mapping[str, Any]) -> Record:
+    """The record of a table that has the schema, as `to_json` gives it.
+
+    Raises:
+        ValueError: its configuration is not as runs write it.
+    """
+    made = {
+        **raw,
+        "config": CellConfig.from_json(raw["config"]),
+        "off_suite": tuple(raw["off_suite"]),
+        "curve": tuple(Evaluated(*one) for one in raw["curve"]),
+        "bytes": Traffic(**{way: Booked(**one) for way, one in raw["bytes"].items()}),
+        "quarantined": tuple(Refused(*one) for one in raw["quarantined"]),
+        "provenance": {key: Origin(**one) for key, one in raw["provenance"].items()},
+    }
+    if raw["status"] != "done":
+        return Ended(**made)
+    return Done(**made | {"digests": Digests(**raw["digests"]), "facts": Facts(**raw["facts"])})
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """As `results.json` has it; no key stands for a picture that there is none of."""
+    table = {**asdict(record), "config": record.config.to_json()}
+    if not table.get("showcase"):
+        table.pop("showcase", None)
+    return table

@@ -1,0 +1,71 @@
+"""Stored runs -> published records: all that tables need, nothing that depends on the clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fedgen_bench.results.record import Record, from_json
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.reports import LedgerEntry
+    from fedgen_bench.results.store import StoredRun
+    from fedgen_bench.suite.schema import SuiteSpec
+
+
+def records_of(runs: Sequence[StoredRun], suite: SuiteSpec) -> list[Record]:
+    """The record of every run that has ended; pictures are published of the first leaderboard seed alone."""
+
+    def shown(run: StoredRun) -> bool:
+        return run.spec.seed == suite.seeds.leaderboard[0] and not run.spec.off_suite
+
+    return [record_of(run, with_showcase=shown(run)) for run in runs]
+
+
+def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
+    """The record of a run that has ended, as reading it from `results.json` gives it."""
+    result = run.result
+    entries = [one for report in run.rounds for one in report.ledger]
+    table = {
+        "contender": run.spec.contender,
+        "seed": run.spec.seed,
+        "config": run.spec.config.to_json(),
+        "digest": run.spec.digest,
+        "off_suite": run.spec.off_suite,
+        "status": run.status,
+        "reason": run.reason,
+        "metrics": dict(result.metrics),
+        "per_client": {name: dict(values) for name, values in result.per_client.items()},
+        "digests": dict(result.digests),
+        "facts": dict(result.facts),
+        "curve": _curve(run),
+        "bytes": {way: _booked([one for one in entries if one.direction == way]) for way in ("up", "down")},
+        "client_rounds": sum(len(report.cohort) for report in run.rounds),
+        "quarantined": [
+            (report.round_index, one.client_id, one.code) for report in run.rounds for one in report.quarantined
+        ],
+        "provenance": dict(run.provenance),
+        "environment": dict(run.environment),
+        **({"showcase": result.showcase} if with_showcase and result.showcase else {}),
+    }
+    return from_json(json.loads(json.dumps(table)))
+
+
+def _curve(run: StoredRun) -> list[tuple[int, float, int]]:
+    followed, uplink = run.spec.config.evaluation.followed, 0
+    evaluated = []
+    for report in run.rounds:
+        uplink += sum(one.encoded_bytes for one in report.ledger if one.direction == "up")
+        if followed in report.metrics:
+            evaluated.append((report.round_index + 1, report.metrics[followed], uplink))
+    return evaluated
+
+
+def _booked(entries: Sequence[LedgerEntry]) -> dict[str, int]:
+    return {
+        "encoded": sum(one.encoded_bytes for one in entries),
+        "tensors": sum(one.tensor_bytes for one in entries),
+        "headers": sum(one.header_bytes for one in entries),
+        "messages": len(entries),
+    }
