@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 class Drift:
     """Gathers changes d_k = sent - received, over the floating-point tensors that both have in one shape.
+
+    LoRA factors of clients with lower ranks count as padded with zeros, as they are trained.
 
     Memory is two models, whatever the number of clients. Local drift is what FedProx (arXiv 1812.06127) and SCAFFOLD
     (arXiv 1910.06378) bound; dispersion relative to the mean change is the former's dissimilarity of gradients.
@@ -58,7 +61,8 @@ class Drift:
             "dispersion": math.sqrt(max(0.0, self._squares / self._n_examples - square)),
         }
         if self._n_moved and square > 0:
-            products = [float((self._directions[name] * one).sum()) for name, one in self._weighted.items()]
+            sums = self._weighted
+            products = [float((_within(one, sums[k].shape) * sums[k]).sum()) for k, one in self._directions.items()]
             cosines = math.fsum(products) / self._n_examples / math.sqrt(square)
             found["cosine_to_mean"] = cosines / self._n_moved
         return found
@@ -66,7 +70,17 @@ class Drift:
 
 def _accumulate(sums: dict[str, torch.Tensor], change: Tensors, factor: float) -> None:
     for name, tensor in change.items():
-        if name in sums:
-            sums[name].add_(tensor, alpha=factor)
-        else:
+        if name not in sums:
             sums[name] = tensor * factor
+            continue
+        shape = tuple(map(max, sums[name].shape, tensor.shape))
+        sums[name] = _within(sums[name], shape).add_(_within(tensor, shape), alpha=factor)
+
+
+def _within(tensor: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """The tensor in the leading corner of zeros, where it is smaller."""
+    if tensor.shape == tuple(shape):
+        return tensor
+    whole = tensor.new_zeros(shape)
+    whole[tuple(slice(size) for size in tensor.shape)] = tensor
+    return whole

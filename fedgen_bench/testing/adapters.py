@@ -13,8 +13,8 @@ from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.specs import AdapterSpec
-from fedgen_bench.testing.places import at
-from fedgen_bench.testing.simulation import same_bits
+from fedgen_bench.testing.bits import same_bits
+from fedgen_bench.testing.locations import at
 from fedgen_bench.testing.structure import built, described, with_defaults
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.backbones import BackboneSpec, Ground
-from fedgen_bench.testing.places import Broken
-from fedgen_bench.testing.simulation import fingerprint
+from fedgen_bench.testing.bits import fingerprint
+from fedgen_bench.testing.locations import Broken
 from fedgen_bench.testing.structure import described
 
 if TYPE_CHECKING:

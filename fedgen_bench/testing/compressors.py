@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.specs import CompressorSpec
-from fedgen_bench.testing.places import at, return_of
+from fedgen_bench.testing.bits import fingerprint, same_bits
+from fedgen_bench.testing.locations import at, return_of
 from fedgen_bench.testing.structure import assert_tensors, built
-from fedgen_bench.testing.watching import fingerprint, same_bits
 
 if TYPE_CHECKING:
     import torch

@@ -27,9 +27,9 @@ from fedgen_bench.testing.compressors import compressor_checks
 from fedgen_bench.testing.datasets import dataset_checks
 from fedgen_bench.testing.engines import engine_checks
 from fedgen_bench.testing.imports import check_light_import
+from fedgen_bench.testing.locations import Broken, at
 from fedgen_bench.testing.observers import OBSERVER_CHECKS
 from fedgen_bench.testing.partitioners import partitioner_checks
-from fedgen_bench.testing.places import Broken, at
 from fedgen_bench.testing.promises import check_reduces_to
 from fedgen_bench.testing.strategies import NEEDS, strategy_checks
 from fedgen_bench.testing.structure import with_defaults

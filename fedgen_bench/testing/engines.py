@@ -11,7 +11,7 @@ from unittest import SkipTest
 
 from fedgen_bench.base.errors import Diverged, PluginError
 from fedgen_bench.contract.specs import EngineSpec
-from fedgen_bench.testing.places import at
+from fedgen_bench.testing.locations import at
 from fedgen_bench.testing.structure import assert_has, described
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def tasks_of(work: ClientWork, n: int = 6) -> Iterator[ClientTask]:
 
 def same_outcome(first: ClientOutcome, second: ClientOutcome) -> bool:
     """Whether two outcomes are equal to the bit."""
-    from fedgen_bench.testing.simulation import same_bits
+    from fedgen_bench.testing.bits import same_bits
 
     keeps = [one.keep for one in (first, second)]
     plain = [dataclasses.replace(one, keep=None) for one in (first, second)]

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fedgen_bench.testing.places import Broken, is_own, module_of, shown
+from fedgen_bench.testing.locations import Broken, is_own, module_of, shown
 
 HEAVY = frozenset(
     "torch torchvision transformers diffusers peft tokenizers safetensors accelerate tensorflow jax flax pandas scipy "

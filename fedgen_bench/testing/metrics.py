@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.specs import MetricSpec
-from fedgen_bench.testing.places import at
+from fedgen_bench.testing.locations import at
 from fedgen_bench.testing.structure import built
 from fedgen_bench.testing.tasks import SEEDS
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundReport, RunResult
-from fedgen_bench.testing.places import at
-from fedgen_bench.testing.watching import fingerprint
+from fedgen_bench.testing.bits import fingerprint
+from fedgen_bench.testing.locations import at
 
 Check = Callable[[Callable[..., None]], None]
 _RUN = "suite/contender/1"

@@ -10,7 +10,7 @@ from unittest import SkipTest
 
 from fedgen_bench.base.errors import DataError, SuiteError
 from fedgen_bench.base.failures import is_interrupt, origin, text_of, told
-from fedgen_bench.testing.places import place_of, raised_at
+from fedgen_bench.testing.locations import location_of, raised_at
 
 if TYPE_CHECKING:
     from fedgen_bench.testing.contracts import Contract
@@ -76,7 +76,7 @@ def outcomes_of(contracts: Iterable[Contract]) -> Iterator[Outcome]:
 
 def _failed(contract: Contract, error: BaseException) -> Outcome:
     """An assertion in its own words; of anything else also what it is. One place that raises is one cause."""
-    where, raised = place_of(error, contract.owner), raised_at(error, contract.owner)
+    where, raised = location_of(error, contract.owner), raised_at(error, contract.owner)
     text = _told(error)
     cause = (raised, type(error).__name__) if raised else (where, text)
     if not where and not isinstance(error, AssertionError | SuiteError):

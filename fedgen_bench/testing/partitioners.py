@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.data import UnitTable
 from fedgen_bench.contract.specs import PartitionerSpec
-from fedgen_bench.testing.places import at
+from fedgen_bench.testing.locations import at
 from fedgen_bench.testing.structure import built, described
 
 if TYPE_CHECKING:

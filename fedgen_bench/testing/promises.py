@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from fedgen_bench.contract.messages import Model
 from fedgen_bench.contract.specs import StrategySpec
-from fedgen_bench.testing.simulation import Simulation, function_of, same_bits
+from fedgen_bench.federation.client_states import own_part
+from fedgen_bench.federation.merges import split_merges
+from fedgen_bench.federation.wire import tensor_bytes
+from fedgen_bench.testing.bits import same_bits
+from fedgen_bench.testing.simulation import Simulation
+from fedgen_bench.testing.toy_models import function_of
 
 if TYPE_CHECKING:
     import torch
@@ -79,8 +84,6 @@ def check_mixed_rank(spec: StrategySpec) -> None:
 
 def check_stateful(spec: StrategySpec) -> None:
     """Private states are written, and a run that loses them after every round ends with other models."""
-    from fedgen_bench.federation.client_states import own_part
-
     simulation = Simulation(spec).run()
     assert any(own_part(keep) for keep in simulation.keeps.values()), "no private state is written"
     forgetful = Simulation(spec, forget=True).run()
@@ -92,9 +95,6 @@ def check_stateful(spec: StrategySpec) -> None:
 
 def check_changes_backbone(spec: StrategySpec) -> None:
     """Every client gets each update of the backbone exactly once, absentees when they are back; each is booked."""
-    from fedgen_bench.federation.merges import split_merges
-    from fedgen_bench.federation.wire import tensor_bytes
-
     simulation = Simulation(spec).run(4)
     exported = simulation.export()
     assert isinstance(exported, Model), "the global model names no updates of the backbone: export a `Model`"

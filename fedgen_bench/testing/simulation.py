@@ -1,123 +1,62 @@
-"""Federated rounds of a strategy on the toy world: milliseconds, nothing but the engine, the wire and the gate."""
+"""Federated rounds of a strategy in the toy world: the rounds that run, in milliseconds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.base.errors import RoundFailed, WireError
 from fedgen_bench.base.guards import guarded
-from fedgen_bench.contract.adapting import Adapted, FoldableBackbone
-from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
+from fedgen_bench.contract.contexts import ClientContext, RoundContext, ServerContext
 from fedgen_bench.contract.data import Examples, Tensors
+from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Work
 from fedgen_bench.contract.lowrank import truncated
 from fedgen_bench.contract.messages import Model, Update
-from fedgen_bench.contract.reports import LedgerEntry
+from fedgen_bench.contract.reports import LedgerEntry, Quarantine
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.specs import StrategySpec
+from fedgen_bench.federation.client_states import own_part
+from fedgen_bench.federation.client_work import ClientWork
+from fedgen_bench.federation.final_result import named_tensors
+from fedgen_bench.federation.link import Link
+from fedgen_bench.federation.parameters import dump_tensors
+from fedgen_bench.federation.round import Round
+from fedgen_bench.federation.statecodec import decode_state, encode_state
+from fedgen_bench.federation.trainer import TrainingPlan
+from fedgen_bench.federation.wire import decode, owned
 from fedgen_bench.testing import toy
-from fedgen_bench.testing.places import at
-from fedgen_bench.testing.watching import Noted, Trained, Watched, fingerprint, same_bits
+from fedgen_bench.testing.locations import at
+from fedgen_bench.testing.stand_ins import Fresh, Gathering, Noted, Traced, Trained, Watched, stand_in
+from fedgen_bench.testing.toy_models import function_of, low_rank_module, split_module
 
 if TYPE_CHECKING:
     import torch
 
-    from fedgen_bench.contract.engines import ClientOutcome
-    from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.federation.exchange import Exchange
+    from fedgen_bench.contract.protocols import Attack
 
-__all__ = [
-    "LOW_RANK", "SEEDS", "SHARDS", "Round", "Simulation", "fingerprint", "function_of", "low_rank_module", "same_bits",
-    "split_module",
-]  # fmt: skip
-LOW_RANK = (
-    LowRank("first", "first.lora_A.weight", "first.lora_B.weight", 2, 1.5),
-    LowRank("second", "second.lora_A.weight", "second.lora_B.weight", 2, 0.5),
-)
 SHARDS = (range(8), range(8, 31), range(31, 36), range(36, 50), range(50, 60))
 SEEDS = SeedTree("toy", "split", "shards", "contract", 5)
 
 
-def split_module(left: Sequence[float] = (0.0, 0.0), right: Sequence[float] = (0.0,)) -> Adapted:
-    """The toy model with its three numbers in two tensors, so that names, shapes and orders matter."""
-    import torch
+@dataclass(frozen=True, kw_only=True)
+class SimulatedRound:
+    """One simulated round.
 
-    class Split(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.left = torch.nn.Parameter(torch.tensor(left))
-            self.right = torch.nn.Parameter(torch.tensor(right).reshape(1, 1))
-
-        @property
-        def weight(self) -> torch.Tensor:
-            return torch.cat([self.left, self.right.flatten()])
-
-    module = Split().eval()
-    return Adapted(module, {"left": module.left, "right": module.right})
-
-
-def low_rank_module(client_ranks: Sequence[int] = ()) -> Adapted:
-    """The toy model as weight = sum over two modules of (W0 + scale * B A) u, with LoRA factors of rank 2.
-
-    W0 has shapes (3, 4) and (3, 3), u is a fixed input; A is random, B is 0.
+    Args:
+        payloads: what travelled to each client, by name.
+        updates: those that were admitted.
+        ledger: the booked messages, in the order of `messages`.
+        quarantined: what was refused.
+        state: the one after the round.
     """
-    import torch
-
-    generator = torch.Generator().manual_seed(7)
-
-    class Layer(torch.nn.Module):
-        def __init__(self, pair: LowRank, n_in: int) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.randn(toy.WIDTH, n_in, generator=generator), requires_grad=False)
-            self.a = torch.nn.Parameter(0.5 * torch.randn(pair.rank, n_in, generator=generator))
-            self.b = torch.nn.Parameter(torch.zeros(toy.WIDTH, pair.rank))
-            self.scale, self.u = pair.scale, torch.linspace(0.2, 0.5, n_in)
-
-        def output(self) -> torch.Tensor:
-            return self.weight @ self.u + self.scale * self.b @ (self.a @ self.u)
-
-    layers = {pair.module: Layer(pair, n_in) for pair, n_in in zip(LOW_RANK, (4, 3), strict=True)}
-
-    class Sum(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers = torch.nn.ModuleDict(layers)
-
-        @property
-        def weight(self) -> torch.Tensor:
-            return torch.stack([layer.output() for layer in layers.values()]).sum(dim=0)
-
-    trainable = {
-        name: factor
-        for pair in LOW_RANK
-        for name, factor in ((pair.a, layers[pair.module].a), (pair.b, layers[pair.module].b))
-    }
-    return Adapted(Sum().eval(), trainable, LOW_RANK, tuple(client_ranks), FoldableBackbone(layers))
-
-
-def function_of(adapted: Adapted, model: Model | Tensors) -> torch.Tensor:
-    """The toy weight of shape (3,) that a model gives, whatever its factors are."""
-    import torch
-
-    from fedgen_bench.federation.parameters import load_tensors
-
-    whole = model if isinstance(model, Model) else Model(model)
-    adapted.fold(whole.merges)
-    load_tensors(adapted.trainable, whole.tensors, adapted.low_rank)
-    module: Any = adapted.module
-    with torch.no_grad():
-        weight: torch.Tensor = module.weight.clone()
-    return weight
-
-
-@dataclass(frozen=True)
-class Round:
-    """One simulated round: what was sent, what came back admitted, the booked messages and the state after it."""
 
     payloads: Mapping[int, Tensors]
     updates: tuple[Update, ...]
     ledger: tuple[LedgerEntry, ...]
     messages: tuple[bytes, ...]
+    quarantined: tuple[Quarantine, ...]
     state: Any
 
 
@@ -139,6 +78,9 @@ class Simulation:
         low_rank: train the toy model of LoRA factors; what the strategy declares when None.
         note: remember every client's last fit in `trained`.
         forget: drop the strategy's part of every private state after each round.
+        link: compressors, and the gate's bound.
+        attack: what the clients `attackers` do.
+        quarantine: go on without what the gate refuses, as a run does; raise it when False.
     """
 
     spec: StrategySpec
@@ -154,46 +96,69 @@ class Simulation:
     low_rank: bool | None = None
     note: bool = False
     forget: bool = False
+    link: Link = field(default_factory=Link)
+    attack: Attack | None = None
+    attackers: frozenset[int] = frozenset()
+    quarantine: bool = False
     trained: dict[int, Trained] = field(default_factory=dict)
-    rounds: list[Round] = field(default_factory=list)
+    rounds: list[SimulatedRound] = field(default_factory=list)
     keeps: dict[int, Tensors] = field(default_factory=dict)
     admitted: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        from fedgen_bench.federation.parameters import dump_tensors
-        from fedgen_bench.federation.trainer import TrainingPlan
-
         self.params = self.spec.params() if self.params is None else self.params
         self.task = toy.LoadedToy(toy.Params())
         if self.low_rank is None:
             self.low_rank = self.spec.low_rank or self.spec.changes_backbone
         self.adapted = low_rank_module(self.client_ranks) if self.low_rank else split_module((0.5, -1.0), (2.0,))
         self.plan = TrainingPlan(optimizer="sgd", learning_rate=0.1, batch_size=4, local_steps=self.n_steps)
-        self._strategy = self.spec.build(self.params)
         self.start = dump_tensors(self.adapted.trainable)
         self.n_clients = 1 if self.spec.cohort == "pooled" else len(self.shards)
+        self._begun: Round
+        self._updates: list[Update] = []
+        self.instance = self.spec.build(self.params)
+        self.strategy = self._staged(self.instance)
         self.state = self._call("init", self.start, self.server_context())
 
+    def _staged(self, strategy: Any) -> Any:
+        """The strategy behind what watches it."""
+        if self.rebuild:
+            strategy = stand_in(strategy, Fresh, lambda: self.spec.build(self.params))
+        strategy = self._traced = stand_in(strategy, Traced)
+        if self.watch:
+            strategy = stand_in(strategy, Watched, self.spec.name)
+        strategy = stand_in(strategy, Gathering, self._gathered)
+        return stand_in(strategy, Noted, self.trained) if self.note else strategy
+
     @property
-    def strategy(self) -> Any:
-        """The instance, a fresh one under `rebuild`."""
-        return self.spec.build(self.params) if self.rebuild else self._strategy
+    def strategy_name(self) -> str:
+        """What messages call the strategy's code."""
+        return self.spec.name
+
+    @property
+    def cohort_kind(self) -> str:
+        """The strategy's."""
+        return self.spec.cohort
+
+    @property
+    def quorum(self) -> int:
+        """One update will do."""
+        return 1
 
     @property
     def work(self) -> ClientWork:
         """What works off the clients' tasks."""
-        from fedgen_bench.federation.client_work import ClientWork
-
-        strategy: Any = Watched(self.strategy) if self.watch else self.strategy
-        strategy = Noted(strategy, self.trained) if self.note else strategy
         return ClientWork(
-            strategy=strategy,
+            strategy=self.strategy,
             adapted=self.adapted,
             task=self.task,
             plan=self.plan,
             max_fits=self.spec.fits_per_round,
             context=self.context,
             examples=self.examples,
+            link=self.link,
+            attack=self.attack,
+            attackers=self.attackers,
         )
 
     def server_context(self) -> ServerContext:
@@ -241,16 +206,12 @@ class Simulation:
 
     def export(self, client_id: int | None = None) -> Any:
         """The strategy's export after the last round: tensors, or a `Model` when the backbone was changed."""
-        from fedgen_bench.federation.client_states import own_part
-
         keep = own_part(self.keeps.get(client_id, {})) if client_id is not None else {}
         ctx = None if client_id is None else self.context(len(self.rounds), client_id, keep)
         return self._call("export", self.state, ctx)
 
     def exported(self, client_id: int | None = None) -> Tensors | None:
         """The export as one map."""
-        from fedgen_bench.federation.final_result import named_tensors
-
         found = self.export(client_id)
         return named_tensors(found) if isinstance(found, Model) else found
 
@@ -262,8 +223,6 @@ class Simulation:
         """What a run leaves behind: the state's tensors, the global export, every client's own, and private states."""
         from safetensors.torch import load
 
-        from fedgen_bench.federation.statecodec import encode_state
-
         exports = [self.exported(), *(self.exported(i) for i in range(self.n_clients))]
         return [load(encode_state(self.state)), *exports, *(self.keeps[i] for i in sorted(self.keeps))]
 
@@ -271,74 +230,93 @@ class Simulation:
         return dict(reversed(list(tensors.items()))) if self.reorder else tensors
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        before = fingerprint(arguments) if self.watch else None
-        call = getattr(self.strategy, method)
-        with at(call):
-            with guarded(f"{self.spec.name}.{method}"):
-                result = call(*arguments)
-            unchanged = before is None or fingerprint(arguments) == before
-            assert unchanged, f"{self.spec.name}.{method} changed its arguments"
-        return result
+        with self._located(), guarded(f"{self.spec.name}.{method}"):
+            return getattr(self.strategy, method)(*arguments)
+
+    @contextlib.contextmanager
+    def _located(self) -> Iterator[None]:
+        """What is raised inside belongs to where the strategy was called last."""
+        try:
+            yield
+        except BaseException:
+            with at(self._traced.last):
+                raise
 
     def _one_round(self, round_index: int) -> None:
-        from fedgen_bench.federation.exchange import begin
-        from fedgen_bench.federation.link import Link
-        from fedgen_bench.federation.wire import decode
-
-        link = Link()
-        ledger: list[LedgerEntry] = []
-        messages: list[bytes] = []
-        exchanges: dict[int, Exchange] = {}
-        travelled: dict[int, Tensors] = {}
-        tasks = []
-        for client_id in self.cohort(round_index):
-            ctx = self.context(round_index, client_id, {}, self.admitted.get(client_id, -1))
-            payload = self._call("send", self.state, ctx)
-            task, exchanges[client_id] = begin(link, payload, ctx, self.keeps.get(client_id, {}))
-            tasks.append(task)
-            if task.message is not None:
-                travelled[client_id] = decode(task.message)[1]
-                messages.append(task.message)
-                ledger += filter(None, [exchanges[client_id].down])
-        work = self.work
-        with at(self._strategy.client):
-            outcomes = sorted(map(work.run, tasks[::-1] if self.backwards else tasks), key=lambda one: one.client_id)
-        updates = []
-        for outcome in outcomes:
-            exchange = exchanges[outcome.client_id]
-            if outcome.message is not None:
-                messages.append(outcome.message)
-                ledger += filter(None, [exchange.booked(outcome)])
-            update = exchange.admitted(outcome, "ClientWork.run")
-            updates.append(Update(self._ordered(update.tensors), update.n_examples))
-            self._keep(outcome, exchange)
-            self.admitted[outcome.client_id] = round_index
-        before = fingerprint(updates) if self.watch else None
-        self.state = self._call("aggregate", self.state, _once(updates), self.round_context(round_index))
-        assert before is None or fingerprint(updates) == before, f"{self.spec.name}.aggregate changed an update"
+        engine = _Engine(backwards=self.backwards)
+        this = self._begun = Round(
+            experiment=self,
+            index=round_index,
+            state=self.state,
+            work=self.work,
+            engine=engine,
+            keep=lambda client_id: self.keeps.get(client_id, {}),
+            admitted=self.admitted,
+        )
+        with self._located():
+            try:
+                self.state = this.aggregate()
+            except RoundFailed:
+                self._tell(this)
+                raise
+        refused = {one.client_id for one in this.quarantined}
+        self.admitted |= dict.fromkeys((i for i in self.cohort(round_index) if i not in refused), round_index)
+        self._keep(this.new_keeps)
         if self.codec:
             self._store_and_read()
-        self.rounds.append(Round(travelled, tuple(updates), tuple(ledger), tuple(messages), self.state))
+        self.rounds.append(
+            SimulatedRound(
+                payloads=engine.payloads,
+                updates=tuple(self._updates),
+                ledger=tuple(this.ledger),
+                messages=tuple(engine.messages),
+                quarantined=tuple(this.quarantined),
+                state=self.state,
+            )
+        )
 
-    def _keep(self, outcome: ClientOutcome, exchange: Exchange) -> None:
-        from fedgen_bench.federation.client_states import own_part
+    def _gathered(self, updates: list[Update]) -> list[Update]:
+        self._tell(self._begun)
+        self._updates = [Update(self._ordered(one.tensors), one.n_examples) for one in updates]
+        return self._updates
 
-        keep = exchange.kept(outcome, lambda client_id: self.keeps.get(client_id, {}))
-        if keep is not None and self.forget:
-            keep = {name: tensor for name, tensor in keep.items() if name not in own_part(keep)}
-        if keep:
-            self.keeps[outcome.client_id] = keep
+    def _tell(self, this: Round) -> None:
+        if this.quarantined and not self.quarantine:
+            raise WireError(this.quarantined[0].code, this.quarantined[0].message)
+
+    def _keep(self, new: Mapping[int, Tensors]) -> None:
+        for client_id, keep in new.items():
+            dropped = own_part(keep) if self.forget else {}
+            self.keeps[client_id] = {name: tensor for name, tensor in keep.items() if name not in dropped}
 
     def _store_and_read(self) -> None:
         from safetensors.torch import load, save
 
-        from fedgen_bench.federation import wire
-        from fedgen_bench.federation.statecodec import decode_state, encode_state
-
         like = self.spec.build(self.params).init(self.start, self.server_context())
         self.state = decode_state(encode_state(self.state), like)
-        self.keeps = {client_id: load(save(wire.owned(keep))) for client_id, keep in self.keeps.items()}
+        self.keeps = {client_id: load(save(owned(keep))) for client_id, keep in self.keeps.items()}
 
 
-def _once(updates: Sequence[Update]) -> Iterator[Update]:
-    yield from updates
+class _Engine:
+    """Works off the tasks of a round here, in their order or the opposite one, and has what travelled."""
+
+    def __init__(self, *, backwards: bool) -> None:
+        self._backwards = backwards
+        self.payloads: dict[int, Tensors] = {}
+        self.messages: list[bytes] = []
+
+    def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
+        """The outcomes, in the order of the tasks."""
+        todo = list(tasks)
+        for task in todo:
+            if task.message is not None:
+                self.messages.append(task.message)
+                self.payloads[task.client_id] = decode(task.message)[1]
+        outcomes = [work.run(one) for one in reversed(todo)][::-1] if self._backwards else map(work.run, todo)
+        for outcome in outcomes:
+            if outcome.message is not None:
+                self.messages.append(outcome.message)
+            yield outcome
+
+    def close(self) -> None:
+        """There is nothing to give back."""

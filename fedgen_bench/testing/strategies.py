@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import Model, Update
 from fedgen_bench.contract.specs import StrategySpec
-from fedgen_bench.testing.places import at
+from fedgen_bench.testing.answers import check_rehearsal
+from fedgen_bench.testing.bits import same_bits
+from fedgen_bench.testing.locations import at
 from fedgen_bench.testing.promises import close, declared_checks
-from fedgen_bench.testing.rehearsal import check_rehearsal
-from fedgen_bench.testing.simulation import SHARDS, Simulation, function_of, same_bits
+from fedgen_bench.testing.simulation import SHARDS, Simulation
+from fedgen_bench.testing.toy_models import function_of
 
 if TYPE_CHECKING:
     import torch
@@ -98,6 +100,9 @@ def check_booked_bytes(spec: StrategySpec) -> None:
 
     simulation = Simulation(spec).run(2)
     for one in simulation.rounds:
+        if spec.cohort == "pooled":  # nothing travels
+            assert not one.ledger, "pooled data are booked as if they travelled"
+            continue
         for entry, message in zip(one.ledger, one.messages, strict=True):
             assert entry.encoded_bytes == len(message) == entry.tensor_bytes + entry.header_bytes
             assert entry.tensor_bytes == tensor_bytes(decode(message)[1]), "the tensor part is not what was sent"
@@ -141,7 +146,7 @@ def _plain_params(spec: StrategySpec) -> Any:
 
 def _assert_global_is(simulation: Simulation, state: Any, sent: Tensors, trained: Model) -> None:
     """The global function, or every tensor of the model that was sent: private ones are not, and more may be."""
-    with at(simulation.strategy.aggregate):
+    with at(simulation.instance.aggregate):
         _assert_same_model(simulation, state, sent, trained)
 
 

@@ -13,7 +13,7 @@ from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import protocols
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.registry.kinds import KINDS
-from fedgen_bench.testing.places import Broken, line_of
+from fedgen_bench.testing.locations import Broken, line_of
 
 
 def built(kind: str, spec: Any) -> Any:
@@ -61,17 +61,17 @@ def assert_has(instance: Any, protocol: type, owner: Any) -> None:
 
 def _problems(instance: Any, protocol: type, owner: Any) -> Iterator[tuple[str, str]]:
     name = type(instance).__name__
-    place = line_of(type(instance)) or line_of(owner)
+    location = line_of(type(instance)) or line_of(owner)
     missing = [one for one in _members(protocol) if not hasattr(instance, one)]
     if missing:
         names = ", ".join(f"`{one}`" for one in missing)
-        yield place, f"`{name}` has no {names}. A {_words(protocol)} needs {_listed(protocol)}."
+        yield location, f"`{name}` has no {names}. A {_words(protocol)} needs {_listed(protocol)}."
     for method, wanted in _methods(protocol).items():
         if method in missing:
             continue
         there = getattr(instance, method)
         if not callable(there):
-            yield place, f"`{name}.{method}` is a {type(there).__name__}. Make it a method."
+            yield location, f"`{name}.{method}` is a {type(there).__name__}. Make it a method."
             continue
         try:
             signature = inspect.signature(there)
@@ -82,7 +82,7 @@ def _problems(instance: Any, protocol: type, owner: Any) -> Iterator[tuple[str, 
         except TypeError:
             takes = ", ".join(signature.parameters)
             yield (
-                line_of(there) or place,
+                line_of(there) or location,
                 f"`{name}.{method}` takes ({takes}), it is called with ({', '.join(wanted)}), in this order.",
             )
 
@@ -110,15 +110,15 @@ def _words(protocol: type) -> str:
     return {"TaskFactory": "task's factory"}.get(protocol.__name__, protocol.__name__.lower())
 
 
-def assert_tensors(value: Any, what: str, place: Callable[[], str]) -> None:
-    """Raises Broken at `place()` for what is no map from names to tensors."""
+def assert_tensors(value: Any, what: str, location: Callable[[], str]) -> None:
+    """Raises Broken at `location()` for what is no map from names to tensors."""
     import torch
 
     if not isinstance(value, Mapping):
-        raise Broken(f"{what} is {described(value)}. Give tensors by name.", place())
+        raise Broken(f"{what} is {described(value)}. Give tensors by name.", location())
     for name, one in value.items():
         if not isinstance(one, torch.Tensor) or not isinstance(name, str):
-            raise Broken(f"{what} holds {described(one)} under {name!r}. Give tensors by name.", place())
+            raise Broken(f"{what} holds {described(one)} under {name!r}. Give tensors by name.", location())
 
 
 def described(value: Any) -> str:

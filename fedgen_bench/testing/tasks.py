@@ -13,8 +13,8 @@ from fedgen_bench.contract import protocols
 from fedgen_bench.contract.protocols import PNG_SIGNATURE, Declaring
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.specs import TaskSpec
-from fedgen_bench.testing.places import at, line_of
-from fedgen_bench.testing.simulation import fingerprint
+from fedgen_bench.testing.bits import fingerprint
+from fedgen_bench.testing.locations import at, line_of
 from fedgen_bench.testing.structure import assert_has, assert_tensors, described
 
 if TYPE_CHECKING:

@@ -12,7 +12,9 @@ import torch
 from fedgen_bench_plugins.strategies.flexlora import split
 
 from fedgen_bench import LowRank, Model, RoundContext, Update
-from fedgen_bench.testing.simulation import LOW_RANK, SEEDS, Simulation, function_of, same_bits
+from fedgen_bench.testing.bits import same_bits
+from fedgen_bench.testing.simulation import SEEDS, Simulation
+from fedgen_bench.testing.toy_models import LOW_RANK, function_of
 
 A_BYTES, B_BYTES, N_COHORT = 14 * 4, 12 * 4, 4
 
@@ -156,9 +158,9 @@ def test_rolora_clients_begin_from_the_global_factors(simulate):
                 except StopIteration as end:
                     return end.value
 
-        simulation._strategy = Spy()
+        simulation.strategy = Spy()
         simulation.run(1)
-        simulation._strategy = strategy
+        simulation.strategy = strategy
         assert len(seen) == N_COHORT
         assert all(same_bits(start, expected) for start in seen.values())
 

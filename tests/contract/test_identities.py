@@ -14,7 +14,9 @@ from fedgen_bench.contract.data import Examples
 from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing import toy
-from fedgen_bench.testing.simulation import SEEDS, Simulation, same_bits, split_module
+from fedgen_bench.testing.bits import same_bits
+from fedgen_bench.testing.simulation import SEEDS, Simulation
+from fedgen_bench.testing.toy_models import split_module
 
 POINTS = torch.tensor([[2.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 6.0, 0.0]])
 SHARDS = ([0, 1], [2])  # n = 2 with mean (3, 0, 0), and n = 1 with mean (0, 6, 0)

@@ -7,7 +7,8 @@ import torch
 from fedgen_bench_plugins.backbones import grounds
 
 from fedgen_bench.testing import adapters
-from fedgen_bench.testing.simulation import Simulation, same_bits
+from fedgen_bench.testing.bits import same_bits
+from fedgen_bench.testing.simulation import Simulation
 
 
 def test_fedper_rounds_are_those_followed_by_hand(by_hand, is_close):

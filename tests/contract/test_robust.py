@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from fedgen_bench import RoundContext, Update
-from fedgen_bench.testing.simulation import SEEDS, same_bits
+from fedgen_bench.testing.bits import same_bits
+from fedgen_bench.testing.simulation import SEEDS
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from fedgen_bench.federation.statecodec import decode_state, encode_state
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
+from fedgen_bench.testing.bits import fingerprint, same_bits
 from fedgen_bench.testing.partitioners import assert_valid
-from fedgen_bench.testing.simulation import fingerprint, same_bits
 
 few = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 DTYPES = sorted(wire._DTYPES, key=str)

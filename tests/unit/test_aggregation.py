@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fedgen_bench import Update, weighted_mean
-from fedgen_bench.testing.simulation import same_bits
+from fedgen_bench.testing.bits import same_bits
 
 
 def test_weighted_mean_is_the_one_computed_by_hand():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fedgen_bench.federation.client_states import ClientStates, encode_keeps
-from fedgen_bench.testing.simulation import same_bits
+from fedgen_bench.testing.bits import same_bits
 
 
 class Files:

@@ -18,7 +18,7 @@ from fedgen_bench.federation.client_states import ClientStates
 from fedgen_bench.federation.compression import Chain, Uplink, layout_like
 from fedgen_bench.federation.exchange import begin
 from fedgen_bench.federation.round import Round
-from fedgen_bench.testing.simulation import same_bits
+from fedgen_bench.testing.bits import same_bits
 
 INT8, HALF = Int8(NoParams()), FP16(NoParams())
 

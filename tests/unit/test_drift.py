@@ -50,3 +50,17 @@ def test_drift_needs_two_updates_that_can_be_compared():
 def test_drift_leaves_out_clients_that_did_not_move_from_the_cosine():
     found = gathered(([1.0, 0.0], 1), ([0.0, 0.0], 1))
     assert found["cosine_to_mean"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_drift_of_clients_of_several_ranks_is_that_of_changes_padded_with_zeros(order):
+    ranks = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0], [1.0, 2.0]]), torch.zeros(3, 2)
+    padded = [torch.cat([one, torch.zeros(3 - len(one), 2)]) for one in ranks]
+
+    def summary(changes):
+        drift = Drift()
+        for n in order:
+            drift.add({"a": changes[n]}, {"a": torch.zeros_like(changes[n])}, n + 1)
+        return drift.summary()
+
+    assert summary(ranks) == summary(padded)

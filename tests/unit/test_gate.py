@@ -14,7 +14,7 @@ from fedgen_bench.base.errors import RoundFailed
 from fedgen_bench.contract.messages import Header
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.round import Round
-from fedgen_bench.testing.simulation import same_bits
+from fedgen_bench.testing.bits import same_bits
 
 NAME = "weight"
 

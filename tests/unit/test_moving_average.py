@@ -10,7 +10,9 @@ from fedgen_bench.contract.messages import Fit
 from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing import toy
-from fedgen_bench.testing.simulation import SEEDS, same_bits, split_module
+from fedgen_bench.testing.bits import same_bits
+from fedgen_bench.testing.simulation import SEEDS
+from fedgen_bench.testing.toy_models import split_module
 
 TASK = toy.LoadedToy(toy.Params())
 ORIGIN = Examples({"x": torch.zeros(1, 3)}, 1)

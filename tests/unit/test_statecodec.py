@@ -8,7 +8,7 @@ import torch
 
 from fedgen_bench.base.errors import PluginError, StoreError
 from fedgen_bench.federation.statecodec import decode_state, encode_state
-from fedgen_bench.testing.simulation import fingerprint
+from fedgen_bench.testing.bits import fingerprint
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from fedgen_bench.federation.batches import FitStreams, batch_order, order_diges
 from fedgen_bench.federation.parameters import load_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing import toy
-from fedgen_bench.testing.simulation import SEEDS, Simulation, same_bits, split_module
+from fedgen_bench.testing.bits import same_bits
+from fedgen_bench.testing.simulation import SEEDS, Simulation
+from fedgen_bench.testing.toy_models import split_module
 
 TASK = toy.LoadedToy(toy.Params())
 DATA = Examples({"x": TASK.points[:10]}, 10)

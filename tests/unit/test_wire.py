@@ -11,7 +11,7 @@ from safetensors.torch import save
 from fedgen_bench.base.errors import WireError
 from fedgen_bench.contract.messages import Header
 from fedgen_bench.federation import wire
-from fedgen_bench.testing.simulation import same_bits
+from fedgen_bench.testing.bits import same_bits
 
 EXPECTED = {"a": torch.zeros(2, 3), "b": torch.zeros(4)}
 GOOD = {"a": torch.ones(2, 3), "b": torch.arange(4.0)}

@@ -97,25 +97,25 @@ def _head(lines: list[str]) -> int:
     return next((i for i, line in enumerate(lines) if line.lstrip().startswith(("def ", "async def ", "class "))), 0)
 
 
-class Placed:
+class Located:
     """An object of ours that stands before a plugin's and knows where in the plugin's files it is."""
 
-    place: Callable[[], str]
+    location: Callable[[], str]
 
 
 @contextlib.contextmanager
 def at(thing: Any) -> Iterator[None]:
-    """Whatever is raised inside belongs to where `thing` is defined, unless it has a place."""
+    """Whatever is raised inside belongs to where `thing` is defined, unless it has a location."""
     try:
         yield
     except BaseException as error:
         owner = getattr(thing, "__self__", None)
-        note_place(error, owner.place() if isinstance(owner, Placed) else line_of(thing))
+        note_location(error, owner.location() if isinstance(owner, Located) else line_of(thing))
         raise
 
 
-def note_place(error: BaseException, where: str) -> None:
-    """Write the place onto an error that has none."""
+def note_location(error: BaseException, where: str) -> None:
+    """Write the location onto an error that has none."""
     if where and not getattr(error, _WHERE, ""):
         with contextlib.suppress(Exception):  # a type with slots
             setattr(error, _WHERE, where)
@@ -156,7 +156,7 @@ def raised_at(error: BaseException, owner: Any) -> str:
     return ""
 
 
-def place_of(error: BaseException, owner: Any) -> str:
+def location_of(error: BaseException, owner: Any) -> str:
     """Where the plugin is to be mended: where it raised, else what was noted, else where its component is defined."""
     noted: str = getattr(error, _WHERE, "")
     return raised_at(error, owner) or noted or line_of(owner)

@@ -11,9 +11,11 @@ from fedgen_bench.contract.contexts import ClientContext
 from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import Fit, Model, Payload, Update
 from fedgen_bench.contract.specs import StrategySpec
-from fedgen_bench.testing.places import Broken, Placed, line_of, note_place, return_of, yield_of
-from fedgen_bench.testing.simulation import Simulation, function_of
+from fedgen_bench.testing.locations import Broken, Located, line_of, note_location, return_of, yield_of
+from fedgen_bench.testing.simulation import Simulation
+from fedgen_bench.testing.stand_ins import StandIn, stand_in
 from fedgen_bench.testing.structure import assert_tensors, built, described
+from fedgen_bench.testing.toy_models import function_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,16 +24,16 @@ if TYPE_CHECKING:
 def check_rehearsal(spec: StrategySpec) -> None:
     """It has its methods, and three rounds of it go through: each answer is what its method promises."""
     built("strategy", spec)
-    watched: list[Rehearsed] = []
+    watched: list[Examined] = []
 
     def build(params: Any) -> Any:
-        watched.append(_rehearsed(spec.build(params), spec))
+        watched.append(stand_in(spec.build(params), Examined, spec))
         return watched[-1]
 
     try:
         _rehearse(Simulation(dataclasses.replace(spec, build=build)))
     except BaseException as error:
-        note_place(error, watched[-1].place() if watched else "")
+        note_location(error, watched[-1].location() if watched else "")
         raise
 
 
@@ -49,15 +51,16 @@ def _load_exports(simulation: Simulation) -> None:
             function_of(simulation.adapted, found)
 
 
-class Rehearsed(Placed):
-    """A strategy, each answer of which is looked at; `place()` is where in the plugin's files it is now."""
+class Examined(StandIn, Located):
+    """A strategy, each answer of which is looked at; `location()` is where in the plugin's files it is now."""
 
     def __init__(self, strategy: Any, spec: StrategySpec) -> None:
-        self._strategy, self._spec = strategy, spec
+        super().__init__(strategy)
+        self._spec = spec
         self._name = type(strategy).__name__
         self._state: type | None = None
         self._trainable: tuple[str, ...] = ()
-        self.place = partial(line_of, type(strategy))
+        self.location = partial(line_of, type(strategy))
 
     def init(self, start: Tensors, ctx: Any) -> Any:
         """The state, which must be data that can be stored."""
@@ -78,7 +81,7 @@ class Rehearsed(Placed):
 
     def client(self, payload: Payload | None, ctx: ClientContext) -> Generator[Any, Any, Any]:
         """The client half, request by request."""
-        self.place = partial(line_of, self._strategy.client)
+        self.location = partial(line_of, self._strategy.client)
         half = self._strategy.client(payload, ctx)
         if not isinstance(half, Generator):
             raise self._broken(
@@ -92,11 +95,11 @@ class Rehearsed(Placed):
             except StopIteration as end:
                 update = end.value
                 break
-            self.place = partial(str, yield_of(half))
+            self.location = partial(str, yield_of(half))
             n_fits += 1
             left -= self._steps_of(request, ctx, left, n_fits)
             report = yield request
-        self.place = partial(return_of, self._strategy.client)
+        self.location = partial(return_of, self._strategy.client)
         self._look_at_update(update, n_fits)
         return update
 
@@ -115,13 +118,13 @@ class Rehearsed(Placed):
 
     def _answer(self, method: str, *arguments: Any) -> Any:
         there = getattr(self._strategy, method)
-        self.place = partial(line_of, there)
+        self.location = partial(line_of, there)
         answer = there(*arguments)
-        self.place = partial(return_of, there)
+        self.location = partial(return_of, there)
         return answer
 
     def _broken(self, sentence: str) -> Broken:
-        return Broken(f"{self._name}.{sentence}", self.place())
+        return Broken(f"{self._name}.{sentence}", self.location())
 
     def _look_at_state(self, method: str, state: Any) -> None:
         from safetensors.torch import load
@@ -144,7 +147,7 @@ class Rehearsed(Placed):
                 raise self._broken(f"{method} made NaN or infinity in the state's `{name.lstrip('/')}`.")
 
     def _look_at_tensors(self, method: str, what: str, tensors: Any) -> None:
-        assert_tensors(tensors, f"{self._name}.{method}: {what}", self.place)
+        assert_tensors(tensors, f"{self._name}.{method}: {what}", self.location)
 
     def _steps_of(self, request: Any, ctx: ClientContext, left: int, n_fits: int) -> int:
         """Local steps that a request takes."""
@@ -199,13 +202,6 @@ class ReadOnce:
         except StopIteration:
             self._ended = True
             raise
-
-
-def _rehearsed(strategy: Any, spec: StrategySpec) -> Rehearsed:
-    """Under the strategy's own type name, which the core's messages use."""
-    kind = type(type(strategy).__name__, (Rehearsed,), {})
-    wrapped: Rehearsed = kind(strategy, spec)
-    return wrapped
 
 
 def _dataclasses(value: Any) -> Iterator[Any]:
