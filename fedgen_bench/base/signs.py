@@ -20,6 +20,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from fedgen_bench.base.pool import Died, Note
 from fedgen_bench.base.processes import exit_text
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _USER_TIME, _SYSTEM_TIME = 11, 12  # fields of /proc/<pid>/stat behind the name
 
 
 class Sign(Enum):
-    """What a worker says beside its answers: that it lives, that it has accepted what it was given."""
+    """What a worker says for the ear alone: that it lives, that it has accepted what it was given."""
 
     ALIVE = "alive"
     BEGUN = "begun"
@@ -48,6 +49,10 @@ class Mouth:
         """Send; from whichever thread. Raises OSError when the coordinator is gone."""
         with self._alone:
             self._link.send(message)
+
+    def note(self, message: object) -> None:
+        """Tell something while at work. Raises OSError when the coordinator is gone."""
+        self.say(Note(message))
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
@@ -67,13 +72,6 @@ class Mouth:
                 self.say(Sign.ALIVE)
 
 
-@dataclass(frozen=True)
-class Gone:
-    """In place of a message: the worker died or gave no sign of life, and which."""
-
-    how: str
-
-
 @dataclass(eq=False)
 class Ear:
     """The coordinator's end of a worker's pipe.
@@ -86,6 +84,7 @@ class Ear:
     link: Connection
     process: Any
     patience: float = SILENCE_SECONDS
+    _begun: bool = field(default=False, init=False)
     _silent: float = field(default=0.0, init=False)
     _used: int = field(default=0, init=False)
 
@@ -97,7 +96,7 @@ class Ear:
 
     def give(self, message: object) -> None:
         """Send something; that nobody took it shows when listening."""
-        self._silent = 0.0
+        self._begun, self._silent = False, 0.0
         try:
             self.link.send(message)
         except BlockingIOError:
@@ -106,19 +105,21 @@ class Ear:
             pass
 
     def hear(self) -> object:
-        """The next message, or `Gone`."""
+        """The next message or sign, or `Died`."""
         try:
             message: object = self.link.recv()
         except BlockingIOError:
             return self._stopped()
         except (EOFError, OSError):  # the latter in the middle of a message
             self.process.join(self.patience)
-            return Gone(exit_text(self.process.exitcode)) if self.process.exitcode is not None else self._stopped()
+            code = self.process.exitcode
+            return self._stopped() if code is None else Died(exit_text(code), self._begun)
         self._silent = 0.0
+        self._begun = self._begun or message is Sign.BEGUN
         return message
 
-    def waited(self, seconds: float) -> Gone | None:
-        """Count seconds in which nothing was heard; `Gone` when that is more than the patience."""
+    def waited(self, seconds: float) -> Died | None:
+        """Count seconds in which nothing was heard; `Died` when that is more than the patience."""
         used = _processor_time(self.process.pid)
         if used != self._used and self._silent < math.inf:
             self._used, self._silent = used, 0.0
@@ -126,19 +127,20 @@ class Ear:
         self._silent += seconds
         return self._stopped() if self._silent > self.patience else None
 
-    def _stopped(self) -> Gone:
-        return Gone(f"no sign of life for {self.patience:g} s: it was stopped, or hangs")
+    def _stopped(self) -> Died:
+        return Died(f"no sign of life for {self.patience:g} s: it was stopped, or hangs", self._begun)
 
-    def end(self) -> None:
-        """End the worker, whatever it is doing."""
+    def end(self, seconds: float = 0.0) -> None:
+        """End the worker, whatever it is doing; it may leave by itself for `seconds`."""
         self.link.close()
+        self.process.join(seconds)
         self.process.kill()
         self.process.join()
         self.process.close()
 
 
 def listen(ears: Collection[Ear], *, block: bool) -> list[tuple[Ear, object]]:
-    """Messages and workers that are gone; at least one if `block`. Signs that a worker lives are kept back.
+    """Messages, and `Died` for workers that are gone; at least one if `block`. Signs are kept back.
 
     Only time in which this process itself was awake counts as a worker's silence.
     """
@@ -146,12 +148,12 @@ def listen(ears: Collection[Ear], *, block: bool) -> list[tuple[Ear, object]]:
     while True:
         began = time.monotonic()
         ready = [by_link[cast("Connection", link)] for link in wait(list(by_link), _BEAT_SECONDS if block else 0)]
-        heard = [(ear, message) for ear in ready if (message := ear.hear()) is not Sign.ALIVE]
+        heard = [(ear, message) for ear in ready if not isinstance(message := ear.hear(), Sign)]
         if not block:
             return heard
         seconds = min(time.monotonic() - began, 2 * _BEAT_SECONDS)
         quiet = ((ear, ear.waited(seconds)) for ear in by_link.values() if ear not in ready)
-        heard += [(ear, gone) for ear, gone in quiet if gone is not None]
+        heard += [(ear, died) for ear, died in quiet if died is not None]
         if heard:
             return heard
 

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PackedTask:
-    """A `ClientTask` whose tensors are bytes.
+    """A `ClientTask` whose tensors are bytes, with what the work that runs it is built from.
 
     Args:
         head, body: the message cut behind its header; clients that are sent the same tensors have equal bodies.
         like: (dtype, shape) by name.
     """
 
+    blueprint: Blueprint
     round_index: int
     client_id: int
     head: bytes | None
@@ -62,11 +63,12 @@ def _load(content: bytes) -> Tensors:
     return load(content) if content else {}
 
 
-def pack(task: ClientTask) -> PackedTask:
-    """The task as bytes."""
+def pack(task: ClientTask, blueprint: Blueprint) -> PackedTask:
+    """The task as bytes, for a worker that has or builds the work of `blueprint`."""
     message = task.message
     cut = 0 if message is None else wire.header_bytes(message)
     return PackedTask(
+        blueprint,
         task.round_index,
         task.client_id,
         None if message is None else message[:cut],
@@ -105,10 +107,10 @@ class Workshop:
         self._source: tuple[Places, tuple[str, ...]] | None = None
         self._loader: Loader
 
-    def answer(self, blueprint: Blueprint, task: PackedTask) -> Answer:
+    def answer(self, task: PackedTask) -> Answer:
         """The outcome of a task, or the error that the coordinator shall raise."""
         try:
-            outcome = self._open(blueprint).run(_unpack(task))
+            outcome = self._open(task.blueprint).run(_unpack(task))
             keep = None if outcome.keep is None else _save(outcome.keep)
         except Exception as error:  # noqa: BLE001 - the coordinator decides what it means
             return portable(error)

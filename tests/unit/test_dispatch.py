@@ -7,8 +7,9 @@ import itertools
 import pytest
 
 from fedgen_bench.base.errors import Diverged, FedgenError
+from fedgen_bench.base.pool import Died
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
-from fedgen_bench.federation.dispatch import Died, Dispatcher
+from fedgen_bench.federation.dispatch import Dispatcher
 from fedgen_bench.federation.remote import PackedOutcome
 
 
@@ -35,17 +36,17 @@ class Crew:
         self.alive.add(worker)
         return worker
 
-    def give(self, worker, blueprint, task):
+    def give(self, worker, task, /):
         assert worker in self.alive
         assert worker not in self.working
         self.given.append(task.client_id)
-        self.working[worker] = (blueprint, task)
+        self.working[worker] = task
 
     def wait(self, busy, *, block):
         assert set(busy) == set(self.working)
         if not block:
             return []
-        worker, (_, task) = self.working.popitem()
+        worker, task = self.working.popitem()
         said = self.say(task.client_id, self.given.count(task.client_id))
         if isinstance(said, Died):
             self.alive.remove(worker)

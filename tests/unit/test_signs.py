@@ -10,7 +10,8 @@ import time
 import pytest
 
 from fedgen_bench.base import signs
-from fedgen_bench.base.signs import Ear, Gone, Mouth, Sign, listen
+from fedgen_bench.base.pool import Died
+from fedgen_bench.base.signs import Ear, Mouth, Sign, listen
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +58,14 @@ def _stops_in_a_message(link):
 def test_stopped_worker_is_gone_after_the_patience(work):
     began = time.monotonic()
     with working(work) as ear:
-        assert heard(ear) == Gone("no sign of life for 0.4 s: it was stopped, or hangs")
+        assert heard(ear) == Died("no sign of life for 0.4 s: it was stopped, or hangs", begun=False)
     assert time.monotonic() - began < 5
 
 
 def test_worker_that_was_stopped_does_not_block_what_it_is_given():
     with working(_stopped) as ear:
         ear.give(bytes(1 << 22))
-        assert isinstance(heard(ear), Gone)
+        assert isinstance(heard(ear), Died)
 
 
 def _exits(_link):
@@ -73,7 +74,22 @@ def _exits(_link):
 
 def test_dead_worker_is_gone_with_how_it_ended():
     with working(_exits) as ear:
-        assert heard(ear) == Gone("exit code 3")
+        assert heard(ear) == Died("exit code 3", begun=False)
+
+
+def _accepts_and_exits(link):
+    Mouth(link).say(Sign.BEGUN)
+    os._exit(3)
+
+
+def test_death_tells_whether_the_worker_had_accepted_what_it_was_given():
+    with working(_accepts_and_exits) as ear:
+        assert heard(ear) == Died("exit code 3", begun=True)
+    with working(_accepts_and_exits) as ear:
+        ear.process.join()
+        assert listen([ear], block=False) == []  # that it had begun
+        ear.give("the next")
+        assert heard(ear) == Died("exit code 3", begun=False)
 
 
 def _sleeps(link):
@@ -95,7 +111,6 @@ def _computes(link):
 
 def test_worker_that_takes_longer_than_the_patience_is_waited_for():
     with working(_sleeps) as ear:
-        assert heard(ear) is Sign.BEGUN
         assert heard(ear) == "done"
 
 

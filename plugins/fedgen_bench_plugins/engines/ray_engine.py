@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench import EngineSpec, hookimpl
 
 if TYPE_CHECKING:
+    from fedgen_bench.base.pool import Died
     from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Work
     from fedgen_bench.federation.blueprint import Blueprint
-    from fedgen_bench.federation.dispatch import Died, Dispatcher
+    from fedgen_bench.federation.dispatch import Dispatcher
     from fedgen_bench.federation.remote import Answer, PackedTask
 
 _CONNECT_SECONDS, _PLACE_SECONDS = 20, 600
@@ -198,9 +199,9 @@ class _Actor:
     def begin(self) -> None:
         """Resolves when the actor is there and about to answer."""
 
-    def answer(self, blueprint: Blueprint, task: PackedTask, body: bytes, *merges: bytes) -> Answer:
+    def answer(self, task: PackedTask, body: bytes, *merges: bytes) -> Answer:
         """`body` and `merges` come from the object store."""
-        return self._workshop.answer(blueprint, replace(task, body=body, merges=merges))
+        return self._workshop.answer(replace(task, body=body, merges=merges))
 
 
 class _Actors:
@@ -217,10 +218,10 @@ class _Actors:
     def hire(self) -> Any:
         return self._actor.remote(str(Path.cwd()))
 
-    def give(self, worker: Any, blueprint: Blueprint, task: PackedTask) -> None:
+    def give(self, worker: Any, task: PackedTask, /) -> None:
         body, *merges = map(self._shared, (task.body, *task.merges))
         self._begun[worker] = worker.begin.remote()
-        self._asked[worker] = worker.answer.remote(blueprint, replace(task, body=b"", merges=()), body, *merges)
+        self._asked[worker] = worker.answer.remote(replace(task, body=b"", merges=()), body, *merges)
 
     def _shared(self, content: bytes) -> Any:
         """A reference where that is cheaper; equal bytes are put once."""
@@ -256,7 +257,7 @@ class _Actors:
         )
 
     def _heard(self, worker: Any, asked: Any) -> Answer | Died:
-        from fedgen_bench.federation.dispatch import Died
+        from fedgen_bench.base.pool import Died
 
         del self._asked[worker]
         try:

@@ -1,0 +1,109 @@
+"""Worker processes on this machine, each behind a pipe of its own: a crew for `base.pool`."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from fedgen_bench.base.errors import FedgenError
+from fedgen_bench.base.failures import portable
+from fedgen_bench.base.pool import Died, Note
+from fedgen_bench.base.processes import serve_only
+from fedgen_bench.base.signs import SILENCE_SECONDS, Ear, Mouth, Sign, listen
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
+Tell = Callable[[object], None]
+Work = Callable[[Task, Tell], Answer]
+OpenShop = Callable[[], AbstractContextManager[Work[Task, Answer]]]
+
+
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class _Unfit:
+    """A worker lacks what no task can do without."""
+
+    error: Exception
+
+
+class Workers(Generic[Task, Answer]):
+    """A crew of spawned processes, which leave interrupts to this one and die with it.
+
+    Args:
+        open_shop: what every worker opens first and closes at its end: a context with the function that answers a task,
+            and may tell notes meanwhile. Pickled by name; its module should be quick to import.
+        silence: seconds without a sign of life after which a worker counts as gone.
+        seconds_to_leave: that an idle worker is given to close its shop when it is dismissed.
+    """
+
+    def __init__(
+        self, open_shop: OpenShop[Task, Answer], *, silence: float = SILENCE_SECONDS, seconds_to_leave: float = 0.0
+    ) -> None:
+        self._open_shop, self._silence, self._seconds_to_leave = open_shop, silence, seconds_to_leave
+        self._busy: set[Ear] = set()
+
+    def hire(self) -> Ear:
+        """A new process; it opens its shop."""
+        ours, theirs = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(target=_serve, args=(theirs, os.getpid(), self._open_shop), daemon=True)
+        process.start()
+        theirs.close()
+        return Ear(ours, process, self._silence)
+
+    def give(self, worker: Ear, task: Task, /) -> None:
+        """Have an idle worker begin."""
+        self._busy.add(worker)
+        worker.give(task)
+
+    def wait(self, busy: Collection[Ear], *, block: bool) -> list[tuple[Ear, Answer | Note | Died]]:
+        """What busy workers say; at least one thing if `block`.
+
+        Raises:
+            FedgenError: a worker's: its shop does not open, or has not what any task needs.
+        """
+        found: list[tuple[Ear, Answer | Note | Died]] = []
+        for worker, said in listen(busy, block=block):
+            if isinstance(said, _Unfit):
+                raise said.error
+            if isinstance(said, Died):
+                self.dismiss(worker)
+            elif not isinstance(said, Note):
+                self._busy.discard(worker)
+            found.append((worker, cast("Answer | Note | Died", said)))
+        return found
+
+    def dismiss(self, worker: Ear) -> None:
+        """End a worker: at once when it is busy, else within `seconds_to_leave`."""
+        if worker in self._busy:
+            self._busy.remove(worker)
+            worker.end()
+        else:
+            worker.give(None)
+            worker.end(self._seconds_to_leave)
+
+
+def _serve(link: Connection, parent: int, open_shop: OpenShop[Task, Answer]) -> None:
+    """A worker process: answers what it is given until that is None or the coordinator is gone."""
+    if not serve_only(parent):
+        return
+    mouth = Mouth(link)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            with open_shop() as work:
+                while (task := link.recv()) is not None:
+                    mouth.say(Sign.BEGUN)
+                    with mouth.working():
+                        answer = work(task, mouth.note)
+                    mouth.say(answer)
+        except FedgenError as error:
+            mouth.say(_Unfit(portable(error)))
