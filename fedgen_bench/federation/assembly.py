@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.client_work import ClientWork
     from fedgen_bench.suite.cellconfig import CellConfig, ResolvedAttack
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 
-def assemble(spec: RunSpec, loader: Loader, device: torch.device) -> Experiment:
+def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment:
     """The cell's experiment, its backbone on `device`.
 
     Raises:

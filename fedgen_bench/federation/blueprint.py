@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from fedgen_bench.registry.datasets import Places
 
 if TYPE_CHECKING:
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 
 @dataclass(frozen=True)
 class Blueprint:
     """What another process needs to build the same `ClientWork`."""
 
-    spec: RunSpec
+    spec: CellSpec
     device: str
     data: Places = field(default_factory=Places)
     plugin_files: tuple[str, ...] = ()

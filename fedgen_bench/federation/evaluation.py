@@ -22,7 +22,7 @@ from fedgen_bench.federation.trainer import autocast
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Metric, Task
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 
 class _NotGivenError(KeyError):
@@ -45,7 +45,7 @@ class Evaluator:
         lower_is_better: of the followed one.
     """
 
-    spec: RunSpec
+    spec: CellSpec
     task: Task
     adapted: Adapted
     device: torch.device

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fedgen_bench.federation.link import Link
     from fedgen_bench.federation.trainer import TrainingPlan
     from fedgen_bench.suite.cellconfig import CellConfig
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Experiment:
         attackers: who they are.
     """
 
-    spec: RunSpec
+    spec: CellSpec
     strategy: Strategy
     cohort_kind: str
     max_fits: int

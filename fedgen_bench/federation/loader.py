@@ -17,7 +17,7 @@ from fedgen_bench.suite.cellconfig import canonical
 if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Task, TaskFactory
     from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 
 class Loader:
@@ -29,7 +29,7 @@ class Loader:
         self._tasks: dict[str, Task] = {}
         self._populations: dict[str, Population] = {}
 
-    def resolved(self, spec: RunSpec) -> RunSpec:
+    def resolved(self, spec: CellSpec) -> CellSpec:
         """The run with the content of what its task reads. Raises DataError when data are not there."""
         if spec.content:
             return spec
@@ -41,11 +41,11 @@ class Loader:
             self._contents[key] = {name: content_sha256(path) for name, path in sorted(files.items())}
         return replace(spec, content=self._contents[key])
 
-    def _factory(self, spec: RunSpec) -> TaskFactory:
+    def _factory(self, spec: CellSpec) -> TaskFactory:
         factory: TaskFactory = build(self.registry, "task", spec.config.task)
         return factory
 
-    def task(self, spec: RunSpec) -> Task:
+    def task(self, spec: CellSpec) -> Task:
         """The loaded task of a run. Raises DataError when its data are not there."""
         key = canonical([spec.config.task, dict(spec.content)])
         if key not in self._tasks:
@@ -54,7 +54,7 @@ class Loader:
                 self._tasks[key] = factory.load(self._find)
         return self._tasks[key]
 
-    def population(self, spec: RunSpec) -> Population:
+    def population(self, spec: CellSpec) -> Population:
         """The population of a run whose content is known."""
         seeds, config = seed_tree(spec), spec.config
         key = canonical([config.task, dict(spec.content), seeds.partitioner, seeds.seed, config.federation])

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.cellconfig import CellConfig
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 _BUILT_ONLY = frozenset({"strategy", "compressor", "attack"})
 
 
-def preflight(specs: Sequence[RunSpec], loader: Loader) -> None:
+def preflight(specs: Sequence[CellSpec], loader: Loader) -> None:
     """Load every task, split it for the first seed, attach every adapter once, and try one example of a first batch.
 
     Everything happens on the CPU, one adapter at a time; tasks stay in `loader`, nothing else does.
@@ -38,8 +38,8 @@ def preflight(specs: Sequence[RunSpec], loader: Loader) -> None:
         raise NotReadyError(found)
 
 
-def _problems(specs: Sequence[RunSpec], loader: Loader) -> Iterator[str]:
-    def told_of(some: Sequence[RunSpec], problem: str) -> str:
+def _problems(specs: Sequence[CellSpec], loader: Loader) -> Iterator[str]:
+    def told_of(some: Sequence[CellSpec], problem: str) -> str:
         names, everybody = (list(dict.fromkeys(one.contender for one in group)) for group in (some, specs))
         if names == everybody:
             return problem
@@ -70,17 +70,17 @@ def _problems(specs: Sequence[RunSpec], loader: Loader) -> Iterator[str]:
                 yield told_of(users, problem)
 
 
-def _alike(specs: Sequence[RunSpec], part: Callable[[CellConfig], Any]) -> list[list[RunSpec]]:
+def _alike(specs: Sequence[CellSpec], part: Callable[[CellConfig], Any]) -> list[list[CellSpec]]:
     """The specs in groups of one value of this part of their config, in their order."""
-    groups: dict[str, list[RunSpec]] = {}
+    groups: dict[str, list[CellSpec]] = {}
     for spec in specs:
         groups.setdefault(canonical(part(spec.config)), []).append(spec)
     return list(groups.values())
 
 
-def _components(specs: Sequence[RunSpec]) -> Iterator[tuple[str, Component, list[RunSpec]]]:
+def _components(specs: Sequence[CellSpec]) -> Iterator[tuple[str, Component, list[CellSpec]]]:
     """Every component that is only built here, with those that use it."""
-    used: dict[tuple[str, str], tuple[Component, list[RunSpec]]] = {}
+    used: dict[tuple[str, str], tuple[Component, list[CellSpec]]] = {}
     for spec in specs:
         for kind, one in spec.config.components():
             if kind in _BUILT_ONLY:
@@ -102,7 +102,7 @@ def _tried(call: Callable[[], Any]) -> tuple[Any, str]:
         return None, f"{told(error)} ({origin(error)})"
 
 
-def _metric_problems(spec: RunSpec, task: Task, registry: Registry) -> Iterator[str]:
+def _metric_problems(spec: CellSpec, task: Task, registry: Registry) -> Iterator[str]:
     """Metrics that cannot be built, or whose evidence the task says that it does not give."""
     for name in spec.config.evaluation.metrics:
         metric = Component(name=name)
@@ -123,7 +123,7 @@ def _metric_problems(spec: RunSpec, task: Task, registry: Registry) -> Iterator[
                 break
 
 
-def _adapter_problem(spec: RunSpec, task: Task, loader: Loader, *, is_split: bool) -> str:
+def _adapter_problem(spec: CellSpec, task: Task, loader: Loader, *, is_split: bool) -> str:
     from fedgen_bench.federation.attaching import attach
 
     adapter = spec.config.contender.adapter
@@ -136,7 +136,7 @@ def _adapter_problem(spec: RunSpec, task: Task, loader: Loader, *, is_split: boo
     return f"a first example fails with adapter `{adapter.name}` on this backbone: {problem}"
 
 
-def _first_loss(spec: RunSpec, task: Task, adapted: Adapted, loader: Loader) -> None:
+def _first_loss(spec: CellSpec, task: Task, adapted: Adapted, loader: Loader) -> None:
     """The loss of one example, without a gradient."""
     import torch
 

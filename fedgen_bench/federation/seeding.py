@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from fedgen_bench.contract.seeds import SeedTree
 
 if TYPE_CHECKING:
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 
-def seed_tree(spec: RunSpec) -> SeedTree:
+def seed_tree(spec: CellSpec) -> SeedTree:
     """The seed tree of a run whose content is known."""
     config = spec.config
     return SeedTree(

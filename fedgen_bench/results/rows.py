@@ -12,7 +12,7 @@ from fedgen_bench.base.errors import StoreError
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundReport, RunResult
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.suite.cellconfig import CellConfig
-from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.cells import CellSpec
 
 RUNNING = "running"
 
@@ -55,7 +55,7 @@ class RunRow:
     n_rounds: int
 
     @classmethod
-    def of(cls, spec: RunSpec, environment: Mapping[str, Any], provenance: Mapping[str, Any], sequence: int) -> Self:
+    def of(cls, spec: CellSpec, environment: Mapping[str, Any], provenance: Mapping[str, Any], sequence: int) -> Self:
         """A run that begins."""
         return cls(
             spec.identity, spec.suite, spec.suite_version, spec.contender, spec.seed, spec.purpose,
@@ -75,7 +75,7 @@ class RunRow:
         return f"{self.suite}/{self.contender}/{self.seed}"
 
     @property
-    def spec(self) -> RunSpec:
+    def spec(self) -> CellSpec:
         """The run's spec.
 
         Raises:
@@ -85,7 +85,7 @@ class RunRow:
             config = CellConfig.from_json(json.loads(self.config))
         except ValueError as error:
             raise StoreError(f"{self.name} cannot be read: {error}. Use the version that made it.") from error
-        return RunSpec(config, tuple(json.loads(self.off_suite)), self.purpose, json.loads(self.content))
+        return CellSpec(config, tuple(json.loads(self.off_suite)), self.purpose, json.loads(self.content))
 
     def ended(self, result: RunResult, seconds: float) -> RunRow:
         """The row of the run once it has a result."""

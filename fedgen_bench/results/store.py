@@ -22,14 +22,14 @@ from fedgen_bench.results.cells import Cell
 from fedgen_bench.results.database import Database
 from fedgen_bench.results.rows import RUNNING, RunRow, count_row
 from fedgen_bench.results.storage import CELLS, read_round_rows, read_run, read_runs, write_run
-from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.cells import CellSpec
 
 
 @dataclass(frozen=True)
 class StoredRun:
     """A run as the store has it."""
 
-    spec: RunSpec
+    spec: CellSpec
     status: str
     reason: str
     result: RunResult
@@ -90,16 +90,16 @@ class Store:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def status(self, spec: RunSpec) -> str | None:
+    def status(self, spec: CellSpec) -> str | None:
         """`done`, `running` (cut off), `diverged`, `failed`, or None when the run was never begun."""
         row = read_run(self._db, spec.identity)
         return None if row is None else row.status
 
-    def cell(self, spec: RunSpec) -> Cell:
+    def cell(self, spec: CellSpec) -> Cell:
         """The handle of a run that was begun."""
         return Cell(self._db, spec.identity, inside(self.root, CELLS, spec.identity))
 
-    def begin(self, spec: RunSpec, environment: Mapping[str, Any], provenance: Mapping[str, Any]) -> Cell:
+    def begin(self, spec: CellSpec, environment: Mapping[str, Any], provenance: Mapping[str, Any]) -> Cell:
         """The cell's handle; the run is `running` from now on, its committed rounds are kept."""
         with self._db.transaction():
             before = read_run(self._db, spec.identity)
@@ -113,7 +113,7 @@ class Store:
         passing("cell.inserted")
         return self.cell(spec)
 
-    def shown(self, spec: RunSpec) -> None:
+    def shown(self, spec: CellSpec) -> None:
         """Of one contender and seed, the run that was asked for last stands in tables: from now on this one."""
         row = read_run(self._db, spec.identity)
         same = "suite = ? AND suite_version = ? AND contender = ? AND seed = ? AND purpose = ? AND off_suite = ?"

@@ -1,4 +1,4 @@
-"""Cells of a published folder to run again: chosen, made into RunSpecs from the record alone, and reported on."""
+"""Cells of a published folder to run again: chosen, made into CellSpecs from the record alone, and reported on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.results.pairing import comparable
 from fedgen_bench.review.comparison import ComparedCell, SeedTest
 from fedgen_bench.suite.cellconfig import provenance_key
-from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.cells import CellSpec
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
@@ -34,7 +34,7 @@ class Rerun:
     """
 
     record: Done
-    spec: RunSpec
+    spec: CellSpec
     changes: tuple[str, ...] = ()
 
     @property
@@ -95,7 +95,7 @@ def reruns_of(records: Sequence[Done], registry: Registry, precision: Literal["f
 
 def _rerun_of(record: Done, registry: Registry, precision: Literal["fp32"] | None) -> Rerun:
     config = record.config
-    spec = RunSpec(config)
+    spec = CellSpec(config)
     named = (record.contender, record.seed)
     if spec.digest != record.digest or named != (spec.contender, spec.seed) or not NAME.match(spec.suite):
         raise StoreError(
@@ -106,7 +106,7 @@ def _rerun_of(record: Done, registry: Registry, precision: Literal["fp32"] | Non
     published = config.training.precision
     if precision is not None and published != precision:
         training = config.training.model_copy(update={"precision": precision})
-        spec = RunSpec(config.model_copy(update={"training": training}), (FP32,))
+        spec = CellSpec(config.model_copy(update={"training": training}), (FP32,))
         changes.append(f"precision {published} published, {precision} here")
     return Rerun(record, spec, tuple(changes))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.engines import ClientTask
     from fedgen_bench.federation.exchange import Exchange
     from fedgen_bench.federation.experiment import Experiment
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 _TIMED_STEPS = 2
 _QUICK_SECONDS = 1.0
@@ -43,7 +43,7 @@ class Forecast:
     seconds: float
 
 
-def forecast(specs: Sequence[RunSpec], loader: Loader, device: torch.device) -> list[Forecast]:
+def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) -> list[Forecast]:
     """Build every cell, encode its first messages, and time a few steps of each contender.
 
     Raises:

@@ -18,7 +18,7 @@ from fedgen_bench.results.store import Store
 from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.suite.cellconfig import provenance_key
-from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.cells import CellSpec
 from fedgen_bench.suite.schema import Component
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Executor:
         with blamed(f"Engine `{self._job.engine}`"):
             self._engine.close()
 
-    def run(self, spec: RunSpec, on_event: OnEvent) -> Event:
+    def run(self, spec: CellSpec, on_event: OnEvent) -> Event:
         """Run one cell to its end; what goes wrong in it becomes its status.
 
         Raises:
@@ -97,7 +97,7 @@ class Executor:
         return Event("ended", spec.name, status=result.status, reason=result.reason, seconds=time.monotonic() - began)
 
 
-def _round_event(spec: RunSpec, report: RoundReport) -> Event:
+def _round_event(spec: CellSpec, report: RoundReport) -> Event:
     n_rounds = spec.config.federation.rounds
     return Event(
         "round",
@@ -110,7 +110,7 @@ def _round_event(spec: RunSpec, report: RoundReport) -> Event:
     )
 
 
-def provenance(spec: RunSpec, registry: Registry, engine: str) -> dict[str, Any]:
+def provenance(spec: CellSpec, registry: Registry, engine: str) -> dict[str, Any]:
     """Distribution, version and source hash of every component of a run, and of the engine that ran it."""
     used = [*spec.config.components(), ("engine", Component(name=engine))]
     return {

@@ -15,12 +15,12 @@ from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.events import Event, OnEvent, log_rounds
 from fedgen_bench.run.executor import Executor, Job
-from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.cells import CellSpec
 
 _SECONDS_TO_LEAVE = 10.0
 
 
-def in_parallel(todo: Sequence[RunSpec], job: Job, n_workers: int) -> Generator[Event, None, None]:
+def in_parallel(todo: Sequence[CellSpec], job: Job, n_workers: int) -> Generator[Event, None, None]:
     """What is told of the cells, in the order in which it comes in. Nobody takes a dead worker's place.
 
     Raises:
@@ -28,7 +28,7 @@ def in_parallel(todo: Sequence[RunSpec], job: Job, n_workers: int) -> Generator[
         FedgenError: a worker lacks what no cell can do without.
     """
     queue = list(todo)
-    pool: Pool[RunSpec, RunSpec, Event] = Pool(Workers(partial(_open_cells, job), seconds_to_leave=_SECONDS_TO_LEAVE))
+    pool: Pool[CellSpec, CellSpec, Event] = Pool(Workers(partial(_open_cells, job), seconds_to_leave=_SECONDS_TO_LEAVE))
     with contextlib.closing(pool):
         for _ in range(n_workers):
             yield _begun(pool, queue.pop(0))
@@ -50,18 +50,18 @@ def in_parallel(todo: Sequence[RunSpec], job: Job, n_workers: int) -> Generator[
                         pool.dismiss_idle()
 
 
-def _begun(pool: Pool[RunSpec, RunSpec, Event], spec: RunSpec) -> Event:
+def _begun(pool: Pool[CellSpec, CellSpec, Event], spec: CellSpec) -> Event:
     pool.give(spec, spec)
     return Event("started", spec.name, spec.config.federation.rounds)
 
 
-def _crashed(spec: RunSpec, death: Died) -> Event:
+def _crashed(spec: CellSpec, death: Died) -> Event:
     reason = f"The worker process died ({death.how}). Run the same command again to resume."
     return Event("ended", spec.name, status="crashed", reason=reason)
 
 
 @contextlib.contextmanager
-def _open_cells(job: Job) -> Iterator[Callable[[RunSpec, OnEvent], Event]]:
+def _open_cells(job: Job) -> Iterator[Callable[[CellSpec, OnEvent], Event]]:
     """What a worker process holds: all that runs a cell."""
     from fedgen_bench.federation.loader import Loader
 

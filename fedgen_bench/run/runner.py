@@ -13,10 +13,10 @@ from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.run.executor import Executor, Job
 from fedgen_bench.run.parallel import in_parallel
-from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.cells import CellSpec
 
 
-def pending(specs: Iterable[RunSpec], store: Store, on_event: OnEvent) -> list[RunSpec]:
+def pending(specs: Iterable[CellSpec], store: Store, on_event: OnEvent) -> list[CellSpec]:
     """The cells that are not finished; a diverged cell is finished, a failed one is tried again."""
     todo = []
     for spec in specs:
@@ -32,7 +32,7 @@ def pending(specs: Iterable[RunSpec], store: Store, on_event: OnEvent) -> list[R
 
 
 def run_cells(
-    specs: Sequence[RunSpec], registry: Registry, job: Job, store: Store, *, workers: int, on_event: OnEvent
+    specs: Sequence[CellSpec], registry: Registry, job: Job, store: Store, *, workers: int, on_event: OnEvent
 ) -> list[Event]:
     """Run all unfinished cells; returns how each ended, in the order of `specs`.
 
@@ -46,7 +46,7 @@ def run_cells(
         return _run_cells(todo, registry, job, store, workers, on_event)
 
 
-def resolved(specs: Iterable[RunSpec], registry: Registry, data: Places) -> list[RunSpec]:
+def resolved(specs: Iterable[CellSpec], registry: Registry, data: Places) -> list[CellSpec]:
     """The cells with the content of what they read; one whose data or task fail stays as it is, and fails when run."""
     from fedgen_bench.federation.loader import Loader
 
@@ -61,7 +61,7 @@ def resolved(specs: Iterable[RunSpec], registry: Registry, data: Places) -> list
 
 
 def _run_cells(
-    todo: Sequence[RunSpec], registry: Registry, job: Job, store: Store, workers: int, on_event: OnEvent
+    todo: Sequence[CellSpec], registry: Registry, job: Job, store: Store, workers: int, on_event: OnEvent
 ) -> list[Event]:
     if not todo:
         return []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.store import StoredRun
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Trial:
 
     contender: str
     overrides: tuple[tuple[str, float], ...]
-    spec: RunSpec
+    spec: CellSpec
 
 
 def trials(source: SuiteSource, suite: SuiteSpec, registry: Registry, contenders: Sequence[str] = ()) -> list[Trial]:

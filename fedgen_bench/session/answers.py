@@ -12,7 +12,7 @@ from fedgen_bench.run.tuning import Scored, tuning_csv
 if TYPE_CHECKING:
     from fedgen_bench.review.claims import Finding
     from fedgen_bench.review.comparison import ComparedCell, SeedTest
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Plan:
         notes: sentences for people: what is to be expected, and warnings.
     """
 
-    cells: tuple[RunSpec, ...]
+    cells: tuple[CellSpec, ...]
     metric: str
     jobs: int
     notes: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from fedgen_bench.run.tuning import scored, trials
 from fedgen_bench.session.answers import OnPlan, Plan, Tuning
 from fedgen_bench.session.frames import Results
 from fedgen_bench.session.workplace import Workplace
-from fedgen_bench.suite.cells import RunSpec, expand
+from fedgen_bench.suite.cells import CellSpec, expand
 from fedgen_bench.suite.load import load_suite
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _planned(source: SuiteSource, selection: Selection, at: Workplace) -> tuple[
     return Plan(tuple(cells), suite.evaluation.followed, place.jobs, emulation(cells, at.device)), place
 
 
-def emulation(cells: Sequence[RunSpec], device: str) -> tuple[str, ...]:
+def emulation(cells: Sequence[CellSpec], device: str) -> tuple[str, ...]:
     """Whether this processor makes a precision slow, and how to avoid it."""
     instructions = instruction_set()
     asked = {cell.config.training.precision for cell in cells}
@@ -143,7 +143,7 @@ def emulation(cells: Sequence[RunSpec], device: str) -> tuple[str, ...]:
     )
 
 
-def _staying(folder: Path, cells: Sequence[RunSpec], store: Store) -> tuple[str, ...]:
+def _staying(folder: Path, cells: Sequence[CellSpec], store: Store) -> tuple[str, ...]:
     """Whether the published folder will stay as it is."""
     asked = {cell.digest for cell in cells}
     lost = [one for one in lacking(folder, store) if one.digest not in asked]

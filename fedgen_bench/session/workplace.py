@@ -15,7 +15,7 @@ from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
-from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.cells import CellSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Workplace:
 
     def run(
         self,
-        cells: Sequence[RunSpec],
+        cells: Sequence[CellSpec],
         store: Store,
         place: Placement,
         on_event: OnEvent,

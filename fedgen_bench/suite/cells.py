@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RunSpec:
+class CellSpec:
     """One cell: a contender under one seed, fully resolved.
 
     Args:
@@ -106,7 +106,7 @@ def expand(
     seeds: Sequence[int] = (),
     off_suite: Sequence[str] = (),
     purpose: str = "leaderboard",
-) -> tuple[RunSpec, ...]:
+) -> tuple[CellSpec, ...]:
     """Ordered cells: contenders as the suite lists them, then those of `added_contenders(..., added)`, seeds inside.
 
     Raises:
@@ -130,7 +130,7 @@ def expand(
             raise UsageError(unknown("contender", name, known))
     chosen = [one for one in everyone if not contenders or {one.name, one.contender.name} & set(contenders)]
     return tuple(
-        RunSpec(_config(one, seed, registry), tuple(off_suite), purpose) for one in chosen for seed in (seeds or own)
+        CellSpec(_config(one, seed, registry), tuple(off_suite), purpose) for one in chosen for seed in (seeds or own)
     )
 
 

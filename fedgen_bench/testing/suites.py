@@ -12,7 +12,7 @@ from fedgen_bench.suite.load import load_suite
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
 Check = Callable[["SuiteSource", "Registry"], None]
 
@@ -40,7 +40,7 @@ def check_trials(source: SuiteSource, registry: Registry) -> None:
         _assert_told_apart(cells, f"trials of `{name}`", named=False)
 
 
-def _assert_told_apart(specs: Iterable[RunSpec], what: str, *, named: bool = True) -> None:
+def _assert_told_apart(specs: Iterable[CellSpec], what: str, *, named: bool = True) -> None:
     found = list(specs)
     assert found, f"there are no {what}"
     for key, word in ((lambda one: one.name, "name"), (lambda one: one.digest, "identity"))[0 if named else 1 :]:

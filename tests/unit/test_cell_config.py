@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedgen_bench.suite.cellconfig import CellConfig, provenance_key
-from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.cells import CellSpec
 
 RECORDS = [
     record
@@ -38,7 +38,7 @@ def test_every_published_configuration_comes_back_as_it_was():
     for record in RECORDS:
         config = CellConfig.from_json(record["config"])
         assert json.dumps(config.to_json(), sort_keys=True) == json.dumps(record["config"], sort_keys=True)
-        spec = RunSpec(config, tuple(record["off_suite"]))
+        spec = CellSpec(config, tuple(record["off_suite"]))
         assert (spec.contender, spec.seed, spec.digest) == (record["contender"], record["seed"], record["digest"])
 
 

@@ -161,9 +161,9 @@ def test_reruns_refuse_cells_of_two_suites(records, registry):
 
 def _digest_of(one):
     from fedgen_bench.suite.cellconfig import CellConfig
-    from fedgen_bench.suite.cells import RunSpec
+    from fedgen_bench.suite.cells import CellSpec
 
-    return RunSpec(CellConfig.from_json(one["config"])).digest
+    return CellSpec(CellConfig.from_json(one["config"])).digest
 
 
 def test_reruns_in_fp32_change_only_what_was_bf16(records, registry, toy_suite):

@@ -22,7 +22,7 @@ from fedgen_bench.results.published.writing import results_text
 from fedgen_bench.results.record import from_json
 from fedgen_bench.review.validation import validate
 from fedgen_bench.suite.cellconfig import CellConfig
-from fedgen_bench.suite.cells import RunSpec
+from fedgen_bench.suite.cells import CellSpec
 from fedgen_bench.suite.load import load_suite
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
@@ -97,7 +97,7 @@ def _drop(*path):
 
 def _redigest(record):
     """What a careful forger does: the digest of the changed configuration."""
-    spec = RunSpec(CellConfig.from_json(record["config"]))
+    spec = CellSpec(CellConfig.from_json(record["config"]))
     record["digest"] = spec.digest
 
 

@@ -13,7 +13,7 @@ from fedgen_bench.results.files import RESULTS
 from fedgen_bench.results.record import Origin, Record
 from fedgen_bench.review.validation.findings import Finding, label, problem, remark
 from fedgen_bench.suite.cellconfig import provenance_key
-from fedgen_bench.suite.cells import RunSpec, expand
+from fedgen_bench.suite.cells import CellSpec, expand
 from fedgen_bench.suite.contenders import EXCHANGED
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.overrides import apply_overrides
@@ -144,7 +144,7 @@ def identities(records: Sequence[Record]) -> Iterator[Finding]:
     """Every record's digest is that of its configuration, names and provenance agree, none is there twice."""
     seen: set[tuple[Any, ...]] = set()
     for record in records:
-        spec = RunSpec(record.config, record.off_suite)
+        spec = CellSpec(record.config, record.off_suite)
         if (spec.contender, spec.seed) != (record.contender, record.seed):
             own = f"{spec.contender}/{spec.seed}"
             yield problem(SUITE, f"{label(record)}: its configuration is of {own}. Publish it again.")
