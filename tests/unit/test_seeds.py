@@ -8,7 +8,8 @@ import torch
 
 from fedgen_bench.contract.seeds import STREAMS, SeedTree, digest, seeded_globals
 from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
-from fedgen_bench.federation.final_result import evaluated_clients, tensors_digest
+from fedgen_bench.federation.client_evaluation import evaluated_clients
+from fedgen_bench.federation.final_result import tensors_digest
 
 TREE = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 # The published table: which axes each stream sees. A change here changes every result.
