@@ -13,7 +13,8 @@ from fedgen_bench.testing.answers import check_rehearsal
 from fedgen_bench.testing.bits import same_bits
 from fedgen_bench.testing.locations import at
 from fedgen_bench.testing.promises import close, declared_checks
-from fedgen_bench.testing.simulation import SHARDS, Simulation
+from fedgen_bench.testing.simulation import Simulation
+from fedgen_bench.testing.toy_federation import SHARDS
 from fedgen_bench.testing.toy_models import function_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fedgen_bench import RoundContext, Update
-from fedgen_bench.testing.simulation import SEEDS, Simulation
+from fedgen_bench.testing.simulation import Simulation
+from fedgen_bench.testing.toy_federation import SEEDS
 
 THREE = ((0,), (1,), (2,))  # means (2, 0, 0), (4, 0, 0), (0, 6, 0); round 0 asks clients 1 and 2, round 1 asks 0 and 2
 

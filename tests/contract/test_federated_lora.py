@@ -13,7 +13,8 @@ from fedgen_bench_plugins.strategies.flexlora import split
 
 from fedgen_bench import LowRank, Model, RoundContext, Update
 from fedgen_bench.testing.bits import same_bits
-from fedgen_bench.testing.simulation import SEEDS, Simulation
+from fedgen_bench.testing.simulation import Simulation
+from fedgen_bench.testing.toy_federation import SEEDS
 from fedgen_bench.testing.toy_models import LOW_RANK, function_of
 
 A_BYTES, B_BYTES, N_COHORT = 14 * 4, 12 * 4, 4

@@ -10,7 +10,7 @@ import torch
 
 from fedgen_bench import RoundContext, Update
 from fedgen_bench.testing.bits import same_bits
-from fedgen_bench.testing.simulation import SEEDS
+from fedgen_bench.testing.toy_federation import SEEDS
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from fedgen_bench import RoundContext, Update
-from fedgen_bench.testing.simulation import SEEDS, Simulation
+from fedgen_bench.testing.simulation import Simulation
+from fedgen_bench.testing.toy_federation import SEEDS
 
 MOMENTS = {
     "fedadam": lambda v, d, b2: b2 * v + (1 - b2) * d**2,

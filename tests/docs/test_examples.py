@@ -16,7 +16,7 @@ from fedgen_bench.cli.main import cli
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.review.validation import validate
 from fedgen_bench.testing import contracts_of, toy
-from fedgen_bench.testing.simulation import SEEDS
+from fedgen_bench.testing.toy_federation import SEEDS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import torch
 from fedgen_bench_plugins.attacks import gaussian, scaled, sign_flip
 
 from fedgen_bench.federation.assembly import _attackers
-from fedgen_bench.testing.simulation import SEEDS
+from fedgen_bench.testing.toy_federation import SEEDS
 
 RECEIVED = {"x": torch.tensor([1.0, 2.0])}
 UPDATE = {"x": torch.tensor([1.5, 1.0]), "own": torch.tensor([3.0]), "count": torch.tensor([7])}

@@ -17,7 +17,8 @@ from fedgen_bench.federation.parameters import load_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, fit
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.bits import same_bits
-from fedgen_bench.testing.simulation import SEEDS, Simulation
+from fedgen_bench.testing.simulation import Simulation
+from fedgen_bench.testing.toy_federation import SEEDS
 from fedgen_bench.testing.toy_models import split_module
 
 TASK = toy.LoadedToy(toy.Params())
