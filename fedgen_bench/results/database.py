@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,22 +41,42 @@ CREATE INDEX metrics_by_round ON metrics (run, round);
 _RAISED = (sqlite3.Error, UnicodeError, OverflowError, MemoryError)  # by `sqlite3`, the others on damaged files
 
 
+def _unwritable(path: Path) -> str:
+    """How SQLite opens a file in a folder that cannot be written; one that was closed well needs no other beside it."""
+    if os.access(path.parent, os.W_OK, effective_ids=True):
+        return ""
+    return "?mode=ro" if path.with_name(f"{path.name}-wal").exists() else "?mode=ro&immutable=1"
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0)
+
+
 class Database:
     """One connection (WAL, synchronous=FULL).
 
     Args:
+        path: the file.
         may_begin: whether an empty file is a fresh database, and not one that was emptied.
+        read_only: nothing is written; the folder may be one that cannot be.
 
     Raises:
         StoreError: it cannot be opened, is damaged, or is of another version; nothing was changed.
     """
 
-    def __init__(self, path: Path, *, may_begin: bool) -> None:
+    def __init__(self, path: Path, *, may_begin: bool, read_only: bool = False) -> None:
         self.path = path
         self._db: sqlite3.Connection | None = None
         try:
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._prepare(self._db, may_begin=may_begin)
+            address = path.absolute().as_uri() + (_unwritable(path) if read_only else "")
+            self._db = sqlite3.connect(address, timeout=60, isolation_level=None, uri=True)
+            self._check_version(self._db, may_begin=may_begin and not read_only)
+            if read_only:
+                self._db.execute("PRAGMA query_only=ON")
+            else:
+                self._prepare(self._db)
+            if (problem := self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+                raise self.damaged(problem)
         except _RAISED as error:
             self.close()
             raise self._told(error) from error
@@ -68,9 +89,9 @@ class Database:
             return StoreError(f"{self.path} cannot be used: {error}. Nothing was changed.")
         return self.damaged(str(error) or type(error).__name__)
 
-    def _prepare(self, db: sqlite3.Connection, *, may_begin: bool) -> None:
+    def _check_version(self, db: sqlite3.Connection, *, may_begin: bool) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        empty = _is_empty(db)
         if version > VERSION:
             raise StoreError(
                 f"{self.path} was written by a newer fedgen-bench (schema {version}, this one knows {VERSION}). "
@@ -84,19 +105,19 @@ class Database:
         if (empty and not may_begin) or (version != VERSION and not (empty and version == 0)):
             said = "it is empty, with cells beside it" if empty else f"its schema is {version}"
             raise self.damaged(said)
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA foreign_keys=ON")
-        if empty:
+        if _is_empty(db):
             db.execute("BEGIN IMMEDIATE")
-            if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            if _is_empty(db):
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     db.execute(statement)
                 db.execute("INSERT INTO store VALUES (?, ?)", count_row(0))
                 db.execute(f"PRAGMA user_version={VERSION}")
             db.execute("COMMIT")
-        if (problem := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
-            raise self.damaged(problem)
 
     def damaged(self, what: str) -> StoreError:
         """The error for a database that cannot be trusted, and what to do."""

@@ -42,22 +42,29 @@ class StoredRun:
 class Store:
     """Opened for writing it holds the store's lock (one coordinator at a time); its workers open it with `lock=False`.
 
+    Args:
+        root: the folder.
+        lock: whether this is the coordinator.
+        create: whether a store may begin here.
+        read_only: neither locks, creates nor writes; for a store on a disk that cannot be written, too.
+
     Raises:
         StoreError: locked by another process, unreadable, damaged, or of another version.
     """
 
-    def __init__(self, root: Path, *, lock: bool = True, create: bool = True) -> None:
+    def __init__(self, root: Path, *, lock: bool = True, create: bool = True, read_only: bool = False) -> None:
         self.root = root
         self._lock = None
         self._db: Any = None
         path = root / "fedgen.sqlite"
-        if not create and not path.exists():
+        if (read_only or not create) and not path.exists():
             raise StoreError(
                 f"There is no results store in {root}. Run a suite first, or name the folder with `--runs`."
             )
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            if lock:
+            if not read_only:
+                root.mkdir(parents=True, exist_ok=True)
+            if lock and not read_only:
                 self._lock = (root / "lock").open("w")
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             may_begin = not path.exists() or not any((root / CELLS).glob("*"))
@@ -70,7 +77,7 @@ class Store:
             self.close()
             raise disk_error(error, root) from error
         try:
-            self._db = Database(path, may_begin=may_begin)
+            self._db = Database(path, may_begin=may_begin, read_only=read_only)
             with self._db.snapshot():
                 read_runs(self._db)
         except StoreError:

@@ -244,7 +244,7 @@ class Session:
                 f"{folder} holds no {RESULTS}. If it is a store, name the suite: `load_results(..., suite=)`."
             )
         spec = load_suite(self._source(suite), self.registry)
-        with Store(folder, lock=False, create=False) as store:
+        with Store(folder, read_only=True) as store:
             return stored_results(store, spec, ranked(spec, self.registry, store), self.registry)
 
     def compare(self, suite: str, first: str, second: str, *, published: bool = False) -> tuple[Paired, ...]:
@@ -253,7 +253,7 @@ class Session:
         if published:
             return paired(open_folder(self.folder(suite)).records, first, second)
         spec = load_suite(source, self.registry)
-        with Store(Path(self.runs), lock=False, create=False) as store:
+        with Store(Path(self.runs), read_only=True) as store:
             return paired(records_of(finished(store, spec), spec), first, second)
 
     @property

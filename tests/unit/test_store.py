@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
+import shutil
 import sqlite3
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +20,7 @@ from fedgen_bench.run.runner import run_cells
 from fedgen_bench.suite.cells import expand
 
 N_COPIES = 150
+NOBODY = 65534
 
 
 def run(root, registry, specs):
@@ -36,7 +42,7 @@ def whole(tmp_path_factory, registry, specs):
 
 
 def content(root):
-    with Store(root, lock=False, create=False) as store:
+    with Store(root, read_only=True) as store:
         return store.runs("toy", 1)
 
 
@@ -117,3 +123,39 @@ def test_many_rounds_leave_few_files(registry, toy_suite, tmp_path):
     assert (ended.status, len(seen)) == ("done", 40)
     assert max(seen) <= 2 + 6
     assert [path.name for path in tmp_path.glob("cells/*/*")] in ([], ["final.safetensors"])
+
+
+@contextlib.contextmanager
+def unwritable(store):
+    """A copy of a store that this process may read and not write, be it root's."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(shutil.copytree(store, Path(folder) / "runs"))
+        for path in (*root.rglob("*"), root, root.parent):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        own = os.geteuid()
+        os.seteuid(own or NOBODY)
+        try:
+            yield root
+        finally:
+            os.seteuid(own)
+            for path in (root.parent, root, *root.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_a_store_that_cannot_be_written_is_read(whole):
+    expected = content(whole)
+    with unwritable(whole) as root:
+        with pytest.raises(StoreError):
+            Store(root)
+        assert content(root) == expected
+
+
+def test_reading_leaves_nothing_behind_and_takes_no_lock(whole, tmp_path):
+    root = shutil.copytree(whole, tmp_path / "runs")
+    before = sorted(root.iterdir())
+    with Store(root), Store(root, read_only=True) as store, pytest.raises(StoreError, match="readonly"):
+        store.begin(content(whole)[0].spec, {}, {})
+    assert sorted(root.iterdir()) == before
+    with pytest.raises(StoreError, match="There is no results store"):
+        Store(tmp_path / "nowhere", read_only=True)
+    assert not (tmp_path / "nowhere").exists()
