@@ -20,7 +20,7 @@ from fedgen_bench.base.errors import (
     unknown,
 )
 from fedgen_bench.base.files import sha256_of
-from fedgen_bench.base.text import one_line
+from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.contract.adapting import Adapted, is_language_model, wrap_with_peft
 from fedgen_bench.contract.aggregation import weighted_mean
 from fedgen_bench.contract.backbones import BackboneSpec, Ground

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.base.failures import portable
+from fedgen_bench.base.heartbeats import SILENCE_SECONDS, Ear, Mouth, Sign, listen
 from fedgen_bench.base.pool import Died, Note
 from fedgen_bench.base.processes import serve_only
-from fedgen_bench.base.signs import SILENCE_SECONDS, Ear, Mouth, Sign, listen
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

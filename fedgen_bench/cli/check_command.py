@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fedgen_bench.base.errors import UsageError, unknown
-from fedgen_bench.base.text import one_line, printable
+from fedgen_bench.base.safe_text import one_line, printable
 from fedgen_bench.cli import options
 from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fedgen_bench.base.errors import UsageError, unknown
-from fedgen_bench.base.text import one_line
+from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.catalogue import catalogue
 from fedgen_bench.cli.screen import print_grid

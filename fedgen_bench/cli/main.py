@@ -14,7 +14,7 @@ import click
 import fedgen_bench
 from fedgen_bench.base.errors import FedgenError, did_you_mean
 from fedgen_bench.base.failures import interrupt, origin, told
-from fedgen_bench.base.text import printable
+from fedgen_bench.base.safe_text import printable
 
 _LINE_END = "\n"
 COMMANDS = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from fedgen_bench.base.text import one_line
+from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.cli import completion
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from fedgen_bench.base.text import one_line
+from fedgen_bench.base.safe_text import one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.run.events import Event

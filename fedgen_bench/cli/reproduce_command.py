@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedgen_bench.base.text import one_line
+from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.cli import options
 from fedgen_bench.cli.progress import Progress
 from fedgen_bench.cli.screen import grid

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedgen_bench.base.digits import show_bytes
-from fedgen_bench.base.text import one_line, printable
+from fedgen_bench.base.safe_text import one_line, printable
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.progress import Progress, show_notes
 from fedgen_bench.cli.screen import grid, print_table

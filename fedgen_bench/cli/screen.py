@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fedgen_bench.base.digits import places, show, show_bytes, show_percent
-from fedgen_bench.base.text import one_line
+from fedgen_bench.base.safe_text import one_line
 
 if TYPE_CHECKING:
     from fedgen_bench.results.table import Table

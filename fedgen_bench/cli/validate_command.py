@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedgen_bench.base.text import printable
+from fedgen_bench.base.safe_text import printable
 from fedgen_bench.cli import options
 
 if TYPE_CHECKING:

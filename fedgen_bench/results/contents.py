@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from fedgen_bench.base.text import printable
+from fedgen_bench.base.safe_text import printable
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.results.bands import bands_csv
 from fedgen_bench.results.files import BANDS, RESULTS, table_names

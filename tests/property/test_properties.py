@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fedgen_bench import Update, weighted_mean
 from fedgen_bench.base.errors import UsageError, WireError
-from fedgen_bench.base.text import one_line
+from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.contract.data import UnitTable
 from fedgen_bench.contract.messages import Header
 from fedgen_bench.contract.specs import SuiteSource

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fedgen_bench.base import signs, workers
+from fedgen_bench.base import heartbeats, workers
 from fedgen_bench.base.errors import FedgenError, StoreError
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.plugins import load_registry
@@ -34,7 +34,7 @@ def cells():
 @pytest.fixture
 def told(monkeypatch, tmp_path, cells):
     """What is told of `cells` on two workers that do `work(spec, tell)`."""
-    monkeypatch.setattr(signs, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeats, "_BEAT_SECONDS", 0.05)
     monkeypatch.setattr(workers, "_CONTEXT", multiprocessing.get_context("fork"))
     monkeypatch.setattr(parallel, "Workers", partial(workers.Workers, silence=1.0))
 

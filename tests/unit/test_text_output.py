@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedgen_bench.base.text import one_line, printable
+from fedgen_bench.base.safe_text import one_line, printable
 from fedgen_bench.cli.screen import grid
 
 HOSTILE = "a$b\x1b[31mred\x07 \u202egnp.exe\u200f \x9bK \ud800 \x00"

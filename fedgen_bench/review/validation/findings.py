@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedgen_bench.base.text import printable
+from fedgen_bench.base.safe_text import printable
 from fedgen_bench.results.files import RESULTS
 
 if TYPE_CHECKING:

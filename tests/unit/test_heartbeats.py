@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from fedgen_bench.base import signs
+from fedgen_bench.base import heartbeats
+from fedgen_bench.base.heartbeats import Ear, Mouth, Sign, listen
 from fedgen_bench.base.pool import Died
-from fedgen_bench.base.signs import Ear, Mouth, Sign, listen
 
 
 @pytest.fixture(autouse=True)
 def quick_beats(monkeypatch):
-    monkeypatch.setattr(signs, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeats, "_BEAT_SECONDS", 0.05)
 
 
 @contextlib.contextmanager
