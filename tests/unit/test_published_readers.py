@@ -70,7 +70,7 @@ def reproduced(folder, registry):
     problems(reruns, registry)
     bands(records)
     for one in reruns:
-        if one.record.config["task"]["name"] in registry.components["task"]:
+        if one.record.config.task.name in registry.components["task"]:
             datasets_of(one.record, registry)
 
 
