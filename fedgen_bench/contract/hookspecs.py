@@ -91,9 +91,9 @@ def register_table_formats() -> Iterable[TableFormatSpec]:
 
 @hookspec
 def after_round(run: str, report: RoundReport) -> None:
-    """Observe a committed round of the run called `run` (`suite/contender/seed`). Cannot change a result."""
+    """Observe a committed round of the cell called `run` (`suite/contender/seed`). Cannot change a result."""
 
 
 @hookspec
 def after_run(run: str, result: RunResult) -> None:
-    """Observe a finished run. Cannot change a result."""
+    """Observe a finished cell. Cannot change a result."""

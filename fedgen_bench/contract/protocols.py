@@ -72,7 +72,7 @@ class Partitioner(Protocol):
 
 
 class Task(Protocol):
-    """Data, backbone, loss and evaluation of one kind of model. Built once a process, shared by its runs.
+    """Data, backbone, loss and evaluation of one kind of model. Built once a process, shared by its cells.
 
     A task of texts may also have `free_positions`: how many positions its longest text leaves to an adapter, or None.
     """
@@ -123,7 +123,7 @@ class TaskFactory(Protocol):
     def files(self, find: Callable[[str], Path]) -> Mapping[str, Path]:
         """Files and folders that `load` will read, by name; a parameter that names a path gives its own name.
 
-        Their content is part of a run's identity. Raises DataError as `load` does.
+        Their content is part of a cell's identity. Raises DataError as `load` does.
         """
 
     def load(self, find: Callable[[str], Path]) -> Task:

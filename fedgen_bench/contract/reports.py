@@ -1,4 +1,4 @@
-"""What is known of a round and of a run: booked messages, quarantines, metrics, digests. Imports no torch."""
+"""What is known of a round and of a cell: booked messages, quarantines, metrics, digests. Imports no torch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RoundReport:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a finished run is.
+    """What a finished cell is.
 
     Args:
         metrics: final metrics by `<split>/<metric>`, those with parts by `<split>/<metric>/<part>`.

@@ -37,7 +37,7 @@ STREAMS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class SeedTree:
-    """The named axes of one run. `seed` is the suite's seed; the others are the components' identities."""
+    """The named axes of one cell. `seed` is the suite's seed; the others are the components' identities."""
 
     task: str
     adapter: str
