@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import PluginError
@@ -35,21 +36,39 @@ def build(registry: Registry, kind: str, component: Component) -> Any:
 
 def broken_method(kind: str, built: Any) -> str | None:
     """The first method of the kind's protocol that is missing or cannot be called as the core calls it, or None."""
-    methods = dict(vars(KINDS[kind].protocol))
+    methods = methods_of(KINDS[kind].protocol)
     if kind == "strategy" and hasattr(built, "personalize"):
-        methods |= vars(protocols.Personalizing)
-    for name, declared in methods.items():
-        if name.startswith("_") or not inspect.isfunction(declared):
-            continue
-        wanted = list(inspect.signature(declared).parameters)[1:]
+        methods |= methods_of(protocols.Personalizing)
+    for name, wanted in methods.items():
         method = getattr(built, name, None)
         if not callable(method):
             return f"it has no method `{name}({', '.join(wanted)})`. Add it."
-        try:
-            inspect.signature(method).bind(*wanted)
-        except TypeError:
+        if not takes(method, wanted):
             own = inspect.signature(method)
             return f"`{name}{own}` is called as `{name}({', '.join(wanted)})`. Mend its arguments."
         if (kind, name) == ("strategy", "client") and not inspect.isgeneratorfunction(method):
             return "`client` never yields. Yield a `Fit` request to train."
     return None
+
+
+def methods_of(protocol: type | None) -> dict[str, tuple[str, ...]]:
+    """Names of the arguments of every public method of a protocol, by name."""
+    declared = {} if protocol is None else vars(protocol)
+    return {
+        name: tuple(inspect.signature(one).parameters)[1:]
+        for name, one in declared.items()
+        if inspect.isfunction(one) and not name.startswith("_")
+    }
+
+
+def takes(method: Callable[..., Any], wanted: Sequence[str]) -> bool:
+    """Whether a method can be called with so many arguments; what has no signature is taken at its word."""
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):  # built-in functions may have none
+        return True
+    try:
+        signature.bind(*wanted)
+    except TypeError:
+        return False
+    return True

@@ -196,11 +196,19 @@ def check_factors_are_listed(spec: AdapterSpec, ground: Ground) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    check_rehearsal, check_deterministic, check_paired, check_global_generators_unmoved, check_names_plain,
-    check_trainable_belongs_to_module, check_evaluation_repeatable, check_initial_function_unchanged,
-    check_only_trainable_learns, check_tensors_are_everything, check_training_leaves_no_trace,
+    check_rehearsal,
+    check_deterministic,
+    check_paired,
+    check_global_generators_unmoved,
+    check_names_plain,
+    check_trainable_belongs_to_module,
+    check_evaluation_repeatable,
+    check_initial_function_unchanged,
+    check_only_trainable_learns,
+    check_tensors_are_everything,
+    check_training_leaves_no_trace,
     check_factors_are_listed,
-)  # fmt: skip
+)
 
 
 def adapter_checks() -> Iterator[Check]:

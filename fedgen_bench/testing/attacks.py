@@ -87,9 +87,13 @@ def check_changes_the_update(spec: AttackSpec) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    check_rehearsal, check_deterministic, check_no_hidden_state, check_same_layout, check_arguments_unchanged,
+    check_rehearsal,
+    check_deterministic,
+    check_no_hidden_state,
+    check_same_layout,
+    check_arguments_unchanged,
     check_changes_the_update,
-)  # fmt: skip
+)
 
 
 def attack_checks() -> Iterator[Check]:

@@ -143,10 +143,17 @@ def check_error_feedback_declared(spec: CompressorSpec) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    check_rehearsal, check_deterministic, check_arguments_unchanged, check_layout_restored,
-    check_layout_depends_on_layout_only, check_travels, check_integers_unchanged, check_error_bounded,
-    check_refuses_nothing, check_error_feedback_declared,
-)  # fmt: skip
+    check_rehearsal,
+    check_deterministic,
+    check_arguments_unchanged,
+    check_layout_restored,
+    check_layout_depends_on_layout_only,
+    check_travels,
+    check_integers_unchanged,
+    check_error_bounded,
+    check_refuses_nothing,
+    check_error_feedback_declared,
+)
 
 
 def compressor_checks() -> Iterator[Check]:

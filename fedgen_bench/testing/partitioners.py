@@ -102,9 +102,13 @@ def check_more_clients_than_units(spec: PartitionerSpec) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    check_rehearsal, check_valid, check_every_unit_used, check_deterministic, check_more_clients_than_labels,
+    check_rehearsal,
+    check_valid,
+    check_every_unit_used,
+    check_deterministic,
+    check_more_clients_than_labels,
     check_more_clients_than_units,
-)  # fmt: skip
+)
 
 
 def partitioner_checks() -> Iterator[Check]:

@@ -175,9 +175,14 @@ def _is_finite(values: torch.Tensor) -> bool:
 
 
 _ALWAYS: tuple[Check, ...] = (
-    check_rehearsal, check_global_generators_unmoved, check_arguments_unchanged, check_deterministic,
-    check_no_hidden_state, check_survives_checkpoint, check_export_layout,
-)  # fmt: skip
+    check_rehearsal,
+    check_global_generators_unmoved,
+    check_arguments_unchanged,
+    check_deterministic,
+    check_no_hidden_state,
+    check_survives_checkpoint,
+    check_export_layout,
+)
 _TRAINED: tuple[Check, ...] = (
     check_execution_order,
     check_name_order,

@@ -12,6 +12,7 @@ from typing import Any
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import protocols
 from fedgen_bench.contract.params import make_params
+from fedgen_bench.federation.components import methods_of, takes
 from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.testing.locations import Broken, line_of
 
@@ -66,43 +67,28 @@ def _problems(instance: Any, protocol: type, owner: Any) -> Iterator[tuple[str, 
     if missing:
         names = ", ".join(f"`{one}`" for one in missing)
         yield location, f"`{name}` has no {names}. A {_words(protocol)} needs {_listed(protocol)}."
-    for method, wanted in _methods(protocol).items():
+    for method, wanted in methods_of(protocol).items():
         if method in missing:
             continue
         there = getattr(instance, method)
         if not callable(there):
             yield location, f"`{name}.{method}` is a {type(there).__name__}. Make it a method."
             continue
-        try:
-            signature = inspect.signature(there)
-        except (TypeError, ValueError):  # built-in functions may have none
-            continue
-        try:
-            signature.bind(*wanted)
-        except TypeError:
-            takes = ", ".join(signature.parameters)
+        if not takes(there, wanted):
+            own = ", ".join(inspect.signature(there).parameters)
             yield (
                 line_of(there) or location,
-                f"`{name}.{method}` takes ({takes}), it is called with ({', '.join(wanted)}), in this order.",
+                f"`{name}.{method}` takes ({own}), it is called with ({', '.join(wanted)}), in this order.",
             )
-
-
-def _methods(protocol: type) -> dict[str, tuple[str, ...]]:
-    """Names of the arguments of every method."""
-    return {
-        name: tuple(inspect.signature(one).parameters)[1:]
-        for name, one in vars(protocol).items()
-        if inspect.isfunction(one) and not name.startswith("_")
-    }
 
 
 def _members(protocol: type) -> list[str]:
     properties = [name for name, one in vars(protocol).items() if isinstance(one, property)]
-    return [*_methods(protocol), *properties, *inspect.get_annotations(protocol)]
+    return [*methods_of(protocol), *properties, *inspect.get_annotations(protocol)]
 
 
 def _listed(protocol: type) -> str:
-    methods = [f"`{name}({', '.join(arguments)})`" for name, arguments in _methods(protocol).items()]
+    methods = [f"`{name}({', '.join(arguments)})`" for name, arguments in methods_of(protocol).items()]
     return ", ".join([*methods, *(f"`{name}`" for name in _members(protocol)[len(methods) :])])
 
 

@@ -223,9 +223,16 @@ def check_splits(task: Task) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    check_rehearsal, check_units, check_client_data, check_new_module, check_loss, check_observe, check_splits,
-    check_showcase, check_training_leaves_no_trace,
-)  # fmt: skip
+    check_rehearsal,
+    check_units,
+    check_client_data,
+    check_new_module,
+    check_loss,
+    check_observe,
+    check_splits,
+    check_showcase,
+    check_training_leaves_no_trace,
+)
 
 
 def task_checks() -> Iterator[Check]:
