@@ -24,6 +24,7 @@ from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.contract.adapting import Adapted, is_language_model, wrap_with_peft
 from fedgen_bench.contract.aggregation import weighted_mean
 from fedgen_bench.contract.backbones import BackboneSpec, Ground
+from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
 from fedgen_bench.contract.data import ClientData, Examples, Tensors, UnitTable
 from fedgen_bench.contract.datasets import Archive, DataFile, DatasetSpec
@@ -59,6 +60,7 @@ __all__ = [
     "Archive",
     "AttackSpec",
     "BackboneSpec",
+    "ClaimSpec",
     "ClientContext",
     "ClientData",
     "ComponentSpec",

@@ -9,6 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.backbones import BackboneSpec
+    from fedgen_bench.contract.claims import ClaimSpec
     from fedgen_bench.contract.datasets import DatasetSpec
     from fedgen_bench.contract.reports import RoundReport, RunResult
     from fedgen_bench.contract.specs import (
@@ -87,6 +88,11 @@ def register_suites() -> Iterable[SuiteSource]:
 @hookspec
 def register_table_formats() -> Iterable[TableFormatSpec]:
     """Files that a leaderboard is written to."""
+
+
+@hookspec
+def register_claims() -> Iterable[ClaimSpec]:
+    """What is said of a suite's reference, judged from published results."""
 
 
 @hookspec

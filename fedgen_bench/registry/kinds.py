@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from fedgen_bench.contract import engines, protocols
 from fedgen_bench.contract.backbones import BackboneSpec
+from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.datasets import DatasetSpec
 from fedgen_bench.contract.specs import (
     AdapterSpec,
@@ -49,6 +50,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "engine": Kind("register_engines", EngineSpec, engines.Engine),
         "suite": Kind("register_suites", SuiteSource),
         "table_format": Kind("register_table_formats", TableFormatSpec, protocols.TableFormat),
+        "claim": Kind("register_claims", ClaimSpec),
     }
 )
 OBSERVERS = ("after_round", "after_run")

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
+from fedgen_bench.contract.datasets import DataFile, DatasetSpec
 from fedgen_bench.contract.specs import ComponentSpec, TaskSpec
 from fedgen_bench.registry.kinds import KINDS, NAME
 
@@ -18,10 +19,12 @@ def spec_problem(kind: str, spec: object) -> str | None:
     name = spec.name  # type: ignore[attr-defined]
     if not isinstance(name, str) or not NAME.fullmatch(name):
         return f"{kind} name {name!r} does not match {NAME.pattern}"
+    for one in ("build", "folder", "judge"):
+        if not callable(getattr(spec, one, callable)):
+            return f"{kind} `{name}`: {one} is not callable"
+    if isinstance(spec, DatasetSpec) and not all(isinstance(file, DataFile) for file in spec.files):
+        return f"{kind} `{name}`: files holds something else than DataFile"
     if isinstance(spec, ComponentSpec):
-        build: object = spec.build
-        if not callable(build):
-            return f"{kind} `{name}`: build is not callable"
         if not (dataclasses.is_dataclass(spec.params) and spec.params.__dataclass_params__.frozen):  # type: ignore[attr-defined]
             return f"{kind} `{name}`: params is not a frozen dataclass"
         missing = [

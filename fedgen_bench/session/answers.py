@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench.run.tuning import Scored, tuning_csv
 
 if TYPE_CHECKING:
-    from fedgen_bench.review.claims import Finding
+    from fedgen_bench.review.claims.findings import Finding
     from fedgen_bench.review.comparison import ComparedCell, SeedTest
     from fedgen_bench.suite.cells import CellSpec
 

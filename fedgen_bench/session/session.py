@@ -22,7 +22,9 @@ from fedgen_bench.results.publish import finished, publish, ranked
 from fedgen_bench.results.published import has_results, open_folder
 from fedgen_bench.results.recording import records_of
 from fedgen_bench.results.store import Store
-from fedgen_bench.review.claims import PAGE, gather, judged, written
+from fedgen_bench.review.claims.gathering import gather
+from fedgen_bench.review.claims.judging import judged, written
+from fedgen_bench.review.claims.page import PAGE
 from fedgen_bench.review.validation import Report, validate
 from fedgen_bench.run.events import OnEvent
 from fedgen_bench.session import rerunning, running
@@ -195,12 +197,13 @@ class Session:
         """Judge the claims about a suite's reference from published results; write `claims.md` with its charts."""
         evidence = gather(Path(self.leaderboards), self._source(suite).name, self.registry)
         folder = inside(Path(self.leaderboards), suite)
-        write_together(folder, written(evidence))
-        return Verdicts(judged(evidence), folder / PAGE)
+        write_together(folder, written(evidence, self.registry))
+        return Verdicts(judged(evidence, self.registry), folder / PAGE)
 
     def check_claims(self, suite: str) -> tuple[str, ...]:
         """Files of the claims that are not what the published results give; charts are not compared, their data are."""
-        files = written(gather(Path(self.leaderboards), self._source(suite).name, self.registry))
+        evidence = gather(Path(self.leaderboards), self._source(suite).name, self.registry)
+        files = written(evidence, self.registry)
         folder = inside(Path(self.leaderboards), suite)
         exact = sorted((name, content) for name, content in files.items() if not name.endswith(".svg"))
         return tuple(

@@ -23,6 +23,7 @@ from fedgen_bench.testing import metrics
 from fedgen_bench.testing.adapters import adapter_checks, on_kind
 from fedgen_bench.testing.attacks import attack_checks
 from fedgen_bench.testing.backbones import backbone_checks, ground_of
+from fedgen_bench.testing.claims import claim_checks
 from fedgen_bench.testing.compressors import compressor_checks
 from fedgen_bench.testing.datasets import dataset_checks
 from fedgen_bench.testing.engines import engine_checks
@@ -52,7 +53,7 @@ ALL_NEED: Mapping[str, tuple[str, ...]] = {
 }
 KINDS = (
     *("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "engine"),
-    *("dataset", "backbone", "suite", "observer"),
+    *("dataset", "backbone", "claim", "suite", "observer"),
 )
 # What holds a check's name and docstring, what is called, and the kind of backbone for an adapter.
 Check = tuple[Callable[..., None], Callable[[], None], str]
@@ -127,6 +128,8 @@ def _of_kind(kind: str, spec: Any, registry: Registry, load: Callable[[str], Tas
         return _plain_contracts(kind, spec, dataset_checks())
     if kind == "backbone":
         return _plain_contracts(kind, spec, backbone_checks(spec), spec.folder)
+    if kind == "claim":
+        return _plain_contracts(kind, spec, claim_checks(), spec.judge)
     return _contracts(kind, spec, registry, load)
 
 
@@ -141,6 +144,15 @@ def _plain_contracts(
     kind: str, spec: Any, checks: Iterable[Callable[[Any], None]], owner: Any = None
 ) -> Iterator[Contract]:
     """Of what has no parameters."""
+    if owner is not None:
+        yield Contract(
+            kind,
+            spec.name,
+            check_light_import.__name__,
+            summary_of(check_light_import),
+            partial(check_light_import, owner),
+            owner=owner,
+        )
     for check in checks:
         run = partial(check, spec)
         yield Contract(

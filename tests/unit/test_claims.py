@@ -5,30 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
+from pathlib import Path
 
 import pytest
+from fedgen_bench_plugins.claims import convergence, epochs, personalisation, quality, rank, stability, uplink
 from made_records import made
 
+from fedgen_bench.base.errors import PluginError, StoreError, UsageError
 from fedgen_bench.base.stats import interval
-from fedgen_bench.contract.specs import SuiteSource
-from fedgen_bench.review import claims
-from fedgen_bench.review.claims import (
-    convergence,
-    epochs,
-    personalisation,
-    quality,
-    rank,
-    reasons,
-    stability,
-    uplink,
-    views,
-)
+from fedgen_bench.contract.claims import ClaimSpec
+from fedgen_bench.contract.specs import Provenance, SuiteSource
+from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.registry.registry import Registered, Registry
+from fedgen_bench.review.claims import reasons, views
 from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.review.claims.evidence import Evidence, Metric, Published
 from fedgen_bench.review.claims.findings import Chart, Comparison, Point, adjusted, combined, compare
+from fedgen_bench.review.claims.judging import claims_of, judged, written
+from fedgen_bench.review.claims.page import PAGE
 from fedgen_bench.suite.load import load_suite
-from fedgen_bench.testing import toy
+from fedgen_bench.testing import contracts_of, toy
 
 SEEDS = (1, 2, 3)
 LOSS = Metric("toy_loss", "loss", lower_is_better=True)
@@ -303,10 +301,54 @@ def test_chart_data_are_what_is_drawn():
 
 def test_page_has_every_claim_and_links_only_files_that_it_writes(registry):
     evidence = main_evidence(registry)
-    files = claims.written(evidence)
-    page = files[claims.PAGE].decode()
-    for number in claims.JUDGES:
+    files = written(evidence, registry)
+    page = files[PAGE].decode()
+    for number in ("1", "2a", "2b", "3", "4", "5", "6", "7"):
         assert f"\n## {number}. " in page
     linked = {part.split(")")[0] for part in page.split("](")[1:]}
-    assert linked == files.keys() - {claims.PAGE}
-    assert files == claims.written(evidence)
+    assert linked == files.keys() - {PAGE}
+    assert files == written(evidence, registry)
+
+
+# --- claims that plugins bring -------------------------------------------------------------------------------------
+
+
+def claim(number, judge=lambda _: None, name="own"):
+    return Registered(ClaimSpec(name=name, summary="", number=number, judge=judge), Provenance("mine", "1"))
+
+
+def with_claims(*claims):
+    return Registry({"claim": {one.spec.name: one for one in claims}}, ())
+
+
+def test_claims_stand_in_the_order_of_their_numbers(registry):
+    assert [one.number for one in claims_of(registry)] == ["1", "2a", "2b", "3", "4", "5", "6", "7"]
+    numbers = ("10", "2b", "2", "x", "9")
+    found = claims_of(with_claims(*(claim(number, name=f"claim-{number}") for number in numbers)))
+    assert [one.number for one in found] == ["x", "2", "2b", "9", "10"]
+
+
+def test_two_claims_of_one_number_are_refused():
+    with pytest.raises(UsageError, match=r"Claims `first` and `second` are both number 2\. Renumber one"):
+        claims_of(with_claims(claim("2", name="first"), claim("2", name="second")))
+
+
+def test_a_judge_that_fails_is_blamed_by_name(registry):
+    evidence = main_evidence(registry)
+    with pytest.raises(PluginError, match=r"The judge of claim `own` failed: KeyError: 'gone' \(test_claims\.py:\d+\)"):
+        judged(evidence, with_claims(claim("8", judge=lambda _: {}["gone"])))
+    with pytest.raises(PluginError, match="returned a NoneType, expected a Finding"):
+        judged(evidence, with_claims(claim("8")))
+    with pytest.raises(StoreError, match="Claim 8 cannot be judged from the published numbers of `toy`"):
+        judged(evidence, with_claims(claim("8", judge=lambda _: 1 / 0)))
+
+
+def test_the_guide_s_claim_stands_last_on_the_page(registry, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    plugin = tmp_path / "worst_client.py"
+    source = re.search(r"```python\n(\"\"\"Everybody's worst client.*?)```", page, flags=re.DOTALL).group(1)
+    plugin.write_text(source, encoding="utf-8")
+    known = load_registry([plugin, toy.__file__], environ={})
+    assert list(judged(main_evidence(registry), known))[-1] == "8"
+    (contract,) = (one for one in contracts_of(known, names={"claim/worst-client"}) if one.check == "check_rehearsal")
+    contract()

@@ -8,7 +8,9 @@ import pytest
 
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.checking import check_folder
-from fedgen_bench.review.claims import PAGE, gather, written
+from fedgen_bench.review.claims.gathering import gather
+from fedgen_bench.review.claims.judging import written
+from fedgen_bench.review.claims.page import PAGE
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.sweeps import variants
 
@@ -74,7 +76,8 @@ def test_claims_are_published_of_both_kinds_of_model():
 
 @pytest.mark.parametrize("folder", JUDGED, ids=lambda folder: folder.name)
 def test_published_claims_are_what_the_results_give(folder):
-    files = written(gather(LEADERBOARDS, folder.name, load_registry()))
+    registry = load_registry()
+    files = written(gather(LEADERBOARDS, folder.name, registry), registry)
     assert {path.name for path in (folder / "claims").iterdir()} == {
         name.removeprefix("claims/") for name in files if name.startswith("claims/")
     }

@@ -21,7 +21,8 @@ from fedgen_bench.results.checking import check_folder
 from fedgen_bench.results.files import RESULTS
 from fedgen_bench.results.manifest import differences, write_manifest
 from fedgen_bench.results.published import open_folder
-from fedgen_bench.review.claims import gather, judged
+from fedgen_bench.review.claims.gathering import gather
+from fedgen_bench.review.claims.judging import judged
 from fedgen_bench.review.reproduction import choose, datasets_of, problems, reruns_of
 from fedgen_bench.review.validation import validate
 
@@ -76,7 +77,7 @@ def reproduced(folder, registry):
 
 READERS = {
     "load_results": lambda folder, _: load_results(folder).clients,
-    "claims": lambda folder, registry: judged(gather(folder.parent, folder.name, registry)),
+    "claims": lambda folder, registry: judged(gather(folder.parent, folder.name, registry), registry),
     "reproduce": reproduced,
     "validate": validate,
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fedgen_bench.results.record import Done
+if TYPE_CHECKING:
+    from fedgen_bench.results.record import Done
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.base.errors import StoreError
-from fedgen_bench.results.files import METRICS
-from fedgen_bench.results.pairing import check_pairing, comparable
-from fedgen_bench.results.published import has_results, open_folder
-from fedgen_bench.results.record import Done
-from fedgen_bench.suite.load import load_suite
-
 if TYPE_CHECKING:
-    from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.results.record import Done
     from fedgen_bench.suite.schema import SuiteSpec
 
 BySeed = Mapping[int, float]
@@ -112,51 +104,12 @@ class Evidence:
     sweeps: Mapping[str, Published]
 
 
-def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
-    """Read a suite's published folder, and those of every registered sweep `of` it that is published.
-
-    Raises:
-        UsageError, StoreError: there is no published result, or it cannot be read.
-        PairingError: runs that must not stand side by side.
-    """
-    main = read_published(leaderboards / suite, registry)
-    sweeps = {}
-    for name, found in sorted(registry.components["suite"].items()):
-        if has_results(leaderboards / name):
-            spec = load_suite(found.spec, registry)
-            if spec.sweep is not None and spec.sweep.of == suite:
-                sweeps[spec.sweep.axis] = read_published(leaderboards / name, registry, main.reference)
-    return Evidence(main, sweeps)
-
-
-def read_published(folder: Path, registry: Registry, reference: str = "") -> Published:
-    """One published folder; the reference is the suite's own unless given. Raises as `gather`."""
-    found = open_folder(folder)
-    if found.source.name != folder.name:
-        raise StoreError(f"{folder} holds results of suite `{found.source.name}`. Restore the folder from its commit.")
-    suite = load_suite(found.source, registry)
-    records = tuple(one for one in comparable(found.records) if one.seed in suite.seeds.leaderboard)
-    if not records:
-        raise StoreError(f"{folder} has no finished run. Run the suite first.")
-    check_pairing(records)
-    quality, followed = (_metric(name, registry) for name in (suite.evaluation.metric, suite.evaluation.followed))
-    drift = _drift(found.rows(METRICS))
-    return Published(suite, reference or suite.suite.reference, records, quality, followed, drift)
-
-
-def _metric(name: str, registry: Registry) -> Metric:
-    spec = registry.get("metric", name).spec
-    return Metric(name, spec.unit, spec.lower_is_better)
-
-
-def _drift(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
-    found: dict[tuple[str, str], list[float]] = {}
-    for row in rows:
-        if row["name"].startswith("drift/"):
-            found.setdefault((row["digest"], row["name"].removeprefix("drift/")), []).append(row["value"])
-    return {key: mean(values) for key, values in found.items()}
-
-
 def mean(values: Sequence[float]) -> float:
     """Of one value or more."""
     return sum(values) / len(values)
+
+
+def to_target(record: Done, target: float, *, lower: bool) -> tuple[int, int] | None:
+    """Rounds and uplink bytes of all clients until the curve is first at the target; None when it never is."""
+    hits = (one for one in record.curve if (one.value <= target if lower else one.value >= target))
+    return next(((one.n_rounds, one.uplink_bytes) for one in hits), None)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fedgen_bench.results.record import Done
 from fedgen_bench.review.claims.clock import EdgeDevice
-from fedgen_bench.review.claims.convergence import to_target
-from fedgen_bench.review.claims.evidence import Published, mean
+from fedgen_bench.review.claims.evidence import Published, mean, to_target
 from fedgen_bench.review.claims.findings import Chart, Grid, points
 from fedgen_bench.review.claims.formats import number, size
+
+if TYPE_CHECKING:
+    from fedgen_bench.results.record import Done
 
 _N_TARGETS = 5
 _STEPS = (1, 2, 5)

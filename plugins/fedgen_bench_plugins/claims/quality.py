@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from fedgen_bench.review.claims.evidence import Evidence, Published, mean
-from fedgen_bench.review.claims.findings import Comparison, Finding, adjusted, combined, compare, missing
-from fedgen_bench.review.claims.formats import comparison_grid, size, told
+from fedgen_bench import ClaimSpec, hookimpl
+from fedgen_bench.authors.claims import (
+    Comparison,
+    Evidence,
+    Finding,
+    Published,
+    adjusted,
+    combined,
+    compare,
+    comparison_grid,
+    mean,
+    missing,
+    size,
+    told,
+)
 
 SAME_ROUNDS = "Quality after the same rounds"
 SAME_BYTES = "Quality after the same uplink"
@@ -67,3 +79,21 @@ def _at_bytes(main: Published, name: str, spent: dict[int, int]) -> Comparison |
         what = f"{name}, after {rounds} rounds ({main.followed.name}, validation subset)"
         return compare(what, ours, theirs, lower_is_better=main.followed.lower_is_better)
     return None
+
+
+@hookimpl
+def register_claims() -> list[ClaimSpec]:
+    return [
+        ClaimSpec(
+            name="quality-after-rounds",
+            summary="Better than each baseline after the same rounds.",
+            number="2a",
+            judge=judge_rounds,
+        ),
+        ClaimSpec(
+            name="quality-after-uplink",
+            summary="Better than each baseline after the same uplink.",
+            number="2b",
+            judge=judge_bytes,
+        ),
+    ]

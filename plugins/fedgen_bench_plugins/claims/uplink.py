@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from fedgen_bench.results.record import Done
-from fedgen_bench.review.claims.evidence import Evidence, Published, mean
-from fedgen_bench.review.claims.findings import Chart, Finding, Grid, Verdict, missing, points
-from fedgen_bench.review.claims.formats import percent, size
+from typing import TYPE_CHECKING
+
+from fedgen_bench import ClaimSpec, hookimpl
+from fedgen_bench.authors.claims import (
+    Chart,
+    Evidence,
+    Finding,
+    Grid,
+    Published,
+    Verdict,
+    mean,
+    missing,
+    percent,
+    points,
+    size,
+)
+
+if TYPE_CHECKING:
+    from fedgen_bench.authors.claims import Done
 
 TITLE = "Uplink"
 CLAIM = "Federating adapters alone saves more than 99 % of the full model's uplink, per round and in total."
@@ -97,3 +112,15 @@ def _by_rank(ranks: Published) -> list[tuple[float, int, float, float]]:
             sent = mean([_per_client_round(record) for record in runs.values()])
             found.append((rank, first.facts.trainable_params, sent, mean([one[0] for one in saved.values()])))
     return found
+
+
+@hookimpl
+def register_claims() -> list[ClaimSpec]:
+    return [
+        ClaimSpec(
+            name="uplink",
+            summary="Adapters alone save more than 99 % of the full model's uplink.",
+            number="1",
+            judge=judge,
+        ),
+    ]

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fedgen_bench.review.claims.evidence import BySeed, Evidence, Published, mean
-from fedgen_bench.review.claims.findings import (
+from fedgen_bench import ClaimSpec, hookimpl
+from fedgen_bench.authors.claims import (
+    BySeed,
     Comparison,
+    Evidence,
     Finding,
     Grid,
+    Published,
     Verdict,
     adjusted,
     axis_chart,
     compare,
+    comparison_grid,
+    mean,
     missing,
+    number,
+    told,
 )
-from fedgen_bench.review.claims.formats import comparison_grid, number, told
 
 TITLE = "Local epochs"
 CLAIM = (
@@ -141,3 +147,12 @@ def _relative(sheet: Published, method: str, n: float) -> BySeed:
 
 def _shown(values: BySeed) -> str:
     return number(mean(list(values.values()))) if values else "–"
+
+
+@hookimpl
+def register_claims() -> list[ClaimSpec]:
+    return [
+        ClaimSpec(
+            name="local-epochs", summary="Local epochs trade speed against client drift.", number="7", judge=judge
+        ),
+    ]

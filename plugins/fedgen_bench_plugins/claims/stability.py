@@ -5,19 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fedgen_bench.base.stats import interval
-from fedgen_bench.review.claims.evidence import BySeed, Evidence, Metric, Published, mean
-from fedgen_bench.review.claims.findings import (
+from fedgen_bench import ClaimSpec, hookimpl
+from fedgen_bench.authors.claims import (
+    BySeed,
     Comparison,
+    Evidence,
     Finding,
     Grid,
+    Metric,
+    Published,
     adjusted,
     axis_chart,
     combined,
     compare,
+    comparison_grid,
+    interval,
+    mean,
     missing,
+    number,
+    percent,
+    told,
 )
-from fedgen_bench.review.claims.formats import comparison_grid, number, percent, told
 
 TITLE = "Stability under non-IID data"
 CLAIM = "Aggregation is steadier than the full model's when clients' data grow apart (Dirichlet alpha falls)."
@@ -121,3 +129,15 @@ def _lost(sheet: Published, name: str, low: float, high: float) -> dict[int, flo
 def _relative_std(values: BySeed) -> float | None:
     found = interval(list(values.values()))
     return None if math.isnan(found.std) else found.std / abs(found.mean)
+
+
+@hookimpl
+def register_claims() -> list[ClaimSpec]:
+    return [
+        ClaimSpec(
+            name="stability",
+            summary="Steadier than the full model when clients' data grow apart.",
+            number="4",
+            judge=judge,
+        ),
+    ]

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from fedgen_bench.results.record import Done
-from fedgen_bench.review.claims.evidence import Evidence, Published, mean
-from fedgen_bench.review.claims.findings import Chart, Finding, Grid, adjusted, combined, compare, missing, points
-from fedgen_bench.review.claims.formats import comparison_grid, number, size, told
+from fedgen_bench import ClaimSpec, hookimpl
+from fedgen_bench.authors.claims import (
+    Chart,
+    Evidence,
+    Finding,
+    Grid,
+    Published,
+    adjusted,
+    combined,
+    compare,
+    comparison_grid,
+    mean,
+    missing,
+    number,
+    points,
+    size,
+    to_target,
+    told,
+)
 
 TITLE = "Convergence"
 CLAIM = "Faster convergence than each baseline: it reaches the best baseline's final quality in fewer rounds and bytes."
@@ -46,12 +61,6 @@ def judge(evidence: Evidence) -> Finding:
         ),
         (_by_rounds(main), _by_bytes(main)),
     )
-
-
-def to_target(record: Done, target: float, *, lower: bool) -> tuple[int, int] | None:
-    """Rounds and uplink bytes of all clients until the curve is first at the target; None when it never is."""
-    hits = (one for one in record.curve if (one.value <= target if lower else one.value >= target))
-    return next(((one.n_rounds, one.uplink_bytes) for one in hits), None)
 
 
 def _row(main: Published, name: str, area: float, target: float) -> tuple[str, ...]:
@@ -101,3 +110,10 @@ def _by_bytes(main: Published) -> Chart:
 
 def _label(main: Published) -> str:
     return f"{main.followed.unit} (validation subset)"
+
+
+@hookimpl
+def register_claims() -> list[ClaimSpec]:
+    return [
+        ClaimSpec(name="convergence", summary="Faster convergence than each baseline.", number="3", judge=judge),
+    ]

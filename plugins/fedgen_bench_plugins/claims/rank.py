@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 
-from fedgen_bench.review.claims.evidence import BySeed, Evidence, Published, mean
-from fedgen_bench.review.claims.findings import (
+from fedgen_bench import ClaimSpec, hookimpl
+from fedgen_bench.authors.claims import (
+    BySeed,
     Chart,
     Comparison,
+    Evidence,
     Finding,
     Grid,
+    Published,
     Verdict,
     adjusted,
     compare,
+    comparison_grid,
+    mean,
     missing,
+    number,
+    percent,
     points,
+    told,
 )
-from fedgen_bench.review.claims.formats import comparison_grid, number, percent, told
-from fedgen_bench.review.claims.uplink import savings
+from fedgen_bench_plugins.claims.uplink import savings
 
 TITLE = "Rank"
 CLAIM = "Quality gains from a higher rank, with diminishing returns beyond a moderate one."
@@ -112,3 +119,10 @@ def _per_doubling(sheet: Published, start: float, end: float) -> BySeed:
     sign = 1 if sheet.quality.lower_is_better else -1
     doublings = math.log2(end / start)
     return {seed: sign * (before[seed] - after[seed]) / doublings for seed in before.keys() & after.keys()}
+
+
+@hookimpl
+def register_claims() -> list[ClaimSpec]:
+    return [
+        ClaimSpec(name="rank", summary="Diminishing returns beyond a moderate rank.", number="6", judge=judge),
+    ]

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from fedgen_bench.base.stats import bca_interval
-from fedgen_bench.results.record import Done
-from fedgen_bench.review.claims.evidence import Evidence, Published, mean
-from fedgen_bench.review.claims.findings import Chart, Finding, Grid, Verdict, missing, points
-from fedgen_bench.review.claims.formats import between, percent
+from fedgen_bench import ClaimSpec, hookimpl
+from fedgen_bench.authors.claims import (
+    Chart,
+    Evidence,
+    Finding,
+    Grid,
+    Published,
+    Verdict,
+    bca_interval,
+    between,
+    mean,
+    missing,
+    percent,
+    points,
+)
+
+if TYPE_CHECKING:
+    from fedgen_bench.authors.claims import Done
 
 TITLE = "Personalisation"
 CLAIM = "Each client's own adapter serves it better than the global model."
@@ -99,3 +113,10 @@ def _chart(gains: Mapping[str, Sequence[float]]) -> Chart:
         for name, values in gains.items()
     )
     return Chart("gain_by_client", "Gain of clients' own models", "clients, ascending (%)", "gain (%)", series)
+
+
+@hookimpl
+def register_claims() -> list[ClaimSpec]:
+    return [
+        ClaimSpec(name="personalisation", summary="Clients gain from their own adapters.", number="5", judge=judge),
+    ]

@@ -1,0 +1,67 @@
+"""For judges of claims: published evidence, paired comparisons, and what a finding is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.base.stats import Interval, bca_interval, interval
+from fedgen_bench.review.claims.evidence import BySeed, Evidence, Metric, Published, mean, to_target
+from fedgen_bench.review.claims.findings import (
+    Chart,
+    Comparison,
+    Finding,
+    Grid,
+    Point,
+    Verdict,
+    adjusted,
+    axis_chart,
+    combined,
+    compare,
+    missing,
+    points,
+)
+from fedgen_bench.review.claims.formats import between, comparison_grid, number, percent, probability, size, told
+
+if TYPE_CHECKING:
+    from fedgen_bench.results.record import Done
+
+__all__ = [
+    "BySeed",
+    "Chart",
+    "Comparison",
+    "Done",
+    "Evidence",
+    "Finding",
+    "Grid",
+    "Interval",
+    "Metric",
+    "Point",
+    "Published",
+    "Verdict",
+    "adjusted",
+    "axis_chart",
+    "bca_interval",
+    "between",
+    "combined",
+    "compare",
+    "comparison_grid",
+    "interval",
+    "mean",
+    "missing",
+    "number",
+    "percent",
+    "points",
+    "probability",
+    "size",
+    "to_target",
+    "told",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The type of a finished run's record, which is imported when it is asked for: judges only annotate with it."""
+    if name == "Done":
+        from fedgen_bench.results.record import Done
+
+        return Done
+    raise AttributeError(f"module `fedgen_bench.authors.claims` has no attribute `{name}`")

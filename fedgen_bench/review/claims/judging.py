@@ -1,0 +1,77 @@
+"""The registered claims judged in the order of their page, and the page written."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from fedgen_bench.base.errors import FedgenError, PluginError, StoreError, UsageError
+from fedgen_bench.base.failures import origin, told
+from fedgen_bench.review.claims import reasons, views
+from fedgen_bench.review.claims.clock import EdgeDevice
+from fedgen_bench.review.claims.findings import Finding
+from fedgen_bench.review.claims.page import render
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.claims import ClaimSpec
+    from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.review.claims.evidence import Evidence
+
+
+def claims_of(registry: Registry) -> list[ClaimSpec]:
+    """Every registered claim in the order of the page: by its number's figure, then by the rest of it.
+
+    Raises:
+        UsageError: two claims have one number.
+    """
+    found: list[ClaimSpec] = [one.spec for one in registry.components["claim"].values()]
+    by_number: dict[str, ClaimSpec] = {}
+    for claim in found:
+        other = by_number.setdefault(claim.number, claim)
+        if other is not claim:
+            raise UsageError(f"Claims `{other.name}` and `{claim.name}` are both number {claim.number}. Renumber one.")
+    return sorted(found, key=_place)
+
+
+def _place(claim: ClaimSpec) -> tuple[int, str]:
+    figure = re.match(r"\d*", claim.number)
+    digits = figure[0] if figure else ""
+    return (int(digits) if digits else 0, claim.number[len(digits) :])
+
+
+def judged(evidence: Evidence, registry: Registry) -> dict[str, Finding]:
+    """Every claim's finding by its number, in the order of the page.
+
+    Raises:
+        StoreError: published numbers that a claim cannot be computed from, as a mean of 0 that others are divided by.
+        PluginError: a judge fails, or gives no finding.
+        UsageError: two claims have one number.
+    """
+    found = {}
+    for claim in claims_of(registry):
+        found[claim.number] = _judged(claim, evidence)
+    return found
+
+
+def _judged(claim: ClaimSpec, evidence: Evidence) -> Finding:
+    try:
+        found: object = claim.judge(evidence)
+    except FedgenError:
+        raise
+    except ArithmeticError as error:
+        raise StoreError(
+            f"Claim {claim.number} cannot be judged from the published numbers of "
+            f"`{evidence.main.suite.suite.name}` ({error}). `fedgen-bench validate` says which of them no run can give."
+        ) from error
+    except Exception as error:
+        raise PluginError(f"The judge of claim `{claim.name}` failed: {told(error)} ({origin(error)}).") from error
+    if not isinstance(found, Finding):
+        raise PluginError(f"The judge of claim `{claim.name}` returned a {type(found).__name__}, expected a Finding.")
+    return found
+
+
+def written(evidence: Evidence, registry: Registry) -> dict[str, bytes]:
+    """`claims.md` with its charts and their data, by name below the suite's published folder. Raises as `judged`."""
+    main = evidence.main
+    shown = [reasons.gap(evidence), views.quality_under_budget(main), views.cost_to_target(main, EdgeDevice())]
+    return render(evidence, judged(evidence, registry), [one for one in shown if one is not None])
