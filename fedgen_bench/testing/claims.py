@@ -8,7 +8,7 @@ from functools import cache
 from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.review.claims.evidence import Evidence, Metric, Published
 from fedgen_bench.review.claims.findings import Finding
-from fedgen_bench.testing.source_places import at
+from fedgen_bench.testing.locations import at
 from fedgen_bench.testing.structure import described
 
 Check = Callable[[ClaimSpec], None]
