@@ -1,17 +1,20 @@
 """The same bits from every engine, workers killed or not; what fails, fails alike and alone.
 
-Tests of `ray` are skipped where it is not installed: `pip install "fedgen-bench[ray]"`.
+Tests of `ray` are skipped where it is not installed: `pip install "fedgen-bench[ray]"`. Workers of `processes` are
+forked here, which is quick; for cells of `quick`, in the engine's contract and in the crash tests they start anew.
 """
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
+from fedgen_bench.base import workers
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
@@ -77,6 +80,12 @@ def engine(request):
     return request.param
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """Worker processes have what is imported here."""
+    monkeypatch.setattr(workers, "_CONTEXT", multiprocessing.get_context("fork"))
+
+
 @pytest.fixture(scope="module")
 def methods(tmp_path_factory):
     file = tmp_path_factory.mktemp("methods") / "upset.py"
@@ -126,6 +135,7 @@ def toy_here(tmp_path_factory):
     return run(tmp_path_factory.mktemp("local"), "toy", contenders=CONTENDERS)
 
 
+@pytest.mark.usefixtures("forked")
 def test_engine_gives_the_bits_of_local_on_the_toy_suite_and_leaves_nothing_behind(engine, toy_here, tmp_path):
     before = children(), open_files()
     assert run(tmp_path, "toy", engine, contenders=CONTENDERS) == toy_here
@@ -157,6 +167,7 @@ def upset_here(methods, tmp_path_factory):
         return upset(root, methods, "local", "fragile", "raising", "greedy")
 
 
+@pytest.mark.usefixtures("forked")
 def test_engine_fails_cells_as_local_does_and_a_killed_worker_changes_no_bit(
     engine, methods, upset_here, tmp_path, monkeypatch
 ):
@@ -176,6 +187,7 @@ def test_engine_fails_cells_as_local_does_and_a_killed_worker_changes_no_bit(
     assert "asks for" in got["greedy"][1]
 
 
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_idle_workers_that_are_killed_or_stopped_cost_no_outcome_and_no_try(number):
     work = toy_work("local_only")
@@ -184,9 +196,9 @@ def test_idle_workers_that_are_killed_or_stopped_cost_no_outcome_and_no_try(numb
     built = engine.build(engine.params(jobs=2, silence=2.0))
     with contextlib.closing(built):
         wanted = list(built.run(tasks_of(work, 2), work))
-        workers = [int(pid) for pid in children() if pid not in before]
-        assert len(workers) == 2
-        for pid in workers:
+        pids = [int(pid) for pid in children() if pid not in before]
+        assert len(pids) == 2
+        for pid in pids:
             os.kill(pid, number)
         assert all(map(same_outcome, built.run(tasks_of(work, 2), work), wanted))
     assert children() == before
