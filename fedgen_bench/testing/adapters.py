@@ -113,7 +113,7 @@ def check_trainable_belongs_to_module(spec: AdapterSpec, ground: Ground) -> None
     ids = [id(parameter) for parameter in adapted.trainable.values()]
     assert set(ids) <= own, "a trainable tensor is no parameter of the module"
     assert len(set(ids)) == len(ids), "one parameter has two names"
-    assert all(one.dtype == torch.float32 and one.requires_grad for one in adapted.trainable.values())
+    assert all(tensor.dtype == torch.float32 and tensor.requires_grad for tensor in adapted.trainable.values())
 
 
 def check_evaluation_repeatable(spec: AdapterSpec, ground: Ground) -> None:

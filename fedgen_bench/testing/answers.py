@@ -46,9 +46,9 @@ def _rehearse(simulation: Simulation) -> None:
 
 def _load_exports(simulation: Simulation) -> None:
     for client_id in (None, *range(simulation.n_clients)):
-        found = simulation.export(client_id)
-        if found is not None:
-            function_of(simulation.adapted, found)
+        exported = simulation.export(client_id)
+        if exported is not None:
+            function_of(simulation.adapted, exported)
 
 
 class Examined(StandIn, Located):
@@ -111,10 +111,10 @@ class Examined(StandIn, Located):
 
     def export(self, state: Any, ctx: ClientContext | None) -> Any:
         """Tensors that the adapter can load, a model, or nothing."""
-        found = self._answer("export", state, ctx)
-        if found is not None and not isinstance(found, Model):
-            self._look_at_tensors("export", "it", found)
-        return found
+        exported = self._answer("export", state, ctx)
+        if exported is not None and not isinstance(exported, Model):
+            self._look_at_tensors("export", "it", exported)
+        return exported
 
     def _answer(self, method: str, *arguments: Any) -> Any:
         there = getattr(self._strategy, method)
@@ -135,12 +135,12 @@ class Examined(StandIn, Located):
             raise self._broken(f"{method} returned {described(state)}. Return the next `{self._state.__name__}`.")
         if not dataclasses.is_dataclass(state):
             raise self._broken(f"{method} returned {described(state)}. A state is a frozen dataclass.")
-        for one in _dataclasses(state):
-            if not type(one).__dataclass_params__.frozen:
-                kind = type(one).__name__
+        for part in _dataclasses(state):
+            if not type(part).__dataclass_params__.frozen:
+                kind = type(part).__name__
                 raise Broken(
                     f"The state's `{kind}` is not frozen. Write `@dataclass(frozen=True)`, and give back new values.",
-                    line_of(type(one)),
+                    line_of(type(part)),
                 )
         for name, tensor in sorted(load(encode_state(state)).items()):
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
@@ -208,11 +208,11 @@ def _dataclasses(value: Any) -> Iterator[Any]:
     """A value and everything inside it that is a dataclass."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield value
-        for one in dataclasses.fields(value):
-            yield from _dataclasses(getattr(value, one.name))
+        for field in dataclasses.fields(value):
+            yield from _dataclasses(getattr(value, field.name))
     elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _dataclasses(one)
+        for inner in value.values():
+            yield from _dataclasses(inner)
     elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _dataclasses(one)
+        for inner in value:
+            yield from _dataclasses(inner)

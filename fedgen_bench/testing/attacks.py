@@ -33,8 +33,8 @@ def update() -> dict[str, torch.Tensor]:
 def _distorted(spec: AttackSpec, seed: int = 1) -> Tensors:
     import torch
 
-    found: Tensors = spec.build(spec.params()).distort(update(), received(), torch.Generator().manual_seed(seed))
-    return found
+    distorted: Tensors = spec.build(spec.params()).distort(update(), received(), torch.Generator().manual_seed(seed))
+    return distorted
 
 
 def check_rehearsal(spec: AttackSpec) -> None:
@@ -58,8 +58,8 @@ def check_no_hidden_state(spec: AttackSpec) -> None:
     """The same instance gives the same bits again."""
     import torch
 
-    one = spec.build(spec.params())
-    first, second = (one.distort(update(), received(), torch.Generator().manual_seed(1)) for _ in range(2))
+    attack = spec.build(spec.params())
+    first, second = (attack.distort(update(), received(), torch.Generator().manual_seed(1)) for _ in range(2))
     assert same_bits(first, second), "a second call of one instance differs"
 
 

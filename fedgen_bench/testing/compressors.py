@@ -49,21 +49,21 @@ def _layout(tensors: Tensors) -> dict[str, tuple[Any, ...]]:
 
 def check_rehearsal(spec: CompressorSpec) -> None:
     """It has its methods, and both halves give tensors by name."""
-    one: Compressor = built("compressor", spec)
-    with at(one.compress), guarded(f"{type(one).__name__}.compress"):
-        packed = one.compress(change())
-        assert_tensors(packed, "compress", partial(return_of, one.compress))
-    with at(one.decompress), guarded(f"{type(one).__name__}.decompress"):
-        assert_tensors(one.decompress(packed, change()), "decompress", partial(return_of, one.decompress))
+    compressor: Compressor = built("compressor", spec)
+    with at(compressor.compress), guarded(f"{type(compressor).__name__}.compress"):
+        packed = compressor.compress(change())
+        assert_tensors(packed, "compress", partial(return_of, compressor.compress))
+    with at(compressor.decompress), guarded(f"{type(compressor).__name__}.decompress"):
+        assert_tensors(compressor.decompress(packed, change()), "decompress", partial(return_of, compressor.decompress))
 
 
 def check_deterministic(spec: CompressorSpec) -> None:
     """The same tensors give the same bits, from one instance twice and from a fresh one; no global generator moves."""
     with guarded(f"compressor {spec.name}"):
-        one = _built(spec)
-        packed = one.compress(change())
-        restored = one.decompress(packed, change())
-    for again in (one, _built(spec)):
+        compressor = _built(spec)
+        packed = compressor.compress(change())
+        restored = compressor.decompress(packed, change())
+    for again in (compressor, _built(spec)):
         assert same_bits(packed, again.compress(change())), "two equal compressions differ"
         assert same_bits(restored, again.decompress(packed, change())), "two equal decompressions differ"
 

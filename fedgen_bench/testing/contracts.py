@@ -116,9 +116,9 @@ def contracts_of(
         for name, found in registry.components.get(kind, {}).items():
             if wanted(kind, name):
                 yield from _of_kind(kind, found.spec, registry, load)
-    for one in registry.observers:
-        if wanted("observer", one.name):
-            yield from _observer_contracts(one)
+    for observer in registry.observers:
+        if wanted("observer", observer.name):
+            yield from _observer_contracts(observer)
 
 
 def _of_kind(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Contract]:
@@ -194,7 +194,7 @@ def needs_of(kind: str, check: Callable[..., None]) -> tuple[str, ...]:
     if check.__name__ in {FIRST, check_light_import.__name__}:
         return ()
     more = NEEDS.get(check.__name__, ()) if kind == "strategy" else ALL_NEED.get(kind, ())
-    return (FIRST, *(one for one in more if one != check.__name__))
+    return (FIRST, *(name for name in more if name != check.__name__))
 
 
 def _raise(error: Exception) -> None:
@@ -212,12 +212,14 @@ def parametrize_with_contracts(registry: Registry, **choice: Any) -> Any:
     """
     import pytest
 
-    found = list(contracts_of(registry, **choice))
+    contracts = list(contracts_of(registry, **choice))
     cases = [
-        pytest.param(one, id=str(one), marks=[pytest.mark.xfail(reason=one.expected_failure, strict=True)])
-        if one.expected_failure
-        else pytest.param(one, id=str(one))
-        for one in found
+        pytest.param(
+            contract, id=str(contract), marks=[pytest.mark.xfail(reason=contract.expected_failure, strict=True)]
+        )
+        if contract.expected_failure
+        else pytest.param(contract, id=str(contract))
+        for contract in contracts
     ]
     return pytest.mark.parametrize("contract", cases)
 
@@ -272,8 +274,8 @@ def _at(method: Any, check: Callable[[Any], None], spec: Any) -> None:
 
 
 def _strategy(registry: Registry, name: str) -> StrategySpec:
-    found: StrategySpec = registry.get("strategy", name).spec
-    return found
+    spec: StrategySpec = registry.get("strategy", name).spec
+    return spec
 
 
 def _on_task(check: Callable[[Any], None], load: Callable[[str], Task], name: str) -> None:

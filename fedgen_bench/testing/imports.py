@@ -52,10 +52,10 @@ def _heavy(name: str, owner: Any, seen: tuple[str, ...]) -> tuple[str, ...]:
 
 def _file_of(name: str) -> Path | None:
     try:
-        found = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(name)
     except (ImportError, ValueError, AttributeError):
         return None
-    origin = None if found is None else found.origin
+    origin = None if spec is None else spec.origin
     return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 

@@ -57,12 +57,12 @@ def return_of(function: Any) -> str:
     code: CodeType | None = getattr(_plain(function), "__code__", None)
     if code is None:
         return line_of(function)
-    found = {
-        one.positions.lineno
-        for one in dis.get_instructions(code)
-        if one.opname == "RETURN_VALUE" and one.positions and one.positions.lineno
+    lines = {
+        instruction.positions.lineno
+        for instruction in dis.get_instructions(code)
+        if instruction.opname == "RETURN_VALUE" and instruction.positions and instruction.positions.lineno
     }
-    line = found.pop() if len(found) == 1 else 0
+    line = lines.pop() if len(lines) == 1 else 0
     said = "return" in linecache.getline(code.co_filename, line)
     return shown(code.co_filename, line) if said else line_of(function)
 
@@ -147,12 +147,12 @@ def is_own(file: str, owner: Any) -> bool:
 
 def raised_at(error: BaseException, owner: Any) -> str:
     """The last place in the plugin's own files on an error's way up, causes included; empty when there is none."""
-    one: BaseException | None = error
-    while one is not None:
-        for frame in reversed(traceback.extract_tb(one.__traceback__)):
+    cause: BaseException | None = error
+    while cause is not None:
+        for frame in reversed(traceback.extract_tb(cause.__traceback__)):
             if is_own(frame.filename, owner):
                 return shown(frame.filename, frame.lineno or 0)
-        one = one.__cause__
+        cause = cause.__cause__
     return ""
 
 

@@ -62,13 +62,13 @@ class _Read(dict[str, Any]):
 def _check_metric(spec: MetricSpec, metric: Any, task: Task) -> None:
     split, given = "valid_subset", _Read(evidence(task, "valid_subset"))
     try:
-        found = metric.compute(given)
+        computed = metric.compute(given)
     except KeyError:
         split, given = "valid", _Read(evidence(task, "valid"))
-        found = metric.compute(given)
+        computed = metric.compute(given)
     undeclared = ", ".join(sorted(given.names - spec.evidence)) if spec.evidence else ""
     assert not undeclared, f"it reads what `MetricSpec.evidence` does not name: {undeclared}"
-    good, bad = _by_part(found), _by_part(metric.compute(evidence(task, split, spoilt=True)))
+    good, bad = _by_part(computed), _by_part(metric.compute(evidence(task, split, spoilt=True)))
     assert good, "the metric has no part"
     assert good.keys() == bad.keys(), "the parts depend on the model"
     assert all(math.isfinite(value) for value in (*good.values(), *bad.values())), f"not finite: {good}, {bad}"

@@ -34,8 +34,8 @@ def split(spec: PartitionerSpec, units: UnitTable, n_clients: int, key: int = 1)
     partitioner: Any = spec.build(spec.params())
     rng = np.random.Generator(np.random.Philox(key=key))
     with at(partitioner.split), guarded(f"{type(partitioner).__name__}.split", columns=units.columns):
-        found: Sequence[np.ndarray] = partitioner.split(units, n_clients, rng)
-    return found
+        parts: Sequence[np.ndarray] = partitioner.split(units, n_clients, rng)
+    return parts
 
 
 def check_rehearsal(spec: PartitionerSpec) -> None:

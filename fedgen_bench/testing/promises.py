@@ -73,13 +73,15 @@ def check_mixed_rank(spec: StrategySpec) -> None:
     simulation = Simulation(spec, client_ranks=(2, 1), note=True)
     start = functions(simulation)
     simulation.run()
-    for client_id, one in simulation.trained.items():
+    for client_id, trained in simulation.trained.items():
         for pair in simulation.adapted.ranks_of(client_id):
-            ranks = {len(one.request.start[pair.a]), one.request.start[pair.b].shape[1]}
+            ranks = {len(trained.request.start[pair.a]), trained.request.start[pair.b].shape[1]}
             assert ranks == {pair.rank}, f"client {client_id} of rank {pair.rank} trains factors of rank {ranks}"
-    found = functions(simulation)
-    assert all(bool(one.isfinite().all()) for one in found.values()), "an export is not finite"
-    assert any(not close(one, start[i]) for i, one in found.items() if i in start), "training changed nothing"
+    exported = functions(simulation)
+    assert all(bool(function.isfinite().all()) for function in exported.values()), "an export is not finite"
+    assert any(not close(function, start[i]) for i, function in exported.items() if i in start), (
+        "training changed nothing"
+    )
 
 
 def check_stateful(spec: StrategySpec) -> None:
@@ -100,9 +102,9 @@ def check_changes_backbone(spec: StrategySpec) -> None:
     assert isinstance(exported, Model), "the global model names no updates of the backbone: export a `Model`"
     assert exported.merges, "the backbone never changed"
     had = dict.fromkeys(range(simulation.n_clients), 0)
-    for one in simulation.rounds:
-        booked = {entry.client_id: entry.tensor_bytes for entry in one.ledger if entry.direction == "down"}
-        for client_id, travelled in one.payloads.items():
+    for this in simulation.rounds:
+        booked = {entry.client_id: entry.tensor_bytes for entry in this.ledger if entry.direction == "down"}
+        for client_id, travelled in this.payloads.items():
             tensors, merges = split_merges(travelled)
             expected = exported.merges[had[client_id] : had[client_id] + len(merges)]
             assert len(merges) == len(expected), f"client {client_id} gets an update of the backbone twice"

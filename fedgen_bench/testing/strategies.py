@@ -92,7 +92,9 @@ def check_trains(spec: StrategySpec) -> None:
     """After a round something exported differs from the start."""
     simulation = Simulation(spec).run(1)
     exports = [simulation.exported(), *(simulation.exported(i) for i in range(simulation.n_clients))]
-    assert any(one is not None and not same_bits(one, simulation.start) for one in exports), "training changed nothing"
+    assert any(exported is not None and not same_bits(exported, simulation.start) for exported in exports), (
+        "training changed nothing"
+    )
 
 
 def check_booked_bytes(spec: StrategySpec) -> None:
@@ -100,17 +102,17 @@ def check_booked_bytes(spec: StrategySpec) -> None:
     from fedgen_bench.federation.wire import decode, tensor_bytes
 
     simulation = Simulation(spec).run(2)
-    for one in simulation.rounds:
+    for this in simulation.rounds:
         if spec.cohort == "pooled":  # nothing travels
-            assert not one.ledger, "pooled data are booked as if they travelled"
+            assert not this.ledger, "pooled data are booked as if they travelled"
             continue
-        for entry, message in zip(one.ledger, one.messages, strict=True):
+        for entry, message in zip(this.ledger, this.messages, strict=True):
             assert entry.encoded_bytes == len(message) == entry.tensor_bytes + entry.header_bytes
             assert entry.tensor_bytes == tensor_bytes(decode(message)[1]), "the tensor part is not what was sent"
-        down = sum(entry.tensor_bytes for entry in one.ledger if entry.direction == "down")
-        assert down == sum(map(tensor_bytes, one.payloads.values())), "payloads and ledger disagree"
-        up = sum(entry.tensor_bytes for entry in one.ledger if entry.direction == "up")
-        assert up == sum(tensor_bytes(update.tensors) for update in one.updates), "updates and ledger disagree"
+        down = sum(entry.tensor_bytes for entry in this.ledger if entry.direction == "down")
+        assert down == sum(map(tensor_bytes, this.payloads.values())), "payloads and ledger disagree"
+        up = sum(entry.tensor_bytes for entry in this.ledger if entry.direction == "up")
+        assert up == sum(tensor_bytes(update.tensors) for update in this.updates), "updates and ledger disagree"
 
 
 def check_client_without_data(spec: StrategySpec) -> None:

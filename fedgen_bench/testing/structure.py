@@ -55,17 +55,17 @@ def assert_has(instance: Any, protocol: type, owner: Any) -> None:
     if instance is None or isinstance(instance, type):
         what = "None" if instance is None else f"the class `{instance.__name__}`"
         raise Broken(f"`build` returned {what}. Return an instance with the methods of a {_words(protocol)}.")
-    found = list(_problems(instance, protocol, owner))
-    if found:
-        raise Broken(" ".join(sentence for _, sentence in found), found[0][0])
+    problems = list(_problems(instance, protocol, owner))
+    if problems:
+        raise Broken(" ".join(sentence for _, sentence in problems), problems[0][0])
 
 
 def _problems(instance: Any, protocol: type, owner: Any) -> Iterator[tuple[str, str]]:
     name = type(instance).__name__
     location = line_of(type(instance)) or line_of(owner)
-    missing = [one for one in _members(protocol) if not hasattr(instance, one)]
+    missing = [member for member in _members(protocol) if not hasattr(instance, member)]
     if missing:
-        names = ", ".join(f"`{one}`" for one in missing)
+        names = ", ".join(f"`{member}`" for member in missing)
         yield location, f"`{name}` has no {names}. A {_words(protocol)} needs {_listed(protocol)}."
     for method, wanted in methods_of(protocol).items():
         if method in missing:
@@ -83,7 +83,7 @@ def _problems(instance: Any, protocol: type, owner: Any) -> Iterator[tuple[str, 
 
 
 def _members(protocol: type) -> list[str]:
-    properties = [name for name, one in vars(protocol).items() if isinstance(one, property)]
+    properties = [name for name, member in vars(protocol).items() if isinstance(member, property)]
     return [*methods_of(protocol), *properties, *inspect.get_annotations(protocol)]
 
 
@@ -102,9 +102,9 @@ def assert_tensors(value: Any, what: str, location: Callable[[], str]) -> None:
 
     if not isinstance(value, Mapping):
         raise Broken(f"{what} is {described(value)}. Give tensors by name.", location())
-    for name, one in value.items():
-        if not isinstance(one, torch.Tensor) or not isinstance(name, str):
-            raise Broken(f"{what} holds {described(one)} under {name!r}. Give tensors by name.", location())
+    for name, tensor in value.items():
+        if not isinstance(tensor, torch.Tensor) or not isinstance(name, str):
+            raise Broken(f"{what} holds {described(tensor)} under {name!r}. Give tensors by name.", location())
 
 
 def described(value: Any) -> str:

@@ -41,10 +41,10 @@ def check_trials(source: SuiteSource, registry: Registry) -> None:
 
 
 def _assert_told_apart(specs: Iterable[CellSpec], what: str, *, named: bool = True) -> None:
-    found = list(specs)
-    assert found, f"there are no {what}"
-    for key, word in ((lambda one: one.name, "name"), (lambda one: one.digest, "identity"))[0 if named else 1 :]:
-        twice = [one for one, n in Counter(map(key, found)).items() if n > 1]
+    cells = list(specs)
+    assert cells, f"there are no {what}"
+    for key, word in ((lambda cell: cell.name, "name"), (lambda cell: cell.digest, "identity"))[0 if named else 1 :]:
+        twice = [one for one, n in Counter(map(key, cells)).items() if n > 1]
         assert not twice, f"several {what} have one {word}: {twice[0]}"
 
 

@@ -190,13 +190,13 @@ def _numbers(value: Any) -> Iterator[float]:
         assert value.device.type == "cpu", "evidence stays on the device"
         yield from value.flatten().tolist()
     elif dataclasses.is_dataclass(value):
-        for one in dataclasses.fields(value):
-            yield from _numbers(getattr(value, one.name))
+        for field in dataclasses.fields(value):
+            yield from _numbers(getattr(value, field.name))
     elif isinstance(value, Mapping):
         yield from _numbers(tuple(value.values()))
     elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _numbers(one)
+        for inner in value:
+            yield from _numbers(inner)
     elif not isinstance(value, str):
         yield value
 
