@@ -22,31 +22,33 @@ Problem = tuple[tuple[str, ...], str]
 
 def component_problems(table: Mapping[str, Any], registry: Registry) -> Iterator[Problem]:
     """Of a suite's table, whatever else is wrong with it: components that are not there, parameters they refuse."""
-    slots: list[tuple[str, tuple[str, ...], Any]] = [
-        ("task", ("task",), table.get("task")),
-        ("partitioner", ("partitioner",), table.get("partitioner")),
-        ("attack", ("attack",), table.get("attack")),
-    ]
-    contenders = table.get("contender")
-    for i, one in enumerate(contenders if isinstance(contenders, list) else ()):
-        if isinstance(one, dict):
-            slots += [(kind, ("contender", str(i), kind), one.get(kind)) for kind in ("strategy", "adapter")]
-            for way in ("uplink", "downlink"):
-                chain = one.get(way)
-                links = enumerate(chain if isinstance(chain, list) else ())
-                slots += [("compressor", ("contender", str(i), way, str(j)), link) for j, link in links]
-    for kind, path, slot in slots:
-        if not isinstance(slot, dict) or not isinstance(slot.get("name"), str):
+    for kind, path, slot in _slots(table):
+        if not isinstance(slot, dict) or not isinstance(name := slot.get("name"), str):
             continue
         known = registry.components[kind]
-        if slot["name"] not in known:
-            yield (*path, "name"), unknown(kind, slot["name"], known)
-            continue
-        values = slot.get("params", {})
-        if isinstance(values, dict):
-            _, found = make_params(known[slot["name"]].spec.params, values)
-            for inner, sentence in found:
-                yield (*path, "params", *inner), f"{kind} `{slot['name']}`: {sentence}"
+        if name not in known:
+            yield (*path, "name"), unknown(kind, name, known)
+        elif isinstance(values := slot.get("params", {}), dict):
+            _, refused = make_params(known[name].spec.params, values)
+            for inner, sentence in refused:
+                yield (*path, "params", *inner), f"{kind} `{name}`: {sentence}"
+
+
+def _slots(table: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    """(kind, path, what stands there) of every place of a suite's table that names a component."""
+    for kind in ("task", "partitioner", "attack"):
+        yield kind, (kind,), table.get(kind)
+    for i, contender in _items(table.get("contender")):
+        if isinstance(contender, dict):
+            for kind in ("strategy", "adapter"):
+                yield kind, ("contender", i, kind), contender.get(kind)
+            for way in ("uplink", "downlink"):
+                for j, link in _items(contender.get(way)):
+                    yield "compressor", ("contender", i, way, j), link
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    return ((str(i), item) for i, item in enumerate(value if isinstance(value, list) else ()))
 
 
 def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
