@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from fedgen_bench.results.paired import Paired
+    from fedgen_bench.results.contrasts import Contrast
     from fedgen_bench.review.validation import Report
     from fedgen_bench.run.events import Event
     from fedgen_bench.session.answers import Reproduction, Tuning, Verdicts
@@ -170,7 +170,7 @@ def compare(
     runs: str | Path = "runs",
     leaderboards: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
-) -> tuple[Paired, ...]:
+) -> tuple[Contrast, ...]:
     """Two contenders seed by seed: `Session.compare`, of what is published where `leaderboards` is given."""
     if leaderboards is None:
         return Session(plugins=plugins, runs=runs).compare(suite, first, second)

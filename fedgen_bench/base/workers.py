@@ -14,7 +14,7 @@ from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.base.failures import portable
 from fedgen_bench.base.heartbeats import SILENCE_SECONDS, Ear, Mouth, Sign, listen
 from fedgen_bench.base.pool import Died, Note
-from fedgen_bench.base.processes import serve_only
+from fedgen_bench.base.processes import serve_only, without_main
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -41,7 +41,7 @@ class Workers(Generic[Task, Answer]):
 
     Args:
         open_shop: what every worker opens first and closes at its end: a context with the function that answers a task,
-            and may tell notes meanwhile. Pickled by name; its module should be quick to import.
+            and may tell notes meanwhile. Pickled by name, of a module that is no script and should be quick to import.
         silence: seconds without a sign of life after which a worker counts as gone.
         seconds_to_leave: that an idle worker is given to close its shop when it is dismissed.
     """
@@ -56,7 +56,8 @@ class Workers(Generic[Task, Answer]):
         """A new process; it opens its shop."""
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=_serve, args=(theirs, os.getpid(), self._open_shop), daemon=True)
-        process.start()
+        with without_main():
+            process.start()
         theirs.close()
         return Ear(ours, process, self._silence)
 

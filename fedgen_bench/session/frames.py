@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import UsageError
-from fedgen_bench.results.paired import Paired, paired
+from fedgen_bench.results.contrasts import Contrast, contrasts
 from fedgen_bench.results.record import Record
 from fedgen_bench.results.table import COLUMNS, Table
 from fedgen_bench.session.plots import Plot, plot
@@ -111,8 +111,8 @@ class Results:
         """
         import pandas as pd
 
-        rows = [asdict(one) for one in paired(self.records, first, second)]
-        return pd.DataFrame(rows, columns=[one.name for one in fields(Paired)])
+        rows = [asdict(one) for one in contrasts(self.records, first, second)]
+        return pd.DataFrame(rows, columns=[one.name for one in fields(Contrast)])
 
     def plot(self, name: str = "convergence") -> Plot:
         """A plot of the leaderboard: a registered table format that draws, by the name of its file without `.svg`.

@@ -14,10 +14,10 @@ from fedgen_bench.registry.datasets import places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.checking import check_folder, remake
+from fedgen_bench.results.contrasts import Contrast, contrasts
 from fedgen_bench.results.files import LEDGER, RESULTS
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.leaderboard import build_table
-from fedgen_bench.results.paired import Paired, paired
 from fedgen_bench.results.publish import finished, publish, ranked
 from fedgen_bench.results.published import has_results, open_folder
 from fedgen_bench.results.recording import records_of
@@ -250,14 +250,14 @@ class Session:
         with Store(folder, read_only=True) as store:
             return stored_results(store, spec, ranked(spec, self.registry, store), self.registry)
 
-    def compare(self, suite: str, first: str, second: str, *, published: bool = False) -> tuple[Paired, ...]:
+    def compare(self, suite: str, first: str, second: str, *, published: bool = False) -> tuple[Contrast, ...]:
         """Two contenders' metrics seed by seed, SECOND minus FIRST, from the store or what is published."""
         source = self._source(suite)
         if published:
-            return paired(open_folder(self.folder(suite)).records, first, second)
+            return contrasts(open_folder(self.folder(suite)).records, first, second)
         spec = load_suite(source, self.registry)
         with Store(Path(self.runs), read_only=True) as store:
-            return paired(records_of(finished(store, spec), spec), first, second)
+            return contrasts(records_of(finished(store, spec), spec), first, second)
 
     @property
     def _workplace(self) -> Workplace:

@@ -215,6 +215,8 @@ def test_list_prints_a_line_for_every_component_of_every_kind(fedgen):
         "engine",
         "suite",
         "table_format",
+        "dataset",
+        "backbone",
     }
 
 

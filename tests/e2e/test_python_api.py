@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import sqlite3
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import fedgen_bench
-from fedgen_bench.base.errors import StoreError, UsageError
+from fedgen_bench.base.errors import StoreError, UsageError, WouldLoseError
 from fedgen_bench.results.table import COLUMNS
+from fedgen_bench.session.session import Session
 from fedgen_bench.testing import toy
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python-api.md").read_text(encoding="utf-8")
@@ -32,6 +34,7 @@ def stored(tmp_path_factory):
         runs=root / "runs",
         leaderboards=root / "leaderboards",
         device="cpu",
+        jobs=1,
         on_event=events.append,
     )
     return root, results, events
@@ -73,6 +76,26 @@ def test_run_suite_again_skips_what_is_done(stored):
     )
     assert [event.kind for event in events] == ["skipped", "skipped"]
     assert again.leaderboard.equals(results.leaderboard)
+
+
+def test_folder_with_results_that_the_store_lacks_stays_and_the_results_say_so(stored, tmp_path):
+    root, results, _ = stored
+    shutil.copytree(root / "leaderboards", tmp_path / "leaderboards")
+    path = tmp_path / "leaderboards" / "toy" / "results.json"
+    body = json.loads(path.read_text())
+    body["records"][0]["metrics"]["test/toy_loss"] += 1e-9
+    path.write_text(json.dumps(body))
+    where = {"plugins": [toy.__file__], "runs": root / "runs", "leaderboards": tmp_path / "leaderboards"}
+    plans = []
+    kept = Session(**where).run("toy", contenders=["fedavg"], on_plan=plans.append)
+    assert isinstance(kept.kept, WouldLoseError)
+    assert kept.leaderboard.equals(results.leaderboard)
+    assert kept.ended == ()
+    assert [(len(one.cells), one.metric) for one in plans] == [(2, "toy_loss")]
+    assert "It will stay as it is" in plans[0].notes[-1]
+    with pytest.raises(WouldLoseError, match="stays as it is"):
+        fedgen_bench.run_suite("toy", contenders=["fedavg"], **where)
+    assert json.loads(path.read_text()) == body
 
 
 def test_ledger_has_every_message_of_the_database(stored):

@@ -12,7 +12,7 @@ from fedgen_bench.results.record import Done, Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paired:
+class Contrast:
     """One metric of two contenders.
 
     Args:
@@ -31,7 +31,7 @@ class Paired:
     n_seeds: int
 
 
-def paired(records: Sequence[Record], first: str, second: str) -> tuple[Paired, ...]:
+def contrasts(records: Sequence[Record], first: str, second: str) -> tuple[Contrast, ...]:
     """Metrics by name, of the finished runs that are of the suite itself.
 
     Raises:
@@ -50,7 +50,7 @@ def paired(records: Sequence[Record], first: str, second: str) -> tuple[Paired, 
     return tuple(one for one in found if one is not None)
 
 
-def _of(records: Sequence[Done], first: str, second: str, metric: str) -> Paired | None:
+def _of(records: Sequence[Done], first: str, second: str, metric: str) -> Contrast | None:
     ours, theirs = (
         {one.seed: one.metrics[metric] for one in records if one.contender == name and metric in one.metrics}
         for name in (first, second)
@@ -59,7 +59,7 @@ def _of(records: Sequence[Done], first: str, second: str, metric: str) -> Paired
     if between is None:
         return None
     means = [sum(values.values()) / len(values) for values in (ours, theirs)]
-    return Paired(
+    return Contrast(
         metric=metric,
         first=means[0],
         second=means[1],
