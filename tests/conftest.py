@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fedgen_bench.base import workers
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
@@ -61,6 +63,12 @@ def made_once(tmp_path_factory):
         return folder
 
     return once
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Worker processes have what is imported here, and begin at once; those of a command start anew."""
+    monkeypatch.setattr(workers, "_CONTEXT", multiprocessing.get_context("fork"))
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,12 @@ forked here, which is quick; for cells of `quick`, in the engine's contract and 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from fedgen_bench.base import workers
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.store import Store
@@ -78,12 +76,6 @@ def engine(request):
     if request.param == "ray":
         pytest.importorskip("ray", reason='needs `pip install "fedgen-bench[ray]"`')
     return request.param
-
-
-@pytest.fixture
-def forked(monkeypatch):
-    """Worker processes have what is imported here."""
-    monkeypatch.setattr(workers, "_CONTEXT", multiprocessing.get_context("fork"))
 
 
 @pytest.fixture(scope="module")

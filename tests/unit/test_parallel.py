@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import time
@@ -23,6 +22,8 @@ from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
+pytestmark = pytest.mark.usefixtures("forked")
+
 
 @pytest.fixture(scope="module")
 def cells():
@@ -35,7 +36,6 @@ def cells():
 def told(monkeypatch, tmp_path, cells):
     """What is told of `cells` on two workers that do `work(spec, tell)`."""
     monkeypatch.setattr(heartbeats, "_BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(workers, "_CONTEXT", multiprocessing.get_context("fork"))
     monkeypatch.setattr(parallel, "Workers", partial(workers.Workers, silence=1.0))
 
     def run(work):
