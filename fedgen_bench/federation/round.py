@@ -76,16 +76,16 @@ class Round:
     engine: Engine
     keep: Callable[[int], Tensors]
     admitted: Mapping[int, int]
-    ledger: list[LedgerEntry] = field(default_factory=list)
-    quarantined: list[Quarantine] = field(default_factory=list)
-    new_keeps: dict[int, Tensors] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
-    batch_digests: list[str] = field(default_factory=list)
-    drift: Drift = field(default_factory=Drift)
-    n_accepted: int = 0
-    _begun: dict[int, Exchange] = field(default_factory=dict)
-    _answered: set[int] = field(default_factory=set)
-    _failure: Exception | None = None
+    ledger: list[LedgerEntry] = field(init=False, default_factory=list)
+    quarantined: list[Quarantine] = field(init=False, default_factory=list)
+    new_keeps: dict[int, Tensors] = field(init=False, default_factory=dict)
+    losses: list[float] = field(init=False, default_factory=list)
+    batch_digests: list[str] = field(init=False, default_factory=list)
+    drift: Drift = field(init=False, default_factory=Drift)
+    n_accepted: int = field(init=False, default=0)
+    _begun: dict[int, Exchange] = field(init=False, default_factory=dict)
+    _answered: set[int] = field(init=False, default_factory=set)
+    _failure: Exception | None = field(init=False, default=None)
 
     def tasks(self) -> Iterator[ClientTask]:
         """Send to each client of the cohort: compress, encode, book, hand over the bytes."""
