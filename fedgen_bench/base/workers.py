@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
@@ -24,7 +24,6 @@ Answer = TypeVar("Answer")
 Tell = Callable[[object], None]
 Work = Callable[[Task, Tell], Answer]
 OpenShop = Callable[[], AbstractContextManager[Work[Task, Answer]]]
-
 
 _CONTEXT = multiprocessing.get_context("spawn")
 
@@ -66,13 +65,12 @@ class Workers(Generic[Task, Answer]):
         self._busy.add(worker)
         worker.give(task)
 
-    def wait(self, busy: Collection[Ear], *, block: bool) -> list[tuple[Ear, Answer | Note | Died]]:
+    def wait(self, busy: Collection[Ear], *, block: bool) -> Iterator[tuple[Ear, Answer | Note | Died]]:
         """What busy workers say; at least one thing if `block`.
 
         Raises:
             FedgenError: a worker's: its shop does not open, or has not what any task needs.
         """
-        found: list[tuple[Ear, Answer | Note | Died]] = []
         for worker, said in listen(busy, block=block):
             if isinstance(said, _Unfit):
                 raise said.error
@@ -80,8 +78,7 @@ class Workers(Generic[Task, Answer]):
                 self.dismiss(worker)
             elif not isinstance(said, Note):
                 self._busy.discard(worker)
-            found.append((worker, cast("Answer | Note | Died", said)))
-        return found
+            yield worker, cast("Answer | Note | Died", said)
 
     def dismiss(self, worker: Ear) -> None:
         """End a worker: at once when it is busy, else within `seconds_to_leave`."""
