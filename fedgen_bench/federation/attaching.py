@@ -1,4 +1,4 @@
-"""A run's adapter on a private copy of its backbone; what does not fit together is told in one sentence."""
+"""A cell's adapter on a private copy of its backbone; what does not fit together is told in one sentence."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Experiment:
         return (POOLED_CLIENT,) if self.cohort_kind == "pooled" else self.population.schedule[round_index]
 
     def examples(self, client_id: int) -> Examples:
-        """The training examples a client of this run works on."""
+        """The training examples a client of this cell works on."""
         return self.population.pooled if self.cohort_kind == "pooled" else self.population.client(client_id).train
 
     def local_steps(self, round_index: int, client_id: int) -> int:

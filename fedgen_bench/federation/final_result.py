@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def final_result(
     experiment: Experiment, state: Any, states: ClientStates, batch_digests: Sequence[str]
 ) -> tuple[RunResult, bytes | None]:
-    """Result of a finished run, and the encoded global tensors (None when there is no global model)."""
+    """Result of a finished cell, and the encoded global tensors (None when there is no global model)."""
     model = experiment.export(state, None)
     passing("final.exported")
     task = experiment.task

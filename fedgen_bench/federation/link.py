@@ -1,4 +1,4 @@
-"""What lies between the server and the clients of a run: compressors either way, and the gate's bound."""
+"""What lies between the server and the clients of a cell: compressors either way, and the gate's bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the runs of one process share, loaded once: tasks, the content of what they read, and each seed's population."""
+"""What the cells of one process share, loaded once: tasks, the content of what these read, each seed's population."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Loader:
         self._populations: dict[str, Population] = {}
 
     def resolved(self, spec: CellSpec) -> CellSpec:
-        """The run with the content of what its task reads. Raises DataError when data are not there."""
+        """The cell with the content of what its task reads. Raises DataError when data are not there."""
         if spec.content:
             return spec
         key = canonical(spec.config.task)
@@ -46,7 +46,7 @@ class Loader:
         return factory
 
     def task(self, spec: CellSpec) -> Task:
-        """The loaded task of a run. Raises DataError when its data are not there."""
+        """The loaded task of a cell. Raises DataError when its data are not there."""
         key = canonical([spec.config.task, dict(spec.content)])
         if key not in self._tasks:
             factory = self._factory(spec)
@@ -55,7 +55,7 @@ class Loader:
         return self._tasks[key]
 
     def population(self, spec: CellSpec) -> Population:
-        """The population of a run whose content is known."""
+        """The population of a cell whose content is known."""
         seeds, config = seed_tree(spec), spec.config
         key = canonical([config.task, dict(spec.content), seeds.partitioner, seeds.seed, config.federation])
         if key not in self._populations:

@@ -1,4 +1,4 @@
-"""A run's first round without training: what a strategy gets wrong is told before any time is spent on it."""
+"""A cell's first round without training: what a strategy gets wrong is told before any time is spent on it."""
 
 from __future__ import annotations
 

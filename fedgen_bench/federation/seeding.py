@@ -1,4 +1,4 @@
-"""A run's seed tree: the axes that its random streams hang on, from its config."""
+"""A cell's seed tree: the axes that its random streams hang on, from its config."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def seed_tree(spec: CellSpec) -> SeedTree:
-    """The seed tree of a run whose content is known."""
+    """The seed tree of a cell whose content is known."""
     config = spec.config
     return SeedTree(
         task=spec.task.pairing,

@@ -23,7 +23,7 @@ class Placement:
 
 
 def placement(registry: Registry, engine: str, jobs: int | None, address: str | None, default_jobs: int) -> Placement:
-    """An engine that knows `jobs` spreads the clients of one cell over them, beside any other run whole cells.
+    """An engine that knows `jobs` spreads the clients of one cell over them; beside any other, whole cells run.
 
     Raises:
         UsageError: no such engine, an address for one that has none, or a parameter that it refuses.

@@ -76,7 +76,7 @@ class Registry:
         return found
 
     def observe(self, hook: str, **event: Any) -> None:
-        """Call an observer hook; an observer's failure is a warning, never the run's."""
+        """Call an observer hook; an observer's failure is a warning, never the cell's."""
         if self._manager is None:
             return
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():

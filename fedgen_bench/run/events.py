@@ -11,7 +11,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Event:
-    """What a runner tells about a run: it was `skipped`, it `started`, a `round` is committed, it `ended`."""
+    """What a runner tells about a cell: it was `skipped`, it `started`, a `round` is committed, it `ended`."""
 
     kind: Literal["skipped", "started", "round", "ended"]
     run: str

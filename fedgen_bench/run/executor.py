@@ -111,7 +111,7 @@ def _round_event(spec: CellSpec, report: RoundReport) -> Event:
 
 
 def provenance(spec: CellSpec, registry: Registry, engine: str) -> dict[str, Any]:
-    """Distribution, version and source hash of every component of a run, and of the engine that ran it."""
+    """Distribution, version and source hash of every component of a cell, and of the engine that ran it."""
     used = [*spec.config.components(), ("engine", Component(name=engine))]
     return {
         provenance_key(kind, one.name): {"name": one.name, **asdict(registry.get(kind, one.name).provenance)}

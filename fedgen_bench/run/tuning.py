@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of a contender's grid: its overrides and its run."""
+    """One point of a contender's grid: its overrides and its cell."""
 
     contender: str
     overrides: tuple[tuple[str, float], ...]
@@ -62,7 +62,7 @@ class Scored:
     """A trial with what came of it.
 
     Args:
-        status: of its run; `pending` before that.
+        status: of its cell; `pending` before that.
         value: the validation metric; None without one.
         chosen: whether it is the best of its contender.
     """

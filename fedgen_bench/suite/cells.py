@@ -34,7 +34,7 @@ class CellSpec:
 
     Args:
         config: everything that determines the result, with all defaults filled in.
-        off_suite: the `--set` overrides; such a run is shown, never ranked.
+        off_suite: the `--set` overrides; such a cell is shown, never ranked.
         purpose: `leaderboard` or `tune` (no test evaluation).
         content: sha256 by name of the files and folders that the task reads, once they are known. One under the name of
             a task's parameter is what that parameter names, however it is spelled.
@@ -81,7 +81,7 @@ class CellSpec:
 
     @property
     def identity(self) -> str:
-        """Of the result: of the settings and of the content that they name. The store keeps runs by it."""
+        """Of the result: of the settings and of the content that they name. The store keeps cells by it."""
         if not self.content:
             return self.digest
         named = [f"task.params.{name}" for name in self.config.task.params if name in self.content]

@@ -184,7 +184,7 @@ _ONLY_WHEN_GIVEN = frozenset(
 def plain(table: BaseModel) -> dict[str, Any]:
     """A table as JSON has it; keys that came after suites were published stand in it only when they are given.
 
-    Identities of runs are hashes of such tables.
+    Identities of cells are hashes of such tables.
     """
     return {name: _plain(value) for name, value in table if value or name not in _ONLY_WHEN_GIVEN}
 

@@ -16,7 +16,7 @@ _CLIENT_BYTES, _ASKED_BYTES = 256, 48  # an array of unit indices with its entry
 
 
 def oversized(suite: SuiteSpec) -> Iterator[tuple[tuple[str, ...], str]]:
-    """(path, sentence) of everything in one run of the suite that no machine would finish."""
+    """(path, sentence) of everything in one cell of the suite that no machine would finish."""
     federation, training, evaluation = suite.federation, suite.training, suite.evaluation
     asked = federation.rounds * federation.clients_per_round
     per_client = training.local_steps or training.local_epochs or 1

@@ -1,4 +1,4 @@
-"""What every observer must hold: it takes whatever a run may report, and changes none of it."""
+"""What every observer must hold: it takes whatever a cell may report, and changes none of it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def reports() -> Iterator[RoundReport]:
 
 
 def results() -> Iterator[RunResult]:
-    """A run that ended well, one that diverged and one that failed; the last two have no metrics."""
+    """A cell that ended well, one that diverged and one that failed; the last two have no metrics."""
     clients = {"global": {"0": 1.5, "1": 1.75}}
     yield RunResult("done", "", {"valid/bits_per_byte": 1.5}, clients, {"partition": "00ff"}, {"trainable_params": 3})
     yield RunResult("diverged", "Loss of client 1 is nan.")
@@ -78,7 +78,7 @@ def check_after_round(function: Callable[..., None]) -> None:
 
 
 def check_after_run(function: Callable[..., None]) -> None:
-    """It takes the result of a run that ended well and of ones that did not, and changes neither it nor the process."""
+    """It takes results of cells that ended well and of ones that did not, and changes neither them nor the process."""
     for result in results():
         _observe(function, run=_RUN, result=result)
 

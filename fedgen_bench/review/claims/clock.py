@@ -1,4 +1,4 @@
-"""Simulated time of a run on edge devices: transfers on a stated link and steps on a stated device."""
+"""Simulated time of a cell on edge devices: transfers on a stated link and steps on a stated device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite of a results file, and whether its records are runs of that suite."""
+"""The suite of a results file, and whether its records are cells of that suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that no run can give."""
+"""Numbers that no cell can give."""
 
 from __future__ import annotations
 
