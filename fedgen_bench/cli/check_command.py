@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedgen_bench.base.errors import UsageError, unknown
+from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.safe_text import one_line, printable
 from fedgen_bench.cli import options
-from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry
-from fedgen_bench.registry.sources import source_sha256
+from fedgen_bench.registry.targets import find_target, is_file
 
 if TYPE_CHECKING:
-    from fedgen_bench.registry.registry import Failure, Observer, Registered, Registry
+    from fedgen_bench.registry.registry import Failure
     from fedgen_bench.testing.contracts import Contract
     from fedgen_bench.testing.outcomes import Outcome
 
@@ -32,52 +31,15 @@ def command(target: str, plugins: tuple[Path, ...], only_list: bool) -> int:  # 
 
     Exit codes: 0 all hold (but for exceptions that a component declares), 1 some do not, 2 wrong usage.
     """
-    is_file = target.endswith(".py")
-    registry = load_registry([*plugins, target] if is_file else plugins)
-    names = _members(registry, target, is_file=is_file)
-    left_out = _left_out(registry, target, is_file=is_file)
+    registry = load_registry([*plugins, target] if is_file(target) else plugins)
+    found = find_target(registry, target)
     from fedgen_bench.testing.contracts import KINDS as CHECKED
     from fedgen_bench.testing.contracts import contracts_of
 
-    if not left_out and not any(name.partition("/")[0] in CHECKED for name in names):
+    if not found.left_out and not any(name.partition("/")[0] in CHECKED for name in found.names):
         raise UsageError(f"`{target}` has nothing to check. Contract checks exist for: {', '.join(CHECKED)}.")
-    contracts = contracts_of(registry, names=names)
-    return _listed(contracts) if only_list else _checked(contracts, left_out)
-
-
-def _members(registry: Registry, target: str, *, is_file: bool) -> set[str]:
-    """KIND/NAME of every component that the target means.
-
-    Raises:
-        UsageError: it means nothing, with the closest name.
-    """
-    everything: list[tuple[str, Registered | Observer]] = [
-        *((f"{kind}/{name}", one) for kind in KINDS for name, one in registry.components[kind].items()),
-        *((f"observer/{one.name}", one) for one in registry.observers),
-    ]
-    if target in (observers := {key for key, _ in everything if key.startswith("observer/")}):
-        return observers & {target}
-    if is_file:
-        source = source_sha256(Path(target).expanduser())
-        return {key for key, one in everything if one.provenance.source_sha256 == source}
-    distributions = {one.provenance.distribution for _, one in everything}
-    distributions |= {one.plugin.partition(":")[0] for one in registry.failures}
-    if target in distributions:
-        return {key for key, one in everything if one.provenance.distribution == target}
-    known = {name for kind in KINDS for name in registry.components[kind]}
-    if "/" not in target and target not in known:
-        raise UsageError(unknown("component, file or distribution", target, known | distributions))
-    return {f"{kind}/{one.spec.name}" for kind, one in registry.find(target)}
-
-
-def _left_out(registry: Registry, target: str, *, is_file: bool) -> list[Failure]:
-    """What the target brings and could not be registered."""
-    resolved = str(Path(target).expanduser().resolve())
-    return [
-        one
-        for one in registry.failures
-        if (one.plugin == resolved if is_file else one.plugin.partition(":")[0] == target)
-    ]
+    contracts = contracts_of(registry, names=found.names)
+    return _listed(contracts) if only_list else _checked(contracts, found.left_out)
 
 
 def _listed(contracts: Iterable[Contract]) -> int:

@@ -26,7 +26,7 @@ from fedgen_bench.session.workplace import Workplace
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RerunSelection:
     """Which cells to run again, and how, as `Session.reproduce` takes it."""
 
     contenders: Sequence[str] = ()
@@ -37,7 +37,7 @@ class Asked:
 
 def reproduce(
     folder: Path,
-    asked: Asked,
+    selection: RerunSelection,
     at: Workplace,
     *,
     out: Path | None,
@@ -46,7 +46,8 @@ def reproduce(
 ) -> Reproduction:
     """Run what is left of the chosen cells in a store of their own, compare, and write `reproduction.json`."""
     records = open_folder(folder, unchanged=True).records
-    reruns = reruns_of(choose(records, asked.contenders, asked.seeds, asked.sample), at.registry, asked.precision)
+    chosen = choose(records, selection.contenders, selection.seeds, selection.sample)
+    reruns = reruns_of(chosen, at.registry, selection.precision)
     suite, version = reruns[0].spec.suite, reruns[0].spec.suite_version
     root = _outside(folder, out or Path("reproduction", suite))
     _need(reruns, at)
@@ -58,14 +59,14 @@ def reproduce(
     ]
     cells, tests = judge_over_seeds(found, limits)
     path = root / "reproduction.json"
-    selection: dict[str, Any] = {
+    head: dict[str, Any] = {
         "schema": 1,
         "results_sha256": sha256_of(folder / RESULTS),
         "suite": suite,
         "version": version,
-        "selection": asdict(asked),
+        "selection": asdict(selection),
     }
-    write_atomic(path, report(cells, tests, selection).encode())
+    write_atomic(path, report(cells, tests, head).encode())
     return Reproduction(cells, tests, path)
 
 

@@ -30,7 +30,7 @@ from fedgen_bench.run.events import OnEvent
 from fedgen_bench.session import rerunning, running
 from fedgen_bench.session.answers import OnPlan, Reproduction, Tuning, Verdicts
 from fedgen_bench.session.frames import Results
-from fedgen_bench.session.rerunning import Asked
+from fedgen_bench.session.rerunning import RerunSelection
 from fedgen_bench.session.running import Selection, stored_results
 from fedgen_bench.session.workplace import Workplace
 from fedgen_bench.suite.load import load_suite
@@ -182,7 +182,7 @@ class Session:
         """
         return rerunning.reproduce(
             Path(folder),
-            Asked(contenders=contenders, seeds=seeds, sample=sample, precision=precision),
+            RerunSelection(contenders=contenders, seeds=seeds, sample=sample, precision=precision),
             replace(self._workplace, engine="local", address=None),
             out=None if out is None else Path(out),
             on_plan=on_plan or _untold,
@@ -264,7 +264,7 @@ class Session:
         return Workplace(
             registry=self.registry,
             data=places(self.registry, self.data, self.files),
-            wanted=self.device,
+            device_option=self.device,
             engine=self.engine,
             jobs=self.jobs,
             address=self.address,

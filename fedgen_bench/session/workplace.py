@@ -23,13 +23,13 @@ class Workplace:
     """Plugins, data, device and processes.
 
     Args:
-        wanted: the device as it was asked for.
+        device_option: `auto`, `cpu` or `cuda`.
         jobs: worker processes; None for as many as the cores allow, one on CUDA.
     """
 
     registry: Registry
     data: Places
-    wanted: str
+    device_option: str
     engine: str = "local"
     jobs: int | None = None
     address: str | None = None
@@ -37,7 +37,7 @@ class Workplace:
     @cached_property
     def device(self) -> str:
         """`cpu` or `cuda`. Raises UsageError when CUDA is asked for and not there."""
-        return pick_device(self.wanted)
+        return pick_device(self.device_option)
 
     def placement(self, threads: int) -> Placement:
         """For cells of so many threads. Raises UsageError for an engine, or address, that there is not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedgen_bench.cli.progress import Pace
+from fedgen_bench.cli.pace import Pace
 from fedgen_bench.run.events import Event
 
 
