@@ -20,20 +20,20 @@ from fedgen_bench.federation.final_result import final_result
 from fedgen_bench.federation.rehearsal import rehearse
 from fedgen_bench.federation.round import Round
 from fedgen_bench.federation.statecodec import decode_state, encode_state
-from fedgen_bench.results.cells import Checkpoint
+from fedgen_bench.results.journal import Checkpoint
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.engines import Engine
     from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.experiment import Experiment
     from fedgen_bench.federation.loader import Loader
-    from fedgen_bench.results.cells import Cell
+    from fedgen_bench.results.journal import Journal
 
 OnRound = Callable[[RoundReport], None]
 
 
 def run_cell(
-    blueprint: Blueprint, loader: Loader, cell: Cell, engine: Engine, on_round: OnRound
+    blueprint: Blueprint, loader: Loader, journal: Journal, engine: Engine, on_round: OnRound
 ) -> tuple[RunResult, bytes | None]:
     """Run or resume one cell; every round is committed before the next begins.
 
@@ -42,13 +42,13 @@ def run_cell(
     experiment = assemble(blueprint.spec, loader, torch.device(blueprint.device))
     with guarded(f"{experiment.strategy_name}.init", start=experiment.start):
         state = experiment.strategy.init(dict(experiment.start), experiment.server_context())
-    checkpoint = cell.checkpoint()
+    checkpoint = journal.checkpoint()
     if checkpoint is None:
         rehearse(experiment, state)
         checkpoint = Checkpoint(0, b"", (), {})
     else:
         state = decode_state(checkpoint.state, state)
-    states = ClientStates(cell.keep_file, checkpoint.keep_rounds)
+    states = ClientStates(journal.keep_file, checkpoint.keep_rounds)
     admitted = dict(checkpoint.admitted_rounds)
     work = experiment.work(blueprint)
     for round_index in range(checkpoint.next_round, experiment.n_rounds):
@@ -61,14 +61,14 @@ def run_cell(
             keep=states.get,
             admitted=admitted,
         )
-        state, report = _committed(this, experiment, states, cell)
+        state, report = _committed(this, experiment, states, journal)
         refused = {one.client_id for one in report.quarantined}
         admitted |= dict.fromkeys((i for i in report.cohort if i not in refused), round_index)
         on_round(report)
-    return final_result(experiment, state, states, cell.batch_digests())
+    return final_result(experiment, state, states, journal.batch_digests())
 
 
-def _committed(this: Round, experiment: Experiment, states: ClientStates, cell: Cell) -> tuple[Any, RoundReport]:
+def _committed(this: Round, experiment: Experiment, states: ClientStates, journal: Journal) -> tuple[Any, RoundReport]:
     """The round's new state, evaluated and committed, and its report."""
     began = time.perf_counter()
     passing("round.began")
@@ -91,7 +91,7 @@ def _committed(this: Round, experiment: Experiment, states: ClientStates, cell: 
         drift=this.drift.summary(),
     )
     written = states.written(this.new_keeps)
-    cell.commit_round(report, content, written.content, written.older)
+    journal.commit_round(report, content, written.content, written.older)
     states.put(this.index, this.new_keeps, written)
     return new_state, report
 

@@ -32,7 +32,7 @@ def count_row(n_runs: int) -> tuple[Any, ...]:
     return (n_runs, checksum(["store", n_runs]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunRow:
     """A row of table `runs`, column by column; JSON columns as text."""
 
@@ -58,10 +58,29 @@ class RunRow:
     def of(cls, spec: CellSpec, environment: Mapping[str, Any], provenance: Mapping[str, Any], sequence: int) -> Self:
         """A run that begins."""
         return cls(
-            spec.identity, spec.suite, spec.suite_version, spec.contender, spec.seed, spec.purpose,
-            text(spec.off_suite), text(spec.config.to_json()), text(spec.content), text(environment), text(provenance),
-            RUNNING, "", "{}", 0.0, sequence, 0,
-        )  # fmt: skip
+            identity=spec.identity,
+            suite=spec.suite,
+            suite_version=spec.suite_version,
+            contender=spec.contender,
+            seed=spec.seed,
+            purpose=spec.purpose,
+            off_suite=text(spec.off_suite),
+            config=text(spec.config.to_json()),
+            content=text(spec.content),
+            environment=text(environment),
+            provenance=text(provenance),
+            status=RUNNING,
+            reason="",
+            result="{}",
+            seconds=0.0,
+            sequence=sequence,
+            n_rounds=0,
+        )
+
+    @classmethod
+    def read(cls, values: Sequence[Any]) -> Self:
+        """The row that has these values, by `RUN_COLUMNS`; the checksum is not looked at."""
+        return cls(**{one.name: value for one, value in zip(dataclasses.fields(cls), values, strict=False)})
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -109,7 +128,7 @@ class RunRow:
 RUN_COLUMNS = ", ".join((*(one.name for one in dataclasses.fields(RunRow)), "checksum"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RoundRow:
     """A committed round: a row of table `rounds` with those of `ledger` and `metrics` that belong to it.
 
@@ -131,10 +150,14 @@ class RoundRow:
         table = dataclasses.asdict(report)
         del table["ledger"]
         return cls(
-            run, report.round_index, text(table), tuple(keeps), state_sha256,
-            tuple(dataclasses.astuple(one) for one in report.ledger),
-            tuple(sorted((name, float(value)) for name, value in report.metrics.items())),
-        )  # fmt: skip
+            run=run,
+            number=report.round_index,
+            report=text(table),
+            keeps=tuple(keeps),
+            state_sha256=state_sha256,
+            ledger=tuple(dataclasses.astuple(one) for one in report.ledger),
+            metrics=tuple(sorted((name, float(value)) for name, value in report.metrics.items())),
+        )
 
     @property
     def checksum(self) -> str:

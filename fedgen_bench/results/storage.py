@@ -22,7 +22,7 @@ def _refused(db: Database, what: str, why: str) -> StoreError:
 
 
 def _run_row(db: Database, values: tuple[Any, ...]) -> RunRow:
-    row = RunRow(*values[:-1])
+    row = RunRow.read(values)
     if row.values != values:
         raise _refused(db, f"Run {row.name}", "does not match its checksum")
     if row.spec.identity != row.identity:
@@ -82,7 +82,17 @@ def read_round_rows(db: Database, run: RunRow, *, first: int = 0, strict: bool =
         first,
     ):
         expected = first + len(good)
-        row = _round_row(run.identity, number, report, keeps, state_sha256, ledger.pop(number, []), metrics)
+        row = None
+        if (files := _keeps(keeps)) is not None:
+            row = RoundRow(
+                run=run.identity,
+                number=number,
+                report=report,
+                keeps=files,
+                state_sha256=state_sha256,
+                ledger=tuple(ledger.pop(number, [])),
+                metrics=tuple(sorted(metrics.pop(number, []), key=repr)),
+            )
         if number != expected or row is None or row.checksum != own:
             if strict:
                 said = "is missing" if number != expected else "does not match its checksum"
@@ -95,16 +105,12 @@ def read_round_rows(db: Database, run: RunRow, *, first: int = 0, strict: bool =
     return good
 
 
-def _round_row(
-    run: str, number: int, report: str, keeps: str, state_sha256: str, ledger: list[tuple[Any, ...]],
-    metrics: dict[int, list[tuple[Any, ...]]],
-) -> RoundRow | None:  # fmt: skip
+def _keeps(text: str) -> tuple[tuple[int, str], ...] | None:
+    """Files of private states that count after a round; None when the text was changed."""
     try:
-        files = tuple((int(one), str(sha256)) for one, sha256 in json.loads(keeps))
+        return tuple((int(one), str(sha256)) for one, sha256 in json.loads(text))
     except (ValueError, TypeError, RecursionError):
         return None
-    own = tuple(sorted(metrics.pop(number, []), key=repr))
-    return RoundRow(run, number, report, files, state_sha256, tuple(ledger), own)
 
 
 def insert_round(db: Database, row: RoundRow) -> None:

@@ -18,14 +18,14 @@ from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.files import disk_error, inside
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.contract.reports import RoundReport, RunResult
-from fedgen_bench.results.cells import Cell
 from fedgen_bench.results.database import Database
+from fedgen_bench.results.journal import Journal
 from fedgen_bench.results.rows import RUNNING, RunRow, count_row
 from fedgen_bench.results.storage import CELLS, read_round_rows, read_run, read_runs, write_run
 from fedgen_bench.suite.cells import CellSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StoredRun:
     """A run as the store has it."""
 
@@ -102,12 +102,12 @@ class Store:
         row = read_run(self._db, spec.identity)
         return None if row is None else row.status
 
-    def cell(self, spec: CellSpec) -> Cell:
-        """The handle of a run that was begun."""
-        return Cell(self._db, spec.identity, inside(self.root, CELLS, spec.identity))
+    def journal(self, spec: CellSpec) -> Journal:
+        """That of a run that was begun."""
+        return Journal(self._db, spec.identity, inside(self.root, CELLS, spec.identity))
 
-    def begin(self, spec: CellSpec, environment: Mapping[str, Any], provenance: Mapping[str, Any]) -> Cell:
-        """The cell's handle; the run is `running` from now on, its committed rounds are kept."""
+    def begin(self, spec: CellSpec, environment: Mapping[str, Any], provenance: Mapping[str, Any]) -> Journal:
+        """Its journal; the run is `running` from now on, its committed rounds are kept."""
         with self._db.transaction():
             before = read_run(self._db, spec.identity)
             row = RunRow.of(spec, environment, provenance, self._next_sequence())
@@ -118,7 +118,7 @@ class Store:
                 self._db.write("UPDATE store SET (n_runs, checksum) = (?, ?)", count_row(n_runs + 1))
             write_run(self._db, row)
         passing("cell.inserted")
-        return self.cell(spec)
+        return self.journal(spec)
 
     def shown(self, spec: CellSpec) -> None:
         """Of one contender and seed, the run that was asked for last stands in tables: from now on this one."""
@@ -161,7 +161,12 @@ class Store:
 
     def _stored(self, row: RunRow) -> StoredRun:
         return StoredRun(
-            row.spec, row.status, row.reason, row.run_result if row.status != RUNNING else RunResult(RUNNING, ""),
-            tuple(one.round_report for one in read_round_rows(self._db, row)),
-            json.loads(row.environment), json.loads(row.provenance), row.seconds,
-        )  # fmt: skip
+            spec=row.spec,
+            status=row.status,
+            reason=row.reason,
+            result=row.run_result if row.status != RUNNING else RunResult(RUNNING, ""),
+            rounds=tuple(one.round_report for one in read_round_rows(self._db, row)),
+            environment=json.loads(row.environment),
+            provenance=json.loads(row.provenance),
+            seconds=row.seconds,
+        )

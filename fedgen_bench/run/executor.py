@@ -69,7 +69,9 @@ class Executor:
         torch.set_num_threads(threads)
         keep_freed_memory()
         began = time.monotonic()
-        cell = self._store.begin(spec, fingerprint(device, threads), provenance(spec, self._registry, self._job.engine))
+        journal = self._store.begin(
+            spec, fingerprint(device, threads), provenance(spec, self._registry, self._job.engine)
+        )
         committed = 0.0
 
         def on_round(report: RoundReport) -> None:
@@ -81,18 +83,18 @@ class Executor:
         final = None
         try:
             blueprint = Blueprint(spec, device, self._job.data, self._job.plugin_files)
-            result, final = run_cell(blueprint, self._loader, cell, self._engine, on_round)
+            result, final = run_cell(blueprint, self._loader, journal, self._engine, on_round)
         except StoreError:
             raise
         except Diverged as error:
-            rounds = len(cell.batch_digests())
+            rounds = len(journal.batch_digests())
             result = RunResult("diverged", f"Round {rounds}: {text_of(error)}")
         except KeyboardInterrupt:  # a plugin's own came out of its guard as a PluginError
             raise
         except BaseException as error:  # noqa: BLE001 - a failed cell is a row in the table, not the end of the suite
             text = text_of(error) if isinstance(error, FedgenError) else f"{told(error)} ({origin(error)})"
             result = RunResult("failed", text)
-        cell.finish(result, final, time.monotonic() - began - committed)
+        journal.finish(result, final, time.monotonic() - began - committed)
         self._registry.observe("after_run", run=spec.name, result=result)
         return Event("ended", spec.name, status=result.status, reason=result.reason, seconds=time.monotonic() - began)
 

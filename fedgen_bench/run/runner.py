@@ -24,7 +24,7 @@ def pending(specs: Iterable[CellSpec], store: Store, on_event: OnEvent) -> list[
         if status in {"done", "diverged"}:
             store.shown(spec)
             if status == "done":
-                store.cell(spec).tidy()
+                store.journal(spec).tidy()
             on_event(Event("skipped", spec.name, status=status))
         else:
             todo.append(spec)

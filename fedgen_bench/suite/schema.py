@@ -144,7 +144,7 @@ class Tuning(Strict):
     grid: dict[str, tuple[dict[str, int | float], ...]]
 
 
-class Point(Strict):
+class SweepPoint(Strict):
     """A value of a sweep's axis, and the values of the suite that it sets, by path as `--set` has them."""
 
     value: Annotated[float, Field(allow_inf_nan=False)]
@@ -157,7 +157,7 @@ class Sweep(Strict):
     of: Annotated[str, Field(pattern=NAME.pattern)]
     axis: Annotated[str, Field(pattern=NAME.pattern)]
     contenders: Annotated[tuple[str, ...], Field(min_length=1)]
-    point: Annotated[tuple[Point, ...], Field(min_length=2)]
+    point: Annotated[tuple[SweepPoint, ...], Field(min_length=2)]
 
 
 class SuiteSpec(Strict):

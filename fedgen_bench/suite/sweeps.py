@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.suite.cellconfig import AtPoint
 from fedgen_bench.suite.overrides import with_value
-from fedgen_bench.suite.schema import Point, SuiteSpec
+from fedgen_bench.suite.schema import SuiteSpec, SweepPoint
 
 if TYPE_CHECKING:
     from fedgen_bench.suite.schema import Contender
@@ -50,7 +50,7 @@ def variants(suite: SuiteSpec) -> tuple[Variant, ...]:
     return tuple(found)
 
 
-def at_point(suite: SuiteSpec, point: Point) -> SuiteSpec:
+def at_point(suite: SuiteSpec, point: SweepPoint) -> SuiteSpec:
     """The suite with a point's values in place of its own. Raises as `variants`."""
     table: dict[str, Any] = suite.model_dump(mode="json", exclude={"sweep"})
     for path, value in point.set.items():

@@ -51,8 +51,8 @@ def test_adapter_learns_in_a_federation_and_books_its_tensors(name, params, prec
     before = experiment.measure(Model(experiment.start), experiment.task.split("valid_subset"))["perplexity_per_word"]
     reports = []
     with Store(tmp_path) as store:
-        cell, engine = store.begin(spec, {}, {}), build(registry, "engine", Component(name="local"))
-        result, _ = run_cell(Blueprint(spec, "cpu"), loader, cell, engine, reports.append)
+        journal, engine = store.begin(spec, {}, {}), build(registry, "engine", Component(name="local"))
+        result, _ = run_cell(Blueprint(spec, "cpu"), loader, journal, engine, reports.append)
     assert result.status == "done"
     assert reports[-1].metrics["perplexity_per_word"] < before
     n_numbers = sum(one.numel() for one in experiment.start.values())

@@ -15,7 +15,7 @@ from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
 from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.load import load_suite
-from fedgen_bench.suite.schema import Point
+from fedgen_bench.suite.schema import SweepPoint
 from fedgen_bench.suite.sweeps import at_point
 from fedgen_bench.testing import toy
 
@@ -61,7 +61,7 @@ def test_parameters_that_bear_on_training_move_the_streams(registry):
 def test_a_sweeps_point_that_changes_evaluation_alone_moves_no_stream(registry):
     source = registry.get("suite", "quick").spec
     suite = load_suite(source, registry)
-    changed = at_point(suite, Point(value=1.0, set={"task.params.valid_subset_lines": 7}))
+    changed = at_point(suite, SweepPoint(value=1.0, set={"task.params.valid_subset_lines": 7}))
     assert keys(expand(changed, registry)[0]) == keys(expand(suite, registry)[0])
 
 

@@ -104,9 +104,9 @@ def test_a_value_that_the_database_cannot_hold_is_a_store_error(specs, tmp_path)
     from fedgen_bench.contract.reports import RunResult
 
     with Store(tmp_path) as store:
-        cell = store.begin(specs[0], {}, {})
+        journal = store.begin(specs[0], {}, {})
         with pytest.raises(StoreError, match="refused a write"):
-            cell.finish(RunResult("failed", "\ud800"), None, 0.0)
+            journal.finish(RunResult("failed", "\ud800"), None, 0.0)
         assert store.status(specs[0]) == "running"
 
 

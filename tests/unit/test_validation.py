@@ -72,7 +72,7 @@ def test_published_folder_has_no_problems(path, registry):
 
 
 def test_untouched_copy_has_nothing_to_say(folder, registry):
-    assert validate(folder, registry).findings == ()
+    assert validate(folder, registry).notices == ()
 
 
 def _set(*path, value):
@@ -425,7 +425,7 @@ def test_how_a_missing_component_is_had(distributions, said):
 def test_missing_manifest_is_a_remark(folder, registry):
     (folder / "SHA256SUMS").unlink()
     report = validate(folder, registry)
-    assert [one.group for one in report.findings] == ["manifest"]
+    assert [one.group for one in report.notices] == ["manifest"]
     assert report.problems == ()
 
 
@@ -532,7 +532,7 @@ def test_command_wants_a_folder(tmp_path):
 
 def test_record_of_an_older_version_of_a_component_is_a_remark_and_of_a_newer_one_a_problem(registry):
     published = next(path for path in PUBLISHED if path.name == "ptb-lora-zoo")
-    texts = [one.text for one in validate(published, registry).findings if "results of the installed" in one.text]
+    texts = [one.text for one in validate(published, registry).notices if "results of the installed" in one.text]
     assert any("fedsa_lora/1: made with version 1 of `fedsa_lora`" in text for text in texts)
     assert {text.split(": ")[0].rsplit(", ")[-1].split("/")[0] for text in texts} == {
         "fedsa_lora",

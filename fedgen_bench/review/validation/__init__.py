@@ -11,13 +11,13 @@ from fedgen_bench.results.details import read_details
 from fedgen_bench.results.files import LEDGER, METRICS, RESULTS
 from fedgen_bench.results.published import ResultsFile, examine
 from fedgen_bench.review.validation import figures, folder, ledger, published, suite, values
-from fedgen_bench.review.validation.findings import GROUPS, Finding, Report, capped, problem, remark
+from fedgen_bench.review.validation.notices import GROUPS, Notice, Report, capped, problem, remark
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.review.validation.folder import Contents
 
-__all__ = ["Finding", "Report", "validate"]
+__all__ = ["Notice", "Report", "validate"]
 
 
 def validate(path: Path, registry: Registry) -> Report:
@@ -43,7 +43,7 @@ def validate(path: Path, registry: Registry) -> Report:
     return Report(0 if results is None else len(results.records), tuple(ordered))
 
 
-def _results(path: Path) -> tuple[ResultsFile | None, list[Finding]]:
+def _results(path: Path) -> tuple[ResultsFile | None, list[Notice]]:
     try:
         results, wrong = examine(path)
     except StoreError as error:
@@ -51,9 +51,9 @@ def _results(path: Path) -> tuple[ResultsFile | None, list[Finding]]:
     return results, [problem("schema", text) for text in wrong]
 
 
-def _of_results(results: ResultsFile, files: Contents, registry: Registry) -> Iterator[Finding]:
+def _of_results(results: ResultsFile, files: Contents, registry: Registry) -> Iterator[Notice]:
     records = results.records
-    spec, found = None, list[Finding]()
+    spec, found = None, list[Notice]()
     try:
         spec, found = suite.suite_of(results, registry)
     except Exception as error:  # noqa: BLE001 - as in `_guarded`
@@ -82,8 +82,8 @@ def _of_results(results: ResultsFile, files: Contents, registry: Registry) -> It
 
 
 def _parquet(
-    files: Contents, name: str, group: str, check: Callable[[figures.Rows], Iterable[Finding]]
-) -> Iterator[Finding]:
+    files: Contents, name: str, group: str, check: Callable[[figures.Rows], Iterable[Notice]]
+) -> Iterator[Notice]:
     if not files.has(name):
         yield remark(group, f"There is no {name} (older versions wrote none): only totals were checked.")
         return
@@ -95,9 +95,9 @@ def _parquet(
     yield from check(rows)
 
 
-def _guarded(group: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """What a check finds; that it cannot go on is a finding as well."""
-    found: list[Finding] = []
+def _guarded(group: str, check: Callable[[], Iterable[Notice]]) -> list[Notice]:
+    """What a check finds; that it cannot go on is a notice as well."""
+    found: list[Notice] = []
     try:
         found.extend(check())
     except Exception as error:  # noqa: BLE001 - whatever a stranger's file makes fail, the other checks are made
@@ -105,5 +105,5 @@ def _guarded(group: str, check: Callable[[], Iterable[Finding]]) -> list[Finding
     return found
 
 
-def _unchecked(group: str, error: Exception) -> Finding:
+def _unchecked(group: str, error: Exception) -> Notice:
     return problem(group, f"This could not be checked to its end ({type(error).__name__}: {error}). Publish again.")

@@ -9,14 +9,14 @@ from typing import Any
 from fedgen_bench.results.details import NOBODY
 from fedgen_bench.results.files import METRICS, RESULTS
 from fedgen_bench.results.record import Record
-from fedgen_bench.review.validation.findings import Finding, label, problem
+from fedgen_bench.review.validation.notices import Notice, label, problem
 
 GROUP = "values"
 Rows = Sequence[Mapping[str, Any]]
 Key = tuple[str, int, str]
 
 
-def figures(records: Sequence[Record], rows: Rows) -> Iterator[Finding]:
+def figures(records: Sequence[Record], rows: Rows) -> Iterator[Notice]:
     """Every figure that both files have is the same."""
     found: dict[Key, dict[tuple[int, int, str], float]] = {(one.contender, one.seed, one.digest): {} for one in records}
     for row in rows:

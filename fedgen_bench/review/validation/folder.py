@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.results.files import MANIFEST, RESULTS, RESULTS_BYTES, is_known
 from fedgen_bench.results.manifest import compared, is_listed, read_manifest
-from fedgen_bench.review.validation.findings import Finding, problem, remark
+from fedgen_bench.review.validation.notices import Notice, problem, remark
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
@@ -51,9 +51,9 @@ class Contents:
         return (self.folder / name).read_bytes().decode("utf-8", errors="replace")
 
 
-def scan(folder: Path) -> tuple[Contents, list[Finding]]:
+def scan(folder: Path) -> tuple[Contents, list[Notice]]:
     """List a folder without opening anything or following a link."""
-    found: list[Finding] = []
+    found: list[Notice] = []
     sizes: dict[str, int] = {}
     complete = True
     pending = [(folder, "", 0)]
@@ -96,7 +96,7 @@ def _refused(name: str, info: os.stat_result, depth: int, most_bytes: int) -> st
     return None
 
 
-def contents(files: Contents, registry: Registry) -> Iterator[Finding]:
+def contents(files: Contents, registry: Registry) -> Iterator[Notice]:
     """Files that no published folder has, and files that begin like code; results are not judged here."""
     for name in sorted(files.sizes):
         with (files.folder / name).open("rb") as handle:
@@ -115,7 +115,7 @@ def contents(files: Contents, registry: Registry) -> Iterator[Finding]:
             yield remark(FOLDER, f"{name} is no file that publishing writes.")
 
 
-def manifest(files: Contents) -> Iterator[Finding]:
+def manifest(files: Contents) -> Iterator[Notice]:
     """Every file against `SHA256SUMS`; files that are refused for their name, kind or size are not hashed."""
     if not files.has(MANIFEST):
         yield remark(SUMS, f"There is no {MANIFEST}: damage on the way here would not show.")

@@ -10,7 +10,7 @@ from typing import Any
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.results.files import LEDGER, RESULTS
 from fedgen_bench.results.record import Record
-from fedgen_bench.review.validation.findings import Finding, label, problem, remark
+from fedgen_bench.review.validation.notices import Notice, label, problem, remark
 
 GROUP = "ledger"
 _PARAMETER_BYTES = 4  # of a trained parameter in the tensors' own type, 32-bit floats
@@ -19,7 +19,7 @@ Rows = Sequence[Mapping[str, Any]]
 Key = tuple[str, int, str]
 
 
-def totals(records: Sequence[Record]) -> Iterator[Finding]:
+def totals(records: Sequence[Record]) -> Iterator[Notice]:
     """A record's sums among themselves, with its curve and with the suite's budget."""
     for record in records:
         for text in _totals(record):
@@ -57,7 +57,7 @@ def _totals(record: Record) -> Iterator[str]:
         yield f"its `curve` ends at {up[-1]:,} bytes of uplink, the total is {total:,}."
 
 
-def analytic(records: Sequence[Record]) -> Iterator[Finding]:
+def analytic(records: Sequence[Record]) -> Iterator[Notice]:
     """Contenders whose messages, without a compressor, do not carry exactly all trained parameters: one remark each.
 
     Methods may send a part of what they train, or more; only their cards can say whether they should.
@@ -75,7 +75,7 @@ def analytic(records: Sequence[Record]) -> Iterator[Finding]:
             yield remark(GROUP, f"{label(record)}: {said}. Its card should say what it sends.")
 
 
-def messages(records: Sequence[Record], rows: Rows) -> Iterator[Finding]:
+def messages(records: Sequence[Record], rows: Rows) -> Iterator[Notice]:
     """Every booked message, their sums, and the cohorts that they show."""
     by_key: dict[Key, list[Mapping[str, Any]]] = {(one.contender, one.seed, one.digest): [] for one in records}
     strangers: set[str] = set()

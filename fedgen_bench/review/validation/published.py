@@ -14,7 +14,7 @@ from fedgen_bench.results.environments import by_environment, listed
 from fedgen_bench.results.files import ENVIRONMENT, RESULTS, TIMING, drawn_names
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.pairing import check_pairing
-from fedgen_bench.review.validation.findings import Finding, label, problem, remark
+from fedgen_bench.review.validation.notices import Notice, label, problem, remark
 from fedgen_bench.review.validation.suite import different
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FILES, ENVIRONMENTS, PAIRING = "files", "environments", "pairing"
 
 
-def pairing(records: Sequence[Record]) -> Iterator[Finding]:
+def pairing(records: Sequence[Record]) -> Iterator[Notice]:
     """Runs that did not see the same."""
     try:
         check_pairing(records)
@@ -35,7 +35,7 @@ def pairing(records: Sequence[Record]) -> Iterator[Finding]:
         yield problem(PAIRING, f"{RESULTS}: {error}")
 
 
-def environments(records: Sequence[Record]) -> Iterator[Finding]:
+def environments(records: Sequence[Record]) -> Iterator[Notice]:
     """Records that stand in one table were made in one environment, and its commits are known."""
     compared = [record for record in records if not record.off_suite]
     kinds = by_environment(compared, but=("commit",))
@@ -54,7 +54,7 @@ def environments(records: Sequence[Record]) -> Iterator[Finding]:
             yield remark(ENVIRONMENTS, f"{RESULTS}: records made {said}: their code cannot be looked up.")
 
 
-def rendered(results: ResultsFile, suite: SuiteSpec, registry: Registry, files: Contents) -> Iterator[Finding]:
+def rendered(results: ResultsFile, suite: SuiteSpec, registry: Registry, files: Contents) -> Iterator[Notice]:
     """Tables and bands as the results give them; drawn files are not drawn."""
     expected = contents_of(
         build_table(suite, results.records, registry),
@@ -72,7 +72,7 @@ def rendered(results: ResultsFile, suite: SuiteSpec, registry: Registry, files: 
             yield problem(FILES, f"{name} {said}. Publish the folder again.")
 
 
-def beside(results: ResultsFile, files: Contents) -> Iterator[Finding]:
+def beside(results: ResultsFile, files: Contents) -> Iterator[Notice]:
     """Environments and times list the runs that the results have."""
     if files.has(ENVIRONMENT):
         yield from _listed(results, files)
@@ -87,7 +87,7 @@ def beside(results: ResultsFile, files: Contents) -> Iterator[Finding]:
         yield problem(FILES, f"{TIMING} lists other runs than {RESULTS}, or another status. Publish the folder again.")
 
 
-def _listed(results: ResultsFile, files: Contents) -> Iterator[Finding]:
+def _listed(results: ResultsFile, files: Contents) -> Iterator[Notice]:
     try:
         said = json.loads(files.text(ENVIRONMENT))
     except (ValueError, RecursionError):

@@ -11,7 +11,7 @@ from fedgen_bench.base.errors import SuiteError, UsageError
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.results.files import RESULTS
 from fedgen_bench.results.record import Origin, Record
-from fedgen_bench.review.validation.findings import Finding, label, problem, remark
+from fedgen_bench.review.validation.notices import Notice, label, problem, remark
 from fedgen_bench.suite.cellconfig import provenance_key
 from fedgen_bench.suite.cells import CellSpec, expand
 from fedgen_bench.suite.contenders import EXCHANGED
@@ -32,7 +32,7 @@ _UNKNOWN = re.compile(
 )
 
 
-def suite_of(results: ResultsFile, registry: Registry) -> tuple[SuiteSpec | None, list[Finding]]:
+def suite_of(results: ResultsFile, registry: Registry) -> tuple[SuiteSpec | None, list[Notice]]:
     """The suite, or None with why it cannot be had here."""
     if len(results.suite_text) > _MOST_TEXT:
         return None, [problem(SUITE, f"The suite's text has {len(results.suite_text):,} characters; a suite is short.")]
@@ -51,7 +51,7 @@ def suite_of(results: ResultsFile, registry: Registry) -> tuple[SuiteSpec | None
     return suite, [*found, *_against_ours(suite, results, registry)]
 
 
-def _why_not(error: SuiteError, results: ResultsFile) -> Iterator[Finding]:
+def _why_not(error: SuiteError, results: ResultsFile) -> Iterator[Notice]:
     for text in error.problems:
         unknown = _UNKNOWN.search(text)
         if unknown is None:
@@ -95,7 +95,7 @@ def _absent(record: Record, registry: Registry) -> Iterator[str]:
             yield f"{said} Its configuration was not compared; {_get([came])} to compare it."
 
 
-def _against_ours(suite: SuiteSpec, results: ResultsFile, registry: Registry) -> Iterator[Finding]:
+def _against_ours(suite: SuiteSpec, results: ResultsFile, registry: Registry) -> Iterator[Notice]:
     """A suite that is installed here under this name must be this one."""
     ours = registry.components["suite"].get(suite.suite.name)
     if ours is None:
@@ -140,7 +140,7 @@ def _said(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."  # noqa: PLR2004 - one line of a terminal
 
 
-def identities(records: Sequence[Record]) -> Iterator[Finding]:
+def identities(records: Sequence[Record]) -> Iterator[Notice]:
     """Every record's digest is that of its configuration, names and provenance agree, none is there twice."""
     seen: set[tuple[Any, ...]] = set()
     for record in records:
@@ -158,7 +158,7 @@ def identities(records: Sequence[Record]) -> Iterator[Finding]:
         yield from _provenance(record)
 
 
-def _provenance(record: Record) -> Iterator[Finding]:
+def _provenance(record: Record) -> Iterator[Notice]:
     for kind, one in record.config.components():
         key = provenance_key(kind, one.name)
         came = record.provenance.get(key)
@@ -169,7 +169,7 @@ def _provenance(record: Record) -> Iterator[Finding]:
             yield problem(SUITE, f"{label(record)}: {said} or another source. One of them was changed.")
 
 
-def configurations(records: Sequence[Record], suite: SuiteSpec, registry: Registry) -> Iterator[Finding]:
+def configurations(records: Sequence[Record], suite: SuiteSpec, registry: Registry) -> Iterator[Notice]:
     """Every record's configuration is what the suite gives for its contender and seed."""
     names = {one.name for one in variants(suite)}
     given = {(one.contender, one.seed): one.config.to_json() for one in expand(suite, registry)}
@@ -236,7 +236,7 @@ def _older(ours: Any, theirs: Any) -> bool:
     return len(texts) == 2 and int(ours) < int(theirs)  # noqa: PLR2004 - a pair
 
 
-def _cohort(record: Record, registry: Registry) -> Iterator[Finding]:
+def _cohort(record: Record, registry: Registry) -> Iterator[Notice]:
     """A strategy decides itself whether its messages are booked."""
     strategy = registry.components["strategy"].get(record.config.contender.strategy.name)
     if strategy is not None and record.status == "done" and record.facts.cohort_kind != strategy.spec.cohort:
@@ -267,7 +267,7 @@ def _expected(record: Record, suite: SuiteSpec, registry: Registry) -> Iterator[
             yield from (one.config.to_json() for one in cells)
 
 
-def completeness(results: ResultsFile, suite: SuiteSpec) -> Iterator[Finding]:
+def completeness(results: ResultsFile, suite: SuiteSpec) -> Iterator[Notice]:
     """Every cell of the suite has a record; those that did not finish are remarks."""
     for one in variants(suite):
         missing = [seed for seed in suite.seeds.leaderboard if (one.name, seed) not in results.named]
@@ -276,7 +276,7 @@ def completeness(results: ResultsFile, suite: SuiteSpec) -> Iterator[Finding]:
             yield problem(COMPLETE, f"{RESULTS}: no record of {one.name} for {seeds}. Run what is missing.")
 
 
-def unfinished(records: Sequence[Record]) -> Iterator[Finding]:
+def unfinished(records: Sequence[Record]) -> Iterator[Notice]:
     """Runs that failed or diverged, with why."""
     for record in records:
         if record.status != "done":

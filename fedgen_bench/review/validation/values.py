@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.contract.protocols import PNG_SIGNATURE
-from fedgen_bench.review.validation.findings import Finding, label, problem, remark
+from fedgen_bench.review.validation.notices import Notice, label, problem, remark
 from fedgen_bench.suite.cellconfig import canonical
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _OF_CLIENTS = ("global", "personalized", "personalized_unseen")
 _SPREAD = ("mean", "std", "worst_decile")
 
 
-def values(records: Sequence[Record], registry: Registry) -> Iterator[Finding]:
+def values(records: Sequence[Record], registry: Registry) -> Iterator[Notice]:
     """Metrics, clients' metrics, curves, refused updates and pictures of every record."""
     for record in records:
         for text in (*_metrics(record, registry), *_clients(record), *_curve(record, registry), *_others(record)):
@@ -128,7 +128,7 @@ def _others(record: Record) -> Iterator[str]:
             yield "`showcase` is no PNG. Remove it."
 
 
-def models(records: Sequence[Record]) -> Iterator[Finding]:
+def models(records: Sequence[Record]) -> Iterator[Notice]:
     """Facts that one task, adapter and seed fix are the same in every record; hashes look like hashes."""
     first: dict[str, tuple[Record, int]] = {}
     for record in records:

@@ -14,19 +14,35 @@ if TYPE_CHECKING:
     from fedgen_bench.results.table import Table
 
 _HEAD = (
-    "rank", "contender", "trainable", "quality", "95 % CI", "personalised", "worst decile", "rounds to target",
-    "uplink to target", "uplink",
-    "uplink per client-round", "downlink", "uplink saved", "status",
-)  # fmt: skip
-
+    "rank",
+    "contender",
+    "trainable",
+    "quality",
+    "95 % CI",
+    "personalised",
+    "worst decile",
+    "rounds to target",
+    "uplink to target",
+    "uplink",
+    "uplink per client-round",
+    "downlink",
+    "uplink saved",
+    "status",
+)
+_LOWER_IS_BETTER = {  # of columns that are no metric
+    "rounds_to_target_mean": True,
+    "uplink_to_target_bytes": True,
+    "uplink_total_bytes": True,
+    "uplink_per_client_round_bytes": True,
+    "downlink_total_bytes": True,
+    "uplink_reduction_vs_full": False,
+}
 _WITHIN = (
     "- **within**: ranks, and what is bold, hold among rows of one `{}`; the others ran under other conditions, so "
     "that a better value may stand below."
 )
 _OWN = ("personalized_mean", "worst_decile_mean")
-_BYTES = (
-    "uplink_to_target_bytes", "uplink_total_bytes", "uplink_per_client_round_bytes", "downlink_total_bytes",
-)  # fmt: skip
+_BYTES = tuple(column for column in _LOWER_IS_BETTER if column.endswith("_bytes"))
 
 
 def escape(text: str) -> str:
@@ -71,16 +87,8 @@ class Markdown:
         return "\n".join(lines).rstrip() + "\n"
 
     def _rows(self, table: Table) -> list[list[str]]:
-        followed_lower = table.followed.lower_is_better
-        best = _best(
-            table,
-            {
-                "quality_mean": table.lower_is_better, "personalized_mean": followed_lower,
-                "worst_decile_mean": followed_lower, "rounds_to_target_mean": True, "uplink_to_target_bytes": True,
-                "uplink_total_bytes": True, "uplink_per_client_round_bytes": True, "downlink_total_bytes": True,
-                "uplink_reduction_vs_full": False,
-            },
-        )  # fmt: skip
+        own = dict.fromkeys(_OWN, table.followed.lower_is_better)
+        best = _best(table, {"quality_mean": table.lower_is_better, **own, **_LOWER_IS_BETTER})
 
         def cells(row: Mapping[str, Any]) -> list[str]:
             def bold(column: str, text: str) -> str:

@@ -20,8 +20,8 @@ _UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 @dataclass(frozen=True)
-class Point:
-    """One round of one contender over its seeds."""
+class RoundRange:
+    """One round of one contender, mean and range over its seeds."""
 
     rounds: int
     uplink_bytes: float
@@ -30,7 +30,7 @@ class Point:
     high: float
 
 
-def points(curve: Curve) -> list[Point]:
+def points(curve: Curve) -> list[RoundRange]:
     """Rounds that every seed of the contender has."""
     seeds = list(curve.by_seed.values())
     if not seeds:
@@ -39,11 +39,11 @@ def points(curve: Curve) -> list[Point]:
     for together in zip(*seeds, strict=False):
         values = [value for _, value, _ in together]
         uplink = sum(up for _, _, up in together) / len(together)
-        found.append(Point(together[0][0], uplink, sum(values) / len(values), min(values), max(values)))
+        found.append(RoundRange(together[0][0], uplink, sum(values) / len(values), min(values), max(values)))
     return found
 
 
-def _drawable(table: Table) -> list[tuple[Curve, list[Point]]]:
+def _drawable(table: Table) -> list[tuple[Curve, list[RoundRange]]]:
     """Curves that have points; a curve's place in this list is its colour in every plot of the table."""
     return [(curve, found) for curve in table.curves if (found := points(curve))]
 
@@ -54,7 +54,7 @@ def _plain(text: str) -> str:
 
 
 def _figure(
-    table: Table, x_of: Callable[[Point], float], x_label: str, what: str, file_format: str, *, log_x: bool = False
+    table: Table, x_of: Callable[[RoundRange], float], x_label: str, what: str, file_format: str, *, log_x: bool = False
 ) -> bytes:
     """Every drawable curve over `x_of`: contenders solid, reference rows dashed, the range over seeds shaded."""
     import matplotlib as mpl

@@ -29,7 +29,7 @@ _MOST_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Finding:
+class Notice:
     """One sentence or two; `problem` is false for a remark."""
 
     group: str
@@ -42,27 +42,27 @@ class Report:
     """All that was found in a folder, by group."""
 
     n_records: int
-    findings: tuple[Finding, ...]
+    notices: tuple[Notice, ...]
 
     @property
-    def problems(self) -> tuple[Finding, ...]:
+    def problems(self) -> tuple[Notice, ...]:
         """What makes the folder unfit to publish."""
-        return tuple(one for one in self.findings if one.problem)
+        return tuple(one for one in self.notices if one.problem)
 
     @property
-    def remarks(self) -> tuple[Finding, ...]:
+    def remarks(self) -> tuple[Notice, ...]:
         """What a reader should know."""
-        return tuple(one for one in self.findings if not one.problem)
+        return tuple(one for one in self.notices if not one.problem)
 
 
-def problem(group: str, text: str) -> Finding:
+def problem(group: str, text: str) -> Notice:
     """Something that must be mended."""
-    return Finding(group, short(text))
+    return Notice(group, short(text))
 
 
-def remark(group: str, text: str) -> Finding:
+def remark(group: str, text: str) -> Notice:
     """Something to know."""
-    return Finding(group, short(text), problem=False)
+    return Notice(group, short(text), problem=False)
 
 
 def short(text: str) -> str:
@@ -72,19 +72,19 @@ def short(text: str) -> str:
 
 
 def label(record: Record) -> str:
-    """How a finding names a record: `results.json, contender/seed`, with the overrides of a run off the suite."""
+    """How a notice names a record: `results.json, contender/seed`, with the overrides of a run off the suite."""
     extra = f" ({', '.join(record.off_suite)})" if record.off_suite else ""
     return f"{RESULTS}, {record.name}{extra}"
 
 
-def capped(findings: Iterable[Finding], most: int = _MOST_SHOWN) -> Iterator[Finding]:
+def capped(notices: Iterable[Notice], most: int = _MOST_SHOWN) -> Iterator[Notice]:
     """The first so many problems and remarks of every group, then how many more there are."""
     counts: dict[tuple[str, bool], int] = {}
-    for one in findings:
+    for one in notices:
         key = (one.group, one.problem)
         counts[key] = counts.get(key, 0) + 1
         if counts[key] <= most:
             yield one
     for (group, is_problem), n in counts.items():
         if n > most:
-            yield Finding(group, f"{n - most} more of this kind are not shown. Mend these first.", is_problem)
+            yield Notice(group, f"{n - most} more of this kind are not shown. Mend these first.", is_problem)

@@ -1,4 +1,4 @@
-"""Write access to one run of the store: its rows, and the files that a resume needs."""
+"""The journal of one run of the store: its rows, and the files that a resume needs."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Write access to one run."""
+class Journal:
+    """One run as it is written: its committed rounds, where it goes on, its end."""
 
     db: Database
     identity: str
