@@ -93,7 +93,7 @@ def warm_up() -> None:
 
 def start_server(monkeypatch: Any) -> None:
     """Start the fork server with everything imported; `sys.path` reaches it only through the environment."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     _FORK.set_forkserver_preload(["crash_preload"])
     multiprocessing.forkserver.ensure_running()
 

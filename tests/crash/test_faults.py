@@ -15,7 +15,7 @@ import pytest
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.files import write_atomic
 from fedgen_bench.registry.datasets import Places
-from fedgen_bench.results import publish as publishing
+from fedgen_bench.results import contents
 from fedgen_bench.results.files import MANIFEST
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.publish import publish
@@ -135,8 +135,8 @@ def test_run_when_the_nth_disk_call_fails_is_a_clear_error_and_resumes_byte_equa
 
 def test_publish_when_the_nth_disk_call_fails_leaves_whole_files_and_ends_byte_equal(untouched, monkeypatch):
     registry, source, suite, _ = crash_driver.world()
-    real, rendered = publishing.render, {}
-    monkeypatch.setattr(publishing, "render", lambda *a: rendered or rendered.update(real(*a)) or rendered)
+    real, rendered = contents.table_files, {}
+    monkeypatch.setattr(contents, "table_files", lambda *a: rendered or rendered.update(real(*a)) or rendered)
     disk = Disk(monkeypatch, errno.ENOSPC)
     folder = untouched.root / "leaderboards" / "toy"
     n = 0
@@ -206,7 +206,7 @@ def test_write_atomic_tells_of_a_folder_that_is_a_file(tmp_path):
 
 
 def _as_nobody(root: str, function: str) -> str:
-    publishing.render = lambda *_: {"table.csv": ""}  # drawing reads fonts that another user may have no access to
+    contents.table_files = lambda *_: {"table.csv": b""}  # drawing reads fonts that another user may have no access to
     if os.getuid() == 0:
         os.setgid(65534)
         os.setuid(65534)
