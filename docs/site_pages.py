@@ -18,7 +18,7 @@ from typing import Any
 import griffe
 from mkdocs.structure.files import File
 
-from fedgen_bench.contract.specs import ComponentSpec
+from fedgen_bench.contract.specs import ComponentSpec, SuiteSource
 from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registered
@@ -32,6 +32,12 @@ WHOLE = (
     "fedgen_bench.contract.data",
     "fedgen_bench.contract.reports",
     "fedgen_bench.contract.engines",
+    "fedgen_bench.contract.datasets",
+    "fedgen_bench.contract.backbones",
+    "fedgen_bench.contract.claims",
+    "fedgen_bench.review.claims.evidence",
+    "fedgen_bench.review.claims.findings",
+    "fedgen_bench.results.table",
     "fedgen_bench.federation.client_work",
     "fedgen_bench.testing.contracts",
     "fedgen_bench.api",
@@ -47,6 +53,12 @@ INTRODUCTIONS = {
     "fedgen_bench.contract.data": "What is split over clients and trained on.",
     "fedgen_bench.contract.reports": "What observers and table formats are given.",
     "fedgen_bench.contract.engines": "For engines: a client's part of a round as data, and what works it off.",
+    "fedgen_bench.contract.datasets": "What plugins say of data sets.",
+    "fedgen_bench.contract.backbones": "What plugins say of backbones.",
+    "fedgen_bench.contract.claims": "What plugins say of claims.",
+    "fedgen_bench.review.claims.evidence": "For judges; import these names from `fedgen_bench.authors.claims`.",
+    "fedgen_bench.review.claims.findings": "For judges; import these names from `fedgen_bench.authors.claims`.",
+    "fedgen_bench.results.table": "For table formats; import these names from `fedgen_bench.authors.tables`.",
     "fedgen_bench.federation.client_work": "For engines: what works a client's part of a round off.",
     "fedgen_bench.testing.contracts": "For the tests of plugins; import these names from `fedgen_bench.testing`.",
     "fedgen_bench.api": "Suites from Python; `fedgen_bench` imports this when one of its functions is asked for.",
@@ -130,6 +142,8 @@ def _component(name: str, found: Registered, card: str) -> Iterator[str]:
             yield f"```text\n{text}\n```\n" if text is not spec.summary else f"{text}\n"
         if params:
             yield "Defaults: " + ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in params.items()) + ".\n"
+    elif not isinstance(spec, SuiteSource):
+        yield f"{spec.summary}\n"
     else:
         title = re.search(r'^title = "(.*)"$', spec.text, flags=re.MULTILINE)
         yield f"{title[1] if title else ''}. `fedgen-bench show suite/{name}` prints it.\n"

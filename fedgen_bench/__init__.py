@@ -49,8 +49,7 @@ from fedgen_bench.contract.specs import (
     TableFormatSpec,
     TaskSpec,
 )
-from fedgen_bench.registry.datasets import Places
-from fedgen_bench.registry.datasets import find as find_dataset
+from fedgen_bench.registry.datasets import Places, find_dataset
 
 __version__ = "0.1.0"
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.catalogue import describe
+from fedgen_bench.contract.backbones import BackboneSpec
+from fedgen_bench.contract.claims import ClaimSpec
+from fedgen_bench.contract.datasets import DatasetSpec
 
 
 @click.command("show")
@@ -23,15 +29,27 @@ def command(name: str, plugins: tuple[Path, ...]) -> int:
             click.echo(found.spec.text)
             continue
         record = describe(where, found)
+        version = f"version {record['version']}, " if record["version"] else ""
         click.echo(
-            f"{where} {record['name']} (version {record['version']}, from {record['distribution']} "
-            f"{record['distribution_version']})"
+            f"{where} {record['name']} ({version}from {record['distribution']} {record['distribution_version']})"
         )
         click.echo(record["summary"])
-        for text in filter(
-            None, (inspect.getdoc(found.spec.build), inspect.getdoc(found.spec.params) if record["params"] else None)
-        ):
+        for text in _documents(found.spec):
             click.echo(f"\n{text}")
         for key, value in record["params"].items():
             click.echo(f"  {key} = {json.dumps(value)}")
     return 0
+
+
+def _documents(spec: Any) -> Iterator[str]:
+    """What is said of a component, each a paragraph."""
+    if isinstance(spec, DatasetSpec):
+        yield from (" ".join(filter(None, (one.path, one.sha256, one.url))) for one in spec.files)
+        yield f"Licence: {spec.licence}"
+    elif isinstance(spec, BackboneSpec):
+        yield f"Kind: {spec.kind}" + (f"\nRecipe: {spec.recipe}" if spec.recipe else "")
+    elif isinstance(spec, ClaimSpec):
+        yield f"Claim {spec.number}. {inspect.getdoc(spec.judge) or ''}".rstrip()
+    else:
+        documented = [spec.build, *([spec.params] if dataclasses.fields(spec.params) else [])]
+        yield from filter(None, map(inspect.getdoc, documented))

@@ -75,7 +75,7 @@ def _roots(folder: Path | None) -> Iterator[tuple[str, Path]]:
 
 
 def locate(dataset: DatasetSpec, data: Places = USUAL_PLACES) -> tuple[str, Path] | None:
-    """The first place that has the data set, unchecked: (how to name the place, what `find` gives).
+    """The first place that has the data set, unchecked: (how to name the place, what `find_dataset` gives).
 
     Files are looked for in `<folder>/<name>/`, in `<folder>/`, and in the data set's subfolders of both.
     """
@@ -102,7 +102,7 @@ def _digits(known: str) -> str:
     return known if len(known) == SHA256_DIGITS else f"{known}..."
 
 
-def find(dataset: DatasetSpec, data: Places = USUAL_PLACES, *, fetch: bool = False) -> Path:
+def find_dataset(dataset: DatasetSpec, data: Places = USUAL_PLACES, *, fetch: bool = False) -> Path:
     """The checked folder of a data set, or the file of one that is a file; `fetch` downloads what is missing.
 
     Raises:
@@ -128,7 +128,7 @@ def find(dataset: DatasetSpec, data: Places = USUAL_PLACES, *, fetch: bool = Fal
 
 
 def finder(registry: Registry, data: Places = USUAL_PLACES, *, fetch: bool = True) -> Find:
-    """`find` by name for tasks: looks in all places and, with `fetch`, downloads as the last one.
+    """`find_dataset` by name for tasks: looks in all places and, with `fetch`, downloads as the last one.
 
     What it gives raises a UsageError besides, when no such data set is registered.
     """
@@ -137,7 +137,7 @@ def finder(registry: Registry, data: Places = USUAL_PLACES, *, fetch: bool = Tru
     def find_named(name: str) -> Path:
         if name not in known:
             raise UsageError(unknown("data set", name, known))
-        return find(known[name], data, fetch=fetch)
+        return find_dataset(known[name], data, fetch=fetch)
 
     return find_named
 
@@ -158,7 +158,7 @@ def _by_hand(dataset: DatasetSpec) -> str:
 
 
 def download(dataset: DatasetSpec) -> Path:
-    """Download into the cache with progress and hash check, unless it is there; returns what `find` gives.
+    """Download into the cache with progress and hash check, unless it is there; returns what `find_dataset` gives.
 
     Raises:
         DataError: there is no address, it cannot be reached, or gives other bytes.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Contract", "contracts_of", "parametrize_with_contracts"]
+from fedgen_bench.registry.plugins import load_registry
+
+__all__ = ["Contract", "contracts_of", "load_registry", "parametrize_with_contracts"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,7 @@
 
 In a plugin's own tests:
 
-    from fedgen_bench.registry.plugins import load_registry
-    from fedgen_bench.testing import parametrize_with_contracts
+    from fedgen_bench.testing import load_registry, parametrize_with_contracts
 
     @parametrize_with_contracts(load_registry(["my_method.py"]), names={"my_method"})
     def test_contract(contract):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from click.shell_completion import ShellComplete
+from click.testing import CliRunner
 from fedgen_bench_plugins.datasets.known import PTB
 
 from fedgen_bench.base.cache import cache_root
@@ -221,3 +223,24 @@ def test_a_suite_without_text_is_left_out():
         spec_problem("suite", SuiteSource(name="one", text=None, path=""))
         == "suite `one`: text is NoneType, expected str"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("dataset/ptb", ["dataset ptb (from fedgen-bench", "ptb.valid.txt c9fe6985fe0d", "Licence: Linguistic Data"]),
+        ("mini-lm", ["backbone mini-lm (from", "Kind: language_model", "mini_lm/recipe.toml"]),
+        ("claim/rank", ["claim rank (from", "Claim 6. Holds when a doubling"]),
+        ("fedprox", ["strategy fedprox (version 1, from", "mu = "]),
+    ],
+)
+def test_show_says_what_there_is_of_each_kind(name, told):
+    done = CliRunner().invoke(cli, ["show", name])
+    assert done.exit_code == 0, done.output
+    assert [one for one in told if one not in done.output] == []
+
+
+def test_list_shows_what_is_registered_besides_components():
+    listed = CliRunner().invoke(cli, ["list", "--json"])
+    kinds = {(one["kind"], one["name"]) for one in json.loads(listed.output)["components"]}
+    assert {("dataset", "cifar10"), ("backbone", "tiny-wire-lm"), ("claim", "uplink")} <= kinds

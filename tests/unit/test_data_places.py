@@ -19,7 +19,7 @@ from fedgen_bench.api import run_suite
 from fedgen_bench.base.errors import DataError, MissingDataError, UsageError
 from fedgen_bench.cli.main import cli
 from fedgen_bench.contract.datasets import Archive, DataFile, DatasetSpec
-from fedgen_bench.registry.datasets import Places, download, find, finder, places
+from fedgen_bench.registry.datasets import Places, download, find_dataset, finder, places
 from fedgen_bench.registry.plugins import load_registry
 
 INCEPTION = known.INCEPTION.name
@@ -83,12 +83,12 @@ def put(folder: Path, *files: str, content: bytes = CONTENT) -> Path:
 @pytest.mark.parametrize("folder", ["cifar10", "cifar10/plain_text", "", "plain_text"])
 def test_find_looks_into_the_folders_of_the_hub(nowhere, folder):
     where = put(nowhere / "given" / folder, *CIFAR10.sha256)
-    assert find(CIFAR10, Places(nowhere / "given")).resolve() == where
+    assert find_dataset(CIFAR10, Places(nowhere / "given")).resolve() == where
 
 
 def test_hashes_tell_which_version_of_an_unpinned_file_it_is(nowhere):
     put(nowhere, *CIFAR10.sha256)
-    assert CIFAR10.hashes(find(CIFAR10, Places(nowhere))) == dict.fromkeys(CIFAR10.sha256, SHA256)
+    assert CIFAR10.hashes(find_dataset(CIFAR10, Places(nowhere))) == dict.fromkeys(CIFAR10.sha256, SHA256)
 
 
 def test_data_lists_versions_pins_and_what_is_optional(nowhere, weights):
@@ -110,13 +110,13 @@ def test_data_lists_versions_pins_and_what_is_optional(nowhere, weights):
 
 def test_find_gives_the_file_of_a_data_set_that_is_one_file(nowhere, weights):
     folder = put(nowhere / "given", *weights.sha256)
-    assert find(weights, Places(folder)) == folder / "w.pth"
+    assert find_dataset(weights, Places(folder)) == folder / "w.pth"
 
 
 def test_find_checks_a_prefix_of_the_hash(nowhere, weights):
     folder = put(nowhere / "given", *weights.sha256, content=b"other\n")
     with pytest.raises(DataError, match=rf"w\.pth has sha256 .* expected {SHA256[:8]}\.\.\.") as caught:
-        find(weights, Places(folder))
+        find_dataset(weights, Places(folder))
     assert not isinstance(caught.value, MissingDataError)  # there, and not what it should be: no reason to go without
 
 
@@ -225,7 +225,7 @@ def test_download_makes_the_folders_of_a_file_s_path(server):
     )
     folder = download(dataset)
     assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.txt")) == ["a/text.txt", "b/text.txt"]
-    assert find(dataset) == folder
+    assert find_dataset(dataset) == folder
 
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "../up.txt", "a/../../up.txt"])

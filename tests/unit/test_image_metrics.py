@@ -2,6 +2,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch_fidelity import calculate_metrics
 
 from fedgen_bench import NoParams
 from fedgen_bench.base.errors import MissingDataError
-from fedgen_bench.registry.datasets import find
+from fedgen_bench.registry.datasets import find_dataset
 
 CPU = torch.device("cpu")
 SPECS = {spec.name: spec for spec in register_metrics()}
@@ -41,7 +42,7 @@ def cross(first, second, centre=(0.0, 0.0)):
 
 @pytest.fixture(scope="module")
 def extractor():
-    return load_extractor("cifarnet", find)
+    return load_extractor("cifarnet", Path)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_halves_of_generated_images_are_near_and_noise_is_far(extractor, halves,
 def cifar10_halves(extractor):
     """Features of 2,000 test images in two disjoint parts."""
     try:
-        images = cifar10.read_test(find(CIFAR10))
+        images = cifar10.read_test(find_dataset(CIFAR10))
     except MissingDataError:
         pytest.skip("CIFAR-10 is not at hand: set FEDGEN_DATA to a folder with it")
     pixels = torch.from_numpy(images.pixels[:2000])

@@ -13,7 +13,7 @@ from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB
 
 from fedgen_bench.base.errors import DataError, UsageError
 from fedgen_bench.contract.datasets import DataFile, DatasetSpec
-from fedgen_bench.registry.datasets import Places, download, find, finder
+from fedgen_bench.registry.datasets import Places, download, find_dataset, finder
 from fedgen_bench.registry.plugins import load_registry
 
 # The right-hand sides follow the conventions that ptb.train.txt shows (lower case, N, split clitics, no punctuation).
@@ -119,13 +119,13 @@ def put(folder, content):
 @pytest.mark.usefixtures("nowhere")
 def test_find_missing_data_names_the_three_ways():
     with pytest.raises(DataError) as caught:
-        find(PTB)
+        find_dataset(PTB)
     for piece in ("--data", "FEDGEN_DATA", "fedgen-bench data fetch ptb", "ptb.train.txt"):
         assert piece in str(caught.value)
 
 
 @pytest.mark.usefixtures("nowhere")
-@pytest.mark.parametrize("ask", [find, download, lambda one: finder(load_registry(environ={}))(one.name)])
+@pytest.mark.parametrize("ask", [find_dataset, download, lambda one: finder(load_registry(environ={}))(one.name)])
 def test_data_without_an_address_say_which_file_to_put_where(ask):
     (sha256,) = BEIGE_BOOK.sha256.values()
     with pytest.raises(DataError, match="cannot be downloaded") as caught:
@@ -137,24 +137,24 @@ def test_data_without_an_address_say_which_file_to_put_where(ask):
 
 def test_find_looks_in_option_then_variable_then_cache(nowhere, monkeypatch):
     cached = put(nowhere / "cache" / "data" / "small", CONTENT)
-    assert find(SMALL) == cached
+    assert find_dataset(SMALL) == cached
     from_variable = put(nowhere / "env", CONTENT)
     monkeypatch.setenv("FEDGEN_DATA", str(from_variable))
-    assert find(SMALL) == from_variable
+    assert find_dataset(SMALL) == from_variable
     given = put(nowhere / "given" / "small", CONTENT)
-    assert find(SMALL, Places(nowhere / "given")) == given
+    assert find_dataset(SMALL, Places(nowhere / "given")) == given
 
 
 def test_find_refuses_a_file_with_another_hash(nowhere):
     folder = put(nowhere / "given", CONTENT | {"two.txt": b"3\n"})
     with pytest.raises(DataError, match=r"two\.txt has sha256 .* expected"):
-        find(SMALL, Places(folder))
+        find_dataset(SMALL, Places(folder))
 
 
 def test_find_needs_all_files(nowhere):
     put(nowhere / "given", {"one.txt": b"1\n"})
     with pytest.raises(DataError, match="was not found"):
-        find(SMALL, Places(nowhere / "given"))
+        find_dataset(SMALL, Places(nowhere / "given"))
 
 
 def test_find_unknown_data_set_suggests_a_name():

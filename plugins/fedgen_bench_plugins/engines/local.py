@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench import EngineSpec, NoParams, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Work
+    from fedgen_bench.authors.engines import ClientOutcome, ClientTask, Work
 
 
 class Local:

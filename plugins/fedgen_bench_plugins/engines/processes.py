@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench import EngineSpec, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Work
-    from fedgen_bench.federation.remote import Answer, PackedTask
+    from fedgen_bench.authors.engines import Answer, ClientOutcome, ClientTask, PackedTask, Work
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,13 @@ class Processes:
     """Every worker builds the cell once; tasks and outcomes cross a pipe as bytes."""
 
     def __init__(self, params: Params) -> None:
-        from fedgen_bench.base.workers import Workers
-        from fedgen_bench.federation.dispatch import Dispatcher
+        from fedgen_bench.authors.engines import Dispatcher, Workers
 
         self.params = params
         self._dispatcher = Dispatcher(Workers(_open_workshop, silence=params.silence))
 
     def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
-        from fedgen_bench.base.processes import default_jobs
+        from fedgen_bench.authors.engines import default_jobs
 
         blueprint = work.blueprint
         assert blueprint is not None, "the work must say how another process builds it"
@@ -59,7 +57,7 @@ class Processes:
 @contextlib.contextmanager
 def _open_workshop() -> Iterator[Callable[[PackedTask, object], Answer]]:
     """What a worker process holds."""
-    from fedgen_bench.federation.remote import Workshop
+    from fedgen_bench.authors.engines import Workshop
 
     workshop = Workshop()
     yield lambda task, _tell: workshop.answer(task)

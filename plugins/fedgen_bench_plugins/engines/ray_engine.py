@@ -10,14 +10,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench import EngineSpec, hookimpl
+from fedgen_bench import EngineSpec, FedgenError, PluginError, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.base.pool import Died
-    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Work
-    from fedgen_bench.federation.blueprint import Blueprint
-    from fedgen_bench.federation.dispatch import Dispatcher
-    from fedgen_bench.federation.remote import Answer, PackedTask
+    from fedgen_bench.authors.engines import (
+        Answer,
+        Blueprint,
+        ClientOutcome,
+        ClientTask,
+        Died,
+        Dispatcher,
+        PackedTask,
+        Work,
+    )
 
 _CONNECT_SECONDS, _PLACE_SECONDS = 20, 600
 _PARTS, _ROUNDING = 10_000, 1e-9
@@ -68,8 +73,7 @@ class Ray:
         return self._dispatcher.run(tasks, blueprint, self._jobs)
 
     def _connected(self, blueprint: Blueprint) -> Dispatcher:
-        from fedgen_bench.base.processes import default_jobs
-        from fedgen_bench.federation.dispatch import Dispatcher
+        from fedgen_bench.authors.engines import Dispatcher, default_jobs
 
         threads = blueprint.threads
         wanted = self.params.jobs or default_jobs(threads, blueprint.device)
@@ -121,8 +125,6 @@ def _rounded(amount: float) -> float:
 
 def _imported() -> Any:
     """Ray, quiet and without reports home. Raises PluginError when it is not installed."""
-    from fedgen_bench import PluginError
-
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
@@ -139,8 +141,6 @@ def _start(ray: Any, address: str, n_cpus: int) -> None:
         FedgenError: nothing answers at the address, or Ray does not start.
     """
     import logging
-
-    from fedgen_bench import FedgenError
 
     where: dict[str, Any] = {"address": "local", "num_cpus": n_cpus, "include_dashboard": False}
     if address:
@@ -163,8 +163,6 @@ def _reach(address: str) -> None:
         FedgenError: nothing listens there, or something else does; Ray itself would wait, in the latter case for ever.
     """
     import socket
-
-    from fedgen_bench import FedgenError
 
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
@@ -190,7 +188,7 @@ class _Actor:
     """A workshop in the coordinator's folder."""
 
     def __init__(self, folder: str) -> None:
-        from fedgen_bench.federation.remote import Workshop
+        from fedgen_bench.authors.engines import Workshop
 
         with contextlib.suppress(OSError):  # on another machine: then only absolute paths are found
             os.chdir(folder)
@@ -229,8 +227,6 @@ class _Actors:
 
     def wait(self, busy: Collection[Any], *, block: bool) -> Iterable[tuple[Any, Answer | Died]]:
         asked = {self._asked[worker]: worker for worker in busy}
-        from fedgen_bench import FedgenError
-
         while True:
             ready, _ = self._ray.wait(list(asked), num_returns=1, timeout=_PLACE_SECONDS if block else 0)
             if ready or not block:
@@ -257,7 +253,7 @@ class _Actors:
         )
 
     def _heard(self, worker: Any, asked: Any) -> Answer | Died:
-        from fedgen_bench.base.pool import Died
+        from fedgen_bench.authors.engines import Died
 
         del self._asked[worker]
         try:

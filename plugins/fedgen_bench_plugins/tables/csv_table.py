@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
 
 if TYPE_CHECKING:
-    from fedgen_bench.results.table import Table
+    from fedgen_bench.authors.tables import Table
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -30,7 +30,7 @@ class CsvTable:
         self.params = params
 
     def render(self, table: Table) -> str:
-        from fedgen_bench.results.table import COLUMNS
+        from fedgen_bench.authors.tables import COLUMNS
 
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")

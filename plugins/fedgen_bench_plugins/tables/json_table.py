@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.results.table import Table
+    from fedgen_bench.authors.tables import Table
 
 
 class JsonTable:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
-from fedgen_bench.base.digits import places, show, show_bytes, show_percent
+from fedgen_bench.authors.digits import places, show, show_bytes, show_percent
 
 if TYPE_CHECKING:
-    from fedgen_bench.results.table import Table
+    from fedgen_bench.authors.tables import Table
 
 _HEAD = (
     "rank",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
 
 if TYPE_CHECKING:
-    from fedgen_bench.results.table import Curve, Table
+    from fedgen_bench.authors.tables import Curve, Table
 
 _COLORS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933", "#882255", "#44aa99",

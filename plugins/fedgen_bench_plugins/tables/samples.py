@@ -11,7 +11,7 @@ from fedgen_bench import NoParams, StoreError, TableFormatSpec, hookimpl, one_li
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fedgen_bench.results.table import Table
+    from fedgen_bench.authors.tables import Table
 
 _WIDTH = 1000  # of a row's picture at least, in pixels
 _FONT = 22

@@ -12,6 +12,7 @@ from fedgen_bench import (
     ClientData,
     DataError,
     DatasetSpec,
+    Diverged,
     Examples,
     SeedTree,
     TaskSpec,
@@ -298,7 +299,6 @@ class LoadedImageGeneration:
         """Generated uint8 pixels on the CPU, one image a label; latents come from the evaluation stream."""
         import torch
 
-        from fedgen_bench import Diverged
         from fedgen_bench_plugins.backbones.diffusion import to_pixels
         from fedgen_bench_plugins.backbones.sampling import sample_ddim
 

@@ -1,0 +1,7 @@
+"""For table formats: what a leaderboard is when it is rendered."""
+
+from __future__ import annotations
+
+from fedgen_bench.results.table import COLUMNS, Curve, Followed, Row, Table
+
+__all__ = ["COLUMNS", "Curve", "Followed", "Row", "Table"]
