@@ -152,12 +152,12 @@ def _provide(came: Origin | None) -> str:
 
 
 def datasets_of(record: Done, registry: Registry) -> tuple[str, ...]:
-    """Data sets that a cell reads; weights that are optional where the published run had them."""
+    """Data sets that a cell reads; optional ones where the published run had them: its data are named after them."""
     task = record.config.task
     spec = registry.get("task", task.name).spec
     params, refused = make_params(spec.params, task.params)
-    had = record.facts.data
-    optional = (name for name, one in known_datasets(registry).items() if one.optional and f"extractor {name}" in had)
+    had = {name.rpartition(" ")[2] for name in record.facts.data}
+    optional = (name for name, one in known_datasets(registry).items() if one.optional and name in had)
     return (*(() if refused else spec.build(params).datasets), *optional)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
+import fedgen_bench
 from fedgen_bench.cli.main import COMMANDS, cli
 from fedgen_bench.contract import contexts, data, hookspecs, messages, reports, specs
 from fedgen_bench.contract.seeds import STREAMS
@@ -202,6 +203,19 @@ def test_layers_are_those_of_the_settings():
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
     wanted = [{name.strip() for name in re.split("[|:]", one)} for one in layers]
     assert [{name.strip() for name in one.split(",")} for one in shown] == wanted
+
+
+def test_plugins_are_kept_from_every_room_but_those_for_authors():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (contract,) = (one for one in settings if one["name"].startswith("Plugins import"))
+    rooms = {room for layer in settings[0]["layers"] for room in re.split(r" [|:] ", layer)}
+    forbidden = {one.removeprefix("fedgen_bench.") for one in contract["forbidden_modules"]}
+    assert forbidden == rooms - {"__main__", "authors", "testing"}
+
+
+def test_names_that_fedgen_bench_exports_are_documented():
+    pages = PLUGINS_PAGE + (ROOT / "docs" / "python-api.md").read_text(encoding="utf-8")
+    assert [name for name in fedgen_bench.__all__ if not re.search(rf"\b{name}\b", pages)] == []
 
 
 def test_every_module_of_the_core_is_in_the_architecture():

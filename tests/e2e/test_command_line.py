@@ -217,6 +217,7 @@ def test_list_prints_a_line_for_every_component_of_every_kind(fedgen):
         "table_format",
         "dataset",
         "backbone",
+        "claim",
     }
 
 
