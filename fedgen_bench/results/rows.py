@@ -12,7 +12,7 @@ from fedgen_bench.base.errors import StoreError
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundReport, RunResult
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.suite.cellconfig import CellConfig
-from fedgen_bench.suite.cells import CellSpec
+from fedgen_bench.suite.cells import CellSpec, Purpose
 
 RUNNING = "running"
 
@@ -41,7 +41,7 @@ class RunRow:
     suite_version: int
     contender: str
     seed: int
-    purpose: str
+    purpose: Purpose
     off_suite: str
     config: str
     content: str

@@ -22,7 +22,7 @@ from fedgen_bench.results.database import Database
 from fedgen_bench.results.journal import Journal
 from fedgen_bench.results.rows import RUNNING, RunRow, count_row
 from fedgen_bench.results.storage import CELLS, read_round_rows, read_run, read_runs, write_run
-from fedgen_bench.suite.cells import CellSpec
+from fedgen_bench.suite.cells import CellSpec, Purpose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ class Store:
     def _next_sequence(self) -> int:
         return int(self._db.rows("SELECT coalesce(max(sequence), 0) + 1 FROM runs")[0][0])
 
-    def runs(self, suite: str, suite_version: int, purpose: str = "leaderboard") -> list[StoredRun]:
+    def runs(self, suite: str, suite_version: int, purpose: Purpose = "leaderboard") -> list[StoredRun]:
         """All runs of a suite version, by contender and seed; of one contender and seed the latest begun.
 
         Raises:

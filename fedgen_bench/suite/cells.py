@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.contract.params import defaults
@@ -27,6 +27,8 @@ from fedgen_bench.suite.sweeps import Variant, variants
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
 
+Purpose = Literal["leaderboard", "tune"]
+
 
 @dataclass(frozen=True)
 class CellSpec:
@@ -42,7 +44,7 @@ class CellSpec:
 
     config: CellConfig
     off_suite: tuple[str, ...] = ()
-    purpose: str = "leaderboard"
+    purpose: Purpose = "leaderboard"
     content: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -105,7 +107,7 @@ def expand(
     added: Sequence[str] = (),
     seeds: Sequence[int] = (),
     off_suite: Sequence[str] = (),
-    purpose: str = "leaderboard",
+    purpose: Purpose = "leaderboard",
 ) -> tuple[CellSpec, ...]:
     """Ordered cells: contenders as the suite lists them, then those of `added_contenders(..., added)`, seeds inside.
 

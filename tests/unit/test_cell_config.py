@@ -1,13 +1,16 @@
 """A cell's configuration is read and written without a loss: digests of what is published are hashes of it."""
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
+from fedgen_bench.base.errors import StoreError
+from fedgen_bench.results.rows import RunRow
 from fedgen_bench.suite.cellconfig import CellConfig, provenance_key
-from fedgen_bench.suite.cells import CellSpec
+from fedgen_bench.suite.cells import CellSpec, expand
 
 RECORDS = [
     record
@@ -122,3 +125,12 @@ def test_method_is_the_contender_without_its_point(table):
     table["contender"]["name"] = f"{name}@rank=2"
     table["point"] = {"contender": name, "axis": "rank", "value": 2.0}
     assert CellConfig.from_json(table).method == name
+
+
+def test_a_row_of_a_version_that_knew_more_is_refused_by_name(registry, toy_suite):
+    (spec,) = expand(toy_suite(), registry, contenders=["fedavg"], seeds=[1])
+    row = RunRow.of(spec, {}, {}, 0)
+    assert row.spec == spec
+    newer = dataclasses.replace(row, config=json.dumps(json.loads(row.config) | {"later": 1}))
+    with pytest.raises(StoreError, match="toy/fedavg/1 cannot be read: `later` of a configuration"):
+        assert newer.spec
