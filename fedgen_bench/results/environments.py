@@ -1,4 +1,4 @@
-"""Environments that runs were made in."""
+"""Environments that cells were run in."""
 
 from __future__ import annotations
 

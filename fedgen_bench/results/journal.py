@@ -1,4 +1,4 @@
-"""The journal of one run of the store: its rows, and the files that a resume needs."""
+"""The journal of one cell in the store: its rows, and the files that a resume needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs may be compared: finished ones of the suite itself that saw the same."""
+"""Which cells may be compared: finished ones of the suite itself that saw the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A published record: what one run was and what came of it. `results.json` holds one a run, in schema 1.
+"""A published record: what one cell was and what came of it. `results.json` holds one a cell, in schema 1.
 
 The types are the schema: `fedgen_bench.results.published` holds a stranger's file against them, strictly. `from_json`
 takes a record as it comes and keeps every value as it is, so that it is written with the bytes that it was read from.

@@ -1,4 +1,4 @@
-"""Stored runs -> published records: all that tables need, nothing that depends on the clock."""
+"""Stored cells -> published records: all that tables need, nothing that depends on the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One contender's runs -> its row: means over seeds, when the target was reached, bytes."""
+"""One contender's cells -> its row: means over seeds, when the target was reached, bytes."""
 
 from __future__ import annotations
 

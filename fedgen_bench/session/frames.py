@@ -1,4 +1,4 @@
-"""Runs of one suite as data frames and plots."""
+"""Cells of one suite as data frames and plots."""
 
 from __future__ import annotations
 
