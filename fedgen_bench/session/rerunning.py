@@ -12,7 +12,7 @@ from fedgen_bench.base.errors import DataError, FedgenError, StoreError, UsageEr
 from fedgen_bench.base.files import sha256_of, write_atomic
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.results.bands import bands
-from fedgen_bench.results.files import RESULTS
+from fedgen_bench.results.files import REPRODUCTION, RESULTS
 from fedgen_bench.results.published import open_folder
 from fedgen_bench.results.record import Record, Unfinished
 from fedgen_bench.results.recording import record_of
@@ -58,7 +58,7 @@ def reproduce(
         for one, record in zip(reruns, here, strict=True)
     ]
     cells, tests = judge_over_seeds(found, limits)
-    path = root / "reproduction.json"
+    path = root / REPRODUCTION
     head: dict[str, Any] = {
         "schema": 1,
         "results_sha256": sha256_of(folder / RESULTS),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench.base.environment import emulated, instruction_set
 from fedgen_bench.base.errors import WouldLoseError
 from fedgen_bench.base.files import inside
+from fedgen_bench.results.files import TUNING
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.publish import finished, lacking, publish, ranked
 from fedgen_bench.results.recording import records_of
@@ -112,7 +113,7 @@ def tune(
     lower = at.registry.get("metric", suite.evaluation.metric).spec.lower_is_better
     metric = f"valid/{suite.evaluation.metric}"
     folder = inside(leaderboards, source.name)
-    tuning = Tuning(metric, scored(metric, everything, stored, lower_is_better=lower), folder / "tuning.csv")
+    tuning = Tuning(metric, scored(metric, everything, stored, lower_is_better=lower), folder / TUNING)
     write_together(folder, {tuning.path.name: tuning.text.encode()})
     return tuning
 

@@ -15,7 +15,7 @@ from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.checking import check_folder, remake
 from fedgen_bench.results.contrasts import Contrast, contrasts
-from fedgen_bench.results.files import LEDGER, RESULTS
+from fedgen_bench.results.files import CLAIMS, LEDGER, RESULTS
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.publish import finished, publish, ranked
@@ -24,7 +24,6 @@ from fedgen_bench.results.recording import records_of
 from fedgen_bench.results.store import Store
 from fedgen_bench.review.claims.gathering import gather
 from fedgen_bench.review.claims.judging import judged, written
-from fedgen_bench.review.claims.page import PAGE
 from fedgen_bench.review.validation import Report, validate
 from fedgen_bench.run.events import OnEvent
 from fedgen_bench.session import rerunning, running
@@ -198,7 +197,7 @@ class Session:
         evidence = gather(Path(self.leaderboards), self._source(suite).name, self.registry)
         folder = inside(Path(self.leaderboards), suite)
         write_together(folder, written(evidence, self.registry))
-        return Verdicts(judged(evidence, self.registry), folder / PAGE)
+        return Verdicts(judged(evidence, self.registry), folder / CLAIMS)
 
     def check_claims(self, suite: str) -> tuple[str, ...]:
         """Files of the claims that are not what the published results give; charts are not compared, their data are."""

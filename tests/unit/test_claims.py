@@ -18,13 +18,13 @@ from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.specs import Provenance, SuiteSource
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registered, Registry
+from fedgen_bench.results.files import CLAIMS
 from fedgen_bench.review.claims import reasons, views
 from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.review.claims.evidence import Evidence, Metric, Published
 from fedgen_bench.review.claims.findings import Chart, Comparison, Point, adjusted, combined, compare
 from fedgen_bench.review.claims.judging import claims_of, judged, written
-from fedgen_bench.review.claims.page import PAGE
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import contracts_of, toy
 
@@ -107,7 +107,7 @@ def test_advantage_is_positive_when_ours_is_better_whatever_the_direction():
 
 
 def comparison(mean, p):
-    return Comparison("x", 0.0, 0.0, interval([mean, mean]), p)
+    return Comparison(what="x", ours=0.0, theirs=0.0, advantage=interval([mean, mean]), p=p)
 
 
 def test_holm_decides_over_all_comparisons():
@@ -293,7 +293,14 @@ def test_reasons_compare_with_the_same_adapter_on_all_data(registry):
 
 
 def test_chart_data_are_what_is_drawn():
-    chart = Chart("c", "t", "x", "y", (("a", (Point(1.0, 2.0, 1.5, 2.5),)), ("b", ())), log_x=True)
+    chart = Chart(
+        name="c",
+        title="t",
+        x_label="x",
+        y_label="y",
+        series=(("a", (Point(1.0, 2.0, 1.5, 2.5),)), ("b", ())),
+        log_x=True,
+    )
     assert list(csv.reader(io.StringIO(as_csv(chart))))[1] == ["a", "1.0", "2.0", "1.5", "2.5"]
     assert as_svg(chart) == as_svg(chart)
     assert "<svg" in as_svg(chart)
@@ -302,11 +309,11 @@ def test_chart_data_are_what_is_drawn():
 def test_page_has_every_claim_and_links_only_files_that_it_writes(registry):
     evidence = main_evidence(registry)
     files = written(evidence, registry)
-    page = files[PAGE].decode()
+    page = files[CLAIMS].decode()
     for number in ("1", "2a", "2b", "3", "4", "5", "6", "7"):
         assert f"\n## {number}. " in page
     linked = {part.split(")")[0] for part in page.split("](")[1:]}
-    assert linked == files.keys() - {PAGE}
+    assert linked == files.keys() - {CLAIMS}
     assert files == written(evidence, registry)
 
 

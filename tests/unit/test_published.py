@@ -8,15 +8,15 @@ import pytest
 
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.checking import check_folder
+from fedgen_bench.results.files import CLAIMS
 from fedgen_bench.review.claims.gathering import gather
 from fedgen_bench.review.claims.judging import written
-from fedgen_bench.review.claims.page import PAGE
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.sweeps import variants
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 PUBLISHED = sorted(path.parent for path in LEADERBOARDS.glob("*/results.json"))
-JUDGED = sorted(path.parent for path in LEADERBOARDS.glob(f"*/{PAGE}"))
+JUDGED = sorted(path.parent for path in LEADERBOARDS.glob(f"*/{CLAIMS}"))
 TUNED = sorted(path.parent for path in LEADERBOARDS.glob("*/tuning.csv"))
 
 

@@ -13,7 +13,7 @@ Verdict = Literal["holds", "does not hold", "not decided", "no evidence"]
 LEVEL = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Two paired series over seeds.
 
@@ -58,7 +58,7 @@ class Point:
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """A drawing and, with the same name, its data as CSV."""
 
@@ -70,7 +70,7 @@ class Chart:
     log_x: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One claim judged.
 
@@ -97,7 +97,7 @@ def compare(what: str, ours: BySeed, theirs: BySeed, *, lower_is_better: bool) -
     sign = 1.0 if lower_is_better else -1.0
     gains = [sign * (theirs[seed] - ours[seed]) for seed in seeds]
     mine, others = (mean([values[seed] for seed in seeds]) for values in (ours, theirs))
-    return Comparison(what, mine, others, interval(gains), p_value(gains))
+    return Comparison(what=what, ours=mine, theirs=others, advantage=interval(gains), p=p_value(gains))
 
 
 def adjusted(comparisons: Iterable[Comparison | None]) -> list[Comparison]:
@@ -118,7 +118,7 @@ def combined(comparisons: Sequence[Comparison]) -> Verdict:
 
 def missing(title: str, claim: str, what: str) -> Finding:
     """A claim that nothing was published about."""
-    return Finding(title, claim, "no evidence", "", what)
+    return Finding(title=title, claim=claim, verdict="no evidence", method="", reading=what)
 
 
 def points(by_x: Iterable[tuple[float, BySeed]]) -> tuple[Point, ...]:
@@ -134,4 +134,4 @@ def axis_chart(
     series = tuple(
         (method, points((x, values(method, x)) for x in sheet.axis)) for method in (sheet.reference, sheet.full_model)
     )
-    return Chart(name, title, x_label, y_label, series, log_x=True)
+    return Chart(name=name, title=title, x_label=x_label, y_label=y_label, series=series, log_x=True)

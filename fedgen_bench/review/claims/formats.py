@@ -48,13 +48,19 @@ def comparison_grid(comparisons: Sequence[Comparison], names: tuple[str, str], c
         head,
         tuple(
             (
-                one.what, number(one.ours), number(one.theirs), f"{one.advantage.mean:+.3g}", between(one.advantage),
-                probability(one.p), str(one.advantage.n), one.outcome,
+                one.what,
+                number(one.ours),
+                number(one.theirs),
+                f"{one.advantage.mean:+.3g}",
+                between(one.advantage),
+                probability(one.p),
+                str(one.advantage.n),
+                one.outcome,
             )
             for one in comparisons
         ),
         caption,
-    )  # fmt: skip
+    )
 
 
 def told(comparisons: Sequence[Comparison], unit: str = "") -> str:

@@ -10,7 +10,7 @@ from fedgen_bench.base.failures import origin, told
 from fedgen_bench.review.claims import reasons, views
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.review.claims.findings import Finding
-from fedgen_bench.review.claims.page import render
+from fedgen_bench.review.claims.page import page_files
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.claims import ClaimSpec
@@ -74,4 +74,4 @@ def written(evidence: Evidence, registry: Registry) -> dict[str, bytes]:
     """`claims.md` with its charts and their data, by name below the suite's published folder. Raises as `judged`."""
     main = evidence.main
     shown = [reasons.gap(evidence), views.quality_under_budget(main), views.cost_to_target(main, EdgeDevice())]
-    return render(evidence, judged(evidence, registry), [one for one in shown if one is not None])
+    return page_files(evidence, judged(evidence, registry), [one for one in shown if one is not None])

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fedgen_bench.results.files import CLAIMS, CLAIMS_FOLDER
 from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.evidence import Evidence
 from fedgen_bench.review.claims.findings import Chart, Finding, Grid
 from fedgen_bench.review.claims.views import View
 
-PAGE = "claims.md"
-FOLDER = "claims"
 
-
-def render(evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[View]) -> dict[str, bytes]:
+def page_files(evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[View]) -> dict[str, bytes]:
     """Every file by its name below the published folder."""
-    files = {PAGE: _page(evidence, findings, views).encode()}
+    files = {CLAIMS: _page(evidence, findings, views).encode()}
     charts = [chart for finding in findings.values() for chart in finding.charts]
     for chart in charts + [chart for view in views for chart in view.charts]:
-        files[f"{FOLDER}/{chart.name}.csv"] = as_csv(chart).encode()
-        files[f"{FOLDER}/{chart.name}.svg"] = as_svg(chart).encode()
+        files[f"{CLAIMS_FOLDER}/{chart.name}.csv"] = as_csv(chart).encode()
+        files[f"{CLAIMS_FOLDER}/{chart.name}.svg"] = as_svg(chart).encode()
     return files
 
 
@@ -64,9 +62,9 @@ def _shown(grids: Sequence[Grid], charts: Sequence[Chart]) -> list[str]:
     for chart in charts:
         lines += [
             "",
-            f"![{chart.title}]({FOLDER}/{chart.name}.svg)",
+            f"![{chart.title}]({CLAIMS_FOLDER}/{chart.name}.svg)",
             "",
-            f"Data: [{chart.name}.csv]({FOLDER}/{chart.name}.csv)",
+            f"Data: [{chart.name}.csv]({CLAIMS_FOLDER}/{chart.name}.csv)",
         ]
     return lines
 

@@ -15,13 +15,15 @@ def gap(evidence: Evidence) -> View | None:
     if not found:
         return None
     return View(
-        "Where the gap to the full model comes from",
-        f"Each line tests one reason, on test ({main.quality.unit}), paired over seeds, t interval, Holm's "
-        "correction. The adapter's capacity: both trained on all data in one place. What federation costs: a method "
-        "against its own adapter on all data in one place. What there is to learn: the full model on all data "
-        "against the backbone as it came.",
-        _grid(found),
-    )  # fmt: skip
+        title="Where the gap to the full model comes from",
+        text=(
+            f"Each line tests one reason, on test ({main.quality.unit}), paired over seeds, t interval, Holm's "
+            "correction. The adapter's capacity: both trained on all data in one place. What federation costs: a "
+            "method against its own adapter on all data in one place. What there is to learn: the full model on all "
+            "data against the backbone as it came."
+        ),
+        grid=_grid(found),
+    )
 
 
 def _grid(found: list[Comparison]) -> Grid:

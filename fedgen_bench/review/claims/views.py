@@ -18,7 +18,7 @@ _N_TARGETS = 5
 _STEPS = (1, 2, 5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class View:
     """A table with its chart and what it means."""
 
@@ -47,12 +47,23 @@ def quality_under_budget(main: Published) -> View:
     label = f"{main.followed.unit} (validation subset)"
     x_label = "uplink budget per client (bytes)"
     return View(
-        "Quality under a budget",
-        f"{main.followed.unit} on the validation subset, the best of the rounds that fit into a budget of uplink bytes "
-        "for each client that takes part in every round; mean over seeds, the best in bold, a dash where not even "
-        "one round fits.",
-        Grid(("contender", *(size(budget) for budget in budgets)), rows),
-        (Chart("quality_under_budget", "Quality under a budget", x_label, label, series, log_x=True),),
+        title="Quality under a budget",
+        text=(
+            f"{main.followed.unit} on the validation subset, the best of the rounds that fit into a budget of uplink "
+            "bytes for each client that takes part in every round; mean over seeds, the best in bold, a dash where not "
+            "even one round fits."
+        ),
+        grid=Grid(("contender", *(size(budget) for budget in budgets)), rows),
+        charts=(
+            Chart(
+                name="quality_under_budget",
+                title="Quality under a budget",
+                x_label=x_label,
+                y_label=label,
+                series=series,
+                log_x=True,
+            ),
+        ),
     )
 
 
@@ -69,13 +80,15 @@ def cost_to_target(main: Published, device: EdgeDevice) -> View:
             target = start + (end - start) * i / (_N_TARGETS + 0.5)
             rows += [(number(target), name, *_cost(main, name, target, device)) for name in names]
     return View(
-        "Cost to a target",
-        f"Uplink of a client that takes part in every round, rounds and simulated time until {main.followed.unit} on "
-        "the validation subset is reached, mean over seeds; a dash where a seed does not reach it. Simulated device: "
-        f"{device}. Time grows with bytes and rounds alone: methods whose local step is cheaper or dearer than "
-        "another's are not told apart.",
-        Grid(("target", "contender", "uplink per client", "rounds", "simulated time"), tuple(rows)),
-    )  # fmt: skip
+        title="Cost to a target",
+        text=(
+            f"Uplink of a client that takes part in every round, rounds and simulated time until {main.followed.unit} "
+            "on the validation subset is reached, mean over seeds; a dash where a seed does not reach it. Simulated "
+            f"device: {device}. Time grows with bytes and rounds alone: methods whose local step is cheaper or dearer "
+            "than another's are not told apart."
+        ),
+        grid=Grid(("target", "contender", "uplink per client", "rounds", "simulated time"), tuple(rows)),
+    )
 
 
 def _marked(value: float | None, best: float | None) -> str:

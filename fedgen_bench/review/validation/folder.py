@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import StoreError
+from fedgen_bench.contract.protocols import PNG_SIGNATURE
 from fedgen_bench.results.files import MANIFEST, RESULTS, RESULTS_BYTES, is_known
 from fedgen_bench.results.manifest import compared, is_listed, read_manifest
 from fedgen_bench.review.validation.notices import Notice, problem, remark
@@ -22,15 +23,20 @@ FOLDER, SUMS = "folder", "manifest"
 OTHER_BYTES = 64 << 20
 _MOST_ENTRIES, _MOST_DEPTH = 2000, 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_CODE = {
-    ".bat", ".bin", ".ckpt", ".cmd", ".dll", ".dylib", ".exe", ".joblib", ".js", ".npy", ".npz", ".onnx", ".pickle",
-    ".pkl", ".ps1", ".pt", ".pth", ".pyc", ".pyd", ".py", ".pyz", ".sh", ".so", ".whl",
-}  # fmt: skip
+_CODE = frozenset(
+    ".bat .bin .ckpt .cmd .dll .dylib .exe .joblib .js .npy .npz .onnx .pickle .pkl .ps1 .pt .pth .pyc .pyd .py .pyz "
+    ".sh .so .whl".split()
+)
 _BEGINNINGS = {
-    b"\x7fELF": "a program", b"MZ": "a program", b"#!": "a script", b"PK\x03\x04": "an archive",
-    b"\x80\x02": "a pickle", b"\x80\x03": "a pickle", b"\x80\x04": "a pickle", b"\x80\x05": "a pickle",
-}  # fmt: skip
-_PNG = b"\x89PNG\r\n\x1a\n"
+    b"\x7fELF": "a program",
+    b"MZ": "a program",
+    b"#!": "a script",
+    b"PK\x03\x04": "an archive",
+    b"\x80\x02": "a pickle",
+    b"\x80\x03": "a pickle",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+}
 _ACTIVE = re.compile(rb"<\s*(?:script|foreignobject|iframe|!entity)|<[^<>]*\son[a-z]+\s*=|javascript:", re.IGNORECASE)
 
 
@@ -104,7 +110,7 @@ def contents(files: Contents, registry: Registry) -> Iterator[Notice]:
         kind = next((said for magic, said in _BEGINNINGS.items() if start.startswith(magic)), None)
         if kind is not None:
             yield problem(FOLDER, f"{name} begins like {kind}. It was not loaded; remove it.")
-        elif name.endswith(".png") and start != _PNG:
+        elif name.endswith(".png") and start != PNG_SIGNATURE:
             yield problem(FOLDER, f"{name} is no PNG. Publish the folder again.")
         elif name.endswith(".svg") and (active := _ACTIVE.search((files.folder / name).read_bytes())):
             yield problem(

@@ -45,13 +45,15 @@ def judge(evidence: Evidence) -> Finding:
     ours = [to_target(record, target, lower=lower) for record in main.runs(main.reference).values()]
     n_reached = sum(one is not None for one in ours)
     return Finding(
-        TITLE,
-        CLAIM,
-        combined(found),
-        _METHOD.format(unit=main.followed.unit),
-        f"The target is {number(target)}, which `{best}` has after its last round; `{main.reference}` reaches it under "
-        f"{n_reached} of {len(ours)} seeds. Area under the curve: {told(found, main.followed.unit)}",
-        (
+        title=TITLE,
+        claim=CLAIM,
+        verdict=combined(found),
+        method=_METHOD.format(unit=main.followed.unit),
+        reading=(
+            f"The target is {number(target)}, which `{best}` has after its last round; `{main.reference}` reaches it "
+            f"under {n_reached} of {len(ours)} seeds. Area under the curve: {told(found, main.followed.unit)}"
+        ),
+        grids=(
             comparison_grid(found, (main.reference, "baseline"), "Area under the curve"),
             Grid(
                 ("contender", "area", "seeds that reach it", "rounds to target", "uplink to target"),
@@ -59,7 +61,7 @@ def judge(evidence: Evidence) -> Finding:
                 f"To {number(target)}",
             ),
         ),
-        (_by_rounds(main), _by_bytes(main)),
+        charts=(_by_rounds(main), _by_bytes(main)),
     )
 
 
@@ -89,7 +91,13 @@ def _by_rounds(main: Published) -> Chart:
             for done, value, _ in record.curve:
                 at.setdefault(float(done), {})[seed] = value
         series.append((name, points(at.items())))
-    return Chart("quality_by_rounds", "Quality over rounds", "rounds", _label(main), tuple(series))
+    return Chart(
+        name="quality_by_rounds",
+        title="Quality over rounds",
+        x_label="rounds",
+        y_label=_label(main),
+        series=tuple(series),
+    )
 
 
 def _by_bytes(main: Published) -> Chart:
@@ -105,7 +113,14 @@ def _by_bytes(main: Published) -> Chart:
         ]
         series.append((name, points(together)))
     x_label = "uplink so far, all clients (bytes)"
-    return Chart("quality_by_uplink", "Quality over uplink", x_label, _label(main), tuple(series), log_x=True)
+    return Chart(
+        name="quality_by_uplink",
+        title="Quality over uplink",
+        x_label=x_label,
+        y_label=_label(main),
+        series=tuple(series),
+        log_x=True,
+    )
 
 
 def _label(main: Published) -> str:

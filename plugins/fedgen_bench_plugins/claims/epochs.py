@@ -51,17 +51,17 @@ def judge(evidence: Evidence) -> Finding:
     end = f" The end is best at {best:g} epochs" + (": no number of epochs was too many." if best == many else ".")
     head = ("epochs", "contender", "after the first round", "end (test)", "mean change", "dispersion", "cosine to mean")
     return Finding(
-        TITLE,
-        CLAIM,
-        verdict,
-        _METHOD.format(suite=sheet.suite.suite.name, n=len(sheet.suite.seeds.leaderboard)),
-        told(found) + end,
-        (
+        title=TITLE,
+        claim=CLAIM,
+        verdict=verdict,
+        method=_METHOD.format(suite=sheet.suite.suite.name, n=len(sheet.suite.seeds.leaderboard)),
+        reading=told(found) + end,
+        grids=(
             comparison_grid(found, ("first", "second")),
             Grid((*head, "relative drift"), _rows(sheet)),
             comparison_grid(_each(sheet), ("more", "fewest"), f"Every number of epochs against {sheet.axis[0]:g}"),
         ),
-        (
+        charts=(
             axis_chart(
                 sheet,
                 _AXIS,

@@ -46,20 +46,22 @@ def judge(evidence: Evidence) -> Finding:
     verdict: Verdict = "holds" if ours.low > 0 else "does not hold" if ours.high < 0 else "not decided"
     evaluation = main.suite.evaluation
     return Finding(
-        TITLE,
-        CLAIM,
-        verdict,
-        _METHOD.format(
+        title=TITLE,
+        claim=CLAIM,
+        verdict=verdict,
+        method=_METHOD.format(
             unit=main.followed.unit, clients=evaluation.personalized_clients, steps=evaluation.personalized_steps
         ),
-        f"`{main.reference}`: clients gain {ours.mean:+.3g} % ({between(ours)}); "
-        f"{percent(_share(gains[main.reference]), 0)} of them gain at all; the worst tenth "
-        f"{worst(gains[main.reference]):+.3g} %." + _told(by_steps),
-        (
+        reading=(
+            f"`{main.reference}`: clients gain {ours.mean:+.3g} % ({between(ours)}); "
+            f"{percent(_share(gains[main.reference]), 0)} of them gain at all; the worst tenth "
+            f"{worst(gains[main.reference]):+.3g} %." + _told(by_steps)
+        ),
+        grids=(
             Grid(("contender", *_HEAD), tuple(_row(name, found) for name, found in gains.items())),
             *([_steps_grid(by_steps)] if by_steps else []),
         ),
-        (_chart(gains),),
+        charts=(_chart(gains),),
     )
 
 
@@ -112,7 +114,13 @@ def _chart(gains: Mapping[str, Sequence[float]]) -> Chart:
         (name, points((100 * (i + 0.5) / len(values), {0: v}) for i, v in enumerate(sorted(values))))
         for name, values in gains.items()
     )
-    return Chart("gain_by_client", "Gain of clients' own models", "clients, ascending (%)", "gain (%)", series)
+    return Chart(
+        name="gain_by_client",
+        title="Gain of clients' own models",
+        x_label="clients, ascending (%)",
+        y_label="gain (%)",
+        series=series,
+    )
 
 
 @hookimpl

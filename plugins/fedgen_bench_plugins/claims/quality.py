@@ -35,11 +35,16 @@ def judge_rounds(evidence: Evidence) -> Finding:
     if not found:
         return missing(SAME_ROUNDS, claim, "There is no baseline with finished runs.")
     return Finding(
-        SAME_ROUNDS, claim, combined(found),
-        f"{main.quality.unit} on the task's test data after the last round, paired over seeds: Student's t interval, "
-        f"Holm's correction over {len(found)} baselines.",
-        told(found, main.quality.unit), (comparison_grid(found, (main.reference, "baseline")),),
-    )  # fmt: skip
+        title=SAME_ROUNDS,
+        claim=claim,
+        verdict=combined(found),
+        method=(
+            f"{main.quality.unit} on the task's test data after the last round, paired over seeds: Student's t "
+            f"interval, Holm's correction over {len(found)} baselines."
+        ),
+        reading=told(found, main.quality.unit),
+        grids=(comparison_grid(found, (main.reference, "baseline")),),
+    )
 
 
 def judge_bytes(evidence: Evidence) -> Finding:
@@ -51,14 +56,19 @@ def judge_bytes(evidence: Evidence) -> Finding:
     if not found:
         return missing(SAME_BYTES, claim, "No baseline can be placed at the reference's uplink.")
     return Finding(
-        SAME_BYTES, claim, combined(found),
-        f"The budget is what `{main.reference}` has sent when it is done ({size(mean(list(spent.values())))} by all "
-        "clients). A baseline that is done within it stands with its test quality. One that cannot finish a single "
-        "round within it is the backbone as it came, which the row that trains nothing measures. One in between is "
-        f"compared on the validation subset ({main.followed.unit}) after the rounds that fit. Paired over seeds, t "
-        "interval, Holm's correction.",
-        told(found, main.quality.unit), (comparison_grid(found, (main.reference, "baseline")),),
-    )  # fmt: skip
+        title=SAME_BYTES,
+        claim=claim,
+        verdict=combined(found),
+        method=(
+            f"The budget is what `{main.reference}` has sent when it is done ({size(mean(list(spent.values())))} by "
+            "all clients). A baseline that is done within it stands with its test quality. One that cannot finish a "
+            "single round within it is the backbone as it came, which the row that trains nothing measures. One in "
+            f"between is compared on the validation subset ({main.followed.unit}) after the rounds that fit. Paired "
+            "over seeds, t interval, Holm's correction."
+        ),
+        reading=told(found, main.quality.unit),
+        grids=(comparison_grid(found, (main.reference, "baseline")),),
+    )
 
 
 def _at_bytes(main: Published, name: str, spent: dict[int, int]) -> Comparison | None:

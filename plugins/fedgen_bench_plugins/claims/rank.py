@@ -61,18 +61,22 @@ def judge(evidence: Evidence) -> Finding:
     best = _best(sheet)
     gains = [f"{mean(list(gain.values())):+.3g}" if gain else "–" for gain in (early, late)]
     return Finding(
-        TITLE,
-        CLAIM,
-        verdict,
-        _METHOD.format(suite=sheet.suite.suite.name, n=len(sheet.suite.seeds.leaderboard), unit=sheet.quality.unit),
-        f"A doubling gains {gains[0]} up to rank {middle:g} and {gains[1]} beyond. Best is rank {best:g}. "
-        + told(found, sheet.quality.unit),
-        (
+        title=TITLE,
+        claim=CLAIM,
+        verdict=verdict,
+        method=_METHOD.format(
+            suite=sheet.suite.suite.name, n=len(sheet.suite.seeds.leaderboard), unit=sheet.quality.unit
+        ),
+        reading=(
+            f"A doubling gains {gains[0]} up to rank {middle:g} and {gains[1]} beyond. Best is rank {best:g}. "
+            + told(found, sheet.quality.unit)
+        ),
+        grids=(
             comparison_grid(found, ("first", "second")),
             Grid(("rank", "quality (test)", "over seeds", "uplink saved"), _rows(sheet)),
             comparison_grid(_against(sheet, best), ("first", "second"), "Every rank against the best one"),
         ),
-        (_chart(sheet),),
+        charts=(_chart(sheet),),
     )
 
 
@@ -110,7 +114,9 @@ def _chart(sheet: Published) -> Chart:
         (sheet.full_model, points((rank, full) for rank in sheet.axis)),
     )
     label = f"{sheet.quality.unit} (test)"
-    return Chart("quality_by_rank", "Quality against rank", "rank", label, series, log_x=True)
+    return Chart(
+        name="quality_by_rank", title="Quality against rank", x_label="rank", y_label=label, series=series, log_x=True
+    )
 
 
 def _per_doubling(sheet: Published, start: float, end: float) -> BySeed:

@@ -55,17 +55,17 @@ def judge(evidence: Evidence) -> Finding:
     unit = f"{sheet.quality.unit} (test)"
     longer = adjusted([_since_best(evidence.main)])
     return Finding(
-        TITLE,
-        CLAIM,
-        combined(found),
-        _METHOD.format(suite=sheet.suite.suite.name, n=len(sheet.suite.seeds.leaderboard)),
-        f"{told(found, 'percentage points')} {told(longer, 'percentage points')}".strip(),
-        (
+        title=TITLE,
+        claim=CLAIM,
+        verdict=combined(found),
+        method=_METHOD.format(suite=sheet.suite.suite.name, n=len(sheet.suite.seeds.leaderboard)),
+        reading=f"{told(found, 'percentage points')} {told(longer, 'percentage points')}".strip(),
+        grids=(
             comparison_grid(found, names),
             Grid(("alpha", "contender", "quality (test)", "spread over seeds", "spread over rounds"), _rows(sheet)),
             *([comparison_grid(longer, names, f"In `{evidence.main.suite.suite.name}` itself")] if longer else []),
         ),
-        (
+        charts=(
             axis_chart(sheet, _AXIS, "quality_by_alpha", "Quality against alpha", unit, sheet.final),
             axis_chart(
                 sheet,

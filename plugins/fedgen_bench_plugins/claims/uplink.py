@@ -65,20 +65,26 @@ def judge(evidence: Evidence) -> Finding:
         )
         charts.append(
             Chart(
-                "uplink_by_rank",
-                "Uplink saved against the full model",
-                "rank",
-                "saved per client-round (fraction)",
-                ((ranks.reference, points((r, {0: part}) for r, _, _, part in by_rank)),),
+                name="uplink_by_rank",
+                title="Uplink saved against the full model",
+                x_label="rank",
+                y_label="saved per client-round (fraction)",
+                series=((ranks.reference, points((r, {0: part}) for r, _, _, part in by_rank)),),
                 log_x=True,
             )
         )
     return Finding(
-        TITLE, CLAIM, verdict,
-        "Booked lengths of the encoded messages, headers included, against the full model's of the same seed. They are "
-        "counts, not estimates, and hardly differ between seeds: no interval is needed.",
-        reading, tuple(grids), tuple(charts),
-    )  # fmt: skip
+        title=TITLE,
+        claim=CLAIM,
+        verdict=verdict,
+        method=(
+            "Booked lengths of the encoded messages, headers included, against the full model's of the same seed. They "
+            "are counts, not estimates, and hardly differ between seeds: no interval is needed."
+        ),
+        reading=reading,
+        grids=tuple(grids),
+        charts=tuple(charts),
+    )
 
 
 def savings(sheet: Published, method: str, value: float | None = None) -> dict[int, tuple[float, float]]:
