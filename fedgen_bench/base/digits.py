@@ -9,7 +9,7 @@ MOST = 7  # of a value whose spread is tiny
 _SMALL = 1e-4  # below, powers of ten are easier to read
 
 
-def places(value: float, spread: float | None = None) -> int:
+def decimals_of(value: float, spread: float | None = None) -> int:
     """Decimals of a value and of its spread: at least two significant digits of the spread and four of the value.
 
     A spread without noise (None, zero, not finite) decides nothing; one that is tiny gives the value seven digits.

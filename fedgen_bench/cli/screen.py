@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedgen_bench.base.digits import places, show, show_bytes, show_percent
+from fedgen_bench.base.digits import decimals_of, show, show_bytes, show_percent
 from fedgen_bench.base.safe_text import one_line
 
 if TYPE_CHECKING:
@@ -107,5 +107,5 @@ def _quality(row: Mapping[str, Any]) -> tuple[str, str]:
     mean, std = row["quality_mean"], row["quality_std"]
     if mean is None:
         return "", ""
-    decimals = places(mean, std)
+    decimals = decimals_of(mean, std)
     return show(mean, decimals), show(std, decimals if std else None, nothing="")

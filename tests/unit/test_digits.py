@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedgen_bench.base.digits import places, show, show_bytes, show_percent
+from fedgen_bench.base.digits import decimals_of, show, show_bytes, show_percent
 
 
 @pytest.mark.parametrize(
@@ -17,13 +17,13 @@ from fedgen_bench.base.digits import places, show, show_bytes, show_percent
     ],
 )
 def test_value_and_spread_have_the_same_decimals(value, spread, shown):
-    decimals = places(value, spread)
+    decimals = decimals_of(value, spread)
     assert (show(value, decimals), show(spread, decimals)) == shown
 
 
 @pytest.mark.parametrize("spread", [None, 0.0, float("nan"), float("inf")])
 def test_spread_that_says_nothing_decides_nothing(spread):
-    assert places(8.651, spread) == places(8.651) == 3
+    assert decimals_of(8.651, spread) == decimals_of(8.651) == 3
 
 
 @pytest.mark.parametrize(

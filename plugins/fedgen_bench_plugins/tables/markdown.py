@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
-from fedgen_bench.authors.digits import places, show, show_bytes, show_percent
+from fedgen_bench.authors.digits import decimals_of, show, show_bytes, show_percent
 
 if TYPE_CHECKING:
     from fedgen_bench.authors.tables import Table
@@ -95,7 +95,7 @@ class Markdown:
                 return f"**{text}**" if (row["contender"], column) in best else text
 
             mean, std, low, high = (row[f"quality_{what}"] for what in ("mean", "std", "ci_low", "ci_high"))
-            decimals = None if mean is None else places(mean, std)
+            decimals = None if mean is None else decimals_of(mean, std)
             rounds = row["rounds_to_target_mean"]
             return [
                 "–" if row["rank"] is None else str(row["rank"]),
@@ -154,7 +154,7 @@ class Markdown:
     def _paired(self, table: Table) -> list[str]:
         rows = []
         for name, found in table.paired.items():
-            decimals = places(found.mean, (found.high - found.low) / 2)
+            decimals = decimals_of(found.mean, (found.high - found.low) / 2)
             low, high = (show(one, decimals, sign="+") for one in (found.low, found.high))
             between = "–" if math.isnan(found.low) else f"{low} to {high}"
             rows.append([escape(name), show(found.mean, decimals, sign="+"), between, str(found.n)])
