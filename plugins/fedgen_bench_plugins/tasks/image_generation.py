@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import (
     BackboneSpec,
@@ -22,6 +22,7 @@ from fedgen_bench import (
 )
 from fedgen_bench_plugins.backbones.known import CIFARNET, MINI_UNET, TINY_SHAPES_UNET
 from fedgen_bench_plugins.datasets.known import CIFAR10, INCEPTION, files_of
+from fedgen_bench_plugins.tasks.image_params import EVALUATION_ONLY, Params
 from fedgen_bench_plugins.tasks.image_sets import DATASETS_OF, IMAGE_SETS, ImageSet
 
 if TYPE_CHECKING:
@@ -36,74 +37,8 @@ if TYPE_CHECKING:
     from fedgen_bench_plugins.extractors import Extractor, Features
 
 _FEWEST_TRAIN_UNITS = 2
-_EVALUATION_ONLY = frozenset(
-    {
-        "sampler_steps", "guidance", "n_samples", "n_valid_samples", "n_reference", "n_scored", "n_subset",
-        "noise_levels", "extractors", "optional_extractors", "batch_images",
-    }
-)  # fmt: skip
-_FEWEST_COMPARED = 2
 _SHOWN_PER_CLASS = 2
 _GOLDEN_RATIO = 0.6180339887498949
-
-
-@dataclass(frozen=True)
-class Params:
-    """Knobs of the task.
-
-    Args:
-        dataset: `cifar10` or `tiny-shapes` (generated, 16 x 16).
-        backbone: a shipped name, a local folder, or a hub name.
-        snr_gamma: min-SNR weighting of the training loss; none when left out.
-        flip: mirror half of the training images.
-        label_dropout: share of the training images that are trained without their label, for guidance.
-        sampler_steps, guidance: of DDIM; guidance other than 1 takes two passes a step.
-        n_samples, n_valid_samples: images generated for test and for validation, classes in turn.
-        n_reference: test images that generated ones are compared with, the first ones of the file; all when left out.
-        n_scored: images of validation and of test whose noise prediction is scored.
-        n_subset: those that are scored after a round.
-        noise_levels: timesteps at which an image is scored, spread evenly over the schedule.
-        heldout_fraction: the tail of every client's images that its own evaluation uses.
-        extractors: feature extractors that must be at hand.
-        optional_extractors: those that are used where their weights are at hand.
-        batch_images: images in one forward pass of evaluation; it takes part in the bits of results.
-    """
-
-    dataset: Literal["cifar10", "tiny-shapes"] = "cifar10"
-    backbone: str = "mini-unet"
-    snr_gamma: float | None = 5.0
-    flip: bool = True
-    label_dropout: float = 0.0
-    sampler_steps: int = 10
-    guidance: float = 1.0
-    n_samples: int = 1000
-    n_valid_samples: int = 500
-    n_reference: int | None = None
-    n_scored: int = 500
-    n_subset: int = 100
-    noise_levels: int = 2
-    heldout_fraction: float = 0.1
-    extractors: tuple[str, ...] = ("cifarnet",)
-    optional_extractors: tuple[str, ...] = ("inception-v3-compat",)
-    batch_images: int = 50
-
-    def __post_init__(self) -> None:
-        counts = {
-            "sampler_steps", "n_scored", "n_subset", "noise_levels", "batch_images",
-        }  # fmt: skip
-        for name in sorted(counts):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("n_samples", "n_valid_samples", "n_reference"):
-            if (n := getattr(self, name)) is not None and n < _FEWEST_COMPARED:
-                raise ValueError(f"{name} must be at least {_FEWEST_COMPARED}, which a covariance needs, got {n}.")
-        for name in ("heldout_fraction", "label_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
-        if not abs(self.guidance) < float("inf"):
-            raise ValueError(f"guidance must be a finite number, got {self.guidance}.")
-        if self.snr_gamma is not None and not 0 < self.snr_gamma < float("inf"):
-            raise ValueError(f"snr_gamma must be a finite number above 0, got {self.snr_gamma}.")
 
 
 @dataclass(frozen=True)
@@ -353,6 +288,6 @@ def register_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="image_generation", summary=summary, build=ImageGeneration, params=Params, trial=trial,
-            evaluation_only=_EVALUATION_ONLY,
+            evaluation_only=EVALUATION_ONLY,
         )
     ]  # fmt: skip
