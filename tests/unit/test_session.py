@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import fedgen_bench
+from fedgen_bench.base import errors
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.cli.main import cli
 from fedgen_bench.session.session import Session
@@ -34,9 +36,13 @@ METHODS = {"dry_run", "verbose", "check", "from_results"}  # of a session, or it
 @pytest.mark.parametrize("name", DOORS)
 def test_function_takes_what_the_command_takes_with_the_same_defaults(name):
     function, words = DOORS[name]
-    command = cli.get_command(click.Context(cli), name)
+    group = click.Context(cli, **cli.context_settings)  # its names of the help option are the commands' as well
+    command = cli.get_command(group, name)
     required = {RENAMED.get(one.name, one.name) for one in command.params if one.required}
-    taken = {RENAMED.get(key, key): value for key, value in command.make_context(name, list(words)).params.items()}
+    taken = {
+        RENAMED.get(key, key): value
+        for key, value in command.make_context(name, list(words), parent=group).params.items()
+    }
     given = {one.name: one.default for one in inspect.signature(function).parameters.values()}
     assert {key for key, default in given.items() if default is inspect.Parameter.empty} == required
     expected = {key: value for key, value in taken.items() if key not in required | METHODS}
@@ -90,3 +96,16 @@ def test_unknown_suite_is_told_by_every_method(session):
     for method in (session.run, session.tune, session.claims, session.leaderboard, session.forecast, session.folder):
         with pytest.raises(UsageError, match="Did you mean `ptb-alpha`"):
             method("ptb-alpa")
+
+
+def test_tree_of_errors_on_the_page_is_the_tree_of_the_code():
+    page = (PUBLISHED.parent / "docs" / "python-api.md").read_text(encoding="utf-8")
+    lines = re.search(r"```text\n(FedgenError.*?)```", page, flags=re.DOTALL)[1].splitlines()
+    above = {}
+    for line in lines:
+        name = re.search(r"\w+", line)
+        depth = name.start() // 4
+        above[depth] = getattr(errors, name[0])
+        if depth:
+            assert above[depth].__bases__ == (above[depth - 1],), name[0]
+    assert len(lines) > 8
