@@ -7,6 +7,7 @@ import torch
 from fedgen_bench_plugins.attacks import gaussian, scaled, sign_flip
 
 from fedgen_bench.federation.assembly import _attackers
+from fedgen_bench.suite.cellconfig import ResolvedAttack
 from fedgen_bench.testing.toy_federation import SEEDS
 
 RECEIVED = {"x": torch.tensor([1.0, 2.0])}
@@ -43,7 +44,7 @@ def test_gaussian_noise_has_the_size_of_the_change():
 def test_hostile_clients_are_the_same_for_every_contender():
     from dataclasses import replace
 
-    attack = {"fraction": 0.2}
+    attack = ResolvedAttack(name="sign_flip", params={}, version="1", source_sha256="", fraction=0.2)
     drawn = _attackers(attack, 50, SEEDS)
     assert len(drawn) == 10
     assert drawn == _attackers(attack, 50, replace(SEEDS, strategy="another", adapter="another"))
