@@ -43,7 +43,9 @@ WHOLE = (
     "fedgen_bench.api",
     "fedgen_bench.session.session",
     "fedgen_bench.session.frames",
+    "fedgen_bench.session.plots",
     "fedgen_bench.session.answers",
+    "fedgen_bench.results.contrasts",
 )
 INTRODUCTIONS = {
     "fedgen_bench.contract.specs": "What plugins declare.",
@@ -64,7 +66,9 @@ INTRODUCTIONS = {
     "fedgen_bench.api": "Suites from Python; `fedgen_bench` imports this when one of its functions is asked for.",
     "fedgen_bench.session.session": "What the functions are one call into, and the commands too.",
     "fedgen_bench.session.frames": "What `run`, `leaderboard` and `load` return.",
+    "fedgen_bench.session.plots": "What `plot` of the results returns.",
     "fedgen_bench.session.answers": "What the others tell and return.",
+    "fedgen_bench.results.contrasts": "What `compare` returns.",
 }
 
 

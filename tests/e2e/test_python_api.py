@@ -98,6 +98,28 @@ def test_folder_with_results_that_the_store_lacks_stays_and_the_results_say_so(s
     assert json.loads(path.read_text()) == body
 
 
+def test_commands_that_train_nothing_new_or_little_have_their_functions(stored):
+    root, results, _ = stored
+    where = {"plugins": [toy.__file__], "leaderboards": root / "leaderboards"}
+    tuning = fedgen_bench.tune("toy", contenders=["fedavg"], runs=root / "runs", device="cpu", jobs=1, **where)
+    own = [one for one in tuning.trials if one.trial.contender == "fedavg"]
+    assert {one.status for one in own} == {"done"}
+    assert {one.status for one in tuning.trials if one not in own} == {"pending"}
+    assert min(one.value for one in own) == next(one.value for one in own if one.chosen)
+    assert tuning.path.read_text() == tuning.text
+    again = fedgen_bench.leaderboard("toy", runs=root / "runs", **where)
+    assert again.leaderboard.equals(results.leaderboard)
+    verdicts = fedgen_bench.claims("toy", **where)
+    assert verdicts.path.is_file()
+    assert Session(**where).check_claims("toy") == ()
+    verdicts.path.write_text("other")
+    assert Session(**where).check_claims("toy") == ("claims.md",)
+    found = fedgen_bench.compare("toy", "fedavg", "fedgen_edge", **where)
+    assert found == fedgen_bench.compare("toy", "fedavg", "fedgen_edge", runs=root / "runs", plugins=where["plugins"])
+    fedgen_bench.claims("toy", **where)
+    assert fedgen_bench.validate(root / "leaderboards" / "toy", plugins=[toy.__file__]).problems == ()
+
+
 def test_ledger_has_every_message_of_the_database(stored):
     root, results, _ = stored
     with contextlib.closing(sqlite3.connect(root / "runs" / "fedgen.sqlite")) as db:
