@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.files import present
@@ -16,49 +16,74 @@ if TYPE_CHECKING:
 
     from fedgen_bench.results.store import StoredRun
 
-_RUN = {"contender": "string", "seed": "int64", "digest": "string"}
-COLUMNS: Mapping[str, Mapping[str, str]] = {
-    LEDGER: {
-        **_RUN,
-        "round_index": "int64",
-        "client_id": "int64",
-        "direction": "string",
-        "phase": "string",
-        "encoded_bytes": "int64",
-        "tensor_bytes": "int64",
-        "header_bytes": "int64",
-    },
-    METRICS: {**_RUN, "round_index": "int64", "client_id": "int64", "name": "string", "value": "float64"},
-}
 NOBODY = -1  # round_index of what was measured after the last round, client_id of what concerns no single client
 _MOST_BYTES, _MOST_ROWS, _MOST_TEXT = 256 << 20, 2_000_000, 200
 _AGAIN = "Restore it from its commit, or publish the folder again."
+
+
+class MessageRow(NamedTuple):
+    """A row of `ledger.parquet`: one booked message."""
+
+    contender: str
+    seed: int
+    digest: str
+    round_index: int
+    client_id: int
+    direction: str
+    phase: str
+    encoded_bytes: int
+    tensor_bytes: int
+    header_bytes: int
+
+
+class FigureRow(NamedTuple):
+    """A row of `metrics.parquet`: one figure of a round, a client or a run."""
+
+    contender: str
+    seed: int
+    digest: str
+    round_index: int
+    client_id: int
+    name: str
+    value: float
+
+
+Detail = TypeVar("Detail", MessageRow, FigureRow)
+_TYPES = {str: "string", int: "int64", float: "float64"}
 
 
 def details(runs: Sequence[StoredRun]) -> dict[str, bytes]:
     """Both files' bytes by name, rows by contender, seed, digest, round; equal runs give equal bytes."""
     ordered = sorted(runs, key=lambda run: (run.spec.contender, run.spec.seed, run.spec.digest))
     return {
-        LEDGER: _parquet(LEDGER, [row for run in ordered for row in _messages(run)]),
-        METRICS: _parquet(METRICS, [row for run in ordered for row in _figures(run)]),
+        LEDGER: _parquet(MessageRow, [row for run in ordered for row in _messages(run)]),
+        METRICS: _parquet(FigureRow, [row for run in ordered for row in _figures(run)]),
     }
 
 
-def read_details(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The rows of one of the files, as dictionaries without a None; empty when the folder has none.
+def read_messages(folder: Path) -> list[MessageRow]:
+    """Every booked message of a published folder; empty when it has none. Raises as `read_figures`."""
+    return _read(folder / LEDGER, MessageRow)
+
+
+def read_figures(folder: Path) -> list[FigureRow]:
+    """Every figure of a published folder; empty when it has none.
 
     What a few bytes may unpack to is bounded before it is unpacked: bytes, rows, and the length of texts.
 
     Raises:
         StoreError: it is no plain Parquet file, is too large once unpacked, or has other columns or empty cells.
     """
-    path = folder / name
+    return _read(folder / METRICS, FigureRow)
+
+
+def _read(path: Path, kind: type[Detail]) -> list[Detail]:
     if not present(path):
         return []
     if path.is_symlink() or not path.is_file():
         raise StoreError(f"{path} is no plain file. {_AGAIN}")
     try:
-        rows = _rows(path, name)
+        rows = _rows(path, kind)
     except (StoreError, MemoryError):
         raise
     except Exception as error:  # what pyarrow raises on damaged bytes has no one type
@@ -67,20 +92,20 @@ def read_details(folder: Path, name: str) -> list[dict[str, Any]]:
         ) from error
     if any(value is None for row in rows for value in row.values()):
         raise StoreError(f"{path} has empty cells. {_AGAIN}")
-    return rows
+    return [kind(**row) for row in rows]
 
 
-def _rows(path: Path, name: str) -> list[dict[str, Any]]:
+def _rows(path: Path, kind: type[Detail]) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        if not file.schema_arrow.equals(_schema(name)):
-            raise StoreError(f"{path} has other columns than this version writes: {', '.join(COLUMNS[name])}. {_AGAIN}")
+        if not file.schema_arrow.equals(_schema(kind)):
+            raise StoreError(f"{path} has other columns than this version writes: {', '.join(kind._fields)}. {_AGAIN}")
         unpacked = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
         for what, found, most in (("bytes", unpacked, _MOST_BYTES), ("rows", file.metadata.num_rows, _MOST_ROWS)):
             if not 0 <= found <= most:
                 raise StoreError(f"{path} says that it holds {found:,} {what}; {most:,} are read at most. {_AGAIN}")
-        _check_texts(path, [column for column, kind in COLUMNS[name].items() if kind == "string"])
+        _check_texts(path, [column for column, python in get_type_hints(kind).items() if python is str])
         rows: list[dict[str, Any]] = file.read().to_pylist()
     return rows
 
@@ -98,14 +123,14 @@ def _check_texts(path: Path, columns: Sequence[str]) -> None:
                     raise StoreError(f"{path} has texts of more than {_MOST_TEXT} characters. {_AGAIN}")
 
 
-def _messages(run: StoredRun) -> Iterator[tuple[Any, ...]]:
+def _messages(run: StoredRun) -> Iterator[MessageRow]:
     own = (run.spec.contender, run.spec.seed, run.spec.digest)
-    columns = [name for name in COLUMNS[LEDGER] if name not in _RUN]
+    columns = MessageRow._fields[len(own) :]
     for report in run.rounds:
-        yield from ((*own, *(getattr(one, name) for name in columns)) for one in report.ledger)
+        yield from (MessageRow(*own, *(getattr(one, column) for column in columns)) for one in report.ledger)
 
 
-def _figures(run: StoredRun) -> Iterator[tuple[Any, ...]]:
+def _figures(run: StoredRun) -> Iterator[FigureRow]:
     own = (run.spec.contender, run.spec.seed, run.spec.digest)
     for report in run.rounds:
         figures = {
@@ -115,26 +140,27 @@ def _figures(run: StoredRun) -> Iterator[tuple[Any, ...]]:
             **{f"valid_subset/{name}": value for name, value in sorted(report.metrics.items())},
             **{f"drift/{name}": value for name, value in sorted(report.drift.items())},
         }
-        yield from ((*own, report.round_index, NOBODY, name, float(value)) for name, value in figures.items())
-    yield from ((*own, NOBODY, NOBODY, name, value) for name, value in sorted(run.result.metrics.items()))
+        yield from (FigureRow(*own, report.round_index, NOBODY, name, float(value)) for name, value in figures.items())
+    yield from (FigureRow(*own, NOBODY, NOBODY, name, value) for name, value in sorted(run.result.metrics.items()))
     metric = run.spec.config.evaluation.followed
     for model, values in sorted(run.result.per_client.items()):
         for client_id, value in sorted(values.items(), key=lambda one: int(one[0])):
-            yield (*own, NOBODY, int(client_id), f"{model}/{metric}", value)
+            yield FigureRow(*own, NOBODY, int(client_id), f"{model}/{metric}", value)
 
 
-def _schema(name: str) -> pa.Schema:
+def _schema(kind: type[Detail]) -> pa.Schema:
     import pyarrow as pa
 
-    return pa.schema([pa.field(column, pa.type_for_alias(kind)) for column, kind in COLUMNS[name].items()])
+    columns = get_type_hints(kind).items()
+    return pa.schema([pa.field(column, pa.type_for_alias(_TYPES[python])) for column, python in columns])
 
 
-def _parquet(name: str, rows: Sequence[tuple[Any, ...]]) -> bytes:
+def _parquet(kind: type[Detail], rows: Sequence[Detail]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS[name])
-    schema = _schema(name)
+    columns = list(zip(*rows, strict=True)) or [()] * len(kind._fields)
+    schema = _schema(kind)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
     out = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), out, compression="zstd")

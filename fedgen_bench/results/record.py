@@ -6,9 +6,9 @@ takes a record as it comes and keeps every value as it is, so that it is written
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from pydantic import ConfigDict, Field, GetPydanticSchema
 
@@ -29,6 +29,15 @@ def _read_as(written: object) -> GetPydanticSchema:
     return GetPydanticSchema(lambda _, handler: handler(written))
 
 
+class _Message(Protocol):
+    @property
+    def encoded_bytes(self) -> int: ...
+    @property
+    def tensor_bytes(self) -> int: ...
+    @property
+    def header_bytes(self) -> int: ...
+
+
 class _Strict:
     __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid")
 
@@ -41,6 +50,16 @@ class Booked(_Strict):
     headers: Count
     messages: Count
     tensors: Count
+
+    @classmethod
+    def of(cls, messages: Sequence[_Message]) -> Self:
+        """The sums over messages."""
+        return cls(
+            encoded=sum(one.encoded_bytes for one in messages),
+            headers=sum(one.header_bytes for one in messages),
+            messages=len(messages),
+            tensors=sum(one.tensor_bytes for one in messages),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

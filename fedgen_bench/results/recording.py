@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from fedgen_bench.results.record import Record, from_json
+from fedgen_bench.results.record import Booked, Record, from_json
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.reports import LedgerEntry
     from fedgen_bench.results.store import StoredRun
     from fedgen_bench.suite.schema import SuiteSpec
 
@@ -40,7 +40,7 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
         "digests": dict(result.digests),
         "facts": dict(result.facts),
         "curve": _curve(run),
-        "bytes": {way: _booked([one for one in entries if one.direction == way]) for way in ("up", "down")},
+        "bytes": {way: asdict(Booked.of([one for one in entries if one.direction == way])) for way in ("up", "down")},
         "client_rounds": sum(len(report.cohort) for report in run.rounds),
         "quarantined": [
             (report.round_index, one.client_id, one.code) for report in run.rounds for one in report.quarantined
@@ -60,12 +60,3 @@ def _curve(run: StoredRun) -> list[tuple[int, float, int]]:
         if followed in report.metrics:
             evaluated.append((report.round_index + 1, report.metrics[followed], uplink))
     return evaluated
-
-
-def _booked(entries: Sequence[LedgerEntry]) -> dict[str, int]:
-    return {
-        "encoded": sum(one.encoded_bytes for one in entries),
-        "tensors": sum(one.tensor_bytes for one in entries),
-        "headers": sum(one.header_bytes for one in entries),
-        "messages": len(entries),
-    }

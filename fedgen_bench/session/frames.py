@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from fedgen_bench.base.errors import WouldLoseError
     from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.results.details import MessageRow
     from fedgen_bench.results.store import StoredRun
     from fedgen_bench.run.events import Event
 
@@ -40,7 +41,7 @@ class Results:
     records: tuple[Record, ...]
     registry: Registry = field(repr=False, compare=False)
     stored: tuple[StoredRun, ...] | None = None
-    messages: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
+    messages: tuple[MessageRow, ...] = field(default=(), repr=False, compare=False)
     ended: tuple[Event, ...] = ()
     kept: WouldLoseError | None = None
 
@@ -99,7 +100,7 @@ class Results:
                 'These results were published without a ledger. Load the store: `load_results("runs", suite=...)`.'
             )
         off_suite = {record.digest: ", ".join(record.off_suite) for record in self.records}
-        frame = pd.DataFrame(self.messages)
+        frame = pd.DataFrame(list(self.messages))
         frame.insert(2, "off_suite", frame["digest"].map(off_suite))
         return frame.drop(columns="digest")
 

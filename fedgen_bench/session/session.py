@@ -15,7 +15,7 @@ from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.checking import check_folder, remake
 from fedgen_bench.results.contrasts import Contrast, contrasts
-from fedgen_bench.results.files import CLAIMS, LEDGER, RESULTS
+from fedgen_bench.results.files import CLAIMS, RESULTS
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.publish import finished, publish, ranked
@@ -239,7 +239,7 @@ class Session:
         if has_results(folder):
             found = open_folder(folder)
             table = build_table(load_suite(found.source, self.registry), found.records, self.registry)
-            messages = tuple(found.rows(LEDGER))
+            messages = tuple(found.messages)
             return Results(table=table, records=tuple(found.records), registry=self.registry, messages=messages)
         if suite is None:
             raise UsageError(

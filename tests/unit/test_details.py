@@ -8,7 +8,7 @@ import pytest
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.results.checking import check_folder
-from fedgen_bench.results.details import NOBODY, details, read_details
+from fedgen_bench.results.details import NOBODY, details, read_figures, read_messages
 from fedgen_bench.results.files import LEDGER, MANIFEST, METRICS
 from fedgen_bench.results.manifest import differences, read_manifest, write_manifest
 from fedgen_bench.results.publish import finished, publish
@@ -38,38 +38,38 @@ def folder(toy_published, tmp_path):
 
 def test_ledger_holds_every_message_and_sums_to_the_record(toy_published):
     folder, _ = toy_published
-    rows = read_details(folder, LEDGER)
+    rows = read_messages(folder)
     for record in open_folder(folder).records:
-        own = [row for row in rows if row["digest"] == record.digest]
+        own = [row for row in rows if row.digest == record.digest]
         for direction in ("up", "down"):
-            sent = [row for row in own if row["direction"] == direction]
+            sent = [row for row in own if row.direction == direction]
             assert len(sent) == getattr(record.bytes, direction).messages
-            assert sum(row["encoded_bytes"] for row in sent) == getattr(record.bytes, direction).encoded
-    assert any(row["direction"] == "up" for row in rows)
+            assert sum(row.encoded_bytes for row in sent) == getattr(record.bytes, direction).encoded
+    assert any(row.direction == "up" for row in rows)
 
 
 def test_metrics_hold_rounds_clients_drift_and_the_end(toy_published):
     folder, _ = toy_published
-    rows = read_details(folder, METRICS)
+    rows = read_figures(folder)
     record = next(one for one in open_folder(folder).records if one.name == "fedavg/1")
-    own = [row for row in rows if row["digest"] == record.digest]
-    curve = [row["value"] for row in own if row["name"] == "valid_subset/toy_loss"]
+    own = [row for row in rows if row.digest == record.digest]
+    curve = [row.value for row in own if row.name == "valid_subset/toy_loss"]
     assert curve == [value for _, value, _ in record.curve]
-    assert {row["name"] for row in own if row["round_index"] == 0 and row["name"].startswith("drift/")} == {
+    assert {row.name for row in own if row.round_index == 0 and row.name.startswith("drift/")} == {
         "drift/mean_change_norm", "drift/dispersion", "drift/cosine_to_mean",
     }  # fmt: skip
-    end = {row["name"]: row["value"] for row in own if row["round_index"] == row["client_id"] == NOBODY}
+    end = {row.name: row.value for row in own if row.round_index == row.client_id == NOBODY}
     assert end == record.metrics
-    clients = {str(row["client_id"]): row["value"] for row in own if row["name"] == "global/toy_loss"}
+    clients = {str(row.client_id): row.value for row in own if row.name == "global/toy_loss"}
     assert clients == record.per_client["global"]
 
 
 def test_pooled_runs_have_neither_messages_nor_drift(toy_published):
     folder, _ = toy_published
-    assert not [row for row in read_details(folder, LEDGER) if row["contender"] == "centralized"]
-    pooled = [row for row in read_details(folder, METRICS) if row["contender"] == "centralized"]
+    assert not [row for row in read_messages(folder) if row.contender == "centralized"]
+    pooled = [row for row in read_figures(folder) if row.contender == "centralized"]
     assert pooled
-    assert not [row for row in pooled if row["name"].startswith("drift/")]
+    assert not [row for row in pooled if row.name.startswith("drift/")]
 
 
 def test_equal_runs_give_equal_bytes(toy_published):
@@ -79,20 +79,20 @@ def test_equal_runs_give_equal_bytes(toy_published):
 
 
 def test_folder_without_parquet_has_no_details(tmp_path):
-    assert read_details(tmp_path, LEDGER) == []
+    assert read_messages(tmp_path) == read_figures(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 but no more", b"\x80\x04cposix\nsystem\n"])
 def test_file_that_is_no_parquet_is_named(folder, content):
     (folder / LEDGER).write_bytes(content)
     with pytest.raises(StoreError, match=LEDGER):
-        read_details(folder, LEDGER)
+        read_messages(folder)
 
 
 def test_parquet_with_other_columns_is_refused(folder):
     shutil.copy(folder / METRICS, folder / LEDGER)
     with pytest.raises(StoreError, match="other columns"):
-        read_details(folder, LEDGER)
+        read_messages(folder)
 
 
 def test_manifest_is_what_sha256sum_reads(folder):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fedgen_bench.base.errors import StoreError, UsageError
 from fedgen_bench.base.files import plain_text, present
 from fedgen_bench.contract.specs import SuiteSource
-from fedgen_bench.results.details import read_details
+from fedgen_bench.results.details import FigureRow, MessageRow, read_figures, read_messages
 from fedgen_bench.results.files import MANIFEST, RESULTS, RESULTS_BYTES
 from fedgen_bench.results.folders import mend
 from fedgen_bench.results.manifest import differences, read_manifest
@@ -33,9 +32,15 @@ class PublishedFolder:
     source: SuiteSource
     records: tuple[Record, ...] = field(repr=False)
 
-    def rows(self, name: str) -> list[dict[str, Any]]:
-        """The rows of one of its Parquet files; empty when it has none. Raises as `details.read_details`."""
-        return read_details(self.path, name)
+    @property
+    def messages(self) -> list[MessageRow]:
+        """Every booked message; empty when it was published without. Raises as `details.read_messages`."""
+        return read_messages(self.path)
+
+    @property
+    def figures(self) -> list[FigureRow]:
+        """Every figure of rounds and clients; empty when it was published without. Raises as `details.read_figures`."""
+        return read_figures(self.path)
 
 
 def has_results(path: Path) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import StoreError
-from fedgen_bench.results.files import METRICS
+from fedgen_bench.results.details import FigureRow
 from fedgen_bench.results.pairing import check_pairing, comparable
 from fedgen_bench.results.published import has_results, open_folder
 from fedgen_bench.review.claims.evidence import Evidence, Metric, Published, mean
@@ -45,7 +45,7 @@ def read_published(folder: Path, registry: Registry, reference: str = "") -> Pub
         raise StoreError(f"{folder} has no finished run. Run the suite first.")
     check_pairing(records)
     quality, followed = (_metric(name, registry) for name in (suite.evaluation.metric, suite.evaluation.followed))
-    drift = _drift(found.rows(METRICS))
+    drift = _drift(found.figures)
     return Published(suite, reference or suite.suite.reference, records, quality, followed, drift)
 
 
@@ -54,9 +54,9 @@ def _metric(name: str, registry: Registry) -> Metric:
     return Metric(name, spec.unit, spec.lower_is_better)
 
 
-def _drift(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+def _drift(rows: Iterable[FigureRow]) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        if row["name"].startswith("drift/"):
-            found.setdefault((row["digest"], row["name"].removeprefix("drift/")), []).append(row["value"])
+        if row.name.startswith("drift/"):
+            found.setdefault((row.digest, row.name.removeprefix("drift/")), []).append(row.value)
     return {key: mean(values) for key, values in found.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import StoreError, UsageError
-from fedgen_bench.results.details import read_details
+from fedgen_bench.results.details import read_figures, read_messages
 from fedgen_bench.results.files import LEDGER, METRICS, RESULTS
 from fedgen_bench.results.published import ResultsFile, examine
 from fedgen_bench.review.validation import figures, folder, ledger, published, suite, values
@@ -15,9 +15,12 @@ from fedgen_bench.review.validation.notices import GROUPS, Notice, Report, cappe
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.results.record import Record
     from fedgen_bench.review.validation.folder import Contents
 
 __all__ = ["Notice", "Report", "validate"]
+
+_WITHOUT = "There is no {} (older versions wrote none): only totals were checked."
 
 
 def validate(path: Path, registry: Registry) -> Report:
@@ -74,25 +77,35 @@ def _of_results(results: ResultsFile, files: Contents, registry: Registry) -> It
     if not results.complete:
         yield remark("schema", "Parquet files and tables were not compared. Mend the records first.")
         return
-    yield from _guarded("ledger", lambda: _parquet(files, LEDGER, "ledger", lambda r: ledger.messages(records, r)))
-    yield from _guarded("values", lambda: _parquet(files, METRICS, "values", lambda r: figures.figures(records, r)))
+    yield from _guarded("ledger", lambda: _messages(records, files))
+    yield from _guarded("values", lambda: _figures(records, files))
     yield from _guarded("files", lambda: published.beside(results, files))
     if spec is not None:
         yield from _guarded("files", lambda: published.rendered(results, meant, registry, files))
 
 
-def _parquet(
-    files: Contents, name: str, group: str, check: Callable[[figures.Rows], Iterable[Notice]]
-) -> Iterator[Notice]:
-    if not files.has(name):
-        yield remark(group, f"There is no {name} (older versions wrote none): only totals were checked.")
+def _messages(records: Sequence[Record], files: Contents) -> Iterator[Notice]:
+    if not files.has(LEDGER):
+        yield remark("ledger", _WITHOUT.format(LEDGER))
         return
     try:
-        rows = read_details(files.folder, name)
+        rows = read_messages(files.folder)
     except StoreError as error:
-        yield problem(group, str(error))
+        yield problem("ledger", str(error))
         return
-    yield from check(rows)
+    yield from ledger.messages(records, rows)
+
+
+def _figures(records: Sequence[Record], files: Contents) -> Iterator[Notice]:
+    if not files.has(METRICS):
+        yield remark("values", _WITHOUT.format(METRICS))
+        return
+    try:
+        rows = read_figures(files.folder)
+    except StoreError as error:
+        yield problem("values", str(error))
+        return
+    yield from figures.figures(records, rows)
 
 
 def _guarded(group: str, check: Callable[[], Iterable[Notice]]) -> list[Notice]:

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from fedgen_bench.results.details import NOBODY
+from fedgen_bench.results.details import NOBODY, FigureRow
 from fedgen_bench.results.files import METRICS, RESULTS
 from fedgen_bench.results.record import Record
 from fedgen_bench.review.validation.notices import Notice, label, problem
 
 GROUP = "values"
-Rows = Sequence[Mapping[str, Any]]
 Key = tuple[str, int, str]
 
 
-def figures(records: Sequence[Record], rows: Rows) -> Iterator[Notice]:
+def figures(records: Sequence[Record], rows: Sequence[FigureRow]) -> Iterator[Notice]:
     """Every figure that both files have is the same."""
     found: dict[Key, dict[tuple[int, int, str], float]] = {(one.contender, one.seed, one.digest): {} for one in records}
     for row in rows:
-        name = f"{row['contender']}/{row['seed']}"
-        where = f"round {row['round_index']}, client {row['client_id']}, {row['name']}"
-        own = found.get((row["contender"], row["seed"], row["digest"]))
-        key = (row["round_index"], row["client_id"], row["name"])
+        name = f"{row.contender}/{row.seed}"
+        where = f"round {row.round_index}, client {row.client_id}, {row.name}"
+        own = found.get((row.contender, row.seed, row.digest))
+        key = (row.round_index, row.client_id, row.name)
         if own is None:
             yield problem(GROUP, f"{METRICS} has {where} of {name}, a run that {RESULTS} does not have. Publish again.")
             continue
         if key in own:
             yield problem(GROUP, f"{METRICS}, {name}: {where} is there twice. Publish again.")
-        if not math.isfinite(row["value"]) and not row["name"].startswith("drift/"):  # hostile updates may overflow it
-            yield problem(GROUP, f"{METRICS}, {name}: {where} is {row['value']}. No run gives that.")
-        own[key] = row["value"]
+        if not math.isfinite(row.value) and not row.name.startswith("drift/"):  # hostile updates may overflow it
+            yield problem(GROUP, f"{METRICS}, {name}: {where} is {row.value}. No run gives that.")
+        own[key] = row.value
     for record in records:
         for text in _record(record, found[record.contender, record.seed, record.digest]):
             yield problem(GROUP, f"{METRICS}, {label(record).partition(', ')[2]}: {text}")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from fedgen_bench.contract.seeds import digest
+from fedgen_bench.results.details import MessageRow
 from fedgen_bench.results.files import LEDGER, RESULTS
-from fedgen_bench.results.record import Record
+from fedgen_bench.results.record import Booked, Record
 from fedgen_bench.review.validation.notices import Notice, label, problem, remark
 
 GROUP = "ledger"
 _PARAMETER_BYTES = 4  # of a trained parameter in the tensors' own type, 32-bit floats
 _LENGTH_BYTES = 8  # of every header
-Rows = Sequence[Mapping[str, Any]]
 Key = tuple[str, int, str]
 
 
@@ -75,16 +74,16 @@ def analytic(records: Sequence[Record]) -> Iterator[Notice]:
             yield remark(GROUP, f"{label(record)}: {said}. Its card should say what it sends.")
 
 
-def messages(records: Sequence[Record], rows: Rows) -> Iterator[Notice]:
+def messages(records: Sequence[Record], rows: Sequence[MessageRow]) -> Iterator[Notice]:
     """Every booked message, their sums, and the cohorts that they show."""
-    by_key: dict[Key, list[Mapping[str, Any]]] = {(one.contender, one.seed, one.digest): [] for one in records}
+    by_key: dict[Key, list[MessageRow]] = {(one.contender, one.seed, one.digest): [] for one in records}
     strangers: set[str] = set()
     for row in rows:
-        key = (row["contender"], row["seed"], row["digest"])
+        key = (row.contender, row.seed, row.digest)
         if key in by_key:
             by_key[key].append(row)
         else:
-            strangers.add(f"{row['contender']}/{row['seed']} ({row['digest']})")
+            strangers.add(f"{row.contender}/{row.seed} ({row.digest})")
     for name in sorted(strangers):
         yield problem(GROUP, f"{LEDGER} has messages of {name}, which {RESULTS} does not have. Publish again.")
     for record in records:
@@ -93,57 +92,53 @@ def messages(records: Sequence[Record], rows: Rows) -> Iterator[Notice]:
             yield problem(GROUP, f"{LEDGER}, {label(record).partition(', ')[2]}: {text}")
 
 
-def _each(record: Record, rows: Rows) -> Iterator[str]:
+def _each(record: Record, rows: Sequence[MessageRow]) -> Iterator[str]:
     federation = record.config.federation
     seen: set[tuple[int, int, str]] = set()
     for row in rows:
-        where = f"round {row['round_index']}, client {row['client_id']}, {row['direction']}"
-        if row["direction"] not in ("up", "down"):
+        where = f"round {row.round_index}, client {row.client_id}, {row.direction}"
+        if row.direction not in ("up", "down"):
             yield f"{where}: a direction is `up` or `down`."
-        if not 0 <= row["round_index"] < federation.rounds:
+        if not 0 <= row.round_index < federation.rounds:
             yield f"{where}: the suite has {federation.rounds} rounds, counted from 0."
-        if not 0 <= row["client_id"] < federation.n_clients:
+        if not 0 <= row.client_id < federation.n_clients:
             yield f"{where}: the suite has {federation.n_clients} clients, counted from 0."
-        if min(row["encoded_bytes"], row["tensor_bytes"], row["header_bytes"]) < 0:
+        if min(row.encoded_bytes, row.tensor_bytes, row.header_bytes) < 0:
             yield f"{where}: a negative number of bytes."
-        if row["encoded_bytes"] != row["tensor_bytes"] + row["header_bytes"]:
-            said = f"{row['tensor_bytes']:,} of tensors and {row['header_bytes']:,} of headers"
-            yield f"{where}: {row['encoded_bytes']:,} bytes, with {said}."
-        key = (row["round_index"], row["client_id"], row["direction"])
+        if row.encoded_bytes != row.tensor_bytes + row.header_bytes:
+            said = f"{row.tensor_bytes:,} of tensors and {row.header_bytes:,} of headers"
+            yield f"{where}: {row.encoded_bytes:,} bytes, with {said}."
+        key = (row.round_index, row.client_id, row.direction)
         if key in seen:
             yield f"{where}: there is a second message. A client is asked once a round."
         seen.add(key)
 
 
-def _sums(record: Record, rows: Rows) -> Iterator[str]:
+def _sums(record: Record, rows: Sequence[MessageRow]) -> Iterator[str]:
     for way, one in record.bytes.ways:
-        own = [row for row in rows if row["direction"] == way]
-        sums = {
-            "encoded": sum(row["encoded_bytes"] for row in own),
-            "tensors": sum(row["tensor_bytes"] for row in own),
-            "headers": sum(row["header_bytes"] for row in own),
-            "messages": len(own),
-        }
-        for what, value in sums.items():
-            if value != (said := getattr(one, what)):
+        own = [row for row in rows if row.direction == way]
+        sums = Booked.of(own)
+        for what in ("encoded", "tensors", "headers", "messages"):
+            value, said = getattr(sums, what), getattr(one, what)
+            if value != said:
                 yield f"its messages sum to {value:,}, {RESULTS} has `bytes.{way}.{what}` = {said:,}."
     by_round: dict[int, int] = {}
     for row in rows:
-        if row["direction"] == "up":
-            by_round[row["round_index"]] = by_round.get(row["round_index"], 0) + row["encoded_bytes"]
+        if row.direction == "up":
+            by_round[row.round_index] = by_round.get(row.round_index, 0) + row.encoded_bytes
     for n_rounds, _, up in record.curve:
         sent = sum(n for round_index, n in by_round.items() if round_index < n_rounds)
         if sent != up:
             yield f"{sent:,} bytes went up in the first {n_rounds} rounds, the `curve` says {up:,}."
 
 
-def _cohorts(record: Record, rows: Rows) -> Iterator[str]:
+def _cohorts(record: Record, rows: Sequence[MessageRow]) -> Iterator[str]:
     """Sizes of the cohorts and, when every asked client left a message, the digest of who was asked when."""
     federation = record.config.federation
     size = federation.clients_per_round
     by_round: dict[int, set[int]] = {}
     for row in rows:
-        by_round.setdefault(row["round_index"], set()).add(row["client_id"])
+        by_round.setdefault(row.round_index, set()).add(row.client_id)
     for round_index, asked in sorted(by_round.items()):
         if len(asked) > size:
             yield f"round {round_index} asks {len(asked)} clients, the suite {size}."
