@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.stats import Interval, bca_interval, interval
-from fedgen_bench.review.claims.evidence import BySeed, Evidence, Metric, Published, mean, to_target
+from fedgen_bench.review.claims.evidence import BySeed, Evidence, Published, Scale, mean, to_target
 from fedgen_bench.review.claims.findings import (
     Chart,
     Comparison,
@@ -34,9 +34,9 @@ __all__ = [
     "Finding",
     "Grid",
     "Interval",
-    "Metric",
     "Point",
     "Published",
+    "Scale",
     "Verdict",
     "adjusted",
     "axis_chart",

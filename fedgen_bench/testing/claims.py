@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 from fedgen_bench.contract.claims import ClaimSpec
-from fedgen_bench.review.claims.evidence import Evidence, Metric, Published
+from fedgen_bench.review.claims.evidence import Evidence, Published, Scale
 from fedgen_bench.review.claims.findings import Finding
 from fedgen_bench.testing.locations import at
 from fedgen_bench.testing.structure import described
@@ -23,7 +23,7 @@ def nothing_published() -> Evidence:
 
     registry = load_registry([toy.__file__], environ={})
     suite = load_suite(registry.get("suite", "toy").spec, registry)
-    metric = Metric(suite.evaluation.metric, "", lower_is_better=True)
+    metric = Scale(suite.evaluation.metric, "", lower_is_better=True)
     return Evidence(Published(suite, suite.suite.reference, (), metric, metric, {}), {})
 
 

@@ -22,14 +22,14 @@ from fedgen_bench.results.files import CLAIMS
 from fedgen_bench.review.claims import reasons, views
 from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.clock import EdgeDevice
-from fedgen_bench.review.claims.evidence import Evidence, Metric, Published
+from fedgen_bench.review.claims.evidence import Evidence, Published, Scale
 from fedgen_bench.review.claims.findings import Chart, Comparison, Point, adjusted, combined, compare
 from fedgen_bench.review.claims.judging import claims_of, judged, written
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import contracts_of, toy
 
 SEEDS = (1, 2, 3)
-LOSS = Metric("toy_loss", "loss", lower_is_better=True)
+LOSS = Scale("toy_loss", "loss", lower_is_better=True)
 SWEEP = """
 [sweep]
 of = "toy"

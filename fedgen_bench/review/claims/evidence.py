@@ -14,7 +14,7 @@ BySeed = Mapping[int, float]
 
 
 @dataclass(frozen=True)
-class Metric:
+class Scale:
     """A metric's name, unit and direction."""
 
     name: str
@@ -36,8 +36,8 @@ class Published:
     suite: SuiteSpec
     reference: str
     records: tuple[Done, ...]
-    quality: Metric
-    followed: Metric
+    quality: Scale
+    followed: Scale
     drift: Mapping[tuple[str, str], float]
 
     @property

@@ -10,7 +10,7 @@ from fedgen_bench.base.errors import StoreError
 from fedgen_bench.results.details import FigureRow
 from fedgen_bench.results.pairing import check_pairing, comparable
 from fedgen_bench.results.published import has_results, open_folder
-from fedgen_bench.review.claims.evidence import Evidence, Metric, Published, mean
+from fedgen_bench.review.claims.evidence import Evidence, Published, Scale, mean
 from fedgen_bench.suite.load import load_suite
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ def read_published(folder: Path, registry: Registry, reference: str = "") -> Pub
     if not records:
         raise StoreError(f"{folder} has no finished run. Run the suite first.")
     check_pairing(records)
-    quality, followed = (_metric(name, registry) for name in (suite.evaluation.metric, suite.evaluation.followed))
+    quality, followed = (_scale(name, registry) for name in (suite.evaluation.metric, suite.evaluation.followed))
     drift = _drift(found.figures)
     return Published(suite, reference or suite.suite.reference, records, quality, followed, drift)
 
 
-def _metric(name: str, registry: Registry) -> Metric:
+def _scale(name: str, registry: Registry) -> Scale:
     spec = registry.get("metric", name).spec
-    return Metric(name, spec.unit, spec.lower_is_better)
+    return Scale(name, spec.unit, spec.lower_is_better)
 
 
 def _drift(rows: Iterable[FigureRow]) -> dict[tuple[str, str], float]:

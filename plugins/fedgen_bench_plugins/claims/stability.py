@@ -12,8 +12,8 @@ from fedgen_bench.authors.claims import (
     Evidence,
     Finding,
     Grid,
-    Metric,
     Published,
+    Scale,
     adjusted,
     axis_chart,
     combined,
@@ -106,7 +106,7 @@ def _since_best(main: Published) -> Comparison | None:
     return compare(what, *lost, lower_is_better=True)
 
 
-def _worse(value: float, base: float, metric: Metric) -> float:
+def _worse(value: float, base: float, metric: Scale) -> float:
     """Percent by which a value is worse than another one."""
     return 100 * (1 if metric.lower_is_better else -1) * (value / base - 1)
 
