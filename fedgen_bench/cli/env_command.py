@@ -14,8 +14,8 @@ from fedgen_bench.cli import options
 def command(device: str) -> int:
     """Show the environment that results would record, as JSON."""
     from fedgen_bench.base.cache import cache_root
-    from fedgen_bench.base.environment import fingerprint
-    from fedgen_bench.run.device import pick_device
+    from fedgen_bench.session.session import Session
 
-    click.echo(json.dumps(fingerprint(pick_device(device), 1) | {"cache": str(cache_root())}, indent=1, sort_keys=True))
+    found = {**Session(device=device).environment, "cache": str(cache_root())}
+    click.echo(json.dumps(found, indent=1, sort_keys=True))
     return 0

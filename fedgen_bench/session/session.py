@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from fedgen_bench.base.environment import fingerprint
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.files import inside
 from fedgen_bench.registry.datasets import places
@@ -25,6 +26,7 @@ from fedgen_bench.results.store import Store
 from fedgen_bench.review.claims.gathering import gather
 from fedgen_bench.review.claims.judging import judged, written
 from fedgen_bench.review.validation import Report, validate
+from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import OnEvent
 from fedgen_bench.session import rerunning, running
 from fedgen_bench.session.answers import OnPlan, Reproduction, Tuning, Verdicts
@@ -77,6 +79,11 @@ class Session:
     def registry(self) -> Registry:
         """All that is registered; its `failures` are what was left out."""
         return load_registry(self.plugins)
+
+    @cached_property
+    def environment(self) -> Mapping[str, Any]:
+        """What results would record of this machine, trained with one thread: processor, libraries, commit and more."""
+        return fingerprint(pick_device(self.device), 1)
 
     def folder(self, suite: str) -> Path:
         """The published folder of a suite."""
