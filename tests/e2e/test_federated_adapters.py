@@ -48,7 +48,8 @@ def test_adapter_learns_in_a_federation_and_books_its_tensors(name, params, prec
     suite = load_suite(registry.get("suite", "quick").spec, registry, overrides)
     (spec,) = expand(suite, registry, contenders=["fedavg_full"], seeds=[1])
     experiment = assemble(spec, loader, torch.device("cpu"))
-    before = experiment.measure(Model(experiment.start), experiment.task.split("valid_subset"))["perplexity_per_word"]
+    valid = experiment.task.split("valid_subset")
+    before = experiment.evaluator.measure(Model(experiment.start), valid)["perplexity_per_word"]
     reports = []
     with Store(tmp_path) as store:
         journal, engine = store.begin(spec, {}, {}), build(registry, "engine", Component(name="local"))
