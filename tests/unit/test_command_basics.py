@@ -20,12 +20,17 @@ from fedgen_bench.cli import main as entry
 from fedgen_bench.cli.main import COMMANDS, cli
 from fedgen_bench.cli.options import UserPath
 from fedgen_bench.cli.screen import grid
+from fedgen_bench.contract.backbones import BackboneSpec
+from fedgen_bench.contract.claims import ClaimSpec
+from fedgen_bench.contract.datasets import DataFile, DatasetSpec
 from fedgen_bench.contract.specs import MetricSpec, StrategySpec, SuiteSource
 from fedgen_bench.registry.datasets import locate
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.spec_problems import spec_problem
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
+
+FILES = (DataFile(path="a.txt"),)
 
 
 def commands():
@@ -223,6 +228,20 @@ def test_a_suite_without_text_is_left_out():
         spec_problem("suite", SuiteSource(name="one", text=None, path=""))
         == "suite `one`: text is NoneType, expected str"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "problem"),
+    [
+        ("dataset", DatasetSpec(name="one", summary="", files=("a.txt",), licence=""), "files holds something else"),
+        ("dataset", DatasetSpec(name="one", summary="", files=FILES, licence=None), "licence is NoneType"),
+        ("backbone", BackboneSpec(name="one", summary="", kind="pairs", folder="here"), "folder is not callable"),
+        ("claim", ClaimSpec(name="one", summary="", number=8, judge=print), "number is int, expected str"),
+        ("claim", ClaimSpec(name="one", summary="", number="8", judge=None), "judge is not callable"),
+    ],
+)
+def test_what_is_registered_besides_components_is_held_to_its_types(kind, spec, problem):
+    assert spec_problem(kind, spec).startswith(f"{kind} `one`: {problem}")
 
 
 @pytest.mark.parametrize(
