@@ -27,15 +27,15 @@ def evaluate_clients(
     def value(model: Model, heldout: Any) -> float:
         return experiment.evaluator.measure(model, heldout, evaluation.round_metrics)[evaluation.followed]
 
-    found: dict[str, dict[str, float]] = {"global": {}, "personalized": {}}
+    scores: dict[str, dict[str, float]] = {"global": {}, "personalized": {}}
     for client_id in evaluated_clients(experiment):
         data = experiment.population.client(client_id)
         if model is not None:
-            found["global"][str(client_id)] = value(model, data.heldout)
+            scores["global"][str(client_id)] = value(model, data.heldout)
         own = _personal(experiment, state, states, client_id, data)
         if own is not None:
-            found["personalized"][str(client_id)] = value(own, data.heldout)
-    return found
+            scores["personalized"][str(client_id)] = value(own, data.heldout)
+    return scores
 
 
 def _personal(

@@ -41,13 +41,13 @@ def encode_keeps(keeps: Mapping[int, Tensors]) -> bytes:
 
 def decode_keeps(path: Path, wanted: Iterable[int]) -> dict[int, Tensors]:
     """The states of some clients from a file; one that has nothing in it is empty."""
-    found: dict[int, dict[str, torch.Tensor]] = {client: {} for client in wanted}
+    keeps: dict[int, dict[str, torch.Tensor]] = {client: {} for client in wanted}
     with safe_open(path, framework="pt") as handle:
         for key in handle.keys():  # noqa: SIM118 - the handle is no mapping
             client, _, name = key.partition("/")
-            if int(client) in found:
-                found[int(client)][name] = handle.get_tensor(key)
-    return dict(found)
+            if int(client) in keeps:
+                keeps[int(client)][name] = handle.get_tensor(key)
+    return dict(keeps)
 
 
 def _clients_in(path: Path) -> set[int]:

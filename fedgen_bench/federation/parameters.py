@@ -68,12 +68,12 @@ def dump_like(trainable: Mapping[str, torch.nn.Parameter], like: Tensors) -> dic
 
 def padded(tensors: Tensors, trainable: Mapping[str, torch.nn.Parameter]) -> list[torch.Tensor]:
     """Tensors for these parameters, on their device; those of a lower rank stand in the leading corner of zeros."""
-    found = []
+    filled = []
     for name, parameter in trainable.items():
         tensor = tensors[name].to(parameter.device)
         if tensor.shape != parameter.shape:
             whole = tensor.new_zeros(parameter.shape)
             whole[_leading(tensor.shape)] = tensor
             tensor = whole
-        found.append(tensor)
-    return found
+        filled.append(tensor)
+    return filled

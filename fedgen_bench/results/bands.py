@@ -33,12 +33,12 @@ class Band:
 
 def band(values: Sequence[float]) -> Band:
     """Of one value or more; a single seed has measured no noise and gets the floor."""
-    found = interval(values)
-    half = FLOOR * abs(found.mean)
-    if found.n == 1:
-        return Band(n_seeds=1, mean=found.mean, half_width=half, one_more=half)
-    half = max(half, found.std)
-    return Band(n_seeds=found.n, mean=found.mean, half_width=half, one_more=max(half, prediction_half_width(values)))
+    spread = interval(values)
+    half = FLOOR * abs(spread.mean)
+    if spread.n == 1:
+        return Band(n_seeds=1, mean=spread.mean, half_width=half, one_more=half)
+    half = max(half, spread.std)
+    return Band(n_seeds=spread.n, mean=spread.mean, half_width=half, one_more=max(half, prediction_half_width(values)))
 
 
 def bands(records: Iterable[Record]) -> dict[tuple[str, str], Band]:
@@ -47,7 +47,7 @@ def bands(records: Iterable[Record]) -> dict[tuple[str, str], Band]:
     for record in comparable(records):
         for metric, value in record.metrics.items():
             values.setdefault((record.contender, metric), []).append(value)
-    return {key: band(found) for key, found in sorted(values.items()) if all(map(math.isfinite, found))}
+    return {key: band(numbers) for key, numbers in sorted(values.items()) if all(map(math.isfinite, numbers))}
 
 
 def bands_csv(records: Iterable[Record]) -> str:
@@ -55,6 +55,8 @@ def bands_csv(records: Iterable[Record]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["contender", "metric", "n_seeds", "mean", "half_width", "one_more_seed_half_width"])
-    for (contender, metric), one in bands(records).items():
-        writer.writerow([contender, metric, one.n_seeds, repr(one.mean), repr(one.half_width), repr(one.one_more)])
+    for (contender, metric), allowed in bands(records).items():
+        writer.writerow(
+            [contender, metric, allowed.n_seeds, repr(allowed.mean), repr(allowed.half_width), repr(allowed.one_more)]
+        )
     return out.getvalue()

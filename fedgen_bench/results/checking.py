@@ -25,10 +25,10 @@ def check_folder(folder: Path, registry: Registry) -> list[str]:
     Raises:
         UsageError, StoreError: as `open_folder`, or the suite's text is none.
     """
-    found = open_folder(folder)
-    suite = load_suite(found.source, registry)
-    table, drawn = build_table(suite, found.records, registry), drawn_names(registry)
-    expected = contents_of(table, found.records, suite=suite, suite_text=found.source.text, registry=registry)
+    published = open_folder(folder)
+    suite = load_suite(published.source, registry)
+    table, drawn = build_table(suite, published.records, registry), drawn_names(registry)
+    expected = contents_of(table, published.records, suite=suite, suite_text=published.source.text, registry=registry)
     wrong = {
         name for name, content in expected.items() if not _is_published(folder / name, content, exact=name not in drawn)
     }
@@ -49,15 +49,15 @@ def remake(folder: Path, registry: Registry) -> None:
     Raises:
         UsageError, StoreError: as `open_folder`; nothing can be written.
     """
-    found = open_folder(folder)
-    source, suite = found.source, load_suite(found.source, registry)
+    published = open_folder(folder)
+    source, suite = published.source, load_suite(published.source, registry)
     ours = registry.components["suite"].get(source.name)
     if ours is not None:
         installed = load_suite(ours.spec, registry)
         if installed.suite.version == suite.suite.version:
             source, suite = ours.spec, installed
-    table, drawn = build_table(suite, found.records, registry), drawn_names(registry)
+    table, drawn = build_table(suite, published.records, registry), drawn_names(registry)
     write_together(
         folder,
-        contents_of(table, found.records, suite=suite, suite_text=source.text, registry=registry, but=drawn),
+        contents_of(table, published.records, suite=suite, suite_text=source.text, registry=registry, but=drawn),
     )

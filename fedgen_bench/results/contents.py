@@ -50,10 +50,10 @@ def table_files(table: Table, registry: Registry, names: Collection[str]) -> dic
     Texts are made printable, whatever names and titles hold.
     """
     files: dict[str, bytes | None] = {}
-    for _, found in sorted(registry.components["table_format"].items()):
-        if found.spec.filename in names:
-            params, _ = make_params(found.spec.params, {})
-            content = found.spec.build(params).render(table)
+    for _, registered in sorted(registry.components["table_format"].items()):
+        if registered.spec.filename in names:
+            params, _ = make_params(registered.spec.params, {})
+            content = registered.spec.build(params).render(table)
             text = isinstance(content, str)
-            files[found.spec.filename] = printable(content, keep="\n").encode() if text else content
+            files[registered.spec.filename] = printable(content, keep="\n").encode() if text else content
     return files

@@ -46,13 +46,17 @@ def contrasts(records: Sequence[Record], first: str, second: str) -> tuple[Contr
     chosen = [record for record in able if record.contender in (first, second)]
     check_pairing(chosen)
     metrics = sorted({key for record in chosen if record.contender == first for key in record.metrics})
-    found = (_of(chosen, first, second, metric) for metric in metrics)
-    return tuple(one for one in found if one is not None)
+    made = (_of(chosen, first, second, metric) for metric in metrics)
+    return tuple(contrast for contrast in made if contrast is not None)
 
 
 def _of(records: Sequence[Done], first: str, second: str, metric: str) -> Contrast | None:
     ours, theirs = (
-        {one.seed: one.metrics[metric] for one in records if one.contender == name and metric in one.metrics}
+        {
+            record.seed: record.metrics[metric]
+            for record in records
+            if record.contender == name and metric in record.metrics
+        }
         for name in (first, second)
     )
     between = paired_difference(ours, theirs)

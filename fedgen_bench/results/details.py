@@ -102,9 +102,9 @@ def _rows(path: Path, kind: type[Detail]) -> list[dict[str, Any]]:
         if not file.schema_arrow.equals(_schema(kind)):
             raise StoreError(f"{path} has other columns than this version writes: {', '.join(kind._fields)}. {_AGAIN}")
         unpacked = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
-        for what, found, most in (("bytes", unpacked, _MOST_BYTES), ("rows", file.metadata.num_rows, _MOST_ROWS)):
-            if not 0 <= found <= most:
-                raise StoreError(f"{path} says that it holds {found:,} {what}; {most:,} are read at most. {_AGAIN}")
+        for what, said, most in (("bytes", unpacked, _MOST_BYTES), ("rows", file.metadata.num_rows, _MOST_ROWS)):
+            if not 0 <= said <= most:
+                raise StoreError(f"{path} says that it holds {said:,} {what}; {most:,} are read at most. {_AGAIN}")
         _check_texts(path, [column for column, python in get_type_hints(kind).items() if python is str])
         rows: list[dict[str, Any]] = file.read().to_pylist()
     return rows

@@ -78,10 +78,10 @@ def _groups(suite: SuiteSpec, records: Sequence[Record]) -> list[Group]:
     return [
         Group(
             label=f"{name} ({', '.join(off_suite)})" if off_suite else name,
-            under=conditions(found[0]),
-            records=tuple(found),
+            under=conditions(same[0]),
+            records=tuple(same),
         )
-        for (name, off_suite), found in together.items()
+        for (name, off_suite), same in together.items()
     ]
 
 

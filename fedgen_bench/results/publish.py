@@ -92,9 +92,9 @@ def lacking(folder: Path, store: Store) -> list[Record]:
     """
     if not has_results(folder):
         return []
-    found = open_folder(folder)
-    held = store.metrics(found.source.name)
-    return [one for one in found.records if not _is_held(one, held)]
+    published = open_folder(folder)
+    held = store.metrics(published.source.name)
+    return [record for record in published.records if not _is_held(record, held)]
 
 
 def _is_held(record: Record, held: Mapping[str, Mapping[str, float]]) -> bool:
@@ -104,9 +104,9 @@ def _is_held(record: Record, held: Mapping[str, Mapping[str, float]]) -> bool:
 
 def _lost(folder: Path, records: Iterable[Record], store: Store) -> list[str]:
     """What would be gone if the records took a folder's place: results that the store lacks, and cells without one."""
-    cells, lacked = {_cell(one) for one in records}, {_cell(one) for one in lacking(folder, store)}
+    cells, lacked = {_cell(record) for record in records}, {_cell(record) for record in lacking(folder, store)}
     old = open_folder(folder).records if has_results(folder) else ()
-    return [one.name for one in old if _cell(one) in lacked or _cell(one) not in cells]
+    return [record.name for record in old if _cell(record) in lacked or _cell(record) not in cells]
 
 
 def _cell(record: Record) -> tuple[object, ...]:

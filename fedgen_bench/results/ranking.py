@@ -41,10 +41,12 @@ def ranks(
     """
     groups: dict[str, list[Candidate]] = {}
     sign = 1 if lower_is_better else -1
-    for one in sorted(candidates, key=lambda one: (sign * one.mean, one.row.contender)):
-        groups.setdefault(one.under, []).append(one)
-    order = {one.name: place for place, one in enumerate(variants(suite))}
-    ordered = sorted(groups.values(), key=lambda equal: min(order.get(one.row.contender, len(order)) for one in equal))
+    for candidate in sorted(candidates, key=lambda candidate: (sign * candidate.mean, candidate.row.contender)):
+        groups.setdefault(candidate.under, []).append(candidate)
+    order = {variant.name: place for place, variant in enumerate(variants(suite))}
+    ordered = sorted(
+        groups.values(), key=lambda equal: min(order.get(candidate.row.contender, len(order)) for candidate in equal)
+    )
     within = _within(suite, ordered, order) if len(ordered) > 1 else {}
     return tuple(row for equal in ordered for row in _ranked(equal)), within
 
@@ -52,10 +54,10 @@ def ranks(
 def _ranked(equal: Sequence[Candidate]) -> list[Row]:
     """The rows of one group, best first."""
     first, rank, rows = equal[0], 1, []
-    for place, one in enumerate(equal, start=1):
-        if not _tied(first.by_seed, one.by_seed):
-            first, rank = one, place
-        rows.append(replace(one.row, rank=rank))
+    for place, candidate in enumerate(equal, start=1):
+        if not _tied(first.by_seed, candidate.by_seed):
+            first, rank = candidate, place
+        rows.append(replace(candidate.row, rank=rank))
     return rows
 
 
@@ -64,18 +66,18 @@ def _within(suite: SuiteSpec, ordered: Sequence[Sequence[Candidate]], order: Map
     points = {
         one.name: f"{suite.sweep.axis}={one.point.value:g}" for one in variants(suite) if suite.sweep and one.point
     }
-    found = {}
+    within = {}
     for equal in ordered:
         names = [one.row.contender for one in equal]
         where = dict.fromkeys(points[name] for name in sorted(names, key=lambda n: order.get(n, 0)) if name in points)
-        found.update(dict.fromkeys(names, ", ".join(where) or "the suite's own"))
-    return found
+        within.update(dict.fromkeys(names, ", ".join(where) or "the suite's own"))
+    return within
 
 
 def _tied(first: Mapping[int, float], other: Mapping[int, float]) -> bool:
     """Whether a paired interval over seeds includes zero; one seed alone is tied when it is equal."""
-    found = paired_difference(first, other)
-    if found is None:
+    difference = paired_difference(first, other)
+    if difference is None:
         return True
-    low, high = (found.mean, found.mean) if found.n == 1 else (found.low, found.high)
+    low, high = (difference.mean, difference.mean) if difference.n == 1 else (difference.low, difference.high)
     return low <= 0 <= high

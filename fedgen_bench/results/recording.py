@@ -26,7 +26,7 @@ def records_of(runs: Sequence[StoredRun], suite: SuiteSpec) -> list[Record]:
 def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
     """The record of a run that has ended, as reading it from `results.json` gives it."""
     result = run.result
-    entries = [one for report in run.rounds for one in report.ledger]
+    entries = [entry for report in run.rounds for entry in report.ledger]
     table = {
         "contender": run.spec.contender,
         "seed": run.spec.seed,
@@ -40,10 +40,12 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
         "digests": dict(result.digests),
         "facts": dict(result.facts),
         "curve": _curve(run),
-        "bytes": {way: asdict(Booked.of([one for one in entries if one.direction == way])) for way in ("up", "down")},
+        "bytes": {
+            way: asdict(Booked.of([entry for entry in entries if entry.direction == way])) for way in ("up", "down")
+        },
         "client_rounds": sum(len(report.cohort) for report in run.rounds),
         "quarantined": [
-            (report.round_index, one.client_id, one.code) for report in run.rounds for one in report.quarantined
+            (report.round_index, entry.client_id, entry.code) for report in run.rounds for entry in report.quarantined
         ],
         "provenance": dict(run.provenance),
         "environment": dict(run.environment),

@@ -80,7 +80,7 @@ class RunRow:
     @classmethod
     def read(cls, values: Sequence[Any]) -> Self:
         """The row that has these values, by `RUN_COLUMNS`; the checksum is not looked at."""
-        return cls(**{one.name: value for one, value in zip(dataclasses.fields(cls), values, strict=False)})
+        return cls(**{column.name: value for column, value in zip(dataclasses.fields(cls), values, strict=False)})
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -172,8 +172,8 @@ class RoundRow:
     @property
     def table(self) -> dict[str, Any]:
         """The report as JSON has it."""
-        found: dict[str, Any] = json.loads(self.report)
-        return found
+        table: dict[str, Any] = json.loads(self.report)
+        return table
 
     @property
     def round_report(self) -> RoundReport:

@@ -124,9 +124,9 @@ def _with_size(row: Row, facts: Facts) -> Row:
 def _with_quality(row: Row, values: Sequence[float]) -> Row:
     if not values:
         return row
-    found = interval(values)
-    std, low, high = (None if math.isnan(one) else one for one in (found.std, found.low, found.high))
-    return replace(row, quality_mean=found.mean, quality_std=std, quality_ci_low=low, quality_ci_high=high)
+    quality = interval(values)
+    std, low, high = (None if math.isnan(one) else one for one in (quality.std, quality.low, quality.high))
+    return replace(row, quality_mean=quality.mean, quality_std=std, quality_ci_low=low, quality_ci_high=high)
 
 
 def _with_own_data(row: Row, done: Sequence[Done], metric: str) -> Row:
@@ -142,8 +142,8 @@ def _with_own_data(row: Row, done: Sequence[Done], metric: str) -> Row:
 def reached(done: Iterable[Done], target: float, followed: Followed) -> list[Evaluated | None]:
     """Where each run's curve is first at the target; None where it never is."""
 
-    def at_target(one: Evaluated) -> bool:
-        return one.value <= target if followed.lower_is_better else one.value >= target
+    def at_target(point: Evaluated) -> bool:
+        return point.value <= target if followed.lower_is_better else point.value >= target
 
     return [next(filter(at_target, record.curve), None) for record in done]
 
@@ -171,12 +171,12 @@ def _per_client_round(record: Done) -> float:
 
 
 def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return math.fsum(found) / len(found)
+    known = list(values)
+    return math.fsum(known) / len(known)
 
 
 def _mean_of_all(values: Iterable[float | None]) -> float | None:
     """The mean, or None where a value is missing."""
-    found = list(values)
-    there = [value for value in found if value is not None]
-    return _mean(there) if there and len(there) == len(found) else None
+    all_values = list(values)
+    there = [value for value in all_values if value is not None]
+    return _mean(there) if there and len(there) == len(all_values) else None

@@ -40,12 +40,12 @@ def tier(published: Mapping[str, Any], here: Mapping[str, Any], changes: Sequenc
 
     `changes` is what differs in the cell itself (precision, a component's version), as sentences without a full stop.
     """
-    libraries, ours = (dict(one.get("libraries") or {}) for one in (published, here))
+    libraries, ours = (dict(environment.get("libraries") or {}) for environment in (published, here))
     software = [
         _named(name, libraries[name], ours.get(name)) for name in libraries if ours.get(name) != libraries[name]
     ]
     software += _differing(published, here, ("python", "system", "threads"))
-    kinds = [str(one.get("device", "none")).partition(":")[0] for one in (published, here)]
+    kinds = [str(environment.get("device", "none")).partition(":")[0] for environment in (published, here)]
     if kinds[0] != kinds[1]:
         software.append(_named("device", *kinds))
     machine = _differing(published, here, ("instruction_set", "accelerator"))
@@ -63,6 +63,6 @@ def _differing(published: Mapping[str, Any], here: Mapping[str, Any], keys: Sequ
 
 
 def _named(what: str, published: object, here: object) -> str:
-    theirs, ours = ("none" if one in {None, ""} else one for one in (published, here))
+    theirs, ours = ("none" if value in {None, ""} else value for value in (published, here))
     was = "not in the record" if published is None else f"{theirs} published"
     return f"{what.replace('_', ' ')} {was}, {ours} here"

@@ -113,19 +113,19 @@ class SeedTest:
 def quality_of(record: Done) -> tuple[str, ...]:
     """The suite's metric and the followed one on test; a contender without a global model has its clients' mean."""
     names = dict.fromkeys((f"test/{record.config.evaluation.metric}", f"test/{record.followed}"))
-    found = tuple(name for name in names if name in record.metrics)
+    there = tuple(name for name in names if name in record.metrics)
     own = f"personalized/{record.followed}/mean"
-    return found or ((own,) if own in record.metrics else ())
+    return there or ((own,) if own in record.metrics else ())
 
 
-def compare_records(published: Done, here: Record, found: Tier, bands: Bands) -> ComparedCell:
+def compare_records(published: Done, here: Record, tier: Tier, bands: Bands) -> ComparedCell:
     """The cell with every value of both records; quality in the statistical tier awaits `judge_over_seeds`."""
     quality = quality_of(published)
     cell = ComparedCell(
         contender=published.contender,
         seed=published.seed,
         digest=published.digest,
-        tier=found,
+        tier=tier,
         status=here.status,
         reason=here.reason,
         published_environment=published.environment,
@@ -137,23 +137,23 @@ def compare_records(published: Done, here: Record, found: Tier, bands: Bands) ->
     ours, theirs = dict(values_of(here)), dict(values_of(published))
     values = []
     for group, what in [*theirs, *(key for key in ours if key not in theirs)]:
-        one = Value(group, what, theirs.get((group, what)), ours.get((group, what)), "shown")
+        value = Value(group, what, theirs.get((group, what)), ours.get((group, what)), "shown")
         if (group, what) in theirs:
             band = bands.get((cell.contender, what)) if group == "metrics" and what in quality else None
-            one = _judged(one, found.name, band, is_quality=group == "metrics" and what in quality)
-        values.append(one)
+            value = _judged(value, tier.name, band, is_quality=group == "metrics" and what in quality)
+        values.append(value)
     return replace(cell, values=tuple(values))
 
 
-def _judged(one: Value, tier: TierName, band: Band | None, *, is_quality: bool) -> Value:
-    if _same(one.published, one.here):
-        return replace(one, verdict="equal")
-    if one.group in _JUDGED[tier]:
-        return replace(one, verdict="differs")
+def _judged(value: Value, tier: TierName, band: Band | None, *, is_quality: bool) -> Value:
+    if _same(value.published, value.here):
+        return replace(value, verdict="equal")
+    if value.group in _JUDGED[tier]:
+        return replace(value, verdict="differs")
     if tier == "band" and is_quality:
         allowed = 0.0 if band is None else band.half_width
-        return replace(one, verdict="within" if _at_most(one.difference, allowed) else "differs", allowed=allowed)
-    return one
+        return replace(value, verdict="within" if _at_most(value.difference, allowed) else "differs", allowed=allowed)
+    return value
 
 
 def judge_over_seeds(
@@ -163,27 +163,27 @@ def judge_over_seeds(
     groups: dict[tuple[str, str], list[tuple[int, Value]]] = {}
     for cell in cells:
         if cell.tier.name == "statistical" and cell.status == "done":
-            for one in cell.values:
-                if one.group == "metrics" and one.what in cell.quality:
-                    groups.setdefault((cell.contender, one.what), []).append((cell.seed, one))
-    tests = {key: _tested(key, found, bands.get(key)) for key, found in groups.items()}
+            for value in cell.values:
+                if value.group == "metrics" and value.what in cell.quality:
+                    groups.setdefault((cell.contender, value.what), []).append((cell.seed, value))
+    tests = {key: _tested(key, over_seeds, bands.get(key)) for key, over_seeds in groups.items()}
 
-    def with_verdict(cell: ComparedCell, one: Value) -> Value:
-        if cell.tier.name != "statistical" or one.group != "metrics" or one.what not in cell.quality:
-            return one
-        test = tests[cell.contender, one.what]
-        if not test.passed or one.here is None:
-            return replace(one, verdict="differs", allowed=test.allowed)
-        return one if one.verdict == "equal" else replace(one, verdict="within", allowed=test.allowed)
+    def with_verdict(cell: ComparedCell, value: Value) -> Value:
+        if cell.tier.name != "statistical" or value.group != "metrics" or value.what not in cell.quality:
+            return value
+        test = tests[cell.contender, value.what]
+        if not test.passed or value.here is None:
+            return replace(value, verdict="differs", allowed=test.allowed)
+        return value if value.verdict == "equal" else replace(value, verdict="within", allowed=test.allowed)
 
-    judged = tuple(replace(cell, values=tuple(with_verdict(cell, one) for one in cell.values)) for cell in cells)
+    judged = tuple(replace(cell, values=tuple(with_verdict(cell, value) for value in cell.values)) for cell in cells)
     return judged, tuple(tests.values())
 
 
-def _tested(key: tuple[str, str], found: Sequence[tuple[int, Value]], band: Band | None) -> SeedTest:
-    differences = [math.nan if one.difference is None else one.difference for _, one in found]
+def _tested(key: tuple[str, str], over_seeds: Sequence[tuple[int, Value]], band: Band | None) -> SeedTest:
+    differences = [math.nan if value.difference is None else value.difference for _, value in over_seeds]
     half, one_more = (0.0, 0.0) if band is None else (band.half_width, band.one_more)
-    equal = all(one.verdict == "equal" for _, one in found)
+    equal = all(value.verdict == "equal" for _, value in over_seeds)
     between = interval(differences)
     alone = between.n == 1
     allowed = one_more if alone else half
@@ -192,7 +192,7 @@ def _tested(key: tuple[str, str], found: Sequence[tuple[int, Value]], band: Band
     return SeedTest(
         contender=contender,
         metric=metric,
-        seeds=tuple(seed for seed, _ in found),
+        seeds=tuple(seed for seed, _ in over_seeds),
         mean=between.mean,
         low=None if alone else between.low,
         high=None if alone else between.high,
@@ -216,12 +216,12 @@ def values_of(record: Done) -> Iterator[tuple[tuple[str, str], Any]]:
     yield from _each("metrics", record.metrics.items())
     for model, values in record.per_client.items():
         yield from _each("per client", ((f"{model}, client {client}", value) for client, value in values.items()))
-    yield from _each("curve", ((f"round {one.n_rounds}", one.value) for one in record.curve))
+    yield from _each("curve", ((f"round {point.n_rounds}", point.value) for point in record.curve))
     yield from _each("digests", asdict(record.digests).items())
     yield from _each("data", facts.data.items())
     for way, booked in record.bytes.ways:
         yield from _each("bytes", ((f"{way} {name}", count) for name, count in asdict(booked).items()))
-    yield from _each("bytes", ((f"up after round {one.n_rounds}", one.uplink_bytes) for one in record.curve))
+    yield from _each("bytes", ((f"up after round {point.n_rounds}", point.uplink_bytes) for point in record.curve))
     yield ("bytes", "client rounds"), record.client_rounds
     yield ("sizes", "trainable_params"), facts.trainable_params
     yield ("sizes", "backbone_params"), facts.backbone_params

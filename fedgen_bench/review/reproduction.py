@@ -82,15 +82,15 @@ def reruns_of(records: Sequence[Done], registry: Registry, precision: Literal["f
     Raises:
         StoreError: a configuration is not the one that its digest was made from, or of another cell or suite.
     """
-    found = [_rerun_of(record, registry, precision) for record in records]
-    first = found[0].spec
-    for one in found:
-        if (one.spec.suite, one.spec.suite_version) != (first.suite, first.suite_version):
+    reruns = [_rerun_of(record, registry, precision) for record in records]
+    first = reruns[0].spec
+    for rerun in reruns:
+        if (rerun.spec.suite, rerun.spec.suite_version) != (first.suite, first.suite_version):
             raise StoreError(
-                f"{one.name} is of suite {one.spec.suite}, version {one.spec.suite_version}, others are of "
+                f"{rerun.name} is of suite {rerun.spec.suite}, version {rerun.spec.suite_version}, others are of "
                 f"{first.suite}, version {first.suite_version}: the folder was mixed up. {_RESTORE}"
             )
-    return found
+    return reruns
 
 
 def _rerun_of(record: Done, registry: Registry, precision: Literal["fp32"] | None) -> Rerun:
@@ -112,20 +112,20 @@ def _rerun_of(record: Done, registry: Registry, precision: Literal["fp32"] | Non
 
 
 def _component_changes(config: CellConfig, registry: Registry) -> Iterator[str]:
-    for kind, one in config.components():
-        name, found = one.name, registry.components[kind].get(one.name)
-        if found is None:
+    for kind, theirs in config.components():
+        name, ours = theirs.name, registry.components[kind].get(theirs.name)
+        if ours is None:
             continue
-        if found.spec.version != one.version:
-            yield f"{kind} {name} version {one.version} published, {found.spec.version} here"
-        elif found.provenance.source_sha256 != one.source_sha256:
+        if ours.spec.version != theirs.version:
+            yield f"{kind} {name} version {theirs.version} published, {ours.spec.version} here"
+        elif ours.provenance.source_sha256 != theirs.source_sha256:
             yield f"{kind} {name} has another source here than was published"
 
 
 def problems(reruns: Sequence[Rerun], registry: Registry) -> list[str]:
     """Why cells could not run here: components that are missing or refuse the published parameters. Each once."""
-    found = [sentence for one in reruns for sentence in _problems(one, registry)]
-    return list(dict.fromkeys(found))
+    sentences = [sentence for rerun in reruns for sentence in _problems(rerun, registry)]
+    return list(dict.fromkeys(sentences))
 
 
 def _problems(rerun: Rerun, registry: Registry) -> Iterator[str]:

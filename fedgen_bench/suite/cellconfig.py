@@ -129,14 +129,14 @@ class CellConfig(Strict):
         return found
 
 
-def _differing(found: Any, written: Any, path: str = "") -> Iterator[str]:
+def _differing(read: Any, written: Any, path: str = "") -> Iterator[str]:
     """Paths at which two JSON values differ; 1 and 1.0 do, as digests see them."""
-    if isinstance(found, dict) and isinstance(written, dict) and found.keys() == written.keys():
-        for key, value in found.items():
+    if isinstance(read, dict) and isinstance(written, dict) and read.keys() == written.keys():
+        for key, value in read.items():
             yield from _differing(value, written[key], f"{path}.{key}" if path else key)
-    elif isinstance(found, dict) and isinstance(written, dict):
-        yield from sorted(f"{path}.{key}" if path else key for key in found.keys() ^ written.keys())
-    elif canonical(found) != canonical(written):
+    elif isinstance(read, dict) and isinstance(written, dict):
+        yield from sorted(f"{path}.{key}" if path else key for key in read.keys() ^ written.keys())
+    elif canonical(read) != canonical(written):
         yield path
 
 

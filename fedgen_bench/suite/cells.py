@@ -169,10 +169,10 @@ def _resolved(kind: str, component: Component, registry: Registry) -> Resolved:
 
 def _task(task: Task, registry: Registry) -> ResolvedTask:
     """The task; where its evaluation was changed, also the parameters that the streams go on to see (`pairs_as`)."""
-    found, spec = _filled("task", task, registry), registry.get("task", task.name).spec
-    meant = json.loads(json.dumps(defaults(spec.params) | task.pairs_as)) if task.pairs_as else found["params"]
-    pinned = {name: meant[name] for name in sorted(spec.evaluation_only) if meant[name] != found["params"][name]}
-    return ResolvedTask(**found, pairs_as=pinned)
+    filled, spec = _filled("task", task, registry), registry.get("task", task.name).spec
+    meant = json.loads(json.dumps(defaults(spec.params) | task.pairs_as)) if task.pairs_as else filled["params"]
+    pinned = {name: meant[name] for name in sorted(spec.evaluation_only) if meant[name] != filled["params"][name]}
+    return ResolvedTask(**filled, pairs_as=pinned)
 
 
 def _filled(kind: str, component: Component, registry: Registry) -> dict[str, Any]:

@@ -37,13 +37,13 @@ def added_contenders(suite: SuiteSpec, registry: Registry, asked: Iterable[str] 
     used = {one.strategy.name for one in suite.contender}
     added: dict[str, Contender] = {}
     for text in asked:
-        kind, found = _exchangeable(text, registry)
-        if (name := found.spec.name) in taken:
+        kind, registered = _exchangeable(text, registry)
+        if (name := registered.spec.name) in taken:
             raise UsageError(f"The suite has a contender `{name}` already. Choose it with `--contender {name}`.")
-        added[name] = _reference_with(suite, kind, found)
-    for name, found in sorted(registry.components["strategy"].items()):
-        if found.from_file and name not in taken | used:
-            added.setdefault(name, _reference_with(suite, "strategy", found))
+        added[name] = _reference_with(suite, kind, registered)
+    for name, registered in sorted(registry.components["strategy"].items()):
+        if registered.from_file and name not in taken | used:
+            added.setdefault(name, _reference_with(suite, "strategy", registered))
     return tuple(added.values())
 
 
@@ -61,10 +61,10 @@ def _exchangeable(text: str, registry: Registry) -> tuple[str, Registered]:
     return able[0]
 
 
-def _reference_with(suite: SuiteSpec, kind: str, found: Registered) -> Contender:
+def _reference_with(suite: SuiteSpec, kind: str, registered: Registered) -> Contender:
     """The suite's reference with this component in its place (a compressor: alone on the uplink), named after it."""
-    reference = next(one for one in suite.contender if one.name == suite.suite.reference)
-    component = Component(name=found.spec.name)
+    reference = next(contender for contender in suite.contender if contender.name == suite.suite.reference)
+    component = Component(name=registered.spec.name)
     changed: dict[str, Any] = {"uplink": (component,)} if kind == "compressor" else {kind: component}
-    ranked = found.spec.cohort == "sampled" if kind == "strategy" else reference.ranked
-    return reference.model_copy(update={"name": found.spec.name, "ranked": ranked, **changed})
+    ranked = registered.spec.cohort == "sampled" if kind == "strategy" else reference.ranked
+    return reference.model_copy(update={"name": registered.spec.name, "ranked": ranked, **changed})

@@ -12,7 +12,7 @@ _STRINGS = re.compile(  # and comments, which may hold quotes
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
     """Line number of every table header and key of a TOML text, by path; array tables count from 0."""
-    found: dict[tuple[str, ...], int] = {}
+    line_numbers: dict[tuple[str, ...], int] = {}
     prefix: tuple[str, ...] = ()
     counts: dict[tuple[str, ...], int] = {}
     flat = _STRINGS.sub(lambda one: "\n" * one[0].count("\n") or one[0], text)
@@ -22,12 +22,12 @@ def lines_of(text: str) -> dict[tuple[str, ...], int]:
             if header[1] == "[[":
                 counts[raw] = counts.get(raw, -1) + 1
             prefix = _numbered(raw, counts)
-            found.setdefault(prefix, number)
+            line_numbers.setdefault(prefix, number)
         elif key := re.match(r"\s*([A-Za-z0-9_.\-\"]+)\s*=", line):
             parts = tuple(part.strip('"') for part in key[1].split("."))
             for end in range(1, len(parts) + 1):
-                found.setdefault(prefix + parts[:end], number)
-    return found
+                line_numbers.setdefault(prefix + parts[:end], number)
+    return line_numbers
 
 
 def _numbered(raw: tuple[str, ...], counts: Mapping[tuple[str, ...], int]) -> tuple[str, ...]:

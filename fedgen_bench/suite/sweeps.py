@@ -36,18 +36,18 @@ def variants(suite: SuiteSpec) -> tuple[Variant, ...]:
         UsageError, pydantic.ValidationError: a point sets what a suite does not have or refuses.
     """
     if suite.sweep is None:
-        return tuple(Variant(one.name, one, suite) for one in suite.contender)
+        return tuple(Variant(contender.name, contender, suite) for contender in suite.contender)
     at = [(point, at_point(suite, point)) for point in suite.sweep.point]
-    found: list[Variant] = []
-    for i, one in enumerate(suite.contender):
-        if one.name not in suite.sweep.contenders:
-            found.append(Variant(one.name, one, suite))
+    made: list[Variant] = []
+    for i, contender in enumerate(suite.contender):
+        if contender.name not in suite.sweep.contenders:
+            made.append(Variant(contender.name, contender, suite))
             continue
         axis = suite.sweep.axis
         for point, under in at:
-            where = AtPoint(contender=one.name, axis=axis, value=point.value)
-            found.append(Variant(f"{one.name}@{axis}={point.value:g}", under.contender[i], under, where))
-    return tuple(found)
+            where = AtPoint(contender=contender.name, axis=axis, value=point.value)
+            made.append(Variant(f"{contender.name}@{axis}={point.value:g}", under.contender[i], under, where))
+    return tuple(made)
 
 
 def at_point(suite: SuiteSpec, point: SweepPoint) -> SuiteSpec:

@@ -16,7 +16,7 @@ def as_csv(chart: Chart) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["series", "x", "mean", "low", "high"])
-    writer.writerows([name, *map(repr, (p.x, p.mean, p.low, p.high))] for name, found in chart.series for p in found)
+    writer.writerows([name, *map(repr, (p.x, p.mean, p.low, p.high))] for name, points in chart.series for p in points)
     return out.getvalue()
 
 
@@ -30,15 +30,15 @@ def as_svg(chart: Chart) -> str:
     ):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        for i, (name, found) in enumerate(one for one in chart.series if one[1]):
-            x, color = [p.x for p in found], _COLORS[i % len(_COLORS)]
+        for i, (name, points) in enumerate(one for one in chart.series if one[1]):
+            x, color = [p.x for p in points], _COLORS[i % len(_COLORS)]
             axes.plot(
-                x, [p.mean for p in found], label=name, color=color, marker=_MARKERS[i % len(_MARKERS)], markersize=3.5
+                x, [p.mean for p in points], label=name, color=color, marker=_MARKERS[i % len(_MARKERS)], markersize=3.5
             )
-            axes.fill_between(x, [p.low for p in found], [p.high for p in found], color=color, alpha=0.15, lw=0)
+            axes.fill_between(x, [p.low for p in points], [p.high for p in points], color=color, alpha=0.15, lw=0)
         if chart.log_x:
             axes.set_xscale("log")
-            ticks = sorted({p.x for _, found in chart.series for p in found})
+            ticks = sorted({p.x for _, points in chart.series for p in points})
             if 0 < len(ticks) <= 10:  # noqa: PLR2004 - as many labels as fit
                 axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
                 axes.set_xticks([], minor=True)
@@ -47,7 +47,7 @@ def as_svg(chart: Chart) -> str:
         axes.set_title(chart.title, loc="left", fontsize=10)
         axes.grid(visible=True, color="0.92")
         axes.spines[["top", "right"]].set_visible(False)
-        if any(found for _, found in chart.series):
+        if any(points for _, points in chart.series):
             figure.legend(loc="outside right upper", frameon=False)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})

@@ -49,7 +49,9 @@ class Published:
     def baselines(self) -> tuple[str, ...]:
         """Ranked contenders of another strategy than the reference's, in the suite's order."""
         own = self._contender(self.reference).strategy.name
-        names = [one.name for one in self.suite.contender if one.ranked and one.strategy.name != own]
+        names = [
+            contender.name for contender in self.suite.contender if contender.ranked and contender.strategy.name != own
+        ]
         return tuple(name for name in names if self.runs(name))
 
     @property
@@ -58,7 +60,7 @@ class Published:
         return tuple(sorted({r.config.point.value for r in self.records if r.config.point}))
 
     def _contender(self, name: str) -> Any:
-        return next(one for one in self.suite.contender if one.name == name)
+        return next(contender for contender in self.suite.contender if contender.name == name)
 
     def runs(self, method: str, value: float | None = None) -> dict[int, Done]:
         """A contender's runs by seed; under a sweep those at one value of the axis, or the unswept ones."""
@@ -71,18 +73,18 @@ class Published:
     def pooled(self, method: str) -> str | None:
         """The reference row that trains the same adapter on all data in one place, if there is one."""
         adapter = self._contender(method).adapter
-        for one in self.suite.contender:
-            runs = self.runs(one.name)
-            if one.adapter == adapter and runs and all(r.facts.cohort_kind == "pooled" for r in runs.values()):
-                return one.name
+        for contender in self.suite.contender:
+            runs = self.runs(contender.name)
+            if contender.adapter == adapter and runs and all(r.facts.cohort_kind == "pooled" for r in runs.values()):
+                return contender.name
         return None
 
     def untrained(self) -> str | None:
         """The reference row that trains nothing, if there is one."""
-        for one in self.suite.contender:
-            runs = self.runs(one.name)
+        for contender in self.suite.contender:
+            runs = self.runs(contender.name)
             if runs and all(r.facts.cohort_kind == "none" and r.facts.trainable_params == 0 for r in runs.values()):
-                return one.name
+                return contender.name
         return None
 
     def final(self, method: str, value: float | None = None) -> dict[int, float]:

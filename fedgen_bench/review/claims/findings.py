@@ -102,8 +102,11 @@ def compare(what: str, ours: BySeed, theirs: BySeed, *, lower_is_better: bool) -
 
 def adjusted(comparisons: Iterable[Comparison | None]) -> list[Comparison]:
     """Those that could be made, with Holm's correction over all of them."""
-    made = [one for one in comparisons if one is not None]
-    return [replace(one, p=p) for one, p in zip(made, holm([one.p for one in made]), strict=True)]
+    made = [comparison for comparison in comparisons if comparison is not None]
+    return [
+        replace(comparison, p=p)
+        for comparison, p in zip(made, holm([comparison.p for comparison in made]), strict=True)
+    ]
 
 
 def combined(comparisons: Sequence[Comparison]) -> Verdict:

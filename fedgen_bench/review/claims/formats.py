@@ -31,9 +31,9 @@ def percent(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def between(found: Interval) -> str:
+def between(interval: Interval) -> str:
     """The interval's ends with their signs."""
-    return "–" if math.isnan(found.low) else f"{found.low:+.3g} to {found.high:+.3g}"
+    return "–" if math.isnan(interval.low) else f"{interval.low:+.3g} to {interval.high:+.3g}"
 
 
 def probability(value: float) -> str:

@@ -26,9 +26,9 @@ def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
     """
     main = read_published(leaderboards / suite, registry)
     sweeps = {}
-    for name, found in sorted(registry.components["suite"].items()):
+    for name, registered in sorted(registry.components["suite"].items()):
         if has_results(leaderboards / name):
-            spec = load_suite(found.spec, registry)
+            spec = load_suite(registered.spec, registry)
             if spec.sweep is not None and spec.sweep.of == suite:
                 sweeps[spec.sweep.axis] = read_published(leaderboards / name, registry, main.reference)
     return Evidence(main, sweeps)
@@ -36,16 +36,16 @@ def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
 
 def read_published(folder: Path, registry: Registry, reference: str = "") -> Published:
     """One published folder; the reference is the suite's own unless given. Raises as `gather`."""
-    found = open_folder(folder)
-    if found.source.name != folder.name:
-        raise StoreError(f"{folder} holds results of suite `{found.source.name}`. Restore the folder from its commit.")
-    suite = load_suite(found.source, registry)
-    records = tuple(one for one in comparable(found.records) if one.seed in suite.seeds.leaderboard)
+    opened = open_folder(folder)
+    if opened.source.name != folder.name:
+        raise StoreError(f"{folder} holds results of suite `{opened.source.name}`. Restore the folder from its commit.")
+    suite = load_suite(opened.source, registry)
+    records = tuple(record for record in comparable(opened.records) if record.seed in suite.seeds.leaderboard)
     if not records:
         raise StoreError(f"{folder} has no finished run. Run the suite first.")
     check_pairing(records)
     quality, followed = (_scale(name, registry) for name in (suite.evaluation.metric, suite.evaluation.followed))
-    drift = _drift(found.figures)
+    drift = _drift(opened.figures)
     return Published(suite, reference or suite.suite.reference, records, quality, followed, drift)
 
 
@@ -55,8 +55,8 @@ def _scale(name: str, registry: Registry) -> Scale:
 
 
 def _drift(rows: Iterable[FigureRow]) -> dict[tuple[str, str], float]:
-    found: dict[tuple[str, str], list[float]] = {}
+    figures: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         if row.name.startswith("drift/"):
-            found.setdefault((row.digest, row.name.removeprefix("drift/")), []).append(row.value)
-    return {key: mean(values) for key, values in found.items()}
+            figures.setdefault((row.digest, row.name.removeprefix("drift/")), []).append(row.value)
+    return {key: mean(values) for key, values in figures.items()}

@@ -24,13 +24,13 @@ def claims_of(registry: Registry) -> list[ClaimSpec]:
     Raises:
         UsageError: two claims have one number.
     """
-    found: list[ClaimSpec] = [one.spec for one in registry.components["claim"].values()]
+    claims: list[ClaimSpec] = [registered.spec for registered in registry.components["claim"].values()]
     by_number: dict[str, ClaimSpec] = {}
-    for claim in found:
+    for claim in claims:
         other = by_number.setdefault(claim.number, claim)
         if other is not claim:
             raise UsageError(f"Claims `{other.name}` and `{claim.name}` are both number {claim.number}. Renumber one.")
-    return sorted(found, key=_place)
+    return sorted(claims, key=_place)
 
 
 def _place(claim: ClaimSpec) -> tuple[int, str]:
@@ -47,15 +47,15 @@ def judged(evidence: Evidence, registry: Registry) -> dict[str, Finding]:
         PluginError: a judge fails, or gives no finding.
         UsageError: two claims have one number.
     """
-    found = {}
+    findings = {}
     for claim in claims_of(registry):
-        found[claim.number] = _judged(claim, evidence)
-    return found
+        findings[claim.number] = _judged(claim, evidence)
+    return findings
 
 
 def _judged(claim: ClaimSpec, evidence: Evidence) -> Finding:
     try:
-        found: object = claim.judge(evidence)
+        finding: object = claim.judge(evidence)
     except FedgenError:
         raise
     except ArithmeticError as error:
@@ -65,9 +65,9 @@ def _judged(claim: ClaimSpec, evidence: Evidence) -> Finding:
         ) from error
     except Exception as error:
         raise PluginError(f"The judge of claim `{claim.name}` failed: {told(error)} ({origin(error)}).") from error
-    if not isinstance(found, Finding):
-        raise PluginError(f"The judge of claim `{claim.name}` returned a {type(found).__name__}, expected a Finding.")
-    return found
+    if not isinstance(finding, Finding):
+        raise PluginError(f"The judge of claim `{claim.name}` returned a {type(finding).__name__}, expected a Finding.")
+    return finding
 
 
 def written(evidence: Evidence, registry: Registry) -> dict[str, bytes]:

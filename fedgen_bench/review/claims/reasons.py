@@ -11,8 +11,8 @@ from fedgen_bench.review.claims.views import View
 def gap(evidence: Evidence) -> View | None:
     """Paired comparisons with the reference rows that exist; None when there is none."""
     main = evidence.main
-    found = adjusted(_tested(main))
-    if not found:
+    comparisons = adjusted(_tested(main))
+    if not comparisons:
         return None
     return View(
         title="Where the gap to the full model comes from",
@@ -22,12 +22,12 @@ def gap(evidence: Evidence) -> View | None:
             "method against its own adapter on all data in one place. What there is to learn: the full model on all "
             "data against the backbone as it came."
         ),
-        grid=_grid(found),
+        grid=_grid(comparisons),
     )
 
 
-def _grid(found: list[Comparison]) -> Grid:
-    return comparison_grid(found, ("first", "second"))
+def _grid(comparisons: list[Comparison]) -> Grid:
+    return comparison_grid(comparisons, ("first", "second"))
 
 
 def _tested(main: Published) -> list[Comparison | None]:

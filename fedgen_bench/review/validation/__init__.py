@@ -31,18 +31,18 @@ def validate(path: Path, registry: Registry) -> Report:
     """
     if not path.is_dir():
         raise UsageError(f"{path} is no folder. Name a folder with a {RESULTS}, as `run` writes it.")
-    files, found = folder.scan(path)
-    found += _guarded("folder", lambda: folder.contents(files, registry))
-    found += _guarded("manifest", lambda: folder.manifest(files))
+    files, notices = folder.scan(path)
+    notices += _guarded("folder", lambda: folder.contents(files, registry))
+    notices += _guarded("manifest", lambda: folder.manifest(files))
     results: ResultsFile | None = None
     if files.has(RESULTS):
         results, wrong = _results(path)
-        found += wrong
+        notices += wrong
     else:
-        found.append(problem("schema", f"There is no {RESULTS} that can be read. Publish the folder again."))
+        notices.append(problem("schema", f"There is no {RESULTS} that can be read. Publish the folder again."))
     if results is not None:
-        found += _of_results(results, files, registry)
-    ordered = sorted(capped(found), key=lambda one: (GROUPS.index(one.group), not one.problem))
+        notices += _of_results(results, files, registry)
+    ordered = sorted(capped(notices), key=lambda one: (GROUPS.index(one.group), not one.problem))
     return Report(0 if results is None else len(results.records), tuple(ordered))
 
 
@@ -56,12 +56,12 @@ def _results(path: Path) -> tuple[ResultsFile | None, list[Notice]]:
 
 def _of_results(results: ResultsFile, files: Contents, registry: Registry) -> Iterator[Notice]:
     records = results.records
-    spec, found = None, list[Notice]()
+    spec, notices = None, list[Notice]()
     try:
-        spec, found = suite.suite_of(results, registry)
+        spec, notices = suite.suite_of(results, registry)
     except Exception as error:  # noqa: BLE001 - as in `_guarded`
-        found = [_unchecked("suite", error)]
-    yield from found
+        notices = [_unchecked("suite", error)]
+    yield from notices
     yield from _guarded("suite", lambda: suite.identities(records))
     yield from _guarded("completeness", lambda: suite.unfinished(records))
     if spec is not None:
@@ -110,12 +110,12 @@ def _figures(records: Sequence[Record], files: Contents) -> Iterator[Notice]:
 
 def _guarded(group: str, check: Callable[[], Iterable[Notice]]) -> list[Notice]:
     """What a check finds; that it cannot go on is a notice as well."""
-    found: list[Notice] = []
+    notices: list[Notice] = []
     try:
-        found.extend(check())
+        notices.extend(check())
     except Exception as error:  # noqa: BLE001 - whatever a stranger's file makes fail, the other checks are made
-        found.append(_unchecked(group, error))
-    return found
+        notices.append(_unchecked(group, error))
+    return notices
 
 
 def _unchecked(group: str, error: Exception) -> Notice:

@@ -16,11 +16,13 @@ Key = tuple[str, int, str]
 
 def figures(records: Sequence[Record], rows: Sequence[FigureRow]) -> Iterator[Notice]:
     """Every figure that both files have is the same."""
-    found: dict[Key, dict[tuple[int, int, str], float]] = {(one.contender, one.seed, one.digest): {} for one in records}
+    given: dict[Key, dict[tuple[int, int, str], float]] = {
+        (record.contender, record.seed, record.digest): {} for record in records
+    }
     for row in rows:
         name = f"{row.contender}/{row.seed}"
         where = f"round {row.round_index}, client {row.client_id}, {row.name}"
-        own = found.get((row.contender, row.seed, row.digest))
+        own = given.get((row.contender, row.seed, row.digest))
         key = (row.round_index, row.client_id, row.name)
         if own is None:
             yield problem(GROUP, f"{METRICS} has {where} of {name}, a run that {RESULTS} does not have. Publish again.")
@@ -31,35 +33,35 @@ def figures(records: Sequence[Record], rows: Sequence[FigureRow]) -> Iterator[No
             yield problem(GROUP, f"{METRICS}, {name}: {where} is {row.value}. No run gives that.")
         own[key] = row.value
     for record in records:
-        for text in _record(record, found[record.contender, record.seed, record.digest]):
+        for text in _record(record, given[record.contender, record.seed, record.digest]):
             yield problem(GROUP, f"{METRICS}, {label(record).partition(', ')[2]}: {text}")
 
 
-def _record(record: Record, found: Mapping[tuple[int, int, str], float]) -> Iterator[str]:
+def _record(record: Record, given: Mapping[tuple[int, int, str], float]) -> Iterator[str]:
     metric = record.followed
     expected: dict[tuple[int, int, str], float] = {
         (NOBODY, NOBODY, name): value for name, value in record.metrics.items()
     }
-    expected |= {(one.n_rounds - 1, NOBODY, f"valid_subset/{metric}"): one.value for one in record.curve}
+    expected |= {(point.n_rounds - 1, NOBODY, f"valid_subset/{metric}"): point.value for point in record.curve}
     expected |= {
         (NOBODY, int(client_id), f"{model}/{metric}"): value
         for model, values in record.per_client.items()
         for client_id, value in values.items()
     }
     for key, value in expected.items():
-        if key not in found:
+        if key not in given:
             yield f"{key[2]} is missing{_at(key)}, {RESULTS} has {value}."
-        elif found[key] != value:
-            yield f"{key[2]} is {found[key]}{_at(key)}, {RESULTS} has {value}."
-    for key in found.keys() - expected.keys():
+        elif given[key] != value:
+            yield f"{key[2]} is {given[key]}{_at(key)}, {RESULTS} has {value}."
+    for key in given.keys() - expected.keys():
         if key[0] == NOBODY or key[2] == f"valid_subset/{metric}":
-            yield f"{key[2]} is {found[key]}{_at(key)}, {RESULTS} has no such figure."
-    asked = {key[0]: value for key, value in found.items() if key[2] == "clients/asked"}
+            yield f"{key[2]} is {given[key]}{_at(key)}, {RESULTS} has no such figure."
+    asked = {key[0]: value for key, value in given.items() if key[2] == "clients/asked"}
     if math.fsum(asked.values()) != record.client_rounds:
         said = f"{math.fsum(asked.values()):g} times a client was asked"
         yield f"{said}, {RESULTS} has `client_rounds` = {record.client_rounds}."
     for round_index, n_asked in asked.items():
-        if not 0 <= found.get((round_index, NOBODY, "clients/accepted"), -1) <= n_asked:
+        if not 0 <= given.get((round_index, NOBODY, "clients/accepted"), -1) <= n_asked:
             yield f"clients/accepted is missing or not within 0 to {n_asked:g} in round {round_index}."
 
 

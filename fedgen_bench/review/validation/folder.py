@@ -59,7 +59,7 @@ class Contents:
 
 def scan(folder: Path) -> tuple[Contents, list[Notice]]:
     """List a folder without opening anything or following a link."""
-    found: list[Notice] = []
+    notices: list[Notice] = []
     sizes: dict[str, int] = {}
     complete = True
     pending = [(folder, "", 0)]
@@ -73,17 +73,17 @@ def scan(folder: Path) -> tuple[Contents, list[Notice]]:
                 text = (
                     f"More than {_MOST_ENTRIES:,} files and folders; the rest was not looked at. Submit results alone."
                 )
-                return Contents(folder, sizes, complete=False), [*found, problem(FOLDER, text)]
+                return Contents(folder, sizes, complete=False), [*notices, problem(FOLDER, text)]
             info = entry.stat(follow_symlinks=False)
             reason = _refused(entry.name, info, depth, RESULTS_BYTES if name == RESULTS else OTHER_BYTES)
             if reason is not None:
                 complete = False
-                found.append(problem(FOLDER, f"{name} {reason}"))
+                notices.append(problem(FOLDER, f"{name} {reason}"))
             elif stat.S_ISDIR(info.st_mode):
                 pending.append((Path(entry.path), f"{name}/", depth + 1))
             else:
                 sizes[name] = info.st_size
-    return Contents(folder, sizes, complete), found
+    return Contents(folder, sizes, complete), notices
 
 
 def _refused(name: str, info: os.stat_result, depth: int, most_bytes: int) -> str | None:
@@ -131,11 +131,11 @@ def manifest(files: Contents) -> Iterator[Notice]:
     except StoreError as error:
         yield problem(SUMS, str(error))
         return
-    found = compared(files.folder, listed, filter(is_listed, files.sizes))
-    for name in found.missing:
+    differences = compared(files.folder, listed, filter(is_listed, files.sizes))
+    for name in differences.missing:
         yield problem(SUMS, f"{MANIFEST} lists {name}, which is missing or refused. Put it back, or publish again.")
-    for name in found.unlisted:
+    for name in differences.unlisted:
         yield problem(SUMS, f"{name} is not in {MANIFEST}. Remove it, or publish again.")
-    for name, sha256 in found.changed:
+    for name, sha256 in differences.changed:
         said = f"{sha256[:12]}..., {MANIFEST} says {listed[name][:12]}..."
         yield problem(SUMS, f"{name} was changed: its sha256 is {said} Put the published file back.")

@@ -43,12 +43,12 @@ def suite_of(results: ResultsFile, registry: Registry) -> tuple[SuiteSpec | None
     n_swept = len(suite.sweep.point) if suite.sweep else 1
     if len(suite.contender) * n_swept * len(suite.seeds.leaderboard) > _MOST_CELLS:
         return None, [problem(SUITE, f"The suite asks for more than {_MOST_CELLS:,} runs. Submit a smaller one.")]
-    found = []
+    notices = []
     stated = {"suite": (results.suite, suite.suite.name), "version": (results.version, suite.suite.version)}
     for what, (said, meant) in stated.items():
         if said != meant:
-            found.append(problem(SUITE, f"{RESULTS}: `{what}` is {said!r}, the suite's text has {meant!r}."))
-    return suite, [*found, *_against_ours(suite, results, registry)]
+            notices.append(problem(SUITE, f"{RESULTS}: `{what}` is {said!r}, the suite's text has {meant!r}."))
+    return suite, [*notices, *_against_ours(suite, results, registry)]
 
 
 def _why_not(error: SuiteError, results: ResultsFile) -> Iterator[Notice]:
@@ -58,28 +58,28 @@ def _why_not(error: SuiteError, results: ResultsFile) -> Iterator[Notice]:
             yield problem(SUITE, f"{RESULTS}: {text}")
             continue
         kind, name = unknown.groups()
-        found = [
+        origins = [
             came
             for record in results.records
             for key, came in record.provenance.items()
             if key.split(" ")[0] == kind and came.name == name
         ]
-        said = f"{RESULTS}: {kind} `{name}` is not installed here.{_came_from(found)}"
-        yield remark(SUITE, f"{said} Configurations and tables were not compared; {_get(found)} to compare them.")
+        said = f"{RESULTS}: {kind} `{name}` is not installed here.{_came_from(origins)}"
+        yield remark(SUITE, f"{said} Configurations and tables were not compared; {_get(origins)} to compare them.")
 
 
-def _came_from(found: Sequence[Origin]) -> str:
-    names = sorted({f"{came.distribution} {came.version}".strip() for came in found})
+def _came_from(origins: Sequence[Origin]) -> str:
+    names = sorted({f"{came.distribution} {came.version}".strip() for came in origins})
     return f" The records say it is of {', '.join(names)}." if names else ""
 
 
-def _get(found: Sequence[Origin]) -> str:
+def _get(origins: Sequence[Origin]) -> str:
     """How a component is had that records name: a plugin file is named, a distribution installed."""
-    files = sorted({came.distribution.removeprefix(_FILE) for came in found if _is_file(came)})
+    files = sorted({came.distribution.removeprefix(_FILE) for came in origins if _is_file(came)})
     flags = " ".join(f"--plugin {name}" for name in files)
     if not flags:
         return "install it"
-    return f"give the file with `{flags}`" if all(map(_is_file, found)) else f"install it, or give it with `{flags}`"
+    return f"give the file with `{flags}`" if all(map(_is_file, origins)) else f"install it, or give it with `{flags}`"
 
 
 def _is_file(came: Origin) -> bool:
@@ -159,13 +159,13 @@ def identities(records: Sequence[Record]) -> Iterator[Notice]:
 
 
 def _provenance(record: Record) -> Iterator[Notice]:
-    for kind, one in record.config.components():
-        key = provenance_key(kind, one.name)
+    for kind, component in record.config.components():
+        key = provenance_key(kind, component.name)
         came = record.provenance.get(key)
         if came is None:
             yield problem(SUITE, f"{label(record)}: `provenance.{key}` is missing. Publish it again.")
-        elif (came.name, came.source_sha256) != (one.name, one.source_sha256):
-            said = f"`provenance.{key}` is of `{came.name}`, the configuration has `{one.name}`"
+        elif (came.name, came.source_sha256) != (component.name, component.source_sha256):
+            said = f"`provenance.{key}` is of `{came.name}`, the configuration has `{component.name}`"
             yield problem(SUITE, f"{label(record)}: {said} or another source. One of them was changed.")
 
 
@@ -269,11 +269,11 @@ def _expected(record: Record, suite: SuiteSpec, registry: Registry) -> Iterator[
 
 def completeness(results: ResultsFile, suite: SuiteSpec) -> Iterator[Notice]:
     """Every cell of the suite has a record; those that did not finish are remarks."""
-    for one in variants(suite):
-        missing = [seed for seed in suite.seeds.leaderboard if (one.name, seed) not in results.named]
+    for variant in variants(suite):
+        missing = [seed for seed in suite.seeds.leaderboard if (variant.name, seed) not in results.named]
         if missing:
             seeds = f"seed {missing[0]}" if len(missing) == 1 else f"seeds {', '.join(map(str, missing))}"
-            yield problem(COMPLETE, f"{RESULTS}: no record of {one.name} for {seeds}. Run what is missing.")
+            yield problem(COMPLETE, f"{RESULTS}: no record of {variant.name} for {seeds}. Run what is missing.")
 
 
 def unfinished(records: Sequence[Record]) -> Iterator[Notice]:

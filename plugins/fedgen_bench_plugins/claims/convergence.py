@@ -39,7 +39,7 @@ def judge(evidence: Evidence) -> Finding:
         return missing(TITLE, CLAIM, "There are no curves of the reference and a baseline.")
     best = (min if lower else max)(finals, key=finals.__getitem__)
     target = finals[best]
-    found = adjusted(
+    comparisons = adjusted(
         compare(name, areas[main.reference], areas[name], lower_is_better=lower) for name in main.baselines
     )
     ours = [to_target(record, target, lower=lower) for record in main.runs(main.reference).values()]
@@ -47,14 +47,14 @@ def judge(evidence: Evidence) -> Finding:
     return Finding(
         title=TITLE,
         claim=CLAIM,
-        verdict=combined(found),
+        verdict=combined(comparisons),
         method=_METHOD.format(unit=main.followed.unit),
         reading=(
             f"The target is {number(target)}, which `{best}` has after its last round; `{main.reference}` reaches it "
-            f"under {n_reached} of {len(ours)} seeds. Area under the curve: {told(found, main.followed.unit)}"
+            f"under {n_reached} of {len(ours)} seeds. Area under the curve: {told(comparisons, main.followed.unit)}"
         ),
         grids=(
-            comparison_grid(found, (main.reference, "baseline"), "Area under the curve"),
+            comparison_grid(comparisons, (main.reference, "baseline"), "Area under the curve"),
             Grid(
                 ("contender", "area", "seeds that reach it", "rounds to target", "uplink to target"),
                 tuple(_row(main, name, mean(list(area.values())), target) for name, area in areas.items() if area),

@@ -41,8 +41,8 @@ def judge(evidence: Evidence) -> Finding:
     if sheet is None or len(sheet.axis) < 2:  # noqa: PLR2004 - a change needs two values
         return missing(TITLE, CLAIM, "No suite that sweeps local epochs for this one is published.")
     many, best = sheet.axis[-1], _best(sheet)
-    found = adjusted(_parts(sheet, best))
-    outcomes = {one.outcome for one in found}
+    comparisons = adjusted(_parts(sheet, best))
+    outcomes = {one.outcome for one in comparisons}
     verdict: Verdict = "not decided"
     if "worse" in outcomes or best == many:
         verdict = "does not hold"
@@ -55,9 +55,9 @@ def judge(evidence: Evidence) -> Finding:
         claim=CLAIM,
         verdict=verdict,
         method=_METHOD.format(suite=sheet.suite.suite.name, n=len(sheet.suite.seeds.leaderboard)),
-        reading=told(found) + end,
+        reading=told(comparisons) + end,
         grids=(
-            comparison_grid(found, ("first", "second")),
+            comparison_grid(comparisons, ("first", "second")),
             Grid((*head, "relative drift"), _rows(sheet)),
             comparison_grid(_each(sheet), ("more", "fewest"), f"Every number of epochs against {sheet.axis[0]:g}"),
         ),

@@ -28,22 +28,22 @@ def judge_rounds(evidence: Evidence) -> Finding:
     claim = f"Lower {main.quality.name} than each baseline after the same number of rounds."
     if not main.quality.lower_is_better:
         claim = claim.replace("Lower", "Higher")
-    found = adjusted(
+    comparisons = adjusted(
         compare(name, main.final(main.reference), main.final(name), lower_is_better=main.quality.lower_is_better)
         for name in main.baselines
     )
-    if not found:
+    if not comparisons:
         return missing(SAME_ROUNDS, claim, "There is no baseline with finished runs.")
     return Finding(
         title=SAME_ROUNDS,
         claim=claim,
-        verdict=combined(found),
+        verdict=combined(comparisons),
         method=(
             f"{main.quality.unit} on the task's test data after the last round, paired over seeds: Student's t "
-            f"interval, Holm's correction over {len(found)} baselines."
+            f"interval, Holm's correction over {len(comparisons)} baselines."
         ),
-        reading=told(found, main.quality.unit),
-        grids=(comparison_grid(found, (main.reference, "baseline")),),
+        reading=told(comparisons, main.quality.unit),
+        grids=(comparison_grid(comparisons, (main.reference, "baseline")),),
     )
 
 
@@ -52,13 +52,13 @@ def judge_bytes(evidence: Evidence) -> Finding:
     main = evidence.main
     claim = "Better than each baseline after the same uplink bytes."
     spent = {seed: record.bytes.up.encoded for seed, record in main.runs(main.reference).items()}
-    found = adjusted(_at_bytes(main, name, spent) for name in main.baselines)
-    if not found:
+    comparisons = adjusted(_at_bytes(main, name, spent) for name in main.baselines)
+    if not comparisons:
         return missing(SAME_BYTES, claim, "No baseline can be placed at the reference's uplink.")
     return Finding(
         title=SAME_BYTES,
         claim=claim,
-        verdict=combined(found),
+        verdict=combined(comparisons),
         method=(
             f"The budget is what `{main.reference}` has sent when it is done ({size(mean(list(spent.values())))} by "
             "all clients). A baseline that is done within it stands with its test quality. One that cannot finish a "
@@ -66,8 +66,8 @@ def judge_bytes(evidence: Evidence) -> Finding:
             f"between is compared on the validation subset ({main.followed.unit}) after the rounds that fit. Paired "
             "over seeds, t interval, Holm's correction."
         ),
-        reading=told(found, main.quality.unit),
-        grids=(comparison_grid(found, (main.reference, "baseline")),),
+        reading=told(comparisons, main.quality.unit),
+        grids=(comparison_grid(comparisons, (main.reference, "baseline")),),
     )
 
 

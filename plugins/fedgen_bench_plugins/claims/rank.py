@@ -41,7 +41,7 @@ def judge(evidence: Evidence) -> Finding:
         return missing(TITLE, CLAIM, "No suite that sweeps the rank for this one is published.")
     first, middle, last = sheet.axis[0], sheet.axis[len(sheet.axis) // 2], sheet.axis[-1]
     early, late = _per_doubling(sheet, first, middle), _per_doubling(sheet, middle, last)
-    found = adjusted(
+    comparisons = adjusted(
         [
             compare(
                 f"a doubling from {first:g} to {middle:g} against none",
@@ -52,7 +52,7 @@ def judge(evidence: Evidence) -> Finding:
             compare(f"it against one from {middle:g} to {last:g}", early, late, lower_is_better=False),
         ]
     )
-    outcomes = {one.outcome for one in found}
+    outcomes = {one.outcome for one in comparisons}
     verdict: Verdict = "not decided"
     if "worse" in outcomes:
         verdict = "does not hold"
@@ -69,10 +69,10 @@ def judge(evidence: Evidence) -> Finding:
         ),
         reading=(
             f"A doubling gains {gains[0]} up to rank {middle:g} and {gains[1]} beyond. Best is rank {best:g}. "
-            + told(found, sheet.quality.unit)
+            + told(comparisons, sheet.quality.unit)
         ),
         grids=(
-            comparison_grid(found, ("first", "second")),
+            comparison_grid(comparisons, ("first", "second")),
             Grid(("rank", "quality (test)", "over seeds", "uplink saved"), _rows(sheet)),
             comparison_grid(_against(sheet, best), ("first", "second"), "Every rank against the best one"),
         ),

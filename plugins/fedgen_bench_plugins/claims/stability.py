@@ -46,7 +46,7 @@ def judge(evidence: Evidence) -> Finding:
     low, high = sheet.axis[0], sheet.axis[-1]
     lost = [_lost(sheet, name, low, high) for name in names]
     rough = [_roughness(sheet, name, low) for name in names]
-    found = adjusted(
+    comparisons = adjusted(
         [
             compare(f"quality lost from alpha {high:g} to {low:g} (%)", *lost, lower_is_better=True),
             compare(f"spread over rounds at alpha {low:g} (%)", *rough, lower_is_better=True),
@@ -57,11 +57,11 @@ def judge(evidence: Evidence) -> Finding:
     return Finding(
         title=TITLE,
         claim=CLAIM,
-        verdict=combined(found),
+        verdict=combined(comparisons),
         method=_METHOD.format(suite=sheet.suite.suite.name, n=len(sheet.suite.seeds.leaderboard)),
-        reading=f"{told(found, 'percentage points')} {told(longer, 'percentage points')}".strip(),
+        reading=f"{told(comparisons, 'percentage points')} {told(longer, 'percentage points')}".strip(),
         grids=(
-            comparison_grid(found, names),
+            comparison_grid(comparisons, names),
             Grid(("alpha", "contender", "quality (test)", "spread over seeds", "spread over rounds"), _rows(sheet)),
             *([comparison_grid(longer, names, f"In `{evidence.main.suite.suite.name}` itself")] if longer else []),
         ),
