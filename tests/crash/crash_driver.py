@@ -26,6 +26,7 @@ from fedgen_bench.base.errors import FedgenError
 CONTENDERS = ("fedgen_edge", "fedavg")
 N_ROUNDS = 4
 COMPARED = ("table.csv", "table.json", "table.md", "results.json", "convergence.svg", "quality_vs_uplink.svg")
+_ROOM_BYTES = 256 * 2**20  # some containers have 64 MB, which torch needs
 _FORK = multiprocessing.get_context("forkserver")
 
 
@@ -134,9 +135,10 @@ def child(
 
 
 def new_root() -> Path:
-    """A folder in memory where there is one: SIGKILL does not care, and fsync is free."""
+    """A folder in memory where there is room: SIGKILL does not care, and fsync is free."""
     shared = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="fedgen-crash-", dir=shared if os.access(shared, os.W_OK) else None))
+    has_room = os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > _ROOM_BYTES
+    return Path(tempfile.mkdtemp(prefix="fedgen-crash-", dir=shared if has_room else None))
 
 
 @contextlib.contextmanager

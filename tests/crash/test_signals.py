@@ -8,27 +8,27 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import crash_driver
 import pytest
+from commands import SCRIPT, here
 
 from fedgen_bench.testing import toy
 
-SCRIPT = str(Path(sysconfig.get_path("scripts"), "fedgen-bench"))
 METHODS = '''
-import time
+import os, time
+from pathlib import Path
 from fedgen_bench import Fit, NoParams, Payload, StrategySpec, SuiteSource, Update, hookimpl, weighted_mean
 
 class Slow:
-    """FedAvg that can be interrupted."""
+    """FedAvg that stands still after a round for as long as a file is there."""
     def __init__(self, params): self.params = params
     def init(self, start, ctx): return start
     def send(self, state, ctx): return Payload(state)
     def client(self, payload, ctx):
         fit = yield Fit(start=payload.tensors)
-        time.sleep(0.1)
+        while ctx.round_index > 0 and Path(os.environ.get("TEST_HOLD", "nowhere")).exists(): time.sleep(0.01)
         return Update(fit.tensors, fit.n_examples, keep=fit.tensors)
     def aggregate(self, state, updates, ctx): return weighted_mean(updates)
     def export(self, state, ctx): return ctx.keep if ctx is not None and ctx.keep else state
@@ -83,20 +83,32 @@ def _listen_to_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def command(plugins: Path, suite: str, *arguments: str) -> list[str]:
+    files = ["--plugin", toy.__file__, "--plugin", str(plugins / f"{suite}.py")]
+    return ["run", "--suite", suite, "--device", "cpu", *files, *arguments]
+
+
 @pytest.fixture
-def fedgen(plugins, tmp_path):
+def hold(tmp_path_factory):
+    """A file: while it is there, no cell of suite `slow` gets beyond its first round."""
+    file = tmp_path_factory.mktemp("hold") / "on"
+    file.touch()
+    return file
+
+
+@pytest.fixture
+def fedgen(plugins, tmp_path, hold):
     """Starts `fedgen-bench run` in an empty folder; whatever is still there at the end is ended."""
     started = []
 
     def start(*arguments: str, suite: str = "slow") -> subprocess.Popen[str]:
-        files = ["--plugin", toy.__file__, "--plugin", str(plugins / f"{suite}.py")]
         process = subprocess.Popen(
-            [SCRIPT, "run", "--suite", suite, "--device", "cpu", *files, *arguments],
+            [SCRIPT, *command(plugins, suite, *arguments)],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"TEST_HOLD": str(hold)},
             preexec_fn=_listen_to_interrupts,  # noqa: PLW1509 - this process has no threads that hold locks
         )
         started.append(process)
@@ -152,30 +164,31 @@ def published(root: Path) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def slow_untouched(plugins, tmp_path_factory):
     root = tmp_path_factory.mktemp("untouched")
-    files = ["--plugin", toy.__file__, "--plugin", str(plugins / "slow.py")]
-    command = [SCRIPT, "run", "--suite", "slow", "--device", "cpu", "--jobs", "2"]
-    done = subprocess.run([*command, *files], cwd=root, check=False, capture_output=True, text=True)
+    done = here(root, *command(plugins, "slow", "--jobs", "1"))
     assert done.returncode == 0, done.stderr
     return published(root)
 
 
-def assert_resumes(fedgen, root: Path, reference: dict[str, object], before: int) -> None:
-    assert n_committed(root) == before > 0
-    process = fedgen("--jobs", "2")
-    _, err = process.communicate()
-    assert process.returncode == 0, err
+def assert_resumes(plugins: Path, root: Path, reference: dict[str, object]) -> None:
+    done = here(root, *command(plugins, "slow", "--jobs", "1"))
+    assert done.returncode == 0, done.stderr
     assert n_committed(root) == 4 * 4
     assert published(root) == reference
     assert not list(root.rglob("*.tmp"))
 
 
+def held(root: Path, n_cells: int) -> None:
+    """Wait until the first round of so many cells is committed; no second one is."""
+    crash_driver.wait_until(lambda: n_committed(root) >= n_cells)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("jobs", "engine", "n_workers"), [("1", "local", 0), ("2", "local", 2), ("2", "processes", 2)])
 def test_run_interrupted_says_how_to_resume_and_leaves_no_process(
-    number, jobs, engine, n_workers, fedgen, tmp_path, slow_untouched
+    number, jobs, engine, n_workers, fedgen, plugins, tmp_path, slow_untouched
 ):
     process = fedgen("--jobs", jobs, "--engine", engine)
-    crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
+    held(tmp_path, 1)
     pids = workers_of(process)
     assert len(pids) == n_workers
     process.send_signal(number)
@@ -185,41 +198,51 @@ def test_run_interrupted_says_how_to_resume_and_leaves_no_process(
     assert err.splitlines()[-1] == "Interrupted. Committed rounds are kept: the same command resumes."
     assert "Traceback" not in err
     assert not any(map(is_alive, pids))
-    if number == signal.SIGINT:
-        assert_resumes(fedgen, tmp_path, slow_untouched, n_committed(tmp_path))
+    assert n_committed(tmp_path) > 0
+    assert_resumes(plugins, tmp_path, slow_untouched)
 
 
 @pytest.mark.parametrize("engine", ["local", "processes"])
-def test_run_killed_takes_its_workers_along_and_resumes(engine, fedgen, tmp_path, slow_untouched):
+def test_run_killed_takes_its_workers_along_and_resumes(engine, fedgen, plugins, tmp_path, slow_untouched):
     process = fedgen("--jobs", "2", "--engine", engine)
-    crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
+    held(tmp_path, 1)
     pids = workers_of(process)
     assert len(pids) == 2
     process.kill()
     process.communicate()
     crash_driver.wait_until(lambda: not any(map(is_alive, pids)))
-    assert_resumes(fedgen, tmp_path, slow_untouched, n_committed(tmp_path))
+    assert n_committed(tmp_path) > 0
+    assert_resumes(plugins, tmp_path, slow_untouched)
 
 
-def test_run_with_a_killed_worker_goes_on_and_names_the_cell_and_resumes(fedgen, tmp_path, slow_untouched):
+def test_run_with_a_killed_worker_goes_on_and_names_the_cell_and_resumes(fedgen, hold, tmp_path, slow_untouched):
     process = fedgen("--jobs", "2")
-    crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
+    held(tmp_path, 2)
     os.kill(workers_of(process)[0], signal.SIGKILL)
+    hold.unlink()
     out, err = process.communicate()
     assert process.returncode == 1
     assert running_cells(tmp_path) == 1
     assert "crashed: The worker process died (signal 9). Run the same command again to resume." in err
     assert "Traceback" not in err
     assert "incomplete" in out
-    assert_resumes(fedgen, tmp_path, slow_untouched, n_committed(tmp_path))
+    again = fedgen("--jobs", "2")
+    _, err = again.communicate()
+    assert again.returncode == 0, err
+    assert n_committed(tmp_path) == 4 * 4
+    assert published(tmp_path) == slow_untouched
 
 
-def test_run_with_killed_workers_of_an_engine_ends_as_if_nothing_had_happened(fedgen, tmp_path, slow_untouched):
+def test_run_with_killed_workers_of_an_engine_ends_as_if_nothing_had_happened(fedgen, hold, tmp_path, slow_untouched):
     process = fedgen("--jobs", "2", "--engine", "processes")
-    for n in (2, 6):
-        crash_driver.wait_until(lambda n=n: n_committed(tmp_path) >= n)
-        for pid in workers_of(process):
-            os.kill(pid, signal.SIGKILL)
+    held(tmp_path, 1)
+    first = workers_of(process)
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    crash_driver.wait_until(lambda: len(set(workers_of(process)) - set(first)) == 2)
+    for pid in set(workers_of(process)) - set(first):
+        os.kill(pid, signal.SIGKILL)
+    hold.unlink()
     _, err = process.communicate()
     assert process.returncode == 0, err
     assert published(tmp_path) == slow_untouched
@@ -227,7 +250,7 @@ def test_run_with_killed_workers_of_an_engine_ends_as_if_nothing_had_happened(fe
 
 def test_run_with_every_worker_killed_is_a_clear_error(fedgen, tmp_path):
     process = fedgen("--jobs", "2")
-    crash_driver.wait_until(lambda: n_committed(tmp_path) >= 2)
+    held(tmp_path, 2)
     for pid in workers_of(process):
         os.kill(pid, signal.SIGKILL)
     out, err = process.communicate()
@@ -236,14 +259,16 @@ def test_run_with_every_worker_killed_is_a_clear_error(fedgen, tmp_path):
     assert "Traceback" not in err
 
 
-def test_run_twice_on_one_store_second_is_refused_and_first_ends(fedgen, tmp_path, slow_untouched):
+def test_run_twice_on_one_store_second_is_refused_and_first_ends(fedgen, hold, plugins, tmp_path, slow_untouched):
     first = fedgen("--jobs", "1")
-    crash_driver.wait_until(lambda: n_committed(tmp_path) >= 1)
-    second = fedgen("--jobs", "1")
-    out, err = second.communicate()
-    assert (second.returncode, out) == (1, "")
-    assert err == "Error: Another fedgen-bench is writing to runs. Wait for it, or use another folder with `--runs`.\n"
+    held(tmp_path, 1)
+    second = here(tmp_path, *command(plugins, "slow", "--jobs", "1"))
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == (
+        "Error: Another fedgen-bench is writing to runs. Wait for it, or use another folder with `--runs`.\n"
+    )
     assert first.poll() is None
+    hold.unlink()
     first.communicate()
     assert first.returncode == 0
     assert published(tmp_path) == slow_untouched

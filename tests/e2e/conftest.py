@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import commands
 import e2e_driver
 import pytest
 
@@ -12,7 +13,7 @@ import pytest
 @pytest.fixture
 def fedgen(tmp_path):
     """Runs the command line in an empty folder."""
-    return lambda *arguments: e2e_driver.here(tmp_path, *arguments)
+    return lambda *arguments: commands.here(tmp_path, *arguments)
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +22,7 @@ def quick(made_once, tmp_path_factory):
 
     def make(folder):
         (folder / "root").mkdir()
-        done = e2e_driver.run(folder / "root", "run", "--suite", "quick", "--jobs", "2", "--device", "cpu")
+        done = commands.run(folder / "root", "run", "--suite", "quick", "--jobs", "2", "--device", "cpu")
         assert done.returncode == 0, done.stderr
         (folder / "said.json").write_text(json.dumps([done.stdout, done.stderr]), encoding="utf-8")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from e2e_driver import run
+from commands import here as run
 
 from fedgen_bench.testing import toy
 
@@ -67,7 +67,18 @@ def test_swept_folder_validates_and_is_reproduced(published):
     root, plugins = published
     done = run(root, "validate", "leaderboards/toy-epochs", *plugins)
     assert (done.returncode, "0 problems" in done.stdout) == (0, True), done.stdout
-    done = run(root, "reproduce", "leaderboards/toy-epochs", *plugins, "--contender", "fedavg", "--device", "cpu")
+    done = run(
+        root,
+        "reproduce",
+        "leaderboards/toy-epochs",
+        *plugins,
+        "--contender",
+        "fedavg",
+        "--device",
+        "cpu",
+        "--jobs",
+        "1",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 of 4 cells reproduced: exact tier" in done.stdout
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from e2e_driver import SCRIPT
+from commands import SCRIPT, environ, here
 
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.registry.plugins import load_registry
@@ -31,12 +31,12 @@ class Site:
 
     def call(self, *words):
         path = os.pathsep.join(filter(None, (str(self.target), os.environ.get("PYTHONPATH"))))
-        environ = {name: value for name, value in os.environ.items() if name not in {"FEDGEN_PLUGINS", "FEDGEN_BLOCK"}}
-        environ |= {"PYTHONPATH": path, "COLUMNS": "200"}
-        return subprocess.run(words, cwd=self.root, capture_output=True, text=True, check=False, env=environ)
+        return subprocess.run(
+            words, cwd=self.root, capture_output=True, text=True, check=False, env=environ() | {"PYTHONPATH": path}
+        )
 
     def fedgen(self, *arguments):
-        return self.call(SCRIPT, *arguments)
+        return here(self.root, *arguments)
 
     def rows(self, *arguments):
         """Rank and status by contender."""
@@ -57,7 +57,9 @@ def site(tmp_path_factory):
     packages = [str(site.root / f"my-{kind}") for kind in KINDS]
     done = site.call(*pip, "--no-warn-conflicts", "--target", str(site.target), *packages)
     assert done.returncode == 0, done.stderr
-    return site
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(site.target)
+        yield site
 
 
 def test_new_plugins_own_tests_pass(site):
@@ -67,7 +69,7 @@ def test_new_plugins_own_tests_pass(site):
 
 
 def test_new_plugins_are_listed_with_their_distribution(site):
-    listed = json.loads(site.fedgen("list", "--json").stdout)
+    listed = json.loads(site.call(SCRIPT, "list", "--json").stdout)
     assert listed["failures"] == []
     own = {one["kind"]: one for one in listed["components"] if one["distribution"].startswith("my-")}
     assert {(kind, one["name"], one["distribution"]) for kind, one in own.items()} == {
@@ -120,7 +122,7 @@ def test_check_of_a_new_distribution_passes(site):
 def test_new_plugin_overwrites_nothing(site):
     module = site.root / "my-metric" / "my_metric.py"
     before = module.read_bytes()
-    done = site.call(SCRIPT, "new-plugin", "another", "--kind", "metric", "--folder", "my-metric")
+    done = site.fedgen("new-plugin", "another", "--kind", "metric", "--folder", "my-metric")
     assert done.returncode == 2
     assert "is there already and nothing is overwritten" in done.stderr
     assert module.read_bytes() == before

@@ -10,7 +10,7 @@ import sqlite3
 from itertools import pairwise
 
 import pytest
-from e2e_driver import run
+from commands import here
 
 COLUMNS = (
     "rank contender strategy adapter status n_seeds trainable_params trainable_fraction quality_metric quality_mean "
@@ -170,7 +170,7 @@ def test_run_quick_again_does_nothing_and_gives_the_same_bytes(quick):
 
 
 def test_run_quick_with_one_worker_gives_the_bits_of_two(quick, tmp_path):
-    done = run(
+    done = here(
         tmp_path,
         "run",
         "--suite",

@@ -10,7 +10,7 @@ import signal
 import subprocess
 from itertools import pairwise
 
-import e2e_driver
+import commands
 import pytest
 from PIL import Image
 
@@ -21,7 +21,7 @@ REFERENCES = {"frozen", "local_only", "centralized_lora", "centralized_full"}
 @pytest.fixture(scope="module")
 def quick_images(tmp_path_factory):
     root = tmp_path_factory.mktemp("quick-images")
-    done = e2e_driver.run(root, "run", "--suite", "quick-images", "--jobs", "2", "--device", "cpu")
+    done = commands.run(root, "run", "--suite", "quick-images", "--jobs", "2", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     return root / "leaderboards" / "quick-images"
 
@@ -84,19 +84,19 @@ def test_run_quick_images_shows_a_row_of_samples_a_contender(quick_images):
 
 
 def test_leaderboard_check_passes_on_quick_images(quick_images):
-    done = e2e_driver.run(quick_images.parents[1], "leaderboard", "--suite", "quick-images", "--check")
+    done = commands.here(quick_images.parents[1], "leaderboard", "--suite", "quick-images", "--check")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("point", ["round.committed:2", "final.evaluated:1"])
-def test_run_quick_images_killed_and_resumed_ends_byte_equal(point, quick_images, tmp_path):
+def test_run_quick_images_killed_twice_and_resumed_ends_byte_equal(quick_images, tmp_path):
     arguments = ["run", "--suite", "quick-images", "--contender", "fedgen_edge", "--jobs", "1", "--device", "cpu"]
-    killed = subprocess.run(
-        [e2e_driver.SCRIPT, *arguments], cwd=tmp_path, capture_output=True, check=False,
-        env=os.environ | {"FEDGEN_KILL": point},
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL
-    assert e2e_driver.run(tmp_path, *arguments).returncode == 0
+    for point in ("round.committed:2", "final.evaluated:1"):
+        killed = subprocess.run(
+            [commands.SCRIPT, *arguments], cwd=tmp_path, capture_output=True, check=False,
+            env=os.environ | {"FEDGEN_KILL": point},
+        )  # fmt: skip
+        assert killed.returncode == -signal.SIGKILL
+    assert commands.here(tmp_path, *arguments).returncode == 0
     (again,) = records_of(tmp_path / "leaderboards" / "quick-images").values()
     untouched = records_of(quick_images)["fedgen_edge"]
     for record in (again, untouched):

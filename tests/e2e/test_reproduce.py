@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from e2e_driver import run
+from commands import here, run
 
 from fedgen_bench.results.manifest import write_manifest
 from fedgen_bench.testing import toy
@@ -18,7 +18,7 @@ TOY = ("--plugin", toy.__file__)
 def root(tmp_path_factory):
     """A folder in which one contender of the toy suite was run and published."""
     root = tmp_path_factory.mktemp("reproduce")
-    done = run(root, "run", "--suite", "toy", *TOY, "--contender", "fedavg", "--device", "cpu", "--jobs", "1")
+    done = here(root, "run", "--suite", "toy", *TOY, "--contender", "fedavg", "--device", "cpu", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     return root
 
@@ -29,8 +29,8 @@ def folder(root, tmp_path):
     return shutil.copytree(root / "leaderboards" / "toy", tmp_path / "toy")
 
 
-def reproduce(folder, *arguments):
-    return run(folder.parent, "reproduce", "toy", *arguments)
+def reproduce(folder, *arguments, call=here):
+    return call(folder.parent, "reproduce", "toy", *arguments)
 
 
 def files(folder):
@@ -47,7 +47,7 @@ def edit(folder, change):
 
 def test_reproduce_repeats_a_published_folder_to_the_bit_and_names_an_edited_metric(folder):
     before = files(folder)
-    done = reproduce(folder, *TOY, "--device", "cpu", "--jobs", "1")
+    done = reproduce(folder, *TOY, "--device", "cpu", "--jobs", "1", call=run)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 cells reproduced: exact tier (same fingerprint)." in done.stdout
     assert files(folder) == before

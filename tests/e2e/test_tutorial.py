@@ -7,7 +7,7 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
-import e2e_driver
+import commands
 import pytest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def steps(quick, tmp_path_factory):
             if program != "fedgen-bench":
                 assert line == "pip install ."
                 continue
-            result = e2e_driver.run(root, *words)
+            result = commands.here(root, *words)
             assert result.returncode == 0, (line, result.stderr)
             done.append((line, result, qualities(root, "my_method") if "--plugin" in words else {}))
     return root, done
