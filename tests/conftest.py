@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from fedgen_bench.base import workers
 from fedgen_bench.federation.assembly import assemble
@@ -24,9 +25,14 @@ SLOW = ("crash", "e2e", "contract/test_engines.py", "unit/test_published")  # wh
 
 
 def pytest_configure(config):
-    """One thread a process, those that tests start included: workers share the processor, and no bit depends on it."""
+    """One thread a process, those that tests start included: workers share the processor, and no bit depends on it.
+
+    A busy machine is no finding either.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
     config.addinivalue_line("markers", "slow: among the long tests; `-m 'not slow'` leaves them out")
 
 

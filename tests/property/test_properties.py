@@ -29,7 +29,7 @@ from fedgen_bench.testing import toy
 from fedgen_bench.testing.bits import fingerprint, same_bits
 from fedgen_bench.testing.partitioners import assert_valid
 
-few = settings(max_examples=60, derandomize=True, deadline=None, database=None)
+few = settings(max_examples=60, derandomize=True, database=None)
 DTYPES = sorted(wire._DTYPES, key=str)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
     lambda name: name != "__metadata__"

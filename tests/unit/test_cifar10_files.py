@@ -20,7 +20,7 @@ BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
 N = 2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 200), min_size=10, max_size=10), st.integers(0, 2**32))
 def test_parts_are_disjoint_cover_everything_and_have_their_sizes(extra, key):
     counts = np.array(NEEDED) + extra

@@ -173,6 +173,8 @@ def test_config_that_no_library_knows_is_one_sentence(folder):
 @pytest.mark.parametrize("name", ["./nowhere", "/no/where", "a/b/c", "~/nowhere", "~nobody/x", "", "../m"])
 def test_path_without_a_folder_is_told_as_a_path(name, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
     with pytest.raises(DataError, match=r"There is no folder `"):
         locate(name)
 
