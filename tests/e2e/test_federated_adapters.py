@@ -26,7 +26,7 @@ from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.schema import Component
 from fedgen_bench.testing.adapters import SEEDS
-from fedgen_bench.testing.simulation import same_bits
+from fedgen_bench.testing.bits import same_bits
 
 SHORT = (
     "federation.n_clients=4", "federation.clients_per_round=2", "federation.rounds=2", "training.local_steps=8",
