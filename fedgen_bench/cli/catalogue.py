@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registered, Registry
 
 
-def describe(kind: str, found: Registered) -> dict[str, Any]:
+def describe(kind: str, registered: Registered) -> dict[str, Any]:
     """One component: name, summary, parameters with defaults, version, distribution."""
-    spec, origin = found.spec, found.provenance
+    spec, origin = registered.spec, registered.provenance
     record: dict[str, Any] = {
         "kind": kind,
         "name": spec.name,
@@ -34,4 +34,4 @@ def describe(kind: str, found: Registered) -> dict[str, Any]:
 
 def catalogue(registry: Registry, kinds: tuple[str, ...]) -> list[dict[str, Any]]:
     """Every component of the kinds, by kind and name."""
-    return [describe(kind, found) for kind in kinds for _, found in sorted(registry.components[kind].items())]
+    return [describe(kind, registered) for kind in kinds for _, registered in sorted(registry.components[kind].items())]

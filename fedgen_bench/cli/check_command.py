@@ -32,14 +32,14 @@ def command(target: str, plugins: tuple[Path, ...], only_list: bool) -> int:  # 
     Exit codes: 0 all hold (but for exceptions that a component declares), 1 some do not, 2 wrong usage.
     """
     registry = load_registry([*plugins, target] if is_file(target) else plugins)
-    found = find_target(registry, target)
+    asked = find_target(registry, target)
     from fedgen_bench.testing.contracts import KINDS as CHECKED
     from fedgen_bench.testing.contracts import contracts_of
 
-    if not found.left_out and not any(name.partition("/")[0] in CHECKED for name in found.names):
+    if not asked.left_out and not any(name.partition("/")[0] in CHECKED for name in asked.names):
         raise UsageError(f"`{target}` has nothing to check. Contract checks exist for: {', '.join(CHECKED)}.")
-    contracts = contracts_of(registry, names=found.names)
-    return _listed(contracts) if only_list else _checked(contracts, found.left_out)
+    contracts = contracts_of(registry, names=asked.names)
+    return _listed(contracts) if only_list else _checked(contracts, asked.left_out)
 
 
 def _listed(contracts: Iterable[Contract]) -> int:
@@ -58,7 +58,7 @@ def _checked(contracts: Iterable[Contract], left_out: Iterable[Failure]) -> int:
     for failure in left_out:
         counts["failed"] += 1
         click.echo(f"FAILED  {one_line(failure.plugin)} is left out: {one_line(failure.reason)}")
-    for subject, outcomes in groupby(outcomes_of(contracts), lambda one: one.contract.subject):
+    for subject, outcomes in groupby(outcomes_of(contracts), lambda outcome: outcome.contract.subject):
         click.echo(subject)
         again: dict[tuple[str, str], list[str]] = {}
         for outcome in outcomes:
@@ -71,7 +71,9 @@ def _checked(contracts: Iterable[Contract], left_out: Iterable[Failure]) -> int:
         for (status, other), checks in again.items():
             why = "as" if status == "same cause" else "for want of"
             click.echo(f"  {status:15}  {why} {other}: {', '.join(checks)}")
-    shown = ", ".join(f"{counts[one]} {one}" for one in STATUSES if counts[one] or one in {"passed", "failed"})
+    shown = ", ".join(
+        f"{counts[status]} {status}" for status in STATUSES if counts[status] or status in {"passed", "failed"}
+    )
     click.echo(f"{counts.total()} checks: {shown}")
     return 1 if counts["failed"] else 0
 

@@ -33,17 +33,17 @@ def command(session: Session, suite: str, published: Path | None, first: str, se
     """Compare contenders FIRST and SECOND seed by seed, on every metric that both have: SECOND minus FIRST."""
     if published is not None:
         session = dataclasses.replace(session, leaderboards=published)
-    found = session.compare(suite, first, second, published=published is not None)
+    contrasts = session.compare(suite, first, second, published=published is not None)
     rows = [
         (
-            one.metric,
-            f"{one.first:.5g}",
-            f"{one.second:.5g}",
-            f"{one.difference:+.4g}",
-            "" if math.isnan(one.low) else f"{one.low:+.4g} to {one.high:+.4g}",
-            str(one.n_seeds),
+            contrast.metric,
+            f"{contrast.first:.5g}",
+            f"{contrast.second:.5g}",
+            f"{contrast.difference:+.4g}",
+            "" if math.isnan(contrast.low) else f"{contrast.low:+.4g} to {contrast.high:+.4g}",
+            str(contrast.n_seeds),
         )
-        for one in found
+        for contrast in contrasts
     ]
     click.echo(grid(("metric", first, second, "difference", "95 % interval (paired t)", "seeds"), rows))
     return 0

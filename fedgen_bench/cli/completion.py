@@ -43,9 +43,9 @@ def components(*kinds: str) -> Complete:
     """Names of components of these kinds."""
     return _completing(
         lambda ctx: [
-            (name, _summary(one.spec))
+            (name, _summary(registered.spec))
             for kind in kinds
-            for name, one in sorted(_registry(ctx).components[kind].items())
+            for name, registered in sorted(_registry(ctx).components[kind].items())
         ]
     )
 

@@ -25,10 +25,10 @@ def command(kind: str | None, as_json: bool, plugins: tuple[Path, ...]) -> int: 
     if kind is not None and kind not in KINDS:
         raise UsageError(unknown("kind", kind, KINDS))
     registry = load_registry(plugins)
-    found = catalogue(registry, (kind,) if kind else tuple(KINDS))
+    records = catalogue(registry, (kind,) if kind else tuple(KINDS))
     if as_json:
         failures = [{"plugin": one.plugin, "reason": one.reason} for one in registry.failures]
-        click.echo(json.dumps({"components": found, "failures": failures}, indent=1))
+        click.echo(json.dumps({"components": records, "failures": failures}, indent=1))
         return 0
     rows = [
         (
@@ -39,7 +39,7 @@ def command(kind: str | None, as_json: bool, plugins: tuple[Path, ...]) -> int: 
             one["summary"],
             params_text(one["params"]),
         )
-        for one in found
+        for one in records
     ]
     print_grid(("kind", "name", "version", "from", "summary", "parameters"), rows)
     for failure in registry.failures:

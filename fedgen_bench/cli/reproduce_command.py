@@ -49,14 +49,14 @@ def command(session: Session, folder: Path, **asked: Any) -> int:
     130 interrupted.
     """
     with Progress() as progress:
-        found = session.reproduce(folder, **asked, on_plan=progress.begin, on_event=progress.note)
-    click.echo(grid(HEAD, [row for cell in found.cells for row in rows_of(cell)]))
-    for test in found.tests:
+        reproduction = session.reproduce(folder, **asked, on_plan=progress.begin, on_event=progress.note)
+    click.echo(grid(HEAD, [row for cell in reproduction.cells for row in rows_of(cell)]))
+    for test in reproduction.tests:
         click.echo(f"{'holds' if test.passed else 'fails'}: {test.text}")
-    for cell in found.cells:
+    for cell in reproduction.cells:
         if cell.status != "done":
             click.echo(f"{cell.name}: {cell.status}: {one_line(cell.reason)}")
-    for sentence in sentences(found.cells):
+    for sentence in sentences(reproduction.cells):
         click.echo(sentence)
-    click.echo(f"Written to {found.path}", err=True)
-    return 0 if found.reproduced else 1
+    click.echo(f"Written to {reproduction.path}", err=True)
+    return 0 if reproduction.reproduced else 1

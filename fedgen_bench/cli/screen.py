@@ -37,13 +37,13 @@ def grid(head: Sequence[str], rows: Iterable[Sequence[str]], room: int | None = 
 
 def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
     """Column widths that fit, as far as that goes: again and again the widest one that may gives way."""
-    found = list(widths)
-    while sum(found) + 2 * (len(found) - 1) > room:
-        able = [i for i, width in enumerate(found) if width > least[i]]
+    narrowed = list(widths)
+    while sum(narrowed) + 2 * (len(narrowed) - 1) > room:
+        able = [i for i, width in enumerate(narrowed) if width > least[i]]
         if not able:
             break
-        found[max(able, key=lambda i: found[i])] -= 1
-    return found
+        narrowed[max(able, key=lambda i: narrowed[i])] -= 1
+    return narrowed
 
 
 def _lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:

@@ -21,30 +21,34 @@ def rows_of(cell: ComparedCell) -> Iterator[tuple[str, ...]]:
     if cell.status != "done":
         yield cell.name, "status", "done", cell.status, "", "", "differs"
         return
-    for group in dict.fromkeys(one.group for one in cell.values):
-        values = [one for one in cell.values if one.group == group]
-        alone = [one for one in values if group == "metrics" and one.what in cell.quality]
-        yield from (_row(cell.name, one) for one in alone)
-        rest = [one for one in values if one not in alone]
-        differing = [one for one in rest if one.verdict == "differs"]
-        yield from (_row(cell.name, one) for one in differing[:_MOST])
+    for group in dict.fromkeys(value.group for value in cell.values):
+        values = [value for value in cell.values if value.group == group]
+        alone = [value for value in values if group == "metrics" and value.what in cell.quality]
+        yield from (_row(cell.name, value) for value in alone)
+        rest = [value for value in values if value not in alone]
+        differing = [value for value in rest if value.verdict == "differs"]
+        yield from (_row(cell.name, value) for value in differing[:_MOST])
         if more := len(differing[_MOST:]):
             yield cell.name, f"{more} more of {group}", "", "", "", "", "differs"
-        if equal := sum(one.verdict == "equal" for one in rest):
+        if equal := sum(value.verdict == "equal" for value in rest):
             yield cell.name, _counted(equal, group), "", "", "", "", "equal"
-        yield from _shown(cell.name, group, [one for one in rest if one.verdict == "shown"])
+        yield from _shown(cell.name, group, [value for value in rest if value.verdict == "shown"])
 
 
 def _shown(name: str, group: str, values: Sequence[Value]) -> Iterator[tuple[str, ...]]:
-    both = [one for one in values if one.published is not None and one.here is not None]
-    numbers = [abs(one.difference / one.published) for one in both if one.difference is not None and one.published]
+    both = [value for value in values if value.published is not None and value.here is not None]
+    numbers = [
+        abs(value.difference / value.published) for value in both if value.difference is not None and value.published
+    ]
     if numbers:
         yield name, _counted(len(both), group), "", "", f"up to {max(numbers):.2g} of it", "", _ALLOWED
     elif both:
-        yield from ((name, _named(one), _text(one.published), _text(one.here), "", "", _ALLOWED) for one in both)
-    if gone := sum(one.here is None for one in values):
+        yield from (
+            (name, _named(value), _text(value.published), _text(value.here), "", "", _ALLOWED) for value in both
+        )
+    if gone := sum(value.here is None for value in values):
         yield name, _counted(gone, group), "", "missing", "", "", _ALLOWED
-    if new := sum(one.published is None for one in values):
+    if new := sum(value.published is None for value in values):
         yield name, _counted(new, group), "not published", "", "", "", "shown"
 
 
@@ -57,16 +61,16 @@ def _counted(number: int, group: str) -> str:
     return f"{number} {what}{'' if number == 1 else 'es' if what.endswith('h') else 's'}"
 
 
-def _row(name: str, one: Value) -> tuple[str, ...]:
-    difference = "" if one.difference is None else f"{one.difference:+.3g}" if one.difference else "0"
-    allowed = "0" if one.verdict in {"equal", "differs"} and one.allowed is None else ""
-    if one.allowed is not None:
-        allowed = f"{one.allowed:.3g}"
-    return name, _named(one), _text(one.published), _text(one.here), difference, allowed, one.verdict
+def _row(name: str, value: Value) -> tuple[str, ...]:
+    difference = "" if value.difference is None else f"{value.difference:+.3g}" if value.difference else "0"
+    allowed = "0" if value.verdict in {"equal", "differs"} and value.allowed is None else ""
+    if value.allowed is not None:
+        allowed = f"{value.allowed:.3g}"
+    return name, _named(value), _text(value.published), _text(value.here), difference, allowed, value.verdict
 
 
-def _named(one: Value) -> str:
-    return one.what if one.group in {"metrics", "quarantined", "final tensors"} else f"{one.group}: {one.what}"
+def _named(value: Value) -> str:
+    return value.what if value.group in {"metrics", "quarantined", "final tensors"} else f"{value.group}: {value.what}"
 
 
 def _text(value: object) -> str:
@@ -81,11 +85,11 @@ def _text(value: object) -> str:
 def sentences(cells: Sequence[ComparedCell]) -> Iterator[str]:
     """One for every tier: how many of its cells were reproduced, and why it is no stricter one."""
     for name in PROMISES:
-        found = [cell for cell in cells if cell.tier.name == name]
-        if found:
-            yield f"{sum(one.reproduced for one in found)} of {len(found)} cells reproduced: {described(name)}."
-            reasons = dict.fromkeys(reason for cell in found for reason in cell.tier.reasons)
+        judged = [cell for cell in cells if cell.tier.name == name]
+        if judged:
+            yield f"{sum(cell.reproduced for cell in judged)} of {len(judged)} cells reproduced: {described(name)}."
+            reasons = dict.fromkeys(reason for cell in judged for reason in cell.tier.reasons)
             if reasons:
                 yield f"  Not a stricter tier: {'; '.join(reasons)}."
-            if notes := dict.fromkeys(note for cell in found for note in cell.tier.notes):
+            if notes := dict.fromkeys(note for cell in judged for note in cell.tier.notes):
                 yield f"  Differs without consequence: {'; '.join(notes)}."

@@ -23,8 +23,8 @@ def command(session: Session, path: Path) -> int:
     Problems are what must be mended, remarks what a reader should know.
     """
     report = session.validate(path)
-    for one in report.notices:
-        click.echo(f"{'problem' if one.problem else 'remark'} ({one.group}): {one.text}")
+    for notice in report.notices:
+        click.echo(f"{'problem' if notice.problem else 'remark'} ({notice.group}): {notice.text}")
     counts = ((report.n_records, "record"), (len(report.problems), "problem"), (len(report.remarks), "remark"))
     said = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts)
     click.echo(f"{printable(str(path))}: {said}")

@@ -55,9 +55,9 @@ def methods_of(protocol: type | None) -> dict[str, tuple[str, ...]]:
     """Names of the arguments of every public method of a protocol, by name."""
     declared = {} if protocol is None else vars(protocol)
     return {
-        name: tuple(inspect.signature(one).parameters)[1:]
-        for name, one in declared.items()
-        if inspect.isfunction(one) and not name.startswith("_")
+        name: tuple(inspect.signature(method).parameters)[1:]
+        for name, method in declared.items()
+        if inspect.isfunction(method) and not name.startswith("_")
     }
 
 

@@ -40,7 +40,7 @@ class Chain:
         return tensors
 
     def _what(self, method: str) -> str:
-        return f"{' and '.join(type(one).__name__ for one in self.compressors)}.{method}"
+        return f"{' and '.join(type(compressor).__name__ for compressor in self.compressors)}.{method}"
 
     def layout(self, like: Tensors) -> Tensors:
         """Names, shapes and dtypes of what travels for tensors like these."""
@@ -80,14 +80,14 @@ def other_layout(tensors: Any, wanted: Tensors) -> str | None:
     if odd := tensors.keys() ^ wanted.keys():
         name = min(map(str, odd))
         return f"no tensor `{name}`" if name in wanted else f"a tensor `{name}` that it was not given"
-    for name, one in wanted.items():
+    for name, expected in wanted.items():
         tensor = tensors[name]
-        if not isinstance(tensor, type(one)):
+        if not isinstance(tensor, type(expected)):
             return f"`{name}` as a {type(tensor).__name__} where a tensor is wanted"
-        if (tensor.dtype, tensor.shape) != (one.dtype, one.shape):
+        if (tensor.dtype, tensor.shape) != (expected.dtype, expected.shape):
             return (
-                f"`{name}` as {tensor.dtype} of shape {tuple(tensor.shape)} where {one.dtype} of shape "
-                f"{tuple(one.shape)} is wanted"
+                f"`{name}` as {tensor.dtype} of shape {tuple(tensor.shape)} where {expected.dtype} of shape "
+                f"{tuple(expected.shape)} is wanted"
             )
     return None
 
@@ -111,12 +111,12 @@ class Uplink:
         if not self.chain.compressors:
             return tensors, {}
         change = _change(tensors, received)
-        if not any(one.error_feedback for one in self.chain.compressors):
+        if not any(compressor.error_feedback for compressor in self.chain.compressors):
             return self.chain.compress(change), {}
-        owed = {name: one + residual[name] if name in residual else one for name, one in change.items()}
+        owed = {name: tensor + residual[name] if name in residual else tensor for name, tensor in change.items()}
         packed = self.chain.compress(owed)
         arrived = self.chain.decompress(packed, layout_like(owed))
-        lost = {name: one - arrived[name] for name, one in owed.items() if one.is_floating_point()}
+        lost = {name: tensor - arrived[name] for name, tensor in owed.items() if tensor.is_floating_point()}
         return packed, lost
 
     def layout(self, like: Tensors) -> Tensors:
@@ -128,20 +128,25 @@ class Uplink:
         if not self.chain.compressors:
             return packed
         change = self.chain.decompress(packed, like)
-        return {name: one + sent[name] if _changes(one, sent.get(name)) else one for name, one in change.items()}
+        return {
+            name: tensor + sent[name] if _changes(tensor, sent.get(name)) else tensor for name, tensor in change.items()
+        }
 
 
-def _changes(one: torch.Tensor, base: torch.Tensor | None) -> bool:
-    return base is not None and one.is_floating_point() and base.shape == one.shape
+def _changes(tensor: torch.Tensor, base: torch.Tensor | None) -> bool:
+    return base is not None and tensor.is_floating_point() and base.shape == tensor.shape
 
 
 def _change(tensors: Tensors, received: Tensors) -> Tensors:
-    return {name: one - received[name] if _changes(one, received.get(name)) else one for name, one in tensors.items()}
+    return {
+        name: tensor - received[name] if _changes(tensor, received.get(name)) else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def residual_in(keep: Tensors) -> Tensors:
     """What a client with this private state still owes, by tensor."""
-    return {name.removeprefix(_RESIDUAL): one for name, one in keep.items() if name.startswith(_RESIDUAL)}
+    return {name.removeprefix(_RESIDUAL): tensor for name, tensor in keep.items() if name.startswith(_RESIDUAL)}
 
 
 def with_residual(keep: Tensors, residual: Tensors) -> Tensors:

@@ -56,7 +56,7 @@ class Drift:
         if self._n_updates < 2:  # noqa: PLR2004 - one client does not disperse
             return {}
         square = math.fsum(float((one * one).sum()) for one in self._weighted.values()) / self._n_examples**2
-        found = {
+        figures = {
             "mean_change_norm": math.sqrt(square),
             "dispersion": math.sqrt(max(0.0, self._squares / self._n_examples - square)),
         }
@@ -64,8 +64,8 @@ class Drift:
             sums = self._weighted
             products = [float((_within(one, sums[k].shape) * sums[k]).sum()) for k, one in self._directions.items()]
             cosines = math.fsum(products) / self._n_examples / math.sqrt(square)
-            found["cosine_to_mean"] = cosines / self._n_moved
-        return found
+            figures["cosine_to_mean"] = cosines / self._n_moved
+        return figures
 
 
 def _accumulate(sums: dict[str, torch.Tensor], change: Tensors, factor: float) -> None:

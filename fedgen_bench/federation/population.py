@@ -61,7 +61,8 @@ class Population:
         everyone = [data.train for i in range(len(self.parts)) if (data := self.client(i)).train.n]
         names = everyone[0].tensors
         return Examples(
-            {name: torch.cat([one.tensors[name] for one in everyone]) for name in names}, sum(one.n for one in everyone)
+            {name: torch.cat([examples.tensors[name] for examples in everyone]) for name in names},
+            sum(examples.n for examples in everyone),
         )
 
 

@@ -33,9 +33,9 @@ def preflight(specs: Sequence[CellSpec], loader: Loader) -> None:
     Raises:
         NotReadyError: all problems, each with the contenders that it concerns where these are not all.
     """
-    found = list(dict.fromkeys(_problems(specs, loader)))
-    if found:
-        raise NotReadyError(found)
+    problems = list(dict.fromkeys(_problems(specs, loader)))
+    if problems:
+        raise NotReadyError(problems)
 
 
 def _problems(specs: Sequence[CellSpec], loader: Loader) -> Iterator[str]:

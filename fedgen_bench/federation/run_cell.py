@@ -62,7 +62,7 @@ def run_cell(
             admitted=admitted,
         )
         state, report = _committed(this, experiment, states, journal)
-        refused = {one.client_id for one in report.quarantined}
+        refused = {quarantine.client_id for quarantine in report.quarantined}
         admitted |= dict.fromkeys((i for i in report.cohort if i not in refused), round_index)
         on_round(report)
     return final_result(experiment, state, states, journal.batch_digests())

@@ -35,10 +35,10 @@ def encode_state(state: Any) -> bytes:
                 "fields": {f.name: flat(getattr(value, f.name), f"{path}/{f.name}") for f in dataclasses.fields(value)}
             }
         if isinstance(value, Mapping) and all(isinstance(key, str | int) for key in value):
-            return {"map": [[key, flat(one, f"{path}/{key}")] for key, one in value.items()]}
+            return {"map": [[key, flat(inner, f"{path}/{key}")] for key, inner in value.items()]}
         if isinstance(value, list | tuple):
             return {
-                "items": [flat(one, f"{path}/{i}") for i, one in enumerate(value)],
+                "items": [flat(inner, f"{path}/{i}") for i, inner in enumerate(value)],
                 "tuple": isinstance(value, tuple),
             }
         if value is None or isinstance(value, bool | int | float | str):
@@ -74,13 +74,13 @@ def _build(node: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], like: A
         return node["value"]
     if "map" in node:
         known = like if isinstance(like, Mapping) else {}
-        return {key: _build(one, tensors, known.get(key)) for key, one in node["map"]}
+        return {key: _build(inner, tensors, known.get(key)) for key, inner in node["map"]}
     if "items" in node:
         similar: Sequence[Any] = like if isinstance(like, list | tuple) else ()
         items = [
-            _build(one, tensors, similar[min(i, len(similar) - 1)] if similar else None)
-            for i, one in enumerate(node["items"])
+            _build(inner, tensors, similar[min(i, len(similar) - 1)] if similar else None)
+            for i, inner in enumerate(node["items"])
         ]
         return tuple(items) if node["tuple"] else items
-    fields = {name: _build(one, tensors, getattr(like, name, None)) for name, one in node["fields"].items()}
+    fields = {name: _build(inner, tensors, getattr(like, name, None)) for name, inner in node["fields"].items()}
     return type(like)(**fields)

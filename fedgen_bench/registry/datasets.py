@@ -88,9 +88,9 @@ def locate(dataset: DatasetSpec, data: Places = USUAL_PLACES) -> tuple[str, Path
     return None
 
 
-def check(dataset: DatasetSpec, found: Path) -> None:
+def check(dataset: DatasetSpec, place: Path) -> None:
     """Raises DataError when a file is not the one everybody uses."""
-    for path, file in zip(dataset.paths(found).values(), dataset.files, strict=True):
+    for path, file in zip(dataset.paths(place).values(), dataset.files, strict=True):
         if file.sha256 and not (got := sha256_of(path)).startswith(file.sha256):
             raise DataError(
                 f"{path} has sha256 {got}, expected {_digits(file.sha256)}. Replace the file: other data give other "

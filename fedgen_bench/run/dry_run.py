@@ -49,7 +49,7 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
     Raises:
         DataError: data or backbone are not there.
     """
-    found: dict[str, Forecast] = {}
+    forecasts: dict[str, Forecast] = {}
     step_seconds: dict[str, float] = {}
     lengths: dict[Any, tuple[int, int]] = {}
     for spec in sorted(specs, key=lambda one: one.seed):  # a split serves all cells of its seed
@@ -71,8 +71,8 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
         if steps and spec.contender not in step_seconds:
             step_seconds[spec.contender] = _seconds_a_step(experiment)
         seconds = steps * step_seconds.get(spec.contender, 0.0)
-        found[spec.digest] = Forecast(spec.name, experiment.n_rounds, steps, down, up, seconds)
-    return [found[spec.digest] for spec in specs]
+        forecasts[spec.digest] = Forecast(spec.name, experiment.n_rounds, steps, down, up, seconds)
+    return [forecasts[spec.digest] for spec in specs]
 
 
 def _layout(payload: Payload, ctx: ClientContext) -> tuple[Any, ...]:

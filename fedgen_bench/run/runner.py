@@ -51,13 +51,13 @@ def resolved(specs: Iterable[CellSpec], registry: Registry, data: Places) -> lis
     from fedgen_bench.federation.loader import Loader
 
     loader = Loader(registry, finder(registry, data))
-    found = []
+    known = []
     for spec in specs:
         try:
-            found.append(loader.resolved(spec))
+            known.append(loader.resolved(spec))
         except Exception:  # noqa: BLE001 - it is the cell's failure, told when the cell is run
-            found.append(spec)
-    return found
+            known.append(spec)
+    return known
 
 
 def _run_cells(

@@ -41,7 +41,7 @@ def trials(source: SuiteSource, suite: SuiteSpec, registry: Registry, contenders
     for name in contenders:
         if name not in suite.tuning.grid:
             raise UsageError(unknown("tuned contender", name, suite.tuning.grid))
-    found = []
+    made = []
     for name, grid in suite.tuning.grid.items():
         if contenders and name not in contenders:
             continue
@@ -53,8 +53,8 @@ def trials(source: SuiteSource, suite: SuiteSpec, registry: Registry, contenders
                 [f"federation.rounds={suite.tuning.rounds}", "evaluation.personalized_clients=0", *changes],
             )
             (spec,) = expand(tuned, registry, contenders=[name], seeds=[suite.seeds.tuning], purpose="tune")
-            found.append(Trial(name, tuple(point.items()), spec))
-    return found
+            made.append(Trial(name, tuple(point.items()), spec))
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +74,13 @@ class Scored:
 
 
 def scored(
-    metric: str, found: Sequence[Trial], runs: Sequence[StoredRun], *, lower_is_better: bool
+    metric: str, tried: Sequence[Trial], runs: Sequence[StoredRun], *, lower_is_better: bool
 ) -> tuple[Scored, ...]:
     """Every trial with its value of a metric; of equal ones a contender's first is chosen."""
     by_digest = {run.spec.digest: run for run in runs}
-    ended = [by_digest.get(trial.spec.digest) for trial in found]
+    ended = [by_digest.get(trial.spec.digest) for trial in tried]
     values: dict[str, dict[int, float]] = {}
-    for i, (trial, run) in enumerate(zip(found, ended, strict=True)):
+    for i, (trial, run) in enumerate(zip(tried, ended, strict=True)):
         if run is not None and metric in run.result.metrics:
             values.setdefault(trial.contender, {})[i] = run.result.metrics[metric]
     pick = min if lower_is_better else max
@@ -92,18 +92,18 @@ def scored(
             value=values.get(trial.contender, {}).get(i),
             chosen=best.get(trial.contender) == i,
         )
-        for i, (trial, run) in enumerate(zip(found, ended, strict=True))
+        for i, (trial, run) in enumerate(zip(tried, ended, strict=True))
     )
 
 
-def tuning_csv(metric: str, found: Sequence[Scored]) -> str:
+def tuning_csv(metric: str, rows: Sequence[Scored]) -> str:
     """The table: a line for every trial; `chosen` marks the best of each contender."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["contender", "overrides", "seed", "rounds", "status", metric, "chosen"])
-    for one in found:
-        spec = one.trial.spec
-        point = (one.trial.contender, json.dumps(dict(one.trial.overrides)), spec.seed)
-        value = "" if one.value is None else repr(one.value)
-        writer.writerow([*point, spec.config.federation.rounds, one.status, value, int(one.chosen)])
+    for row in rows:
+        spec = row.trial.spec
+        point = (row.trial.contender, json.dumps(dict(row.trial.overrides)), spec.seed)
+        value = "" if row.value is None else repr(row.value)
+        writer.writerow([*point, spec.config.federation.rounds, row.status, value, int(row.chosen)])
     return out.getvalue()

@@ -78,26 +78,26 @@ def _outside(folder: Path, out: Path) -> Path:
 
 def _need(reruns: Sequence[Rerun], at: Workplace) -> None:
     """Tell everything that would make the runs fail, at once. Raises FedgenError."""
-    found, find = problems(reruns, at.registry), finder(at.registry, at.data)
+    sentences, find = problems(reruns, at.registry), finder(at.registry, at.data)
     expected: dict[str, dict[str, str]] = {}
-    for one in reruns:
-        if one.record.config.task.name in at.registry.components["task"]:
-            for name in datasets_of(one.record, at.registry):
-                expected.setdefault(name, {}).update(one.record.facts.data)
+    for rerun in reruns:
+        if rerun.record.config.task.name in at.registry.components["task"]:
+            for name in datasets_of(rerun.record, at.registry):
+                expected.setdefault(name, {}).update(rerun.record.facts.data)
     for name, published in expected.items():
         try:
             where = find(name)
         except DataError as error:
-            found.append(str(error))
+            sentences.append(str(error))
             continue
         for file, sha256 in at.registry.get("dataset", name).spec.hashes(where).items():
             if published.get(file, sha256) != sha256:
-                found.append(
+                sentences.append(
                     f"{file} of data set `{name}` has sha256 {sha256} here, {published[file]} was published. Provide "
                     "the same file with `--data DIR`."
                 )
-    if found:
-        raise FedgenError("\n".join(found))
+    if sentences:
+        raise FedgenError("\n".join(sentences))
 
 
 def _tier(rerun: Rerun, environment: Mapping[str, Any]) -> Tier:
@@ -107,8 +107,8 @@ def _tier(rerun: Rerun, environment: Mapping[str, Any]) -> Tier:
 def _foretold(reruns: Sequence[Rerun], device: str) -> tuple[str, ...]:
     """Which tiers are to be expected, and whether bf16 will be slow."""
 
-    def threads(one: Rerun) -> int:
-        return one.spec.config.training.threads
+    def threads(rerun: Rerun) -> int:
+        return rerun.spec.config.training.threads
 
     here = {n: fingerprint(device, n) for n in {threads(one) for one in reruns}}
     tiers = [_tier(one, here[threads(one)]) for one in reruns]
@@ -129,7 +129,7 @@ def _foretold(reruns: Sequence[Rerun], device: str) -> tuple[str, ...]:
 
 def _run(reruns: Sequence[Rerun], folder: Path, at: Workplace, on_plan: OnPlan, on_event: OnEvent) -> list[Record]:
     """Run what is left of the cells; the record of each."""
-    specs = tuple(one.spec for one in reruns)
+    specs = tuple(rerun.spec for rerun in reruns)
     place = at.placement(max(spec.config.training.threads for spec in specs))
     notes = _foretold(reruns, at.device)
     with Store(folder) as store:
@@ -142,12 +142,14 @@ def _records(reruns: Sequence[Rerun], store: Store, ended: Sequence[Event]) -> l
     first = reruns[0].spec
     stored = {run.spec.digest: run for run in store.runs(first.suite, first.suite_version)}
     how = {event.run: event for event in ended if event.status != "done"}
-    found = []
-    for one in reruns:
-        if one.spec.digest not in stored:
-            raise StoreError(f"{store.root} holds a later run of {one.name} with other settings. Use another `--out`.")
-        record = record_of(stored[one.spec.digest])
-        if record.status != "done" and (event := how.get(one.spec.name)):
+    records = []
+    for rerun in reruns:
+        if rerun.spec.digest not in stored:
+            raise StoreError(
+                f"{store.root} holds a later run of {rerun.name} with other settings. Use another `--out`."
+            )
+        record = record_of(stored[rerun.spec.digest])
+        if record.status != "done" and (event := how.get(rerun.spec.name)):
             record = replace(record, status=cast("Unfinished", event.status), reason=event.reason)
-        found.append(record)
-    return found
+        records.append(record)
+    return records

@@ -177,10 +177,10 @@ def _task(task: Task, registry: Registry) -> ResolvedTask:
 
 def _filled(kind: str, component: Component, registry: Registry) -> dict[str, Any]:
     """The component's name and parameters with those left out at their defaults, its version and source."""
-    found = registry.get(kind, component.name)
+    registered = registry.get(kind, component.name)
     return {
         "name": component.name,
-        "params": json.loads(json.dumps(defaults(found.spec.params) | component.params)),
-        "version": found.spec.version,
-        "source_sha256": found.provenance.source_sha256,
+        "params": json.loads(json.dumps(defaults(registered.spec.params) | component.params)),
+        "version": registered.spec.version,
+        "source_sha256": registered.provenance.source_sha256,
     }

@@ -46,5 +46,7 @@ def unfit(contender: Contender, suite: SuiteSpec, registry: Registry) -> Iterato
 
 
 def _wants_other_optimizer(contender: Contender, suite: SuiteSpec, registry: Registry) -> bool:
-    found = registry.components["strategy"].get(contender.strategy.name)
-    return found is None or bool(found.spec.optimizers and suite.training.optimizer not in found.spec.optimizers)
+    registered = registry.components["strategy"].get(contender.strategy.name)
+    return registered is None or bool(
+        registered.spec.optimizers and suite.training.optimizer not in registered.spec.optimizers
+    )
