@@ -416,10 +416,10 @@ def test_unknown_component_is_a_remark_with_its_distribution(folder, original, r
 )
 def test_how_a_missing_component_is_had(distributions, said):
     from fedgen_bench.results.record import Origin
-    from fedgen_bench.review.validation.suite import _get
+    from fedgen_bench.review.validation.origins import how_to_get
 
     came = [Origin(name="mine", distribution=one, version="1", source_sha256="") for one in distributions]
-    assert _get(came) == said
+    assert how_to_get(came) == said
 
 
 def test_missing_manifest_is_a_remark(folder, registry):
@@ -546,7 +546,7 @@ def test_record_of_an_older_version_of_a_component_is_a_remark_and_of_a_newer_on
     [("1", "2", True), ("2", "2", False), ("3", "2", False), ("10", "9", False), (1, "2", False), ("x", "2", False)],
 )
 def test_versions_are_compared_as_numbers(ours, theirs, older):
-    from fedgen_bench.review.validation.suite import _at_recorded_versions
+    from fedgen_bench.review.validation.configurations import _at_recorded_versions
 
     def component(version):
         return {"strategy": {"name": "x", "version": version, "params": {}}}

@@ -10,7 +10,7 @@ from fedgen_bench.base.errors import StoreError, UsageError
 from fedgen_bench.results.details import read_figures, read_messages
 from fedgen_bench.results.files import LEDGER, METRICS, RESULTS
 from fedgen_bench.results.published import ResultsFile, examine
-from fedgen_bench.review.validation import figures, folder, ledger, published, suite, values
+from fedgen_bench.review.validation import configurations, figures, folder, ledger, published, suite, values
 from fedgen_bench.review.validation.notices import GROUPS, Notice, Report, capped, problem, remark
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _of_results(results: ResultsFile, files: Contents, registry: Registry) -> It
     yield from _guarded("completeness", lambda: suite.unfinished(records))
     if spec is not None:
         meant = spec
-        yield from _guarded("suite", lambda: suite.configurations(records, meant, registry))
+        yield from _guarded("suite", lambda: configurations.configurations(records, meant, registry))
         yield from _guarded("completeness", lambda: suite.completeness(results, meant))
     yield from _guarded("pairing", lambda: published.pairing(records))
     yield from _guarded("ledger", lambda: ledger.totals(records))

@@ -14,8 +14,8 @@ from fedgen_bench.results.environments import by_environment, listed
 from fedgen_bench.results.files import ENVIRONMENT, RESULTS, TIMING, drawn_names
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.pairing import check_pairing
+from fedgen_bench.review.validation.differing import different
 from fedgen_bench.review.validation.notices import Notice, label, problem, remark
-from fedgen_bench.review.validation.suite import different
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
