@@ -51,7 +51,7 @@ def _register(manager: pluggy.PluginManager, label: str, load: Callable[[], obje
     except BaseException as error:
         if is_interrupt(error):
             raise
-        return f"cannot be imported: {told(error)}{_raised_in(error, label)}"
+        return f"cannot be imported: {told(error)}{_raised_in(error, label)}{_instead(error)}"
     if problems := list(hook_problems(plugin)):
         return f"cannot be used: {' '.join(problems)}"
     try:
@@ -62,6 +62,13 @@ def _register(manager: pluggy.PluginManager, label: str, load: Callable[[], obje
             manager.unregister(plugin)
         return " ".join(str(error).split())
     return None
+
+
+def _instead(error: BaseException) -> str:
+    """Where plugins import from, when one asked for a module of the harness that there is not, or not any more."""
+    if isinstance(error, ImportError) and (error.name or "").startswith("fedgen_bench."):
+        return "; plugins import from `fedgen_bench`, `fedgen_bench.authors` and `fedgen_bench.testing`"
+    return ""
 
 
 def _raised_in(error: BaseException, file: str) -> str:

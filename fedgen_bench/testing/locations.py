@@ -132,7 +132,7 @@ def is_own(file: str, owner: Any) -> bool:
     That is the owner's module and all of its package, or what lies beside it when it is in none.
     """
     module = module_of(owner)
-    if module is None or module.__file__ is None:
+    if module is None or module.__file__ is None or file.startswith("<"):  # code of no file, as a dataclass's methods
         return False
     there, path = Path(module.__file__).resolve(), Path(file).resolve()
     if path == there:

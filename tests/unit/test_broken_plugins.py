@@ -34,7 +34,8 @@ def messages_of(output):
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_cause_is_said_once_at_the_plugins_line(file):
+def test_cause_is_said_once_at_the_plugins_line(file, monkeypatch):
+    monkeypatch.chdir(file.parent)  # where its author stands
     text = file.read_text(encoding="utf-8")
     wanted = ast.get_docstring(ast.parse(text))
     line = next(i for i, one in enumerate(text.splitlines(), start=1) if "# here" in one)

@@ -68,6 +68,10 @@ def test_block_variable_leaves_plugins_out():
 
 BROKEN = {
     "import error": ("import nothing_of_that_name", "cannot be imported: ModuleNotFoundError"),
+    "a module of ours that moved": (
+        "from fedgen_bench.errors import DataError",
+        "plugins import from `fedgen_bench`, `fedgen_bench.authors` and `fedgen_bench.testing`",
+    ),
     "syntax error": ("def (", "cannot be imported: SyntaxError"),
     "sys.exit": ("import sys; sys.exit(3)", "cannot be imported: SystemExit: 3"),
     "exception": ("raise RuntimeError('boom')", "cannot be imported: RuntimeError: boom"),
