@@ -274,7 +274,8 @@ def test_run_twice_on_one_store_second_is_refused_and_first_ends(fedgen, hold, p
     assert published(tmp_path) == slow_untouched
 
 
-def test_run_with_cells_that_go_wrong_shows_them_and_goes_on(fedgen, tmp_path):
+def test_run_with_cells_that_go_wrong_shows_them_and_goes_on(fedgen, hold, tmp_path):
+    hold.unlink()
     process = fedgen("--jobs", "1", suite="rough")
     out, err = process.communicate()
     assert process.returncode == 1
