@@ -16,9 +16,11 @@ class Contrast:
     """One metric of two contenders.
 
     Args:
-        first, second: means over each contender's own seeds.
+        first: mean of the first contender over its own seeds.
+        second: of the second.
         difference: mean of second minus first over the seeds that both have.
-        low, high: ends of its paired 95 % t interval; NaN for one seed.
+        low: lower end of its paired 95 % t interval; NaN for one seed.
+        high: upper end.
         n_seeds: seeds that both have.
     """
 
