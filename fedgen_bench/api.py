@@ -172,6 +172,4 @@ def compare(
     plugins: Sequence[str | Path] = (),
 ) -> tuple[Contrast, ...]:
     """Two contenders seed by seed: `Session.compare`, of what is published where `leaderboards` is given."""
-    if leaderboards is None:
-        return Session(plugins=plugins, runs=runs).compare(suite, first, second)
-    return Session(plugins=plugins, leaderboards=leaderboards).compare(suite, first, second, published=True)
+    return Session(plugins=plugins, runs=runs).compare(suite, first, second, published=leaderboards)

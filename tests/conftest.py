@@ -30,6 +30,7 @@ def pytest_configure(config):
     A busy machine is no finding either.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # beside a GPU, autograd refuses to work in a forked process
     torch.set_num_threads(1)
     settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any machine")
@@ -46,7 +47,7 @@ def pytest_collection_modifyitems(items):
 
 def _place(item):
     """How late a test comes."""
-    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    path = item.path.as_posix().removeprefix(f"{Path(__file__).parent.as_posix()}/")
     return next((place for place, name in enumerate(SLOW) if path.startswith(name)), len(SLOW))
 
 

@@ -58,9 +58,12 @@ def text_of(error: BaseException) -> str:
 
 
 def told(error: BaseException) -> str:
-    """`Type: message` on one line."""
+    """`Type: message` on one line; where plugins import from, when a module of the harness is not there (any more)."""
     text = text_of(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    instead = ""
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "fedgen_bench":
+        instead = "; plugins import from `fedgen_bench`, `fedgen_bench.authors` and `fedgen_bench.testing`"
+    return (f"{type(error).__name__}: {text}" if text else type(error).__name__) + instead
 
 
 def origin(error: BaseException) -> str:

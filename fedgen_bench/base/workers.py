@@ -50,6 +50,7 @@ class Workers(Generic[Task, Answer]):
     ) -> None:
         self._open_shop, self._silence, self._seconds_to_leave = open_shop, silence, seconds_to_leave
         self._busy: set[Ear] = set()
+        self._leaving: list[Ear] = []
 
     def hire(self) -> Ear:
         """A new process; it opens its shop."""
@@ -81,13 +82,20 @@ class Workers(Generic[Task, Answer]):
             yield worker, cast("Answer | Note | Died", said)
 
     def dismiss(self, worker: Ear) -> None:
-        """End a worker: at once when it is busy, else within `seconds_to_leave`."""
+        """End a worker: at once when it is busy, else it is told to leave, which `close` waits for."""
         if worker in self._busy:
             self._busy.remove(worker)
             worker.end()
-        else:
+        elif self._seconds_to_leave:
             worker.give(None)
-            worker.end(self._seconds_to_leave)
+            self._leaving.append(worker)
+        else:
+            worker.end()
+
+    def close(self) -> None:
+        """Wait until those that were dismissed have left, each within `seconds_to_leave`."""
+        while self._leaving:
+            self._leaving.pop().end(self._seconds_to_leave)
 
 
 def _serve(link: Connection, parent: int, open_shop: OpenShop[Task, Answer]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,9 +30,7 @@ if TYPE_CHECKING:
 @click.argument("second", shell_complete=completion.contenders)
 def command(session: Session, suite: str, published: Path | None, first: str, second: str) -> int:
     """Compare contenders FIRST and SECOND seed by seed, on every metric that both have: SECOND minus FIRST."""
-    if published is not None:
-        session = dataclasses.replace(session, leaderboards=published)
-    contrasts = session.compare(suite, first, second, published=published is not None)
+    contrasts = session.compare(suite, first, second, published=published)
     rows = [
         (
             contrast.metric,

@@ -48,9 +48,11 @@ def _state(dataset: DatasetSpec, found: Path) -> str:
 @command.command("fetch")
 @click.argument("name", shell_complete=completion.data_sets)
 @options.plugin
-def fetch(name: str, plugins: tuple[Path, ...]) -> int:
+@click.pass_context
+def fetch(ctx: click.Context, name: str, plugins: tuple[Path, ...]) -> int:
     """Download data set NAME into the cache and check its hashes."""
-    known = known_datasets(options.open_registry(plugins))
+    of_group = ctx.parent.params["plugins"] if ctx.parent else ()
+    known = known_datasets(options.open_registry((*of_group, *plugins)))
     if name not in known:
         raise UsageError(unknown("data set", name, known))
     dataset = known[name]

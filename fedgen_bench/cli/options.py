@@ -108,7 +108,7 @@ jobs = click.option(
     "--jobs",
     type=click.IntRange(1),
     default=None,
-    help="Worker processes.  [default: cores / the suite's threads]",
+    help="Worker processes.  [default: cores / the suite's threads; one on CUDA]",
 )
 address = click.option("--address", default=None, metavar="ADDR", help="Of the cluster, for engines that have one.")
 

@@ -61,7 +61,8 @@ def _chosen(registry: Registry, name: str | None, recipe: Path | None) -> Backbo
     if wanted is None:
         raise UsageError(f"Name the backbone to train: {', '.join(sorted(able))}.")
     if wanted not in able:
-        raise UsageError(unknown("backbone with a recipe", wanted, able))
+        own = " A recipe of your own needs the name of the backbone that it trains anew: `pretrain NAME --recipe FILE`."
+        raise UsageError(unknown("backbone with a recipe", wanted, able) + ("" if name else own))
     return able[wanted]
 
 

@@ -24,7 +24,12 @@ from fedgen_bench.contract.datasets import DatasetSpec
 def command(name: str, plugins: tuple[Path, ...]) -> int:
     """Show a component with its documentation, or a suite's text, by NAME (or KIND/NAME)."""
     registry = options.open_registry(plugins)
-    for where, found in registry.find(name):
+    called = registry.find(name)
+    suites = [(where, found) for where, found in called if where == "suite"]
+    for where, _ in called if suites else ():
+        if where != "suite":
+            click.echo(f"There is a {where} of this name, too: `fedgen-bench show {where}/{name}`.", err=True)
+    for where, found in suites or called:
         if where == "suite":
             click.echo(found.spec.text)
             continue

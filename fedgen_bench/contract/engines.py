@@ -48,10 +48,10 @@ class Work(Protocol):
 
     @property
     def blueprint(self) -> Any:
-        """What another process builds the same from (`federation.assembly.open_work`); None where there is none."""
+        """What another process builds the same from (`authors.engines.open_work`); None where there is none."""
 
     def run(self, task: ClientTask) -> ClientOutcome:
-        """The outcome of one task. What the client's part of a method gets wrong, or a loss without end, is raised."""
+        """The outcome of a task. What the client's part of a method gets wrong, or a loss that diverged is raised."""
 
 
 class Engine(Protocol):
@@ -60,7 +60,7 @@ class Engine(Protocol):
     def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
         """Outcomes in the order of the tasks, which are pure: one that was lost is run again elsewhere.
 
-        Where `work` cannot be used, `fedgen_bench.federation.assembly.open_work(work.blueprint)` builds it anew.
+        Where `work` cannot be used, `fedgen_bench.authors.engines.open_work(work.blueprint)` builds it anew.
         """
 
     def close(self) -> None:

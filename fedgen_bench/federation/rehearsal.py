@@ -46,10 +46,12 @@ def rehearse(experiment: Experiment, state: Any) -> None:
     try:
         update = exchange.opened(outcome, "ClientWork.run")
     except WireError as error:
-        raise PluginError(
-            f"Strategy `{name}`: {error} Return the tensors that were sent, or say in `Payload.reply` what an update "
-            "carries."
-        ) from error
+        if error.code == "malformed":  # a compressor's doing, not the strategy's
+            raise
+        mend = "Return the tensors that were sent, or say in `Payload.reply` what an update carries."
+        if error.code == "n_examples":
+            mend = "Return `fit.n_examples`."
+        raise PluginError(f"Strategy `{name}`: {error} {mend}") from error
     cohort = experiment.cohort(0)
     with guarded(f"{experiment.strategy_name}.aggregate", state=state):
         after = experiment.strategy.aggregate(state, iter([update] * len(cohort)), experiment.round_context(0))

@@ -26,10 +26,12 @@ def placement(registry: Registry, engine: str, jobs: int | None, address: str | 
     """An engine that knows `jobs` spreads the clients of one cell over them; beside any other, whole cells run.
 
     Raises:
-        UsageError: no such engine, an address for one that has none, or a parameter that it refuses.
+        UsageError: no such engine, no worker process, an address for one that has none, or a parameter that it refuses.
     """
     from fedgen_bench.contract.params import make_params
 
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"{jobs} worker processes run nothing. Ask for 1 or more.")
     spec = registry.get("engine", engine).spec
     has = {field.name for field in dataclasses.fields(spec.params)}
     params: dict[str, Any] = {}

@@ -51,7 +51,7 @@ def _register(manager: pluggy.PluginManager, label: str, load: Callable[[], obje
     except BaseException as error:
         if is_interrupt(error):
             raise
-        return f"cannot be imported: {told(error)}{_raised_in(error, label)}{_instead(error)}"
+        return f"cannot be imported: {told(error)}{_raised_in(error, label)}"
     if problems := list(hook_problems(plugin)):
         return f"cannot be used: {' '.join(problems)}"
     try:
@@ -62,13 +62,6 @@ def _register(manager: pluggy.PluginManager, label: str, load: Callable[[], obje
             manager.unregister(plugin)
         return " ".join(str(error).split())
     return None
-
-
-def _instead(error: BaseException) -> str:
-    """Where plugins import from, when one asked for a module of the harness that there is not, or not any more."""
-    if isinstance(error, ImportError) and (error.name or "").startswith("fedgen_bench."):
-        return "; plugins import from `fedgen_bench`, `fedgen_bench.authors` and `fedgen_bench.testing`"
-    return ""
 
 
 def _raised_in(error: BaseException, file: str) -> str:
@@ -108,11 +101,14 @@ def _implementations(manager: pluggy.PluginManager, hook: str, label: str) -> li
 
 
 def _taken(kind: str, spec: Any, known: Mapping[str, Registered]) -> str:
-    """Who has a component's name already, as a sentence; empty when nobody has."""
-    if spec.name not in known:
-        return ""
-    owner = known[spec.name].provenance.distribution
-    return f"{kind} `{spec.name}` is already registered by {owner}; rename one of them"
+    """Who has a component's name, or a claim's number, already, as a sentence; empty when nobody has."""
+    if spec.name in known:
+        owner = known[spec.name].provenance.distribution
+        return f"{kind} `{spec.name}` is already registered by {owner}; rename one of them"
+    for other in known.values() if kind == "claim" else ():
+        if other.spec.number == spec.number:
+            return f"claim `{spec.name}` has number {spec.number} of claim `{other.spec.name}`; renumber one of them"
+    return ""
 
 
 def _observers(manager: pluggy.PluginManager, origins: Mapping[str, tuple[Provenance, bool]]) -> tuple[Observer, ...]:

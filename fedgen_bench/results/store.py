@@ -24,6 +24,8 @@ from fedgen_bench.results.rows import RUNNING, RunRow, count_row
 from fedgen_bench.results.storage import CELLS, read_round_rows, read_run, read_runs, write_run
 from fedgen_bench.suite.cells import CellSpec, Purpose
 
+_NO_STORE = "There is no results store in {}. Run a suite first, or name the folder with `--runs`."
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRun:
@@ -58,9 +60,7 @@ class Store:
         self._db: Any = None
         path = root / "fedgen.sqlite"
         if (read_only or not create) and not path.exists():
-            raise StoreError(
-                f"There is no results store in {root}. Run a suite first, or name the folder with `--runs`."
-            )
+            raise StoreError(_NO_STORE.format(root))
         try:
             if not read_only:
                 root.mkdir(parents=True, exist_ok=True)
@@ -68,6 +68,8 @@ class Store:
                 self._lock = (root / "lock").open("w")
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             may_begin = not path.exists() or not any((root / CELLS).glob("*"))
+            if read_only and may_begin and not path.stat().st_size:
+                raise StoreError(_NO_STORE.format(root))
         except BlockingIOError:
             self.close()
             raise StoreError(

@@ -72,6 +72,8 @@ def choose(
     ]
     if not chosen:
         raise UsageError("No finished cell has this contender and this seed. Name others, or leave one option out.")
+    if sample is not None and sample < 1:
+        raise UsageError(f"A sample of {sample} cells is none. Ask for 1 or more.")
     sampled = sorted(record.digest for record in chosen)[:sample]
     return [record for record in chosen if record.digest in sampled]
 

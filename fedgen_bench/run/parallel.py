@@ -28,8 +28,9 @@ def in_parallel(todo: Sequence[CellSpec], job: Job, n_workers: int) -> Generator
         FedgenError: a worker lacks what no cell can do without.
     """
     queue = list(todo)
-    pool: Pool[CellSpec, CellSpec, Event] = Pool(Workers(partial(_open_cells, job), seconds_to_leave=_SECONDS_TO_LEAVE))
-    with contextlib.closing(pool):
+    crew = Workers(partial(_open_cells, job), seconds_to_leave=_SECONDS_TO_LEAVE)
+    pool: Pool[CellSpec, CellSpec, Event] = Pool(crew)
+    with contextlib.closing(crew), contextlib.closing(pool):
         for _ in range(n_workers):
             yield _begun(pool, queue.pop(0))
         while pool.n_busy:

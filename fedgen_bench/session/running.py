@@ -107,7 +107,7 @@ def tune(
     chosen = tuple(trial.spec for trial in trials(source, suite, at.registry, contenders))
     place = at.placement(suite.training.threads)
     with Store(runs) as store:
-        on_plan(Plan(chosen, suite.evaluation.followed, place.jobs))
+        on_plan(Plan(chosen, suite.evaluation.followed, place.jobs, emulation(chosen, at.device)))
         at.run(chosen, store, place, on_event)
         stored = store.runs(source.name, suite.suite.version, "tune")
     lower = at.registry.get("metric", suite.evaluation.metric).spec.lower_is_better

@@ -256,11 +256,13 @@ class Session:
         with Store(folder, read_only=True) as store:
             return stored_results(store, spec, ranked(spec, self.registry, store), self.registry)
 
-    def compare(self, suite: str, first: str, second: str, *, published: bool = False) -> tuple[Contrast, ...]:
-        """Two contenders' metrics seed by seed, SECOND minus FIRST, from the store or what is published."""
+    def compare(
+        self, suite: str, first: str, second: str, *, published: str | Path | None = None
+    ) -> tuple[Contrast, ...]:
+        """Two contenders' metrics seed by seed, SECOND minus FIRST, from the store or the leaderboards `published`."""
         source = self._source(suite)
-        if published:
-            return contrasts(open_folder(self.folder(suite)).records, first, second)
+        if published is not None:
+            return contrasts(open_folder(Path(published) / source.name).records, first, second)
         spec = load_suite(source, self.registry)
         with Store(Path(self.runs), read_only=True) as store:
             return contrasts(records_of(finished(store, spec), spec), first, second)

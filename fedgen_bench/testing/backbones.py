@@ -19,12 +19,14 @@ Check = Callable[[BackboneSpec], None]
 
 
 def ground_of(registry: Registry, kind: str) -> Ground:
-    """The small backbone of a kind. Raises Broken when no registered backbone of that kind has one."""
-    grounds = {one.spec.kind: one.spec.ground for one in registry.components["backbone"].values() if one.spec.ground}
+    """The small backbone of a kind: of those registered, the first that has one. Raises Broken when none has."""
+    grounds: dict[str, Ground] = {}
+    for registered in registry.components["backbone"].values():
+        if registered.spec.ground is not None:
+            grounds.setdefault(registered.spec.kind, registered.spec.ground)
     if kind not in grounds:
         raise Broken(f"`backbones` names `{kind}`; there are {', '.join(sorted(grounds))}.")
-    ground: Ground = grounds[kind]
-    return ground
+    return grounds[kind]
 
 
 def check_rehearsal(spec: BackboneSpec) -> None:

@@ -140,7 +140,13 @@ def running_cells(root: Path) -> int:
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     """Children that run cells (multiprocessing's resource tracker is another child)."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in children if b"spawn_main" in _command_of(pid)]
+
+
+def _command_of(pid: str) -> bytes:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just been reaped
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def is_alive(pid: int) -> bool:

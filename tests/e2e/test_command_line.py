@@ -8,6 +8,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,22 @@ def test_show_tells_documentation_and_parameters(fedgen):
 def test_show_prints_a_suite_as_it_is(fedgen):
     done = fedgen("show", "suite/toy", "--plugin", toy.__file__)
     assert done.stdout == toy.SUITE + "\n"
+
+
+def test_show_prints_a_suite_alone_and_says_what_else_has_its_name(fedgen):
+    done = fedgen("show", "ptb")
+    assert done.stdout == fedgen("show", "suite/ptb").stdout
+    assert tomllib.loads(done.stdout)["suite"]["name"] == "ptb"
+    assert done.stderr == "There is a dataset of this name, too: `fedgen-bench show dataset/ptb`.\n"
+
+
+def test_data_fetch_knows_the_plugins_that_the_group_was_given(fedgen, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from fedgen_bench import DataFile, DatasetSpec, hookimpl\n\n@hookimpl\ndef register_datasets():\n"
+        "    return [DatasetSpec(name='own', summary='', files=(DataFile(path='x.txt'),), licence='none')]\n"
+    )
+    for words in (["data", "--plugin", "own.py", "fetch", "own"], ["data", "fetch", "--plugin", "own.py", "own"]):
+        assert "Unknown" not in fedgen(*words).stderr
 
 
 def test_tune_writes_a_table_with_one_choice_a_contender(fedgen, tmp_path):

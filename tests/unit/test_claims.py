@@ -6,13 +6,14 @@ import csv
 import io
 import math
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from fedgen_bench_plugins.claims import convergence, epochs, personalisation, quality, rank, stability, uplink
 from made_records import made
 
-from fedgen_bench.base.errors import PluginError, StoreError, UsageError
+from fedgen_bench.base.errors import PluginError, StoreError
 from fedgen_bench.base.stats import interval
 from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.specs import Provenance, SuiteSource
@@ -23,8 +24,9 @@ from fedgen_bench.review.claims import reasons, views
 from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.review.claims.evidence import Evidence, Published, Scale
-from fedgen_bench.review.claims.findings import Chart, Comparison, Point, adjusted, combined, compare
+from fedgen_bench.review.claims.findings import Chart, Comparison, Finding, Point, adjusted, combined, compare
 from fedgen_bench.review.claims.judging import claims_of, judged, written
+from fedgen_bench.review.claims.page import page_files
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import contracts_of, toy
 
@@ -335,19 +337,39 @@ def test_claims_stand_in_the_order_of_their_numbers(registry):
     assert [one.number for one in found] == ["x", "2", "2b", "9", "10"]
 
 
-def test_two_claims_of_one_number_are_refused():
-    with pytest.raises(UsageError, match=r"Claims `first` and `second` are both number 2\. Renumber one"):
-        claims_of(with_claims(claim("2", name="first"), claim("2", name="second")))
+def test_a_claim_with_a_taken_number_is_left_out_and_the_others_live(tmp_path):
+    plugin = tmp_path / "second.py"
+    plugin.write_text(
+        "from fedgen_bench import ClaimSpec, hookimpl\n\n@hookimpl\ndef register_claims():\n"
+        "    return [ClaimSpec(name='second', summary='', number='3', judge=lambda evidence: None)]\n"
+    )
+    known = load_registry([plugin], environ={})
+    assert "claim `second` has number 3 of claim `convergence`; renumber one of them" in known.failures[0].reason
+    assert [one.number for one in claims_of(known)] == ["1", "2a", "2b", "3", "4", "5", "6", "7"]
 
 
 def test_a_judge_that_fails_is_blamed_by_name(registry):
     evidence = main_evidence(registry)
     with pytest.raises(PluginError, match=r"The judge of claim `own` failed: KeyError: 'gone' \(test_claims\.py:\d+\)"):
         judged(evidence, with_claims(claim("8", judge=lambda _: {}["gone"])))
+    with pytest.raises(PluginError, match=r"The judge of claim `own` raised SystemExit: 0 \(test_claims\.py:\d+\)"):
+        judged(evidence, with_claims(claim("8", judge=lambda _: sys.exit(0))))
+    odd = Finding(title="", claim="", verdict="banana", method="", reading="")
+    with pytest.raises(PluginError, match=r"verdict 'banana'\. Give one of holds, "):
+        judged(evidence, with_claims(claim("8", judge=lambda _: odd)))
     with pytest.raises(PluginError, match="returned a NoneType, expected a Finding"):
         judged(evidence, with_claims(claim("8")))
     with pytest.raises(StoreError, match="Claim 8 cannot be judged from the published numbers of `toy`"):
         judged(evidence, with_claims(claim("8", judge=lambda _: 1 / 0)))
+
+
+@pytest.mark.parametrize("name", ["quality_by_rounds", "../escape", ""])
+def test_a_chart_s_name_is_its_own_and_stays_in_the_folder(registry, monkeypatch, name):
+    monkeypatch.setattr("fedgen_bench.review.claims.page.as_svg", lambda _: "")
+    charts = [Chart(name=one, title="", x_label="", y_label="", series=()) for one in ("quality_by_rounds", name)]
+    finding = Finding(title="", claim="", verdict="holds", method="", reading="", charts=tuple(charts))
+    with pytest.raises(PluginError, match="taken, or no name"):
+        page_files(main_evidence(registry), {"8": finding}, [])
 
 
 def test_the_guide_s_claim_stands_last_on_the_page(registry, tmp_path):

@@ -132,6 +132,11 @@ def test_hook_that_fails_is_reported_and_the_others_live(plugin, body):
     assert "fedavg" in registry.components["strategy"]
 
 
+def test_a_module_of_ours_that_moved_is_told_inside_a_hook_too(plugin):
+    registry = load(plugin(GOOD.replace("    return [", "    import fedgen_bench.errors\n    return [")))
+    assert "plugins import from `fedgen_bench`, `fedgen_bench.authors` and" in registry.failures[0].reason
+
+
 def test_spec_problem_wants_the_hooks_own_type():
     assert "expected StrategySpec" in spec_problem("strategy", MetricSpec(name="x", summary="", build=print))
     assert spec_problem("suite", SuiteSource(name="x", text="", path="")) is None

@@ -80,7 +80,7 @@ def test_check_names_what_is_not_as_published(session):
 
 def test_compare_is_one_thing_from_session_results_and_command(session):
     names = ("frozen", "fedgen_edge@alpha=1")
-    found = session.compare("ptb-alpha", *names, published=True)
+    found = session.compare("ptb-alpha", *names, published=session.leaderboards)
     assert found
     assert all(one.low <= one.difference <= one.high and one.n_seeds > 1 for one in found)
     frame = session.load(session.folder("ptb-alpha")).compare(*names)
@@ -89,7 +89,20 @@ def test_compare_is_one_thing_from_session_results_and_command(session):
     lines = CliRunner().invoke(cli, words).output.splitlines()[2:]
     assert [line.split()[3] for line in lines] == [f"{one.difference:+.4g}" for one in found]
     with pytest.raises(UsageError, match="Did you mean `frozen`"):
-        session.compare("ptb-alpha", "frosen", "frozen", published=True)
+        session.compare("ptb-alpha", "frosen", "frozen", published=session.leaderboards)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda at: at.reproduce(at.folder("ptb-alpha"), sample=0), "A sample of 0 cells is none"),
+        (lambda at: dataclasses.replace(at, jobs=0).run("ptb-alpha"), "0 worker processes run nothing"),
+        (lambda at: dataclasses.replace(at, device="tpu").run("ptb-alpha"), "Unknown device `tpu`"),
+    ],
+)
+def test_values_that_do_not_fit_are_told_before_anything_runs(session, wrong, message):
+    with pytest.raises(UsageError, match=message):
+        wrong(session)
 
 
 def test_unknown_suite_is_told_by_every_method(session):

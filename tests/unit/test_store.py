@@ -159,3 +159,9 @@ def test_reading_leaves_nothing_behind_and_takes_no_lock(whole, tmp_path):
     with pytest.raises(StoreError, match="There is no results store"):
         Store(tmp_path / "nowhere", read_only=True)
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_empty_store_that_is_only_read_is_none(tmp_path):
+    (tmp_path / "fedgen.sqlite").touch()
+    with pytest.raises(StoreError, match="There is no results store"):
+        Store(tmp_path, read_only=True)

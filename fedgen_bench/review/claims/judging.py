@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from fedgen_bench.base.errors import FedgenError, PluginError, StoreError, UsageError
+from fedgen_bench.base.errors import FedgenError, PluginError, StoreError
 from fedgen_bench.base.failures import origin, told
+from fedgen_bench.base.guards import guarded
 from fedgen_bench.review.claims import reasons, views
 from fedgen_bench.review.claims.clock import EdgeDevice
-from fedgen_bench.review.claims.findings import Finding
+from fedgen_bench.review.claims.findings import Finding, Verdict
 from fedgen_bench.review.claims.page import page_files
 
 if TYPE_CHECKING:
@@ -19,18 +20,8 @@ if TYPE_CHECKING:
 
 
 def claims_of(registry: Registry) -> list[ClaimSpec]:
-    """Every registered claim in the order of the page: by its number's figure, then by the rest of it.
-
-    Raises:
-        UsageError: two claims have one number.
-    """
-    claims: list[ClaimSpec] = [registered.spec for registered in registry.components["claim"].values()]
-    by_number: dict[str, ClaimSpec] = {}
-    for claim in claims:
-        other = by_number.setdefault(claim.number, claim)
-        if other is not claim:
-            raise UsageError(f"Claims `{other.name}` and `{claim.name}` are both number {claim.number}. Renumber one.")
-    return sorted(claims, key=_place)
+    """Every registered claim in the order of the page: by its number's figure, then by the rest of it."""
+    return sorted((registered.spec for registered in registry.components["claim"].values()), key=_place)
 
 
 def _place(claim: ClaimSpec) -> tuple[int, str]:
@@ -44,8 +35,7 @@ def judged(evidence: Evidence, registry: Registry) -> dict[str, Finding]:
 
     Raises:
         StoreError: published numbers that a claim cannot be computed from, as a mean of 0 that others are divided by.
-        PluginError: a judge fails, or gives no finding.
-        UsageError: two claims have one number.
+        PluginError: a judge fails, leaves the process changed, or gives no finding.
     """
     findings = {}
     for claim in claims_of(registry):
@@ -55,7 +45,8 @@ def judged(evidence: Evidence, registry: Registry) -> dict[str, Finding]:
 
 def _judged(claim: ClaimSpec, evidence: Evidence) -> Finding:
     try:
-        finding: object = claim.judge(evidence)
+        with guarded(f"The judge of claim `{claim.name}`"):
+            finding: object = claim.judge(evidence)
     except FedgenError:
         raise
     except ArithmeticError as error:
@@ -67,6 +58,11 @@ def _judged(claim: ClaimSpec, evidence: Evidence) -> Finding:
         raise PluginError(f"The judge of claim `{claim.name}` failed: {told(error)} ({origin(error)}).") from error
     if not isinstance(finding, Finding):
         raise PluginError(f"The judge of claim `{claim.name}` returned a {type(finding).__name__}, expected a Finding.")
+    if finding.verdict not in get_args(Verdict):
+        raise PluginError(
+            f"The judge of claim `{claim.name}` gave the verdict {finding.verdict!r}. Give one of "
+            f"{', '.join(get_args(Verdict))}."
+        )
     return finding
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fedgen_bench.base.errors import PluginError
+from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.results.files import CLAIMS, CLAIMS_FOLDER
 from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.evidence import Evidence
@@ -12,10 +14,12 @@ from fedgen_bench.review.claims.views import View
 
 
 def page_files(evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[View]) -> dict[str, bytes]:
-    """Every file by its name below the published folder."""
+    """Every file by its name below the published folder. Raises PluginError for a chart without a name of its own."""
     files = {CLAIMS: _page(evidence, findings, views).encode()}
     charts = [chart for finding in findings.values() for chart in finding.charts]
     for chart in charts + [chart for view in views for chart in view.charts]:
+        if not NAME.fullmatch(chart.name) or f"{CLAIMS_FOLDER}/{chart.name}.csv" in files:
+            raise PluginError(f"A chart of the claims is called `{chart.name}`: taken, or no name. Rename it.")
         files[f"{CLAIMS_FOLDER}/{chart.name}.csv"] = as_csv(chart).encode()
         files[f"{CLAIMS_FOLDER}/{chart.name}.svg"] = as_svg(chart).encode()
     return files
