@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from fedgen_bench import Fit, Payload, Update
-from fedgen_bench.base.errors import PluginError, SuiteError, UsageError
+from fedgen_bench.base.errors import PluginError, SuiteError, UsageError, WireError
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.federation.components import broken_method
+from fedgen_bench.federation.compression import Chain, Uplink
+from fedgen_bench.federation.link import Link
 from fedgen_bench.federation.rehearsal import rehearse
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.cells import expand
@@ -196,4 +198,23 @@ def test_rehearsal_refuses_a_broken_strategy_before_training(toy_experiment, mon
 def test_rehearsal_lets_every_built_in_contender_of_the_toy_suite_pass(toy_experiment):
     for name in ("fedgen_edge", "fedavg", "local_only", "centralized"):
         experiment = toy_experiment(name)
+        rehearse(experiment, experiment.strategy.init(experiment.start, experiment.server_context()))
+
+
+class Breaking:
+    """A compressor that cannot take back what it gave."""
+
+    error_feedback = False
+
+    def compress(self, tensors):
+        return tensors
+
+    def decompress(self, tensors, like):
+        raise ValueError("boom")
+
+
+def test_a_compressor_that_breaks_in_the_rehearsal_is_not_called_the_strategy_s_fault(toy_experiment):
+    plain = toy_experiment("fedavg")
+    experiment = replace(plain, link=Link(uplink=Uplink(chain=Chain((Breaking(),)))))
+    with pytest.raises(WireError, match=r"^The compressed update cannot be decompressed: boom\.$"):
         rehearse(experiment, experiment.strategy.init(experiment.start, experiment.server_context()))
