@@ -72,7 +72,7 @@ class DatasetSpec:
         optional: tasks do without it, so that only `fedgen-bench data fetch` downloads it.
 
     Raises:
-        ValueError: it has no file, or one of them twice, or is one file and has more.
+        ValueError: it has no file, or is one file and has more.
     """
 
     name: str
@@ -88,8 +88,6 @@ class DatasetSpec:
     def __post_init__(self) -> None:
         if not self.files:
             raise ValueError(f"Data set `{self.name}` has no files.")
-        if len(self.sha256) < len(self.files):
-            raise ValueError(f"Data set `{self.name}` names a file twice.")
         if self.is_file and len(self.files) > 1:
             raise ValueError(f"Data set `{self.name}` has {len(self.files)} files, and `is_file` says that it is one.")
 

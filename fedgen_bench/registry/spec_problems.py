@@ -24,6 +24,8 @@ def spec_problem(kind: str, spec: object) -> str | None:
             return f"{kind} `{name}`: {one} is not callable"
     if isinstance(spec, DatasetSpec) and not all(isinstance(file, DataFile) for file in spec.files):
         return f"{kind} `{name}`: files holds something else than DataFile"
+    if isinstance(spec, DatasetSpec) and len(spec.sha256) < len(spec.files):
+        return f"{kind} `{name}`: files names one twice"
     if isinstance(spec, ComponentSpec):
         if not (dataclasses.is_dataclass(spec.params) and spec.params.__dataclass_params__.frozen):  # type: ignore[attr-defined]
             return f"{kind} `{name}`: params is not a frozen dataclass"

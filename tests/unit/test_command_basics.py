@@ -234,6 +234,7 @@ def test_a_suite_without_text_is_left_out():
     ("kind", "spec", "problem"),
     [
         ("dataset", DatasetSpec(name="one", summary="", files=("a.txt",), licence=""), "files holds something else"),
+        ("dataset", DatasetSpec(name="one", summary="", files=FILES * 2, licence=""), "files names one twice"),
         ("dataset", DatasetSpec(name="one", summary="", files=FILES, licence=None), "licence is NoneType"),
         ("backbone", BackboneSpec(name="one", summary="", kind="pairs", folder="here"), "folder is not callable"),
         ("claim", ClaimSpec(name="one", summary="", number=8, judge=print), "number is int, expected str"),

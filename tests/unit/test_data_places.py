@@ -267,8 +267,3 @@ def test_a_stranger_s_data_set_is_found_listed_and_checked(nowhere, monkeypatch)
     done = CliRunner().invoke(cli, ["check", str(plugin)])
     assert "FAILED" in done.output
     assert "own.txt has sha256" in done.output
-
-
-def test_a_data_set_that_names_a_file_twice_is_refused():
-    with pytest.raises(ValueError, match="`own` names a file twice"):
-        DatasetSpec(name="own", summary="", files=(DataFile(path="x"), DataFile(path="x")), licence="none")

@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from fedgen_bench.base.errors import StoreError, UsageError, WouldLoseError
-from fedgen_bench.cli.leaderboard_command import command as leaderboard
-from fedgen_bench.cli.run_command import command as run
+from fedgen_bench.cli.main import cli
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.results.folders import mend, write_together
 from fedgen_bench.results.manifest import differences
@@ -114,17 +113,17 @@ def kept(boards):
 
 
 def call(command, *words):
-    return CliRunner().invoke(command, ["--suite", "toy", "--plugin", toy.__file__, *map(str, words)])
+    return CliRunner().invoke(cli, [command, "--suite", "toy", "--plugin", toy.__file__, *map(str, words)])
 
 
 def test_a_store_with_less_does_not_replace_a_published_folder(ran, boards):
     before = kept(boards)
-    done = call(leaderboard, "--runs", ran / "part", "--leaderboards", boards)
+    done = call("leaderboard", "--runs", ran / "part", "--leaderboards", boards)
     assert isinstance(done.exception, WouldLoseError)
     assert "stays as it is" in str(done.exception)
     assert "--replace" in str(done.exception)
     assert kept(boards) == before
-    done = call(leaderboard, "--runs", ran / "part", "--leaderboards", boards, "--replace")
+    done = call("leaderboard", "--runs", ran / "part", "--leaderboards", boards, "--replace")
     assert done.exception is None
     assert {one.contender for one in open_folder(boards / "toy").records} == {"fedavg"}
 
@@ -134,14 +133,14 @@ def test_results_of_another_store_are_not_replaced_by_other_numbers(ran, boards)
     body = json.loads(path.read_text())
     body["records"][0]["metrics"]["test/toy_loss"] += 1e-9
     path.write_text(json.dumps(body))
-    done = call(leaderboard, "--runs", ran / "all", "--leaderboards", boards)
+    done = call("leaderboard", "--runs", ran / "all", "--leaderboards", boards)
     assert "it holds 1 results (" in str(done.exception)
 
 
 def test_equal_results_of_another_store_are_replaced(ran, boards, tmp_path):
     shutil.copytree(ran / "all", tmp_path / "copy")
     before = kept(boards)
-    assert call(leaderboard, "--runs", tmp_path / "copy", "--leaderboards", boards).exception is None
+    assert call("leaderboard", "--runs", tmp_path / "copy", "--leaderboards", boards).exception is None
     assert kept(boards) == before
 
 
@@ -149,7 +148,7 @@ def test_a_store_without_a_run_of_the_suite_publishes_nothing(boards, tmp_path):
     before = kept(boards)
     Store(tmp_path / "empty").close()
     for words in ((), ("--replace",)):
-        done = call(leaderboard, "--runs", tmp_path / "empty", "--leaderboards", boards, *words)
+        done = call("leaderboard", "--runs", tmp_path / "empty", "--leaderboards", boards, *words)
         assert isinstance(done.exception, UsageError)
         assert "no finished run of suite `toy`" in str(done.exception)
     assert kept(boards) == before
@@ -159,7 +158,7 @@ def test_a_run_of_a_part_is_finished_and_says_how_to_publish_it(boards, tmp_path
     before = kept(boards)
     words = ("--runs", tmp_path / "fresh", "--leaderboards", boards, "--contender", "fedavg", "--device", "cpu")
     done = CliRunner().invoke(
-        run, ["--suite", "toy", "--plugin", toy.__file__, *map(str, words)], standalone_mode=False
+        cli, ["run", "--suite", "toy", "--plugin", toy.__file__, *map(str, words)], standalone_mode=False
     )
     assert done.return_value == 1
     assert "Warning: " in done.stderr

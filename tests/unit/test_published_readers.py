@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from fedgen_bench.api import load_results
 from fedgen_bench.base.errors import FedgenError, StoreError, UsageError
 from fedgen_bench.base.stats import interval
-from fedgen_bench.cli.compare_command import command
+from fedgen_bench.cli.main import cli
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.bands import bands
 from fedgen_bench.results.checking import check_folder
@@ -253,7 +253,7 @@ def test_values_near_the_largest_float_have_an_interval():
 
 
 def test_compare_reads_a_published_folder(folder):
-    arguments = ["--suite", "cifar10", "--leaderboards", str(folder.parent), "frozen", "fedgen_edge"]
-    said = CliRunner().invoke(command, arguments)
+    arguments = ["compare", "--suite", "cifar10", "--leaderboards", str(folder.parent), "frozen", "fedgen_edge"]
+    said = CliRunner().invoke(cli, arguments)
     assert said.exit_code == 0, said.output
     assert "95 % interval" in said.output

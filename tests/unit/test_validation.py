@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from fedgen_bench.cli.validate_command import command
+from fedgen_bench.cli.main import cli
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.manifest import write_manifest
@@ -515,10 +515,10 @@ def test_trap_would_leave_a_trace(tmp_path):
 
 
 def test_command_says_all_and_counts(folder):
-    found = CliRunner().invoke(command, [str(folder)], standalone_mode=False)
+    found = CliRunner().invoke(cli, ["validate", str(folder)], standalone_mode=False)
     assert (found.return_value, found.output) == (0, f"{folder}: 24 records, 0 problems, 0 remarks\n")
     (folder / "evil\x1b[2J.py").write_text("")
-    found = CliRunner().invoke(command, [str(folder)], standalone_mode=False)
+    found = CliRunner().invoke(cli, ["validate", str(folder)], standalone_mode=False)
     assert found.return_value == 1
     assert "\x1b" not in found.output
     assert found.output.splitlines()[0].startswith("problem (folder): evil\\x1b[2J.py may hold code")
@@ -526,7 +526,7 @@ def test_command_says_all_and_counts(folder):
 
 
 def test_command_wants_a_folder(tmp_path):
-    found = CliRunner().invoke(command, [str(tmp_path / "none")], standalone_mode=False)
+    found = CliRunner().invoke(cli, ["validate", str(tmp_path / "none")], standalone_mode=False)
     assert found.exception.exit_code == 2
 
 
