@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.contract.messages import Fit, FitReport, Header, Payload, Update
 from fedgen_bench.federation import wire
+from fedgen_bench.federation.asked import Asked
 from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
 from fedgen_bench.federation.blueprint import Blueprint
 from fedgen_bench.federation.client_states import own_part
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Attack, Strategy, Task
 
-Answer = Callable[[Fit, int, FitStreams], FitReport]
+Answer = Callable[[Asked], FitReport]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,23 @@ class ClientWork:
             PluginError: the client half breaks its contract.
             Diverged: the loss is not a finite number.
         """
+        answer = answer or self.fitted
+        with contextlib.closing(self.working(task)) as steps:
+            asked = next(steps)
+            while True:
+                try:
+                    asked = steps.send(answer(asked))
+                except StopIteration as end:
+                    outcome: ClientOutcome = end.value
+                    return outcome
+
+    def fitted(self, asked: Asked) -> FitReport:
+        """Train as asked."""
+        with guarded(f"{type(self.task).__name__}.loss"):
+            return fit(self.adapted, self.task, asked.data, asked.request, self.plan, asked.streams, asked.n_steps)
+
+    def working(self, task: ClientTask) -> Generator[Asked, FitReport, ClientOutcome]:
+        """One task, worked off by whoever answers the fits; raises as `run` does."""
         ctx = self.context(task.round_index, task.client_id, own_part(task.keep), task.kept_in)
         payload: Payload | None = None
         received: Tensors = {}
@@ -71,7 +90,7 @@ class ClientWork:
             payload = Payload(dict(received), merges=(*task.merges, *merges))
         passing("client.received")
         reports: list[FitReport] = []
-        update = self._drive(payload, ctx, reports, answer or self._trained(ctx))
+        update = yield from self._drive(payload, ctx, reports)
         passing("client.fitted")
         tensors, keep = update.tensors, update.keep
         if self.attack is not None and task.client_id in self.attackers:
@@ -111,22 +130,15 @@ class ClientWork:
         n_examples = self.examples(ctx.client_id).n
         return order_digest(batch_order(n_examples, self.plan.batch_size, ctx.local_steps, streams.batch_generator()))
 
-    def _trained(self, ctx: ClientContext) -> Answer:
-        data = self.examples(ctx.client_id)
-
-        def answer(request: Fit, n_steps: int, streams: FitStreams) -> FitReport:
-            with guarded(f"{type(self.task).__name__}.loss"):
-                return fit(self.adapted, self.task, data, request, self.plan, streams, n_steps)
-
-        return answer
-
-    def _drive(self, payload: Payload | None, ctx: ClientContext, reports: list[FitReport], answer: Answer) -> Update:
-        """Work the strategy's client half off, answering each `Fit`; every piece of its code is guarded."""
+    def _drive(
+        self, payload: Payload | None, ctx: ClientContext, reports: list[FitReport]
+    ) -> Generator[Asked, FitReport, Update]:
+        """Work the strategy's client half off, asking for each `Fit`; every piece of its code is guarded."""
         name = type(self.strategy).__name__
         with guarded(f"{name}.client"):
             half = self.strategy.client(payload, ctx)
         try:
-            update = self._through(half, payload, ctx, reports, answer)
+            update = yield from self._through(half, payload, ctx, reports)
         except BaseException:
             with guarded(f"{name}.client"):
                 half.close()
@@ -147,8 +159,7 @@ class ClientWork:
         payload: Payload | None,
         ctx: ClientContext,
         reports: list[FitReport],
-        answer: Answer,
-    ) -> Any:
+    ) -> Generator[Asked, FitReport, Any]:
         """What the client half returns; `reports` gets the answers to its requests."""
         name = type(self.strategy).__name__
         steps_left = ctx.local_steps * self.max_fits
@@ -165,7 +176,7 @@ class ClientWork:
                     f"{name} asks for {n_steps} local steps where 1 to {steps_left} are left. Ask for no more than "
                     "`ctx.local_steps`."
                 )
-            reports.append(answer(request, n_steps, streams))
+            reports.append((yield Asked(request, self.examples(ctx.client_id), streams, n_steps)))
             steps_left -= n_steps
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from fedgen_bench.base.errors import PluginError, WireError
 from fedgen_bench.base.guards import guarded
-from fedgen_bench.contract.messages import Fit, FitReport, Model
+from fedgen_bench.contract.messages import FitReport, Model
 from fedgen_bench.federation import wire
-from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.federation.asked import Asked
 from fedgen_bench.federation.exchange import begin
 from fedgen_bench.federation.experiment import Experiment
 from fedgen_bench.federation.parameters import load_tensors
@@ -33,9 +33,10 @@ def rehearse(experiment: Experiment, state: Any) -> None:
         payload = experiment.strategy.send(state, ctx)
     task, exchange = begin(experiment.link, payload, ctx, {})
 
-    def unchanged(request: Fit, n_steps: int, _: FitStreams) -> FitReport:
-        load_tensors(experiment.adapted.trainable, request.start, experiment.adapted.low_rank)
-        return FitReport(dict(request.start), ctx.n_examples, n_steps, 0.0, "")
+    def unchanged(asked: Asked) -> FitReport:
+        start = asked.request.start
+        load_tensors(experiment.adapted.trainable, start, experiment.adapted.low_rank)
+        return FitReport(dict(start), ctx.n_examples, asked.n_steps, 0.0, "")
 
     work = experiment.work()
     outcome = work.run(task, unchanged)

@@ -14,6 +14,7 @@ from fedgen_bench.contract.data import Examples
 from fedgen_bench.contract.messages import Fit, FitReport
 from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
+from fedgen_bench.federation.moving_average import MovingAverage
 from fedgen_bench.federation.parameters import dump_like, load_tensors, padded
 from fedgen_bench.federation.unused_rows import UnusedRows
 
@@ -77,9 +78,9 @@ def fit(
     parameters = list(chosen.values())
     device = parameters[0].device
     pull = _Pull(request, chosen)
-    optimizer = _optimizer(parameters, plan)
+    optimizer = new_optimizer(parameters, plan)
     rows = UnusedRows(adapted.module, parameters if plan.weight_decay else ())
-    average = None if plan.ema_decay is None else _Average(plan.ema_decay, parameters)
+    average = None if plan.ema_decay is None else MovingAverage(plan.ema_decay, parameters)
     key = streams.noise_key
     noise = torch.Generator().manual_seed(key & 0x7FFF_FFFF_FFFF_FFFF)
     total = torch.zeros((), dtype=torch.float64, device=device)
@@ -134,30 +135,8 @@ class _Pull:
             torch._foreach_add_(gradients, self._correction)
 
 
-class _Average:
-    """Exponential moving average over a fit's steps: a_0 = start, a_t = d_t a_(t-1) + (1 - d_t) theta_t.
-
-    d_t = min(decay, t / (t + 9)), so that the start fades from the average of a short fit as well.
-    """
-
-    def __init__(self, decay: float, parameters: list[torch.nn.Parameter]) -> None:
-        self._decay, self._n_steps = decay, 0
-        self._values = [parameter.detach().clone() for parameter in parameters]
-
-    @torch.no_grad()
-    def follow(self, parameters: list[torch.nn.Parameter]) -> None:
-        self._n_steps += 1
-        decay = min(self._decay, self._n_steps / (self._n_steps + 9))
-        values: Any = parameters
-        torch._foreach_lerp_(self._values, values, 1 - decay)
-
-    @torch.no_grad()
-    def replace(self, parameters: list[torch.nn.Parameter]) -> None:
-        for parameter, value in zip(parameters, self._values, strict=True):
-            parameter.copy_(value)
-
-
-def _optimizer(parameters: list[torch.nn.Parameter], plan: TrainingPlan) -> torch.optim.Optimizer:
+def new_optimizer(parameters: list[torch.nn.Parameter], plan: TrainingPlan) -> torch.optim.Optimizer:
+    """The suite's optimizer, fresh for one fit."""
     if plan.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
     return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
