@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from fedgen_bench.base import generators
 from fedgen_bench.base.errors import PluginError, StoreError
 from fedgen_bench.base.failures import Interrupted, blamed, interruptible, text_of, told
 from fedgen_bench.base.guards import guarded
@@ -183,3 +184,50 @@ def test_a_library_that_draws_from_random_as_it_is_imported_is_put_back_and_not_
     assert random.getstate() == before
     with pytest.raises(PluginError, match="moved the global generator of random"), guarded("It"):
         random.random()
+
+
+def _draw_the_stored_normal():
+    np.random.standard_normal(1)
+
+
+@pytest.mark.parametrize("draw", [_draw_the_stored_normal, lambda: np.random.set_bit_generator(np.random.PCG64(1))])
+def test_a_generator_of_numpy_that_moved_without_a_trace_in_memory_is_named_and_put_back(draw):
+    np.random.standard_normal(1)  # two are drawn, the second is stored
+    kept = np.random.get_state()
+    with pytest.raises(PluginError, match="moved the global generator of numpy"), guarded("Odd"):
+        draw()
+    assert repr(np.random.get_state()) == repr(kept)
+    np.random.seed(0)
+
+
+def test_a_global_generator_of_another_kind_is_watched():
+    twister = np.random.get_bit_generator()
+    np.random.set_bit_generator(np.random.PCG64(1))
+    try:
+        with guarded("Good"):
+            pass
+        with pytest.raises(PluginError, match="moved the global generator of numpy"), guarded("Odd"):
+            np.random.rand()
+    finally:
+        np.random.set_bit_generator(twister)
+
+
+def test_a_stored_normal_number_of_random_is_watched():
+    random.seed(1)
+    random.gauss(0, 1)  # two are drawn, the second is stored
+    kept = random.getstate()
+    with pytest.raises(PluginError, match="moved the global generator of random"), guarded("Odd"):
+        random.gauss(0, 1)
+    assert random.getstate() == kept
+
+
+@pytest.mark.parametrize("draw", [random.random, lambda: random.gauss(0, 1), lambda: random.seed(3)])
+def test_generators_are_read_where_they_lie_and_put_back(draw):
+    read, write = generators.of_random()
+    assert read is not random.getstate, "asked in this build, which is ten times slower"
+    before, kept = read(), random.getstate()
+    draw()
+    assert read() != before
+    write(before)
+    assert (read(), random.getstate()) == (before, kept)
+    assert generators.of_numpy()[0]().memory, "asked in this build, which is a hundred times slower"
