@@ -30,7 +30,7 @@ from fedgen_bench.contract.aggregation import weighted_mean
 from fedgen_bench.contract.backbones import BackboneSpec, Ground
 from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
-from fedgen_bench.contract.data import ClientData, Examples, Tensors, UnitTable
+from fedgen_bench.contract.data import ClientData, Examples, Holdings, Parts, Tensors, UnitTable
 from fedgen_bench.contract.datasets import Archive, DataFile, DatasetSpec
 from fedgen_bench.contract.hookspecs import hookimpl
 from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
@@ -78,6 +78,7 @@ __all__ = [
     "Fit",
     "FitReport",
     "Ground",
+    "Holdings",
     "LowRank",
     "MetricSpec",
     "MissingDataError",
@@ -86,6 +87,7 @@ __all__ = [
     "NotReadyError",
     "PairingError",
     "PartitionerSpec",
+    "Parts",
     "Payload",
     "Places",
     "PluginError",

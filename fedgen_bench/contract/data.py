@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -29,6 +29,92 @@ class UnitTable:
         if name not in self.columns:
             raise ValueError(f"These units have no column `{name}`. They have: {', '.join(self.columns) or 'none'}.")
         return self.columns[name]
+
+
+class Parts(Sequence["np.ndarray"]):
+    """Who holds which units: a sequence with an array of unit indices for each client, held as one array.
+
+    However many clients there are, they take two arrays; a list of arrays takes one object for each.
+
+    Args:
+        units: unit indices, those of client 0 first; int64 of shape (n,).
+        offsets: where each client's begin, and the end; int64 of shape (n_clients + 1,), ascending from 0 to n.
+
+    Raises:
+        ValueError: the offsets do not cut the units into parts.
+    """
+
+    def __init__(self, units: np.ndarray, offsets: np.ndarray) -> None:
+        import numpy as np
+
+        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(units) or np.any(np.diff(offsets) < 0):
+            raise ValueError(f"offsets must ascend from 0 to the number of units, {len(units)}.")
+        self.units, self.offsets = units, offsets
+
+    @classmethod
+    def by_owner(cls, owners: np.ndarray, n_clients: int) -> Parts:
+        """Each client's units in natural order.
+
+        Args:
+            owners: the client that holds each unit, -1 for none; integers of shape (n_units,).
+            n_clients: how many there are.
+        """
+        import numpy as np
+
+        sizes = np.bincount(owners[owners >= 0], minlength=n_clients)
+        units = np.argsort(owners, kind="stable")[len(owners) - int(sizes.sum()) :]  # what nobody holds comes first
+        return cls(units, _cuts(sizes))
+
+    @classmethod
+    def joined(cls, parts: Sequence[np.ndarray]) -> Parts:
+        """The same from one array a client. Raises ValueError when one of them is not flat."""
+        import numpy as np
+
+        if isinstance(parts, cls):
+            return parts
+        arrays = [np.asarray(part, dtype=np.int64) for part in parts]
+        if any(array.ndim != 1 for array in arrays):
+            raise ValueError("every client's units must be one flat array of indices.")
+        units = np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+        return cls(units, _cuts(np.fromiter(map(len, arrays), np.int64, len(arrays))))
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """How many units each client holds; shape (n_clients,)."""
+        import numpy as np
+
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, client_id: Any) -> Any:
+        if isinstance(client_id, slice):
+            return [self[i] for i in range(*client_id.indices(len(self)))]
+        at = range(len(self))[client_id]
+        return self.units[self.offsets[at] : self.offsets[at + 1]]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+
+def _cuts(sizes: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What each client's units come to, without preparing them.
+
+    Args:
+        n_train: its training examples; integers of shape (n_clients,).
+        has_heldout: whether a tail of its data is held out; booleans of shape (n_clients,).
+    """
+
+    n_train: np.ndarray
+    has_heldout: np.ndarray
 
 
 @dataclass(frozen=True)

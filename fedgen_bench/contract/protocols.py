@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.contexts import ClientContext, RoundContext, ServerContext
-    from fedgen_bench.contract.data import ClientData, Tensors, UnitTable
+    from fedgen_bench.contract.data import ClientData, Holdings, Parts, Tensors, UnitTable
     from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Update
     from fedgen_bench.contract.seeds import SeedTree
 
@@ -68,7 +68,10 @@ class Partitioner(Protocol):
     """Splits units over clients."""
 
     def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> Sequence[np.ndarray]:
-        """One array of unit indices a client; disjoint, each client's in natural order; a client may be empty."""
+        """One array of unit indices a client; disjoint, each client's in natural order; a client may be empty.
+
+        `Parts` is such a sequence in two arrays, for many clients.
+        """
 
 
 class Task(Protocol):
@@ -111,6 +114,14 @@ class Declaring(Protocol):
 
     def evidence(self, split: str) -> frozenset[str]:
         """Names that `observe` gives on `split(name)`; a client's held-out tail has those of `valid_subset`."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """What a task has besides, so that who holds data is known without preparing everybody's."""
+
+    def holdings(self, parts: Parts) -> Holdings:
+        """What `client_data` would give each client, counted; nothing may be prepared for it."""
 
 
 class TaskFactory(Protocol):

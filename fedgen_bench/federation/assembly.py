@@ -94,7 +94,7 @@ def _attackers(attack: ResolvedAttack | None, n_clients: int, seeds: SeedTree) -
     if attack is None:
         return frozenset()
     drawn = seeds.numpy("split", purpose="attackers").permutation(n_clients)
-    return frozenset(int(i) for i in drawn[: round(attack.fraction * n_clients)])
+    return frozenset(drawn[: round(attack.fraction * n_clients)].tolist())
 
 
 def open_loader(blueprint: Blueprint) -> Loader:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fedgen_bench.contract.data import ClientData
 from fedgen_bench.contract.messages import Model
 from fedgen_bench.federation.batches import FitStreams
@@ -59,14 +61,10 @@ def _personal(
 
 def evaluated_clients(experiment: Experiment) -> tuple[int, ...]:
     """Clients whose held-out tails are evaluated: a fixed draw from the evaluation stream among those with data."""
-    population, wanted = experiment.population, experiment.config.evaluation.personalized_clients
-    able = [
-        i
-        for i in range(len(population.parts))
-        if population.client(i).train.n and population.client(i).heldout is not None
-    ]
+    holdings, wanted = experiment.population.holdings, experiment.config.evaluation.personalized_clients
+    able = np.flatnonzero((holdings.n_train > 0) & holdings.has_heldout)
     rng = seed_tree(experiment.spec).numpy("evaluation", purpose="clients")
-    return tuple(sorted(int(i) for i in rng.choice(able, size=min(wanted, len(able)), replace=False))) if able else ()
+    return tuple(sorted(rng.choice(able, size=min(wanted, len(able)), replace=False).tolist())) if len(able) else ()
 
 
 def spread(values: Sequence[float], *, lower_is_better: bool) -> dict[str, float]:

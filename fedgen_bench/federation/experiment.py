@@ -96,18 +96,22 @@ class Experiment:
 
     def cohort(self, round_index: int) -> tuple[int, ...]:
         """Client ids of a round, ascending; one pseudo-client when the data are pooled."""
-        return (POOLED_CLIENT,) if self.cohort_kind == "pooled" else self.population.schedule[round_index]
+        return (POOLED_CLIENT,) if self.cohort_kind == "pooled" else self.population.cohort(round_index)
 
     def examples(self, client_id: int) -> Examples:
         """The training examples a client of this cell works on."""
         return self.population.pooled if self.cohort_kind == "pooled" else self.population.client(client_id).train
 
+    def n_examples(self, client_id: int) -> int:
+        """How many these are, without preparing them."""
+        return self.population.n_pooled if self.cohort_kind == "pooled" else self.population.n_train(client_id)
+
     def local_steps(self, round_index: int, client_id: int) -> int:
         """The step budget of one fit; the pooled data get the sum of what the round's clients would."""
         steps_for = self.plan.steps_for
         if self.cohort_kind == "pooled" and round_index < self.n_rounds:
-            return sum(steps_for(self.population.client(i).train.n) for i in self.population.schedule[round_index])
-        return steps_for(self.examples(client_id).n)
+            return sum(steps_for(self.population.n_train(i)) for i in self.population.cohort(round_index))
+        return steps_for(self.n_examples(client_id))
 
     def server_context(self) -> ServerContext:
         """What the strategy is told before the first round."""
@@ -126,7 +130,7 @@ class Experiment:
             round_index=round_index,
             client_id=client_id,
             n_clients=self.n_clients,
-            n_examples=self.examples(client_id).n,
+            n_examples=self.n_examples(client_id),
             start=truncated(self.start, ranks),
             keep=keep,
             local_steps=self.local_steps(round_index, client_id),

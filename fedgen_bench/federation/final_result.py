@@ -46,8 +46,10 @@ def final_result(
             if values:
                 spread_of = spread(list(values.values()), lower_is_better=experiment.evaluator.lower_is_better)
                 metrics |= {f"{name}/{followed}/{what}": value for what, value in spread_of.items()}
-        asked = {client_id for cohort in experiment.population.schedule for client_id in cohort}
-        if unseen := [value for i, value in per_client["personalized"].items() if int(i) not in asked]:
+        never = set(map(int, per_client["personalized"]))
+        for cohort in experiment.population.cohorts():
+            never.difference_update(cohort)
+        if unseen := [value for i, value in per_client["personalized"].items() if int(i) in never]:
             metrics[f"personalized_unseen/{followed}/mean"] = sum(unseen) / len(unseen)
     passing("final.personalized")
     showcase = experiment.evaluator.showcase(model) if model is not None and experiment.spec.purpose != "tune" else ""

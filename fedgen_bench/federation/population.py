@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ import numpy as np
 
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.base.guards import guarded
-from fedgen_bench.contract.data import ClientData, Examples
+from fedgen_bench.contract.data import ClientData, Examples, Holdings, Parts
+from fedgen_bench.contract.protocols import Counting
 from fedgen_bench.contract.seeds import SeedTree, digest
 from fedgen_bench.suite.sizes import need_memory
 
@@ -21,53 +23,130 @@ if TYPE_CHECKING:
     from fedgen_bench.suite.schema import Federation
 
 POOLED_CLIENT = 0
+_PREPARED_CLIENTS = 1024  # whose data are kept once prepared: all of a small population, a few cohorts of a large one
 
 
 @dataclass(frozen=True)
 class Population:
-    """One seed's clients: who holds which units, and who is asked in which round."""
+    """One seed's clients. A client's data are prepared when first asked for, a round's cohort is drawn when it begins.
+
+    Args:
+        parts: each client's units.
+        federation: how many are asked, in how many rounds.
+        seeds: of the cohorts' streams.
+    """
 
     task: Task
-    parts: tuple[np.ndarray, ...]
-    schedule: tuple[tuple[int, ...], ...]
+    parts: Parts
+    federation: Federation
+    seeds: SeedTree
 
     @cached_property
     def partition_digest(self) -> str:
-        """Hex sha256 of every client's unit indices."""
-        return digest(*(part.astype("<i8").tobytes() for part in self.parts))
+        """Hex sha256 of every client's unit indices, each array behind its length in bytes."""
+        sizes = self.parts.sizes
+        stream = np.empty(len(self.parts.units) + len(sizes), "<i8")
+        heads = self.parts.offsets[:-1] + np.arange(len(sizes))
+        stream[heads] = sizes * stream.itemsize
+        held = np.ones(len(stream), dtype=bool)
+        held[heads] = False
+        stream[held] = self.parts.units
+        return hashlib.sha256(stream.data).hexdigest()
 
     @cached_property
     def schedule_digest(self) -> str:
-        """Hex sha256 of the cohort schedule."""
-        return digest(json.dumps(self.schedule))
+        """Hex sha256 of all cohorts."""
+        return digest(b"[%s]" % b", ".join(json.dumps(cohort).encode() for cohort in self.cohorts()))
+
+    def cohorts(self) -> Iterator[tuple[int, ...]]:
+        """Who is asked, round by round."""
+        return map(self.cohort, range(self.federation.rounds))
+
+    def cohort(self, round_index: int) -> tuple[int, ...]:
+        """Client ids of a round, ascending."""
+        return self._cohorts(round_index)
+
+    @cached_property
+    def _cohorts(self) -> Callable[[int], tuple[int, ...]]:
+        def drawn(round_index: int) -> tuple[int, ...]:
+            rng = self.seeds.numpy("cohort", round_index=round_index)
+            chosen = rng.choice(self.eligible, size=self.federation.clients_per_round, replace=False)
+            return tuple(np.sort(chosen).tolist())
+
+        return lru_cache(maxsize=1)(drawn)
 
     def client(self, client_id: int) -> ClientData:
-        """The client's data, prepared when first asked for."""
+        """The client's data."""
         return self._clients(client_id)
 
     @cached_property
     def _clients(self) -> Callable[[int], ClientData]:
         def prepared(client_id: int) -> ClientData:
-            with guarded(f"{type(self.task).__name__}.client_data"):
-                return self.task.client_data(self.parts[client_id])
+            what = f"{type(self.task).__name__}.client_data"
+            with guarded(what):
+                data = self.task.client_data(self.parts[client_id].copy())
+            if isinstance(self.task, Counting) and data.train.n != self.n_train(client_id):
+                raise PluginError(
+                    f"{what} gives client {client_id} {data.train.n} training examples; `holdings` counts "
+                    f"{self.n_train(client_id)}. Mend either."
+                )
+            return data
 
-        return lru_cache(maxsize=None)(prepared)
+        return lru_cache(maxsize=_PREPARED_CLIENTS)(prepared)
+
+    @cached_property
+    def holdings(self) -> Holdings:
+        """What clients hold, counted by the task where it can, else by preparing one after the other.
+
+        Raises:
+            PluginError: the task does not count all clients.
+        """
+        n_clients = len(self.parts)
+        if not isinstance(self.task, Counting):
+            n_train, has_heldout = np.zeros(n_clients, np.int64), np.zeros(n_clients, dtype=bool)
+            for client_id in np.flatnonzero(self.parts.sizes).tolist():
+                data = self.client(client_id)
+                n_train[client_id], has_heldout[client_id] = data.train.n, data.heldout is not None
+            return Holdings(n_train, has_heldout)
+        what = f"{type(self.task).__name__}.holdings"
+        with guarded(what):
+            counted = self.task.holdings(self.parts)
+        if {np.shape(counted.n_train), np.shape(counted.has_heldout)} != {(n_clients,)}:
+            raise PluginError(f"{what} must give `n_train` and `has_heldout` of shape ({n_clients},).")
+        return counted
+
+    def n_train(self, client_id: int) -> int:
+        """Training examples that the client holds."""
+        return int(self.holdings.n_train[client_id])
+
+    @cached_property
+    def eligible(self) -> np.ndarray:
+        """Ids of the clients with training examples, ascending."""
+        return np.flatnonzero(self.holdings.n_train)
+
+    @property
+    def n_pooled(self) -> int:
+        """Everybody's training examples."""
+        return int(self.holdings.n_train.sum())
 
     @cached_property
     def pooled(self) -> Examples:
-        """Everybody's training examples in one place."""
-        import torch
-
-        everyone = [data.train for i in range(len(self.parts)) if (data := self.client(i)).train.n]
-        names = everyone[0].tensors
-        return Examples(
-            {name: torch.cat([examples.tensors[name] for examples in everyone]) for name in names},
-            sum(examples.n for examples in everyone),
-        )
+        """Everybody's training examples in one place, in the order of clients."""
+        whole = {
+            name: tensor.new_empty((self.n_pooled, *tensor.shape[1:]))
+            for name, tensor in self.client(int(self.eligible[0])).train.tensors.items()
+        }
+        at = 0
+        for client_id in self.eligible.tolist():
+            own = self.client(client_id).train
+            for name, tensor in whole.items():
+                tensor[at : at + own.n] = own.tensors[name]
+            at += own.n
+        return Examples(whole, at)
 
 
 def make_population(task: Task, partitioner: Any, federation: Federation, seeds: SeedTree) -> Population:
-    """Split the task's units and draw every round's cohort, each from its own stream.
+    """Split the task's units, from their own stream.
 
     Clients without training examples are never asked.
 
@@ -76,35 +155,29 @@ def make_population(task: Task, partitioner: Any, federation: Federation, seeds:
         UsageError: more clients or rounds than this machine can hold.
     """
     need_memory(federation)
-    n_clients, per_round = federation.n_clients, federation.clients_per_round
     with guarded(f"{type(task).__name__}.units"):
         units = task.units(seeds)
     for column in units.columns.values():
         column.flags.writeable = False  # every seed's partition reads the same
     with guarded(f"{type(partitioner).__name__}.split"):
-        parts = tuple(
-            np.asarray(part, dtype=np.int64) for part in partitioner.split(units, n_clients, seeds.numpy("split"))
-        )
-    joined = np.concatenate(parts) if parts else np.empty(0, np.int64)
-    if (
-        len(parts) != n_clients
-        or len(np.unique(joined)) != len(joined)
-        or (len(joined) and not 0 <= joined.min() <= joined.max() < units.n_units)
-    ):
+        parts = Parts.joined(partitioner.split(units, federation.n_clients, seeds.numpy("split")))
+    if len(parts) != federation.n_clients or not _disjoint(parts.units, units.n_units):
         raise PluginError(
-            f"The partitioner must give {n_clients} disjoint arrays of unit indices below {units.n_units}."
+            f"The partitioner must give {federation.n_clients} disjoint arrays of unit indices below {units.n_units}."
         )
-    population = Population(task, parts, ())
-    eligible = [i for i in range(n_clients) if len(parts[i]) and population.client(i).train.n]
-    if len(eligible) < per_round:
+    population = Population(task, parts, federation, seeds)
+    if len(population.eligible) < federation.clients_per_round:
         raise PluginError(
-            f"Only {len(eligible)} clients hold training data; {per_round} are asked in a round. Use fewer clients "
-            "or more data."
+            f"Only {len(population.eligible)} clients hold training data; {federation.clients_per_round} are asked in "
+            "a round. Use fewer clients or more data."
         )
-    schedule = tuple(
-        tuple(
-            sorted(int(i) for i in seeds.numpy("cohort", round_index=r).choice(eligible, size=per_round, replace=False))
-        )
-        for r in range(federation.rounds)
-    )
-    return Population(task, parts, schedule)
+    return population
+
+
+def _disjoint(held: np.ndarray, n_units: int) -> bool:
+    """Whether every unit exists and is held once."""
+    if len(held) and not 0 <= held.min() <= held.max() < n_units:
+        return False
+    seen = np.zeros(n_units, dtype=bool)
+    seen[held] = True
+    return int(seen.sum()) == len(held)

@@ -143,8 +143,8 @@ def _first_loss(spec: CellSpec, task: Task, adapted: Adapted, loader: Loader) ->
     from fedgen_bench.federation.trainer import autocast
 
     population = loader.population(loader.resolved(spec))
-    client_id = next(i for i in range(len(population.parts)) if population.client(i).train.n)
-    batch = {name: tensor[:1] for name, tensor in population.client(client_id).train.tensors.items()}
+    first = population.client(int(population.eligible[0])).train
+    batch = {name: tensor[:1] for name, tensor in first.tensors.items()}
     precision = autocast(torch.device("cpu"), spec.config.training.precision)
     with guarded(f"{type(task).__name__}.loss"), torch.no_grad(), precision:
         task.loss(adapted.module, batch, torch.Generator().manual_seed(0))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fedgen_bench.suite.schema import Federation, SuiteSpec
 
 MOST_STEPS = 10**10
-_CLIENT_BYTES, _ASKED_BYTES = 256, 48  # an array of unit indices with its entry; a client id in a round's cohort
+_CLIENT_BYTES, _ASKED_BYTES = 64, 24  # what a split is drawn with and counted in; a client id in the schedule's text
 
 
 def oversized(suite: SuiteSpec) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import protocols
-from fedgen_bench.contract.protocols import PNG_SIGNATURE, Declaring
+from fedgen_bench.contract.data import Parts
+from fedgen_bench.contract.protocols import PNG_SIGNATURE, Counting, Declaring
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.specs import TaskSpec
 from fedgen_bench.testing.bits import fingerprint
@@ -85,6 +86,25 @@ def check_client_data(task: Task) -> None:
     assert empty.train.n == 0
     assert empty.heldout is None, "a client without units has something held out"
     assert empty.train.tensors.keys() == first.train.tensors.keys(), "batch keys depend on the client"
+
+
+def check_holdings(task: Task) -> None:
+    """Where the task counts what clients hold, the count is what `client_data` gives."""
+    import numpy as np
+
+    if not isinstance(task, Counting):
+        return
+    n_units = min(60, task.units(SEEDS).n_units)
+    parts = Parts.by_owner(np.arange(n_units) ** 2 % 17 - 1, 17)
+    with guarded("holdings"):
+        counted = task.holdings(parts)
+    for client_id, part in enumerate(parts):
+        data = task.client_data(part)
+        assert counted.n_train[client_id] == data.train.n, (
+            f"`n_train` of units {part.tolist()}, which give {data.train.n}"
+        )
+        held = data.heldout is not None
+        assert bool(counted.has_heldout[client_id]) is held, f"`has_heldout` of units {part.tolist()}, which is {held}"
 
 
 def check_new_module(task: Task) -> None:
@@ -226,6 +246,7 @@ _CHECKS: tuple[Check, ...] = (
     check_rehearsal,
     check_units,
     check_client_data,
+    check_holdings,
     check_new_module,
     check_loss,
     check_observe,

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench import (
     ClientData,
     Examples,
+    Holdings,
     MetricSpec,
     NoParams,
+    Parts,
     SeedTree,
     SuiteSource,
     TaskSpec,
@@ -87,6 +89,10 @@ class LoadedToy:
         kept = units[:-1] if len(units) > 1 else units
         tail = self.points[torch.from_numpy(units[-1:])] if len(units) > 1 else None
         return ClientData(Examples({"x": self.points[torch.from_numpy(kept)]}, len(kept)), tail)
+
+    def holdings(self, parts: Parts) -> Holdings:
+        """The same, counted."""
+        return Holdings(parts.sizes - (parts.sizes > 1), parts.sizes > 1)
 
     def new_module(self) -> nn.Module:
         """A module at zero."""

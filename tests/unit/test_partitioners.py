@@ -33,6 +33,30 @@ def test_dirichlet_clients_have_equal_sizes(registry):
     assert {len(part) for part in split(registry, "dirichlet", 7, LABELS, alpha=0.1)} == {285, 286}
 
 
+def drawn_one_by_one(labels, n_clients, alpha, rng):
+    """The split as its paper says it: every unit's label is drawn from the client's mix of those that are left."""
+    values, counts = np.unique(labels, return_counts=True)
+    pools = [list(rng.permutation(np.flatnonzero(labels == value))) for value in values]
+    mixes = rng.dirichlet(np.maximum(alpha * counts / counts.sum() * len(values), 1e-6), size=n_clients)
+    sizes = [len(part) for part in np.array_split(np.arange(len(labels)), n_clients)]
+    parts = [[] for _ in range(n_clients)]
+    for client in rng.permutation(n_clients):
+        for _ in range(sizes[client]):
+            left = np.array([len(pool) for pool in pools])
+            weights = np.where(left > 0, mixes[client], 0.0)
+            weights = weights if weights.sum() > 0 else left.astype(float)
+            parts[client].append(pools[rng.choice(len(pools), p=weights / weights.sum())].pop())
+    return [sorted(part) for part in parts]
+
+
+@pytest.mark.parametrize("alpha", [1e-9, 0.1, 10.0])  # with the first, clients soon find their one label used up
+@pytest.mark.parametrize(("n_clients", "n_labels"), [(1, 1), (7, 3), (50, 12), (300, 150)])
+def test_dirichlet_draws_as_if_one_by_one(registry, n_clients, n_labels, alpha):
+    labels = np.random.Generator(np.random.Philox(key=n_labels)).integers(n_labels, size=200)
+    slow = drawn_one_by_one(labels, n_clients, alpha, np.random.Generator(np.random.Philox(key=1)))
+    assert [part.tolist() for part in split(registry, "dirichlet", n_clients, labels, alpha=alpha)] == slow
+
+
 def test_iid_is_shuffled_and_even(registry):
     parts = split(registry, "iid", 50, LABELS)
     assert {len(part) for part in parts} == {40}

@@ -88,13 +88,13 @@ def test_swapping_the_seed_changes_every_stream_that_draws(toy_experiment):
 
 
 def test_cohorts_differ_between_rounds(toy_experiment):
-    schedule = toy_experiment("fedavg", "federation.rounds=12").population.schedule
+    schedule = list(toy_experiment("fedavg", "federation.rounds=12").population.cohorts())
     assert len(set(schedule)) > 1
     assert all(list(cohort) == sorted(set(cohort)) and len(cohort) == 3 for cohort in schedule)
 
 
 def test_rounds_do_not_depend_on_how_many_there_are(toy_experiment):
-    short, long = (toy_experiment("fedavg", f"federation.rounds={n}").population.schedule for n in (3, 9))
+    short, long = (list(toy_experiment("fedavg", f"federation.rounds={n}").population.cohorts()) for n in (3, 9))
     assert long[:3] == short
 
 

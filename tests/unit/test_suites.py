@@ -211,7 +211,7 @@ def test_work_that_nobody_finishes_is_refused_with_the_figure(toy_suite, overrid
 def test_a_population_beyond_the_memory_is_refused_with_the_figure(monkeypatch):
     federation = Federation(n_clients=10_000_000, clients_per_round=1000, rounds=1_000_000)
     monkeypatch.setattr("os.sysconf", lambda name: 4096 if name == "SC_PAGE_SIZE" else 2_000_000)
-    with pytest.raises(UsageError, match=r"take about 50\.6 GB; this machine has 8\.2 GB"):
+    with pytest.raises(UsageError, match=r"take about 24\.6 GB; this machine has 8\.2 GB"):
         need_memory(federation)
     need_memory(federation.model_copy(update={"rounds": 100}))
 

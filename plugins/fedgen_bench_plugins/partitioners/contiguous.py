@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fedgen_bench import NoParams, PartitionerSpec, UnitTable, hookimpl
+from fedgen_bench import NoParams, PartitionerSpec, Parts, UnitTable, hookimpl
+from fedgen_bench_plugins.partitioners.shares import even_sizes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,11 +17,11 @@ class Contiguous:
     def __init__(self, params: NoParams) -> None:
         self.params = params
 
-    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> list[np.ndarray]:
+    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> Parts:
         import numpy as np
 
-        parts = np.array_split(np.arange(units.n_units), n_clients)
-        return [parts[i] for i in rng.permutation(n_clients)]
+        holders = np.argsort(rng.permutation(n_clients))  # of the shares, in order
+        return Parts.by_owner(np.repeat(holders, even_sizes(units.n_units, n_clients)), n_clients)
 
 
 @hookimpl

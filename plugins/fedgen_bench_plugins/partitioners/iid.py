@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fedgen_bench import NoParams, PartitionerSpec, UnitTable, hookimpl
+from fedgen_bench import NoParams, PartitionerSpec, Parts, UnitTable, hookimpl
+from fedgen_bench_plugins.partitioners.shares import even_sizes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,10 +17,12 @@ class IID:
     def __init__(self, params: NoParams) -> None:
         self.params = params
 
-    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> list[np.ndarray]:
+    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> Parts:
         import numpy as np
 
-        return [np.sort(part) for part in np.array_split(rng.permutation(units.n_units), n_clients)]
+        owners = np.empty(units.n_units, np.int64)
+        owners[rng.permutation(units.n_units)] = np.repeat(np.arange(n_clients), even_sizes(units.n_units, n_clients))
+        return Parts.by_owner(owners, n_clients)
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedgen_bench import PartitionerSpec, UnitTable, hookimpl
+from fedgen_bench import PartitionerSpec, Parts, UnitTable, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,18 +24,19 @@ class Natural:
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> list[np.ndarray]:
+    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> Parts:
         """Raises ValueError when the column is missing or has fewer values than clients are asked for."""
         import numpy as np
 
         codes = units.column(self.params.column)
-        values, counts = np.unique(codes, return_counts=True)
+        values, which, counts = np.unique(codes, return_inverse=True, return_counts=True)
         if len(values) < n_clients:
             raise ValueError(
                 f"Column `{self.params.column}` has {len(values)} values; {n_clients} clients were asked for."
             )
-        order = np.lexsort((values, -counts))[:n_clients]
-        return [np.flatnonzero(codes == values[i]) for i in order]
+        holders = np.full(len(values), -1)
+        holders[np.lexsort((values, -counts))[:n_clients]] = np.arange(n_clients)
+        return Parts.by_owner(holders[which], n_clients)
 
 
 @hookimpl

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedgen_bench import PartitionerSpec, UnitTable, hookimpl
+from fedgen_bench import PartitionerSpec, Parts, UnitTable, hookimpl
+from fedgen_bench_plugins.partitioners.shares import even_sizes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,15 +34,17 @@ class Pathological:
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> list[np.ndarray]:
+    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> Parts:
         """Raises ValueError when the units lack the column."""
         import numpy as np
 
         by_label = np.argsort(units.column(self.params.column), kind="stable")
         n_shards = n_clients * self.params.shards_per_client
-        shards = np.array_split(by_label, n_shards)
-        hands = rng.permutation(n_shards).reshape(n_clients, self.params.shards_per_client)
-        return [np.sort(np.concatenate([shards[i] for i in hand])) for hand in hands]
+        holders = np.empty(n_shards, np.int64)
+        holders[rng.permutation(n_shards)] = np.repeat(np.arange(n_clients), self.params.shards_per_client)
+        owners = np.empty(units.n_units, np.int64)
+        owners[by_label] = np.repeat(holders, even_sizes(units.n_units, n_shards))
+        return Parts.by_owner(owners, n_clients)
 
 
 @hookimpl

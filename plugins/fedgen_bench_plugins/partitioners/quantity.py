@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedgen_bench import PartitionerSpec, UnitTable, hookimpl
+from fedgen_bench import PartitionerSpec, Parts, UnitTable, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +31,15 @@ class Quantity:
     def __init__(self, params: Params) -> None:
         self.params = params
 
-    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> list[np.ndarray]:
+    def split(self, units: UnitTable, n_clients: int, rng: np.random.Generator) -> Parts:
         import numpy as np
 
         weights = np.exp(self.params.sigma * rng.standard_normal(n_clients))
         cuts = np.round(np.cumsum(weights / weights.sum())[:-1] * units.n_units).astype(np.int64)
-        return [np.sort(part) for part in np.split(rng.permutation(units.n_units), cuts)]
+        owners = np.empty(units.n_units, np.int64)
+        sizes = np.diff(cuts, prepend=0, append=units.n_units)
+        owners[rng.permutation(units.n_units)] = np.repeat(np.arange(n_clients), sizes)
+        return Parts.by_owner(owners, n_clients)
 
 
 @hookimpl

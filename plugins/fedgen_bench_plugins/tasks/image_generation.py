@@ -14,6 +14,8 @@ from fedgen_bench import (
     DatasetSpec,
     Diverged,
     Examples,
+    Holdings,
+    Parts,
     SeedTree,
     TaskSpec,
     Tensors,
@@ -22,6 +24,7 @@ from fedgen_bench import (
 )
 from fedgen_bench_plugins.backbones.known import CIFARNET, MINI_UNET, TINY_SHAPES_UNET
 from fedgen_bench_plugins.datasets.known import CIFAR10, INCEPTION, files_of
+from fedgen_bench_plugins.tasks.heldout import n_heldout
 from fedgen_bench_plugins.tasks.image_params import EVALUATION_ONLY, Params
 from fedgen_bench_plugins.tasks.image_sets import DATASETS_OF, IMAGE_SETS, ImageSet
 
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     from fedgen_bench_plugins.datasets.images import Images
     from fedgen_bench_plugins.extractors import Extractor, Features
 
-_FEWEST_TRAIN_UNITS = 2
 _SHOWN_PER_CLASS = 2
 _GOLDEN_RATIO = 0.6180339887498949
 
@@ -123,12 +125,18 @@ class LoadedImageGeneration:
 
     def client_data(self, units: np.ndarray) -> ClientData:
         """Images and labels; the last ones are held out when at least two are left to train on."""
-        n_heldout = round(len(units) * self.params.heldout_fraction)
-        n_heldout = 0 if len(units) - n_heldout < _FEWEST_TRAIN_UNITS else n_heldout
-        kept, tail = units[: len(units) - n_heldout], units[len(units) - n_heldout :]
+        import numpy as np
+
+        n_kept = len(units) - int(n_heldout(np.array(len(units)), self.params.heldout_fraction))
+        kept, tail = units[:n_kept], units[n_kept:]
         pixels, labels = _tensors(self.images.train.take(kept))
         heldout = EvalImages(*_tensors(self.images.train.take(tail)), n_scored=len(tail)) if len(tail) else None
         return ClientData(Examples({"pixels": pixels, "labels": labels}, len(kept)), heldout)
+
+    def holdings(self, parts: Parts) -> Holdings:
+        """Images that each client trains on, and whether it holds a tail out."""
+        tails = n_heldout(parts.sizes, self.params.heldout_fraction)
+        return Holdings(parts.sizes - tails, tails > 0)
 
     @cached_property
     def _splits(self) -> dict[str, EvalImages]:

@@ -14,6 +14,8 @@ from fedgen_bench import (
     DataError,
     DatasetSpec,
     Examples,
+    Holdings,
+    Parts,
     SeedTree,
     TaskSpec,
     Tensors,
@@ -23,6 +25,7 @@ from fedgen_bench import (
 )
 from fedgen_bench_plugins.backbones.known import MINI_LM, TINY_WIRE_LM
 from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, files_of
+from fedgen_bench_plugins.tasks.heldout import n_heldout
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, DATASETS_OF, Corpus, topic_labels
 
 if TYPE_CHECKING:
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
     from fedgen_bench_plugins.backbones.loading import Backbone
 
 _IGNORED = -100
-_FEWEST_TRAIN_UNITS = 2
 _SPELLED_LINES = 200
 _EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"})
 
@@ -181,11 +183,11 @@ class LoadedLanguageModeling:
 
     def client_data(self, units: np.ndarray) -> ClientData:
         """Blocks for training; the last units are held out when at least two are left to train on."""
+        import numpy as np
         import torch
 
-        n_heldout = round(len(units) * self.params.heldout_fraction)
-        n_heldout = 0 if len(units) - n_heldout < _FEWEST_TRAIN_UNITS else n_heldout
-        kept, tail = units[: len(units) - n_heldout], units[len(units) - n_heldout :]
+        n_kept = len(units) - int(n_heldout(np.array(len(units)), self.params.heldout_fraction))
+        kept, tail = units[:n_kept], units[n_kept:]
         length, eos = self.params.block_tokens, self.backbone.eos_id
         stream = [eos, *(token for unit in kept for token in self._train_tokens[unit])] if len(kept) else [eos]
         n_blocks = -(-(len(stream) - 1) // length)
@@ -196,6 +198,16 @@ class LoadedLanguageModeling:
         lines = [i for unit in tail for i in range(self._bounds[unit], self._bounds[unit + 1])]
         heldout = self._eval_text("train", lines) if lines else None
         return ClientData(Examples({"blocks": blocks}, n_blocks), heldout)
+
+    def holdings(self, parts: Parts) -> Holdings:
+        """Blocks that each client trains on, from the number of its tokens, and whether it holds a tail out."""
+        import numpy as np
+
+        tails = n_heldout(parts.sizes, self.params.heldout_fraction)
+        n_tokens = np.fromiter(map(len, self._train_tokens), np.int64, len(self._train_tokens))
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(n_tokens[parts.units])])
+        n_trained = before[parts.offsets[1:] - tails] - before[parts.offsets[:-1]]
+        return Holdings(-(-n_trained // self.params.block_tokens), tails > 0)
 
     def _eval_text(self, part: Literal["train", "valid", "test"], chosen: Sequence[int]) -> EvalText:
         """The chosen lines of a part of the corpus."""
