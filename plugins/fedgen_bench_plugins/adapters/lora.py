@@ -58,6 +58,8 @@ class LoRA:
         """Raises ValueError when a target names no module, or one that is not linear."""
         from peft import LoraConfig
 
+        from fedgen_bench_plugins.adapters.lora_layer import add_in_place
+
         params = self.params
         check_targets(module, params.targets, is_linear)
         ratio = params.alpha / params.rank
@@ -71,7 +73,9 @@ class LoRA:
             alpha_pattern={name: ratio * rank for name, rank in pattern.items()},
             fan_in_fan_out=stores_transposed(module),
         )
-        return wrap_with_peft(module, config, seeds)
+        adapted = wrap_with_peft(module, config, seeds)
+        add_in_place(adapted.module)
+        return adapted
 
 
 @hookimpl
