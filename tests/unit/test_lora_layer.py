@@ -104,3 +104,11 @@ def test_an_adapter_that_is_switched_off_leaves_the_backbone(adapted, backbone):
             switched_off = model.module(input_ids=TOKENS).logits
         assert torch.equal(switched_off, backbone(input_ids=TOKENS).logits)
         assert not torch.equal(switched_off, model.module(input_ids=TOKENS).logits)
+
+
+def test_an_exchanged_product_with_b_is_used(adapted):
+    model = adapted(targets=("lm_head",))
+    (layer,) = layers(model)
+    x = torch.ones(1, 2, layer.in_features)
+    layer.lora_B["default"].forward = lambda low: low.new_zeros(*low.shape[:-1], layer.out_features)
+    assert torch.equal(layer(x), layer.base_layer(x))

@@ -34,8 +34,10 @@ class AddedLinear(Linear):  # type: ignore[misc] # peft is untyped
 
     def _fits(self, x: torch.Tensor) -> bool:
         plain = not (self.disable_adapters or self.merged or self.lora_variant)
+        exchanged = "forward" in vars(self.lora_B[_ADAPTER])  # by whoever computes several adapters' B at once
         return (
             plain
+            and not exchanged
             and x.device.type == "cpu"
             and x.dtype == self.base_layer.weight.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
