@@ -37,7 +37,7 @@ class FoldableBackbone:
         """Make every weight W0 + sum of B A, added in order; what is folded in already is not computed again."""
         import torch
 
-        if len(merges) < len(self._folded) or not all(map(_equal, self._folded, merges)):
+        if len(merges) < len(self._folded) or not all(map(equal_merges, self._folded, merges)):
             for name, layer in self._layers.items():
                 layer.weight = self._original[name]
             self._folded = ()
@@ -58,7 +58,8 @@ class FoldableBackbone:
         layer.weight.add_(update.T if type(layer).__name__ == "Conv1D" else update)
 
 
-def _equal(ours: Tensors, theirs: Tensors) -> bool:
+def equal_merges(ours: Tensors, theirs: Tensors) -> bool:
+    """Whether two updates of the backbone have the same tensors."""
     import torch
 
     return ours is theirs or (

@@ -53,6 +53,9 @@ class Work(Protocol):
     def run(self, task: ClientTask) -> ClientOutcome:
         """The outcome of a task. What the client's part of a method gets wrong, or a loss that diverged is raised."""
 
+    def run_each(self, tasks: Iterable[ClientTask]) -> Iterator[ClientOutcome]:
+        """Outcomes in the order of the tasks, as `run` gives them: several at a time where `--cohort` asks for it."""
+
 
 class Engine(Protocol):
     """Runs client tasks somewhere; used for one cell after the other and closed at the end."""

@@ -124,6 +124,16 @@ class Counting(Protocol):
         """What `client_data` would give each client, counted; nothing may be prepared for it."""
 
 
+@runtime_checkable
+class Fusing(Protocol):
+    """What a task has besides where several clients may be trained in one pass through the backbone (`--cohort`)."""
+
+    def losses(
+        self, module: nn.Module, batches: Sequence[Tensors], generators: Sequence[torch.Generator]
+    ) -> Sequence[torch.Tensor]:
+        """`loss` of each batch with its generator, from one call of `module` on the rows of all, batch after batch."""
+
+
 class TaskFactory(Protocol):
     """What a task's `build` returns: parameters are known, data are not read yet."""
 

@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What another process needs to build the same `ClientWork`."""
+    """What another process needs to build the same `ClientWork`.
+
+    Args:
+        cohort: clients that are trained in one pass where their fits allow it.
+    """
 
     spec: CellSpec
     device: str
     data: Places = field(default_factory=Places)
     plugin_files: tuple[str, ...] = ()
+    cohort: int = 1
 
     @property
     def threads(self) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import BudgetError, PluginError
@@ -19,6 +20,7 @@ from fedgen_bench.federation.asked import Asked
 from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
 from fedgen_bench.federation.blueprint import Blueprint
 from fedgen_bench.federation.client_states import own_part
+from fedgen_bench.federation.cohort import Answers, in_cohorts, worked_off
 from fedgen_bench.federation.compression import other_layout, residual_in, with_residual
 from fedgen_bench.federation.link import Link
 from fedgen_bench.federation.merges import split_merges
@@ -43,6 +45,7 @@ class ClientWork:
         attack: what hostile clients do.
         attackers: who they are.
         blueprint: how another process builds the same; None where there is no other.
+        cohort: clients that are trained in one pass where their fits allow it.
     """
 
     strategy: Strategy
@@ -56,6 +59,19 @@ class ClientWork:
     attack: Attack | None = None
     attackers: frozenset[int] = frozenset()
     blueprint: Blueprint | None = None
+    cohort: int = 1
+
+    def run_each(self, tasks: Iterable[ClientTask]) -> Iterator[ClientOutcome]:
+        """Outcomes in the order of the tasks, `cohort` of which are worked off at a time; raises as `run` does."""
+        if self.cohort == 1:
+            yield from map(self.run, tasks)
+            return
+        for some in in_cohorts(tasks, self.cohort):
+            yield from worked_off([self.working(task) for task in some], self._answers)
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return Answers(self.adapted, self.task, self.plan, self.fitted)
 
     def run(self, task: ClientTask, answer: Answer | None = None) -> ClientOutcome:
         """The outcome of one task. `answer` replaces training in a rehearsal.

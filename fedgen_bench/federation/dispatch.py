@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.base.pool import Crew, Died, Note, Pool
+from fedgen_bench.federation.cohort import in_cohorts
 from fedgen_bench.federation.remote import Answer, PackedTask, pack, unpack_outcome
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class _Handed:
     """A task on a worker.
 
     Args:
-        number: of the task in its round.
+        number: of the task, with those that are worked off with it, in its round.
         n_deaths: workers that died while they worked on it.
         n_stillborn: workers that were hired for it and died before they accepted it.
     """
@@ -51,7 +52,7 @@ class Dispatcher:
         self._round: object = None
 
     def run(self, tasks: Iterable[ClientTask], blueprint: Blueprint, n_jobs: int) -> Iterator[ClientOutcome]:
-        """Outcomes in order. At most `n_jobs` tasks are worked on and twice as many are taken ahead of their turn.
+        """Outcomes in order. At most `n_jobs` cohorts of tasks are worked on and twice as many are taken ahead.
 
         Raises:
             FedgenError: a task's worker died three times, or three new ones died before they began. What a task or the
@@ -61,13 +62,14 @@ class Dispatcher:
         pool.give_up()
         this = self._round = object()
         answers: dict[int, Answer] = {}
-        source: Iterator[ClientTask] | None = iter(tasks)
+        source: Iterator[list[ClientTask]] | None = in_cohorts(tasks, blueprint.cohort)
         turn = n_taken = 0
         try:
             while True:
                 while source is not None and pool.n_busy < n_jobs and n_taken - turn < 2 * n_jobs:
                     try:
-                        self._hand(_Handed(n_taken, pack(next(source), blueprint)))
+                        first, *others = (pack(task, blueprint) for task in next(source))
+                        self._hand(_Handed(n_taken, replace(first, others=tuple(others))))
                     except StopIteration:
                         source = None
                         break
@@ -81,7 +83,7 @@ class Dispatcher:
                     if isinstance(answer, Exception):
                         source = None
                 if turn in answers:
-                    yield _outcome(answers.pop(turn))
+                    yield from _outcomes(answers.pop(turn))
                     turn += 1
                     assert self._round is this, "an outcome of a round that was given up is asked for"
         finally:
@@ -108,10 +110,13 @@ class Dispatcher:
                 yield handed.number, heard
 
 
-def _outcome(answer: Answer) -> ClientOutcome:
+def _outcomes(answer: Answer) -> Iterator[ClientOutcome]:
+    """Of a task, and of those that were worked off with it."""
     if isinstance(answer, Exception):
         raise answer
-    return unpack_outcome(answer)
+    yield unpack_outcome(answer)
+    for other in answer.others:
+        yield from _outcomes(other)
 
 
 def _given_up(handed: _Handed, death: Died) -> FedgenError:

@@ -67,6 +67,7 @@ class Experiment:
             attack=self.attack,
             attackers=self.attackers,
             blueprint=blueprint,
+            cohort=1 if blueprint is None else blueprint.cohort,
         )
 
     @property

@@ -15,7 +15,7 @@ class MovingAverage:
 
     def __init__(self, decay: float, parameters: list[torch.nn.Parameter]) -> None:
         self._decay, self._n_steps = decay, 0
-        self._values = [parameter.detach().clone() for parameter in parameters]
+        self.values = [parameter.detach().clone() for parameter in parameters]
 
     @torch.no_grad()
     def follow(self, parameters: list[torch.nn.Parameter]) -> None:
@@ -23,10 +23,10 @@ class MovingAverage:
         self._n_steps += 1
         decay = min(self._decay, self._n_steps / (self._n_steps + 9))
         values: Any = parameters
-        torch._foreach_lerp_(self._values, values, 1 - decay)
+        torch._foreach_lerp_(self.values, values, 1 - decay)
 
     @torch.no_grad()
     def replace(self, parameters: list[torch.nn.Parameter]) -> None:
         """Give the parameters the average's values."""
-        for parameter, value in zip(parameters, self._values, strict=True):
+        for parameter, value in zip(parameters, self.values, strict=True):
             parameter.copy_(value)

@@ -36,7 +36,7 @@ def load_tensors(
             )
         else:
             parameter.zero_()
-            parameter[_leading(tensors[name].shape)] = tensors[name].to(parameter.device)
+            parameter[leading(tensors[name].shape)] = tensors[name].to(parameter.device)
 
 
 def _fitting(
@@ -52,7 +52,8 @@ def _fitting(
     return frozenset(fitting)
 
 
-def _leading(shape: torch.Size) -> tuple[slice, ...]:
+def leading(shape: torch.Size) -> tuple[slice, ...]:
+    """Index of the leading corner of this shape."""
     return tuple(slice(size) for size in shape)
 
 
@@ -63,7 +64,7 @@ def dump_tensors(trainable: Mapping[str, torch.nn.Parameter]) -> dict[str, torch
 
 def dump_like(trainable: Mapping[str, torch.nn.Parameter], like: Tensors) -> dict[str, torch.Tensor]:
     """As `dump_tensors`, in the shapes of `like`: of a lower rank's the leading corner."""
-    return {name: one[_leading(like[name].shape)].contiguous() for name, one in dump_tensors(trainable).items()}
+    return {name: one[leading(like[name].shape)].contiguous() for name, one in dump_tensors(trainable).items()}
 
 
 def padded(tensors: Tensors, trainable: Mapping[str, torch.nn.Parameter]) -> list[torch.Tensor]:
@@ -73,7 +74,7 @@ def padded(tensors: Tensors, trainable: Mapping[str, torch.nn.Parameter]) -> lis
         tensor = tensors[name].to(parameter.device)
         if tensor.shape != parameter.shape:
             whole = tensor.new_zeros(parameter.shape)
-            whole[_leading(tensor.shape)] = tensor
+            whole[leading(tensor.shape)] = tensor
             tensor = whole
         filled.append(tensor)
     return filled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ class PackedTask:
     Args:
         head, body: the message cut behind its header; clients that are sent the same tensors have equal bodies.
         like: (dtype, shape) by name.
+        others: tasks that are worked off with it, in one pass where that can be.
     """
 
     blueprint: Blueprint
@@ -41,14 +42,16 @@ class PackedTask:
     keep: bytes
     kept_in: int
     merges: tuple[bytes, ...]
+    others: tuple[PackedTask, ...] = ()
 
 
 @dataclass(frozen=True)
 class PackedOutcome:
-    """A `ClientOutcome` beside its private state as bytes."""
+    """A `ClientOutcome` beside its private state as bytes, and the answers to what was worked off with it."""
 
     outcome: ClientOutcome
     keep: bytes | None
+    others: tuple[PackedOutcome | Exception, ...] = ()
 
 
 Answer = PackedOutcome | Exception
@@ -108,13 +111,18 @@ class Workshop:
         self._loader: Loader
 
     def answer(self, task: PackedTask) -> Answer:
-        """The outcome of a task, or the error that the coordinator shall raise."""
+        """The outcome of a task and of those with it, or the error that the coordinator shall raise."""
+        first, *others = self._answers(task)
+        return replace(first, others=tuple(others)) if isinstance(first, PackedOutcome) else first
+
+    def _answers(self, task: PackedTask) -> Iterator[Answer]:
+        """In the order of the tasks, to the first error."""
         try:
-            outcome = self._open(task.blueprint).run(_unpack(task))
-            keep = None if outcome.keep is None else _save(outcome.keep)
+            for outcome in self._open(task.blueprint).run_each(map(_unpack, (task, *task.others))):
+                keep = None if outcome.keep is None else _save(outcome.keep)
+                yield PackedOutcome(replace(outcome, keep=None), keep)
         except Exception as error:  # noqa: BLE001 - the coordinator decides what it means
-            return portable(error)
-        return PackedOutcome(replace(outcome, keep=None), keep)
+            yield portable(error)
 
     def _open(self, blueprint: Blueprint) -> ClientWork:
         source = (blueprint.data, blueprint.plugin_files)

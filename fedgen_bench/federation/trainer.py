@@ -16,7 +16,7 @@ from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
 from fedgen_bench.federation.moving_average import MovingAverage
 from fedgen_bench.federation.parameters import dump_like, load_tensors, padded
-from fedgen_bench.federation.unused_rows import UnusedRows
+from fedgen_bench.federation.unused_rows import UnusedRows, tables_of
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
@@ -79,7 +79,8 @@ def fit(
     device = parameters[0].device
     pull = _Pull(request, chosen)
     optimizer = new_optimizer(parameters, plan)
-    rows = UnusedRows(adapted.module, parameters if plan.weight_decay else ())
+    decayed = set(map(id, parameters if plan.weight_decay else ()))
+    rows = UnusedRows([table for table in tables_of(adapted.module) if id(table) in decayed])
     average = None if plan.ema_decay is None else MovingAverage(plan.ema_decay, parameters)
     key = streams.noise_key
     noise = torch.Generator().manual_seed(key & 0x7FFF_FFFF_FFFF_FFFF)

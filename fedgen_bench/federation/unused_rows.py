@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import nn
 
-_Kept = tuple[nn.Parameter, torch.Tensor, torch.Tensor]
+_Kept = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class UnusedRows:
     """Keeps rows of tables that no gradient of a fit has reached at their values, whatever weight decay would do.
 
-    Tables are the weights of every `nn.Embedding` and `nn.EmbeddingBag`, and the parameters that a module names in an
-    attribute `row_tables`. A row is kept until the step that first has a gradient for it.
+    A row is kept until the step that first has a gradient for it.
 
     Args:
-        module: where the tables are looked for.
-        parameters: those that are trained.
+        tables: trained parameters whose first dimensions count rows.
+        n_dimensions: how many of them do.
     """
 
-    def __init__(self, module: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
-        trained = {id(one) for one in parameters}
+    def __init__(self, tables: Collection[torch.Tensor], n_dimensions: int = 1) -> None:
         self._kept: list[_Kept] = [
-            (table, table.detach().clone(), torch.zeros(len(table), dtype=torch.bool, device=table.device))
-            for table in {id(one): one for one in _tables(module) if id(one) in trained}.values()
+            (
+                table,
+                table.detach().clone(),
+                torch.zeros(table.shape[:n_dimensions], dtype=torch.bool, device=table.device),
+            )
+            for table in tables
         ]
 
     @torch.no_grad()
@@ -33,10 +35,18 @@ class UnusedRows:
         """`optimizer.step()` on all but the rows that have had no gradient so far."""
         for table, _, used in self._kept:
             if table.grad is not None:
-                used.logical_or_((table.grad != 0).flatten(1).any(dim=1))
+                used.logical_or_((table.grad != 0).flatten(used.ndim).any(dim=-1))
         optimizer.step()
         for table, start, used in self._kept:
             table[~used] = start[~used]
+
+
+def tables_of(module: nn.Module) -> list[nn.Parameter]:
+    """The weights of every `nn.Embedding` and `nn.EmbeddingBag`, and what a module names in an attribute `row_tables`.
+
+    Each once.
+    """
+    return list({id(one): one for one in _tables(module)}.values())
 
 
 def _tables(module: nn.Module) -> Iterator[nn.Parameter]:

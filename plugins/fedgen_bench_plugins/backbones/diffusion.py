@@ -5,6 +5,8 @@ Images are fp32 in [-1, 1] of shape (n, 3, height, width); `module(images, times
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,6 +50,38 @@ def snr_weights(scheduler: Any, timesteps: torch.Tensor, gamma: float) -> torch.
     return torch.where(snr > gamma, snr.clamp(max=gamma) / snr, 1.0)
 
 
+@dataclass(frozen=True)
+class Noising:
+    """Images and what they are trained with: labels and timesteps of shape (n,), noise of the images' shape."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    timesteps: torch.Tensor
+    noise: torch.Tensor
+
+
+def drawn_noising(scheduler: Any, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> Noising:
+    """Timesteps and noise are drawn on the CPU from `generator`, so that every device sees the same ones."""
+    device = images.device
+    timesteps = torch.randint(len(scheduler.alphas_cumprod), (len(images),), generator=generator).to(device)
+    noise = torch.randn(images.shape, generator=generator).to(device)
+    return Noising(images, labels, timesteps, noise)
+
+
+def training_losses(
+    module: nn.Module, scheduler: Any, batches: Sequence[Noising], snr_gamma: float | None = None
+) -> list[torch.Tensor]:
+    """`training_loss` of each batch, from one call of the module."""
+    whole = batches[0]
+    if len(batches) > 1:
+        parts = ((one.images, one.labels, one.timesteps, one.noise) for one in batches)
+        whole = Noising(*map(torch.cat, zip(*parts, strict=True)))
+    errors = noise_errors(module, scheduler, whole.images, whole.labels, whole.timesteps, whole.noise)
+    if snr_gamma is not None:
+        errors = errors * snr_weights(scheduler, whole.timesteps, snr_gamma)
+    return [some.mean() for some in errors.split([len(one.labels) for one in batches])]
+
+
 def training_loss(
     module: nn.Module,
     scheduler: Any,
@@ -56,14 +90,6 @@ def training_loss(
     generator: torch.Generator,
     snr_gamma: float | None = None,
 ) -> torch.Tensor:
-    """DDPM's simple loss (arXiv 2006.11239, equation 14), weighted by min-SNR when `snr_gamma` is given.
-
-    Timesteps and noise are drawn on the CPU from `generator`, so that every device sees the same ones.
-    """
-    device = images.device
-    timesteps = torch.randint(len(scheduler.alphas_cumprod), (len(images),), generator=generator).to(device)
-    noise = torch.randn(images.shape, generator=generator).to(device)
-    errors = noise_errors(module, scheduler, images, labels, timesteps, noise)
-    if snr_gamma is not None:
-        errors = errors * snr_weights(scheduler, timesteps, snr_gamma)
-    return errors.mean()
+    """DDPM's simple loss (arXiv 2006.11239, equation 14), weighted by min-SNR when `snr_gamma` is given."""
+    noising = drawn_noising(scheduler, images, labels, generator)
+    return training_losses(module, scheduler, [noising], snr_gamma)[0]

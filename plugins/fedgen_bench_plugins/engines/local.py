@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class Local:
-    """Every outcome is computed when it is asked for."""
+    """Every outcome, or cohort of them, is computed when it is asked for."""
 
     def __init__(self, params: NoParams) -> None:
         self.params = params
 
     def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
-        return (work.run(task) for task in tasks)
+        return work.run_each(tasks)
 
     def close(self) -> None:
         """There is nothing to give back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from fedgen_bench_plugins.backbones.diffusion import Noising
     from fedgen_bench_plugins.backbones.unet import UNetBackbone
     from fedgen_bench_plugins.datasets.images import Images
     from fedgen_bench_plugins.extractors import Extractor, Features
@@ -161,9 +162,21 @@ class LoadedImageGeneration:
 
     def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
         """Noise-prediction loss; flips, dropped labels, timesteps and noise come from `generator`, on the CPU."""
+        return self.losses(module, [batch], [generator])[0]
+
+    def losses(
+        self, module: nn.Module, batches: Sequence[Tensors], generators: Sequence[torch.Generator]
+    ) -> list[torch.Tensor]:
+        """`loss` of each batch, from one pass."""
+        from fedgen_bench_plugins.backbones.diffusion import training_losses
+
+        noised = [self._noised(batch, generator) for batch, generator in zip(batches, generators, strict=True)]
+        return training_losses(module, self.backbone.scheduler, noised, self.params.snr_gamma)
+
+    def _noised(self, batch: Tensors, generator: torch.Generator) -> Noising:
         import torch
 
-        from fedgen_bench_plugins.backbones.diffusion import to_unit, training_loss
+        from fedgen_bench_plugins.backbones.diffusion import drawn_noising, to_unit
 
         images, labels = to_unit(batch["pixels"]), batch["labels"]
         draws = torch.rand(2, len(labels), generator=generator).to(images.device)
@@ -171,7 +184,7 @@ class LoadedImageGeneration:
             images = torch.where((draws[0] < 0.5)[:, None, None, None], images.flip(-1), images)  # noqa: PLR2004 - half
         if self.params.label_dropout:
             labels = labels.masked_fill(draws[1] < self.params.label_dropout, self._null_label)
-        return training_loss(module, self.backbone.scheduler, images, labels, generator, self.params.snr_gamma)
+        return drawn_noising(self.backbone.scheduler, images, labels, generator)
 
     @property
     def _null_label(self) -> int:

@@ -248,12 +248,22 @@ class LoadedLanguageModeling:
 
     def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
         """Mean next-token loss over the batch's real tokens."""
+        return self.losses(module, [batch], [generator])[0]
+
+    def losses(
+        self, module: nn.Module, batches: Sequence[Tensors], generators: Sequence[torch.Generator]
+    ) -> list[torch.Tensor]:
+        """`loss` of each batch, from one pass."""
+        import torch
         from torch.nn.functional import cross_entropy
 
-        blocks = batch["blocks"]
-        inputs = blocks[:, :-1].clamp(min=0)
+        blocks = [batch["blocks"] for batch in batches]
+        inputs = (blocks[0] if len(blocks) == 1 else torch.cat(blocks))[:, :-1].clamp(min=0)
         logits = module(input_ids=inputs).logits[:, -inputs.shape[1] :]
-        return cross_entropy(logits.flatten(0, 1).float(), blocks[:, 1:].flatten(), ignore_index=_IGNORED)
+        return [
+            cross_entropy(some.flatten(0, 1).float(), wanted[:, 1:].flatten(), ignore_index=_IGNORED)
+            for some, wanted in zip(logits.split([len(one) for one in blocks]), blocks, strict=True)
+        ]
 
     def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, float]:
         """Summed negative log-likelihood (fp32 per token, float64 sum), words and bytes of an `EvalText`."""
