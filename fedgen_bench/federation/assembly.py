@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fedgen_bench.base.allocator import keep_freed_memory
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.federation.attaching import attach
 from fedgen_bench.federation.components import build
@@ -36,6 +37,7 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
         DataError: data or backbone are not there.
         PluginError: components that cannot be built, or do not fit together.
     """
+    keep_freed_memory()
     spec, registry = loader.resolved(spec), loader.registry
     config, contender, evaluation = spec.config, spec.config.contender, spec.config.evaluation
     task = loader.task(spec)

@@ -258,11 +258,15 @@ class LoadedLanguageModeling:
         from torch.nn.functional import cross_entropy
 
         blocks = [batch["blocks"] for batch in batches]
-        inputs = (blocks[0] if len(blocks) == 1 else torch.cat(blocks))[:, :-1].clamp(min=0)
-        logits = module(input_ids=inputs).logits[:, -inputs.shape[1] :]
+        alone = len(blocks) == 1
+        inputs = (blocks[0] if alone else torch.cat(blocks))[:, :-1].clamp(min=0)
+        logits = module(input_ids=inputs).logits
+        if logits.shape[1] > inputs.shape[1]:  # behind a soft prompt; the gradient of every slice is a copy
+            logits = logits[:, -inputs.shape[1] :]
+        parts = [logits] if alone else logits.split([len(one) for one in blocks])
         return [
             cross_entropy(some.flatten(0, 1).float(), wanted[:, 1:].flatten(), ignore_index=_IGNORED)
-            for some, wanted in zip(logits.split([len(one) for one in blocks]), blocks, strict=True)
+            for some, wanted in zip(parts, blocks, strict=True)
         ]
 
     def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, float]:
