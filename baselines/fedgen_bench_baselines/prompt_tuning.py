@@ -95,6 +95,7 @@ def register_adapters() -> list[AdapterSpec]:
             summary="Soft prompt tokens before the input (arXiv 2104.08691), through peft.",
             build=PromptTuning,
             params=Params,
+            libraries=("peft",),
             exceptions={
                 "check_initial_function_unchanged": "a soft prompt changes what the backbone computes from the start"
             },

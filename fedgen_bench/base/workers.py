@@ -8,11 +8,13 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.base.failures import portable
 from fedgen_bench.base.heartbeats import SILENCE_SECONDS, Ear, Mouth, Sign, listen
+from fedgen_bench.base.nursery import Serve, current
 from fedgen_bench.base.pool import Died, Note
 from fedgen_bench.base.processes import serve_only, without_main
 
@@ -36,7 +38,7 @@ class _Unfit:
 
 
 class Workers(Generic[Task, Answer]):
-    """A crew of spawned processes, which leave interrupts to this one and die with it.
+    """A crew of processes, which leave interrupts to this one and die with it: of the open nursery, or spawned.
 
     Args:
         open_shop: what every worker opens first and closes at its end: a context with the function that answers a task,
@@ -54,12 +56,10 @@ class Workers(Generic[Task, Answer]):
 
     def hire(self) -> Ear:
         """A new process; it opens its shop."""
-        ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=_serve, args=(theirs, os.getpid(), self._open_shop), daemon=True)
-        with without_main():
-            process.start()
-        theirs.close()
-        return Ear(ours, process, self._silence)
+        serve = partial(_serve, self._open_shop)
+        nursery = current()
+        link, process = _spawned(serve) if nursery is None else nursery.child(serve)
+        return Ear(link, process, self._silence)
 
     def give(self, worker: Ear, task: Task, /) -> None:
         """Have an idle worker begin."""
@@ -98,7 +98,17 @@ class Workers(Generic[Task, Answer]):
             self._leaving.pop().end(self._seconds_to_leave)
 
 
-def _serve(link: Connection, parent: int, open_shop: OpenShop[Task, Answer]) -> None:
+def _spawned(serve: Serve) -> tuple[Connection, Any]:
+    """A new process, and our end of the pipe to it."""
+    ours, theirs = _CONTEXT.Pipe()
+    process = _CONTEXT.Process(target=serve, args=(theirs, os.getpid()), daemon=True)
+    with without_main():
+        process.start()
+    theirs.close()
+    return ours, process
+
+
+def _serve(open_shop: OpenShop[Task, Answer], link: Connection, parent: int) -> None:
     """A worker process: answers what it is given until that is None or the coordinator is gone."""
     if not serve_only(parent):
         return

@@ -32,6 +32,8 @@ class ComponentSpec:
         trial: parameters for the contract checks where the defaults do not fit. A strategy must suit the toy
             world, whose tensors are called `left` and `right` and four of whose five clients take part in a round; a
             task should read nothing that may not be there.
+        libraries: what it imports whenever it is used, `module` or `module:attribute` of a module that imports what it
+            offers when it is asked for. It is imported ahead, once for all worker processes.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ComponentSpec:
     version: str = "1"
     exceptions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     trial: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    libraries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +148,13 @@ class AttackSpec(ComponentSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSpec(ComponentSpec):
-    """Where the clients of a round are trained. Params named `jobs` and `address` are set by the command line."""
+    """Where the clients of a round are trained. Params named `jobs` and `address` are set by the command line.
+
+    Args:
+        hires: its workers are `authors.engines.Workers`; what these import is imported for them from the start.
+    """
+
+    hires: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

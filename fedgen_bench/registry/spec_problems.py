@@ -36,6 +36,8 @@ def spec_problem(kind: str, spec: object) -> str | None:
         ]
         if missing:
             return f"{kind} `{name}`: params without a default: {', '.join(missing)}"
+        if not (isinstance(spec.libraries, tuple) and all(isinstance(one, str) for one in spec.libraries)):
+            return f"{kind} `{name}`: libraries is not a tuple of names"
         if isinstance(spec, TaskSpec) and (
             strange := sorted(spec.evaluation_only - {f.name for f in dataclasses.fields(spec.params)})
         ):

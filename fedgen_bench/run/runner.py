@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Iterable, Sequence
 
 from fedgen_bench.base.failures import interruptible
+from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.registry.datasets import Places, finder
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
+from fedgen_bench.run.ahead import libraries
 from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.run.executor import Executor, Job
@@ -69,6 +71,7 @@ def _run_cells(
     from fedgen_bench.federation.preflight import preflight
 
     pick_device(job.device)
+    import_ahead(libraries(todo, registry))
     loader = Loader(registry, finder(registry, job.data))
     preflight(todo, loader)
     workers = min(workers, len(todo))

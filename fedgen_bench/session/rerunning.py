@@ -130,9 +130,8 @@ def _foretold(reruns: Sequence[Rerun], device: str) -> tuple[str, ...]:
 def _run(reruns: Sequence[Rerun], folder: Path, at: Workplace, on_plan: OnPlan, on_event: OnEvent) -> list[Record]:
     """Run what is left of the cells; the record of each."""
     specs = tuple(rerun.spec for rerun in reruns)
-    place = at.placement(max(spec.config.training.threads for spec in specs))
-    notes = _foretold(reruns, at.device)
-    with Store(folder) as store:
+    with at.warmed(specs) as place, Store(folder) as store:
+        notes = _foretold(reruns, at.device)
         on_plan(Plan(specs, specs[0].config.evaluation.followed, place.jobs, notes))
         ended = at.run(specs, store, place, on_event)
         return _records(reruns, store, ended)

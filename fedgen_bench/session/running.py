@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from fedgen_bench.base.environment import emulated, instruction_set
 from fedgen_bench.base.errors import WouldLoseError
 from fedgen_bench.base.files import inside
+from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.results.files import TUNING
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.publish import finished, lacking, publish, ranked
 from fedgen_bench.results.recording import records_of
 from fedgen_bench.results.store import Store
+from fedgen_bench.run.ahead import libraries
 from fedgen_bench.run.events import OnEvent, log_rounds
 from fedgen_bench.run.tuning import scored, trials
 from fedgen_bench.session.answers import OnPlan, Plan, Tuning
@@ -54,11 +56,12 @@ def run(
     on_event: OnEvent,
 ) -> Results:
     """Run what is left of the cells, publish the suite, and return all its results."""
-    plan, place = _planned(source, selection, at)
+    suite, cells = _chosen(source, selection, at)
     if verbose:
         log_rounds()
     own = load_suite(source, at.registry)
-    with Store(runs) as store:
+    with at.warmed(cells) as place, Store(runs) as store:
+        plan = _planned(suite, cells, place, at)
         on_plan(replace(plan, notes=(*plan.notes, *_staying(leaderboards / source.name, plan.cells, store))))
         ended = at.run(plan.cells, store, place, on_event, verbose=verbose)
         kept = None
@@ -84,11 +87,12 @@ def forecast(source: SuiteSource, selection: Selection, at: Workplace, on_plan: 
     from fedgen_bench.registry.datasets import finder
     from fedgen_bench.run.dry_run import forecast as of_cells
 
-    plan, _ = _planned(source, selection, at)
-    on_plan(plan)
+    suite, cells = _chosen(source, selection, at)
+    on_plan(_planned(suite, cells, at.placement(suite.training.threads), at))
+    import_ahead(libraries(cells, at.registry))
     loader = Loader(at.registry, finder(at.registry, at.data, fetch=False))
-    preflight(plan.cells, loader)
-    return tuple(of_cells(plan.cells, loader, torch.device(at.device)))
+    preflight(cells, loader)
+    return tuple(of_cells(cells, loader, torch.device(at.device)))
 
 
 def tune(
@@ -105,8 +109,7 @@ def tune(
     suite = load_suite(source, at.registry)
     everything = trials(source, suite, at.registry)
     chosen = tuple(trial.spec for trial in trials(source, suite, at.registry, contenders))
-    place = at.placement(suite.training.threads)
-    with Store(runs) as store:
+    with at.warmed(chosen) as place, Store(runs) as store:
         on_plan(Plan(chosen, suite.evaluation.followed, place.jobs, emulation(chosen, at.device)))
         at.run(chosen, store, place, on_event)
         stored = store.runs(source.name, suite.suite.version, "tune")
@@ -118,7 +121,8 @@ def tune(
     return tuning
 
 
-def _planned(source: SuiteSource, selection: Selection, at: Workplace) -> tuple[Plan, Placement]:
+def _chosen(source: SuiteSource, selection: Selection, at: Workplace) -> tuple[SuiteSpec, tuple[CellSpec, ...]]:
+    """The suite with its overrides, and the cells that were asked for."""
     suite = load_suite(source, at.registry, selection.overrides)
     cells = expand(
         suite,
@@ -128,8 +132,11 @@ def _planned(source: SuiteSource, selection: Selection, at: Workplace) -> tuple[
         seeds=selection.seeds,
         off_suite=selection.overrides,
     )
-    place = at.placement(suite.training.threads)
-    return Plan(tuple(cells), suite.evaluation.followed, place.jobs, emulation(cells, at.device)), place
+    return suite, tuple(cells)
+
+
+def _planned(suite: SuiteSpec, cells: tuple[CellSpec, ...], place: Placement, at: Workplace) -> Plan:
+    return Plan(cells, suite.evaluation.followed, place.jobs, emulation(cells, at.device))
 
 
 def emulation(cells: Sequence[CellSpec], device: str) -> tuple[str, ...]:

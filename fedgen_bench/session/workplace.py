@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from fedgen_bench.base.libraries import import_ahead
+from fedgen_bench.base.nursery import nursery
 from fedgen_bench.base.processes import default_jobs
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.placement import Placement, placement
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
+from fedgen_bench.run.ahead import libraries
 from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.run.executor import Job
@@ -37,11 +41,36 @@ class Workplace:
     @cached_property
     def device(self) -> str:
         """`cpu` or `cuda`. Raises UsageError when CUDA is asked for and not there."""
+        import_ahead(["torch"])
         return pick_device(self.device_option)
 
+    @contextlib.contextmanager
+    def warmed(self, cells: Sequence[CellSpec]) -> Iterator[Placement]:
+        """How the cells are placed; within the block, workers come from a process that has imported what these need.
+
+        It begins with that at once. On CUDA, which survives no fork, there is none.
+
+        Raises:
+            UsageError: an engine, address or device that there is not.
+        """
+        threads = max(cell.config.training.threads for cell in cells)
+        place = self._placement(threads, "cpu")
+        hired = self.registry.get("engine", self.engine).spec.hires or min(place.n_cells, len(cells)) > 1
+        if self.device_option.startswith("cuda") or not hired:
+            yield self.placement(threads)
+            return
+        with nursery(libraries(cells, self.registry)) as opened:
+            place = self.placement(threads)
+            if self.device != "cpu":
+                opened.close()
+            yield place
+
     def placement(self, threads: int) -> Placement:
-        """For cells of so many threads. Raises UsageError for an engine, or address, that there is not."""
-        default = default_jobs(threads, self.device) if self.jobs is None else self.jobs
+        """For cells of so many threads. Raises UsageError for an engine, address or device that there is not."""
+        return self._placement(threads, self.device)
+
+    def _placement(self, threads: int, device: str) -> Placement:
+        default = default_jobs(threads, device) if self.jobs is None else self.jobs
         return placement(self.registry, self.engine, self.jobs, self.address, default)
 
     def run(

@@ -138,9 +138,15 @@ def running_cells(root: Path) -> int:
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """Children that run cells (multiprocessing's resource tracker is another child)."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"spawn_main" in _command_of(pid)]
+    """Children of the nursery, which is a child (multiprocessing's resource tracker is another)."""
+    nurseries = [pid for pid in _children(process.pid) if b"spawn_main" in _command_of(pid)]
+    return [int(child) for pid in nurseries for child in _children(pid)]
+
+
+def _children(pid: int | str) -> list[str]:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return []
 
 
 def _command_of(pid: str) -> bytes:

@@ -97,6 +97,7 @@ def test_plugin_file_that_does_not_exist_is_a_usage_error(tmp_path):
 REFUSED = {
     "not frozen": ("@dataclass\nclass P:\n    x: int = 1\n", "params=P", "not a frozen dataclass"),
     "no dataclass": ("class P:\n    pass\n", "params=P", "not a frozen dataclass"),
+    "libraries": ("", 'libraries="torch"', "libraries is not a tuple of names"),
     "no default": ("@dataclass(frozen=True)\nclass P:\n    x: int\n", "params=P", "params without a default: x"),
     "build": ("", "params=NoParams", "build is not callable"),
     "taken name": ("", "", "already registered by fedgen-bench"),

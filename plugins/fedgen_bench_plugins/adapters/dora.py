@@ -73,4 +73,6 @@ class DoRA:
 def register_adapters() -> list[AdapterSpec]:
     summary = "Magnitudes and low-rank directions of chosen modules (arXiv 2402.09353), through peft."
     backbones = {"language_model": {}, "unet": {"targets": ("to_q", "to_v", "conv1")}}
-    return [AdapterSpec(name="dora", summary=summary, build=DoRA, params=Params, backbones=backbones)]
+    return [
+        AdapterSpec(name="dora", summary=summary, build=DoRA, params=Params, backbones=backbones, libraries=("peft",))
+    ]

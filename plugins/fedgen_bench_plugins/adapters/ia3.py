@@ -61,4 +61,6 @@ def register_adapters() -> list[AdapterSpec]:
     summary = "Learned vectors that rescale activations (arXiv 2205.05638), through peft."
     paper = {"outputs": ("to_k", "to_v"), "inputs": ("ff.net.2",)}
     backbones = {"language_model": {}, "unet": paper}
-    return [AdapterSpec(name="ia3", summary=summary, build=IA3, params=Params, backbones=backbones)]
+    return [
+        AdapterSpec(name="ia3", summary=summary, build=IA3, params=Params, backbones=backbones, libraries=("peft",))
+    ]

@@ -87,6 +87,7 @@ def register_adapters() -> list[AdapterSpec]:
             build=LoRA,
             params=Params,
             low_rank=True,
+            libraries=("peft",),
             backbones={"language_model": {}, "unet": {"targets": ("to_q", "to_k", "to_v", "to_out.0")}},
         )
     ]

@@ -107,6 +107,7 @@ def register_adapters() -> list[AdapterSpec]:
             summary="Learned keys and values before every layer's own (arXiv 2101.00190), through peft.",
             build=PrefixTuning,
             params=Params,
+            libraries=("peft",),
             exceptions={
                 "check_initial_function_unchanged": "a prefix changes what the backbone computes from the start"
             },

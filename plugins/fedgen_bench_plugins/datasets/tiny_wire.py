@@ -8,9 +8,14 @@ probability of a line given its topic, and with it the floor of every model, is 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+_Thing = TypeVar("_Thing")
 
 TOPICS = ("markets", "harvest", "oil", "labor", "courts", "defense", "health", "trade")
 _NOUNS = {
@@ -142,17 +147,22 @@ def write_articles(grammar: Grammar, n_articles: int, rng: np.random.Generator) 
     """Lines and the topic of each line, article after article; topics are uniform over articles."""
     lines: list[str] = []
     topics: list[int] = []
-    weights = [w for _, w in _TEMPLATES]
+    template_of = _drawing(_TEMPLATES)
+    word_of = [{slot: _drawing(tuple(table.items())) for slot, table in tables.items()} for tables in grammar.slots]
     for topic in rng.integers(len(TOPICS), size=n_articles):
+        slots = word_of[topic]
         for _ in range(LINES_PER_ARTICLE):
-            template = _TEMPLATES[rng.choice(len(_TEMPLATES), p=weights)][0]
-            tables = grammar.slots[topic]
-            words = [
-                str(rng.choice(list(tables[s]), p=list(tables[s].values()))) if s.isupper() else s for s in template
-            ]
-            lines.append(" ".join(words))
+            template = template_of(rng)
+            lines.append(" ".join(slots[part](rng) if part.isupper() else part for part in template))
             topics.append(int(topic))
     return lines, topics
+
+
+def _drawing(weighted: Sequence[tuple[_Thing, float]]) -> Callable[[np.random.Generator], _Thing]:
+    """A draw of one thing as `Generator.choice(things, p=weights)` makes it, which checks its arguments every time."""
+    bounds = np.cumsum([weight for _, weight in weighted])
+    upper = (bounds / bounds[-1]).tolist()
+    return lambda rng: weighted[bisect_right(upper, rng.random())][0]
 
 
 def vocabulary() -> list[str]:

@@ -66,4 +66,4 @@ def _open_workshop() -> Iterator[Callable[[PackedTask, object], Answer]]:
 @hookimpl
 def register_engines() -> list[EngineSpec]:
     summary = "Worker processes on this machine: one cell at a time, its clients are spread over --jobs."
-    return [EngineSpec(name="processes", summary=summary, build=Processes, params=Params)]
+    return [EngineSpec(name="processes", summary=summary, build=Processes, params=Params, hires=True)]

@@ -310,5 +310,6 @@ def register_tasks() -> list[TaskSpec]:
         TaskSpec(
             name="image_generation", summary=summary, build=ImageGeneration, params=Params, trial=trial,
             evaluation_only=EVALUATION_ONLY,
+            libraries=("diffusers:UNet2DConditionModel", "diffusers:DDPMScheduler", "diffusers:DDIMScheduler"),
         )
     ]  # fmt: skip

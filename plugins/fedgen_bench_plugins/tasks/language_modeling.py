@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _IGNORED = -100
 _SPELLED_LINES = 200
+_LIBRARIES = tuple(f"transformers:{name}" for name in ("AutoModelForCausalLM", "AutoTokenizer", "GPT2LMHeadModel"))
 _EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"})
 
 
@@ -334,6 +335,6 @@ def register_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="language_modeling", summary=summary, build=LanguageModeling, params=Params, trial=trial,
-            evaluation_only=_EVALUATION_ONLY,
+            evaluation_only=_EVALUATION_ONLY, libraries=_LIBRARIES,
         )
     ]  # fmt: skip
