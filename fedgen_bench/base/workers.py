@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from fedgen_bench.base import spans
 from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.base.failures import portable
 from fedgen_bench.base.heartbeats import SILENCE_SECONDS, Ear, Mouth, Sign, listen
@@ -20,6 +21,7 @@ from fedgen_bench.base.processes import serve_only, without_main
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+    from pathlib import Path
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -56,7 +58,7 @@ class Workers(Generic[Task, Answer]):
 
     def hire(self) -> Ear:
         """A new process; it opens its shop."""
-        serve = partial(_serve, self._open_shop)
+        serve = partial(_serve, self._open_shop, spans.folder())
         nursery = current()
         link, process = _spawned(serve) if nursery is None else nursery.child(serve)
         return Ear(link, process, self._silence)
@@ -108,10 +110,11 @@ def _spawned(serve: Serve) -> tuple[Connection, Any]:
     return ours, process
 
 
-def _serve(open_shop: OpenShop[Task, Answer], link: Connection, parent: int) -> None:
+def _serve(open_shop: OpenShop[Task, Answer], kept: Path | None, link: Connection, parent: int) -> None:
     """A worker process: answers what it is given until that is None or the coordinator is gone."""
     if not serve_only(parent):
         return
+    spans.keep(kept)
     mouth = Mouth(link)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:

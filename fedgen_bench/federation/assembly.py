@@ -8,6 +8,7 @@ import torch
 
 from fedgen_bench.base.allocator import keep_freed_memory
 from fedgen_bench.base.killpoints import passing
+from fedgen_bench.base.spans import span
 from fedgen_bench.federation.attaching import attach
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.compression import Chain, Uplink
@@ -45,8 +46,9 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
     population = loader.population(spec)
     passing("cell.partitioned")
     strategy_spec = registry.get("strategy", contender.strategy.name).spec
-    adapted = attach(registry, contender.adapter, task, seed_tree(spec))
-    adapted.module.to(device).eval()
+    with span("attach", contender.adapter.name):
+        adapted = attach(registry, contender.adapter, task, seed_tree(spec))
+        adapted.module.to(device).eval()
     uplink, downlink = (
         Chain(tuple(build(registry, "compressor", one) for one in chain))
         for chain in (contender.uplink, contender.downlink)

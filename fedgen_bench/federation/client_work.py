@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.errors import BudgetError, PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
+from fedgen_bench.base.spans import span
 from fedgen_bench.contract.contexts import ClientContext
 from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
@@ -92,7 +93,7 @@ class ClientWork:
 
     def fitted(self, asked: Asked) -> FitReport:
         """Train as asked."""
-        with guarded(f"{type(self.task).__name__}.loss"):
+        with span("fit", asked.streams.client_id), guarded(f"{type(self.task).__name__}.loss"):
             return fit(self.adapted, self.task, asked.data, asked.request, self.plan, asked.streams, asked.n_steps)
 
     def working(self, task: ClientTask) -> Generator[Asked, FitReport, ClientOutcome]:
@@ -101,22 +102,26 @@ class ClientWork:
         payload: Payload | None = None
         received: Tensors = {}
         if task.message is not None:
-            packed, merges = split_merges(wire.decode(task.message)[1])
-            received = self.link.downlink.decompress(packed, task.like)
-            payload = Payload(dict(received), merges=(*task.merges, *merges))
+            with span("decode", ctx.client_id) as decoding:
+                packed, merges = split_merges(wire.decode(task.message)[1])
+                received = self.link.downlink.decompress(packed, task.like)
+                payload = Payload(dict(received), merges=(*task.merges, *merges))
+                decoding.carried(len(task.message))
         passing("client.received")
         reports: list[FitReport] = []
         update = yield from self._drive(payload, ctx, reports)
         passing("client.fitted")
         tensors, keep = update.tensors, update.keep
-        if self.attack is not None and task.client_id in self.attackers:
-            tensors = self._distorted(tensors, received, ctx)
-        if tensors:
-            tensors, residual = self.link.uplink.pack(tensors, received, residual_in(task.keep))
-            if residual:
-                keep = with_residual(own_part(task.keep) if keep is None else keep, residual)
-        header = Header(ctx.round_index, ctx.client_id, update.n_examples)
-        message = wire.encode(tensors, header) if tensors else None
+        with span("reply", ctx.client_id) as replying:
+            if self.attack is not None and task.client_id in self.attackers:
+                tensors = self._distorted(tensors, received, ctx)
+            if tensors:
+                tensors, residual = self.link.uplink.pack(tensors, received, residual_in(task.keep))
+                if residual:
+                    keep = with_residual(own_part(task.keep) if keep is None else keep, residual)
+            header = Header(ctx.round_index, ctx.client_id, update.n_examples)
+            message = wire.encode(tensors, header) if tensors else None
+            replying.carried(len(message or b""))
         passing("client.replied")
         loss = sum(one.mean_loss for one in reports) / len(reports) if reports else 0.0
         return ClientOutcome(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from fedgen_bench.base.guards import guarded
+from fedgen_bench.base.spans import span
 from fedgen_bench.contract.adapting import equal_merges
 from fedgen_bench.contract.engines import ClientOutcome
 from fedgen_bench.contract.messages import FitReport
@@ -126,7 +127,7 @@ class Answers:
         task = self.task
         if len(asked) > 1 and isinstance(task, Fusing) and self._agree(task, asked):
             try:
-                with guarded(f"{type(task).__name__}.losses"):
+                with span("fit", f"{len(asked)} clients"), guarded(f"{type(task).__name__}.losses"):
                     return list(fit_together(self.adapted, task, asked, self.plan))
             except Exception as error:  # noqa: BLE001 - the first of them raises it
                 return [error] * len(asked)

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save
 
 from fedgen_bench.base.killpoints import passing
+from fedgen_bench.base.spans import span
 from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import Model
 from fedgen_bench.contract.reports import RunResult
@@ -33,14 +34,14 @@ def final_result(
     splits = ("valid",) if experiment.spec.purpose == "tune" else ("valid", "test")
     if model is not None:
         for split in splits:
-            metrics |= {
-                f"{split}/{name}": value
-                for name, value in experiment.evaluator.measure(model, task.split(split)).items()
-            }
+            with span("final evaluation", split):
+                measured = experiment.evaluator.measure(model, task.split(split))
+            metrics |= {f"{split}/{name}": value for name, value in measured.items()}
     passing("final.evaluated")
     per_client: dict[str, dict[str, float]] = {}
     if experiment.spec.purpose != "tune":
-        per_client = evaluate_clients(experiment, state, states, model)
+        with span("personalisation"):
+            per_client = evaluate_clients(experiment, state, states, model)
         followed = experiment.config.evaluation.followed
         for name, values in per_client.items():
             if values:
@@ -52,7 +53,10 @@ def final_result(
         if unseen := [value for i, value in per_client["personalized"].items() if int(i) in never]:
             metrics[f"personalized_unseen/{followed}/mean"] = sum(unseen) / len(unseen)
     passing("final.personalized")
-    showcase = experiment.evaluator.showcase(model) if model is not None and experiment.spec.purpose != "tune" else ""
+    showcase = ""
+    if model is not None and experiment.spec.purpose != "tune":
+        with span("picture"):
+            showcase = experiment.evaluator.showcase(model)
     adapted = experiment.adapted
     tensors = None if model is None else named_tensors(model)
     digests = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fedgen_bench.base.files import content_sha256
 from fedgen_bench.base.guards import guarded
+from fedgen_bench.base.spans import span
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.population import Population, make_population
 from fedgen_bench.federation.seeding import seed_tree
@@ -50,7 +51,7 @@ class Loader:
         key = canonical([spec.config.task, dict(spec.content)])
         if key not in self._tasks:
             factory = self._factory(spec)
-            with guarded(f"{type(factory).__name__}.load"):
+            with span("load", spec.config.task.name), guarded(f"{type(factory).__name__}.load"):
                 self._tasks[key] = factory.load(self._find)
         return self._tasks[key]
 
@@ -60,5 +61,7 @@ class Loader:
         key = canonical([config.task, dict(spec.content), seeds.partitioner, seeds.seed, config.federation])
         if key not in self._populations:
             partitioner = build(self.registry, "partitioner", config.partitioner)
-            self._populations = {key: make_population(self.task(spec), partitioner, config.federation, seeds)}
+            task = self.task(spec)
+            with span("split", seeds.seed):
+                self._populations = {key: make_population(task, partitioner, config.federation, seeds)}
         return self._populations[key]

@@ -13,6 +13,7 @@ import numpy as np
 
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.base.guards import guarded
+from fedgen_bench.base.spans import span
 from fedgen_bench.contract.data import ClientData, Examples, Holdings, Parts
 from fedgen_bench.contract.protocols import Counting
 from fedgen_bench.contract.seeds import SeedTree, digest
@@ -83,7 +84,7 @@ class Population:
     def _clients(self) -> Callable[[int], ClientData]:
         def prepared(client_id: int) -> ClientData:
             what = f"{type(self.task).__name__}.client_data"
-            with guarded(what):
+            with span("prepare", client_id), guarded(what):
                 data = self.task.client_data(self.parts[client_id].copy())
             if isinstance(self.task, Counting) and data.train.n != self.n_train(client_id):
                 raise PluginError(

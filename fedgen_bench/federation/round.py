@@ -12,6 +12,7 @@ from fedgen_bench.base.errors import PluginError, RoundFailed, WireError
 from fedgen_bench.base.failures import blamed
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
+from fedgen_bench.base.spans import span
 from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.contract.messages import Update
@@ -92,9 +93,11 @@ class Round:
         experiment = self.experiment
         for client_id in experiment.cohort(self.index):
             ctx = experiment.context(self.index, client_id, {}, self.admitted.get(client_id, -1))
-            with guarded(f"{experiment.strategy_name}.send", ctx=ctx):
+            with span("send", client_id), guarded(f"{experiment.strategy_name}.send", ctx=ctx):
                 payload = experiment.strategy.send(self.state, ctx)
-            task, exchange = begin(experiment.link, payload, ctx, self.keep(client_id))
+            with span("encode", client_id) as encoding:
+                task, exchange = begin(experiment.link, payload, ctx, self.keep(client_id))
+                encoding.carried(len(task.message or b""))
             self._begun[client_id] = exchange
             self._book(exchange.down)
             if payload is not None:
@@ -116,9 +119,11 @@ class Round:
             self.losses.append(outcome.mean_loss)
             self.batch_digests.append(outcome.batch_digest)
             try:
-                exchange = self._exchange_of(outcome)
-                self._book(exchange.booked(outcome))
-                update = exchange.admitted(outcome, f"{type(self.engine).__name__}.run")
+                with span("gate", outcome.client_id) as gate:
+                    gate.carried(len(outcome.message or b""))
+                    exchange = self._exchange_of(outcome)
+                    self._book(exchange.booked(outcome))
+                    update = exchange.admitted(outcome, f"{type(self.engine).__name__}.run")
             except WireError as error:
                 self.quarantined.append(Quarantine(outcome.client_id, error.code, str(error)))
                 continue
@@ -127,7 +132,8 @@ class Round:
             if keep is not None:
                 self.new_keeps[outcome.client_id] = keep
             if exchange.down is not None and self._travels:
-                self.drift.add(update.tensors, exchange.received, update.n_examples)
+                with span("drift", outcome.client_id):
+                    self.drift.add(update.tensors, exchange.received, update.n_examples)
             self.n_accepted += 1
             yield update
 
@@ -138,7 +144,7 @@ class Round:
             with blamed(what):
                 outcomes = iter(self.engine.run(self.tasks(), self.work))
             while True:
-                with blamed(what):
+                with span("engine"), blamed(what):
                     outcome = next(outcomes, None)
                 if outcome is None:
                     return
@@ -164,7 +170,7 @@ class Round:
         state = None
         if first is not None:
             ctx = experiment.round_context(self.index)
-            with guarded(f"{experiment.strategy_name}.aggregate", state=self.state):
+            with span("aggregate"), guarded(f"{experiment.strategy_name}.aggregate", state=self.state):
                 state = experiment.strategy.aggregate(self.state, itertools.chain([first], stream), ctx)
             if self._failure is not None:  # `aggregate` caught what went wrong in a client
                 raise self._failure

@@ -12,6 +12,7 @@ from safetensors.torch import load
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
+from fedgen_bench.base.spans import span
 from fedgen_bench.contract.reports import RoundReport, RunResult
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.federation.assembly import assemble
@@ -44,7 +45,8 @@ def run_cell(
         state = experiment.strategy.init(dict(experiment.start), experiment.server_context())
     checkpoint = journal.checkpoint()
     if checkpoint is None:
-        rehearse(experiment, state)
+        with span("rehearse"):
+            rehearse(experiment, state)
         checkpoint = Checkpoint(0, b"", (), {})
     else:
         state = decode_state(checkpoint.state, state)
@@ -61,7 +63,8 @@ def run_cell(
             keep=states.get,
             admitted=admitted,
         )
-        state, report = _committed(this, experiment, states, journal)
+        with span("round", round_index):
+            state, report = _committed(this, experiment, states, journal)
         refused = {quarantine.client_id for quarantine in report.quarantined}
         admitted |= dict.fromkeys((i for i in report.cohort if i not in refused), round_index)
         on_round(report)
@@ -73,10 +76,12 @@ def _committed(this: Round, experiment: Experiment, states: ClientStates, journa
     began = time.perf_counter()
     passing("round.began")
     new_state = this.aggregate()
-    content = encode_state(new_state)
-    _check_finite(content, this.index)
+    with span("state"):
+        content = encode_state(new_state)
+        _check_finite(content, this.index)
     passing("round.aggregated")
-    metrics = _metrics(experiment, new_state, this.index)
+    with span("evaluate"):
+        metrics = _metrics(experiment, new_state, this.index)
     passing("round.evaluated")
     report = RoundReport(
         round_index=this.index,
@@ -90,9 +95,11 @@ def _committed(this: Round, experiment: Experiment, states: ClientStates, journa
         seconds=time.perf_counter() - began,
         drift=this.drift.summary(),
     )
-    written = states.written(this.new_keeps)
-    journal.commit_round(report, content, written.content, written.older)
-    states.put(this.index, this.new_keeps, written)
+    with span("commit") as commit:
+        written = states.written(this.new_keeps)
+        commit.carried(len(content) + len(written.content or b""))
+        journal.commit_round(report, content, written.content, written.older)
+        states.put(this.index, this.new_keeps, written)
     return new_state, report
 
 

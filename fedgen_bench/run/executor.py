@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.errors import Diverged, FedgenError, StoreError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
 from fedgen_bench.base.processes import keep_freed_memory
+from fedgen_bench.base.spans import span
 from fedgen_bench.contract.reports import RoundReport, RunResult
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.registry import Registry
@@ -83,7 +84,8 @@ class Executor:
         final = None
         try:
             blueprint = Blueprint(spec, device, self._job.data, self._job.plugin_files)
-            result, final = run_cell(blueprint, self._loader, journal, self._engine, on_round)
+            with span("cell", spec.name):
+                result, final = run_cell(blueprint, self._loader, journal, self._engine, on_round)
         except StoreError:
             raise
         except Diverged as error:
@@ -94,7 +96,8 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - a failed cell is a row in the table, not the end of the suite
             text = text_of(error) if isinstance(error, FedgenError) else f"{told(error)} ({origin(error)})"
             result = RunResult("failed", text)
-        journal.finish(result, final, time.monotonic() - began - committed)
+        with span("finish", spec.name):
+            journal.finish(result, final, time.monotonic() - began - committed)
         self._registry.observe("after_run", run=spec.name, result=result)
         return Event("ended", spec.name, status=result.status, reason=result.reason, seconds=time.monotonic() - began)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from fedgen_bench.base.failures import interruptible
 from fedgen_bench.base.libraries import import_ahead
+from fedgen_bench.base.spans import span
 from fedgen_bench.registry.datasets import Places, finder
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
@@ -73,7 +74,8 @@ def _run_cells(
     pick_device(job.device)
     import_ahead(libraries(todo, registry))
     loader = Loader(registry, finder(registry, job.data))
-    preflight(todo, loader)
+    with span("preflight"):
+        preflight(todo, loader)
     workers = min(workers, len(todo))
     ended: dict[str, Event] = {}
 

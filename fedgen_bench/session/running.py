@@ -11,6 +11,7 @@ from fedgen_bench.base.environment import emulated, instruction_set
 from fedgen_bench.base.errors import WouldLoseError
 from fedgen_bench.base.files import inside
 from fedgen_bench.base.libraries import import_ahead
+from fedgen_bench.base.spans import span
 from fedgen_bench.results.files import TUNING
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.publish import finished, lacking, publish, ranked
@@ -66,7 +67,8 @@ def run(
         ended = at.run(plan.cells, store, place, on_event, verbose=verbose)
         kept = None
         try:
-            table, _ = publish(source, own, at.registry, store, leaderboards)
+            with span("publish"):
+                table, _ = publish(source, own, at.registry, store, leaderboards)
         except WouldLoseError as error:
             kept, table = error, ranked(own, at.registry, store)
         return replace(stored_results(store, own, table, at.registry), ended=ended, kept=kept)
