@@ -113,6 +113,24 @@ jobs = click.option(
 address = click.option("--address", default=None, metavar="ADDR", help="Of the cluster, for engines that have one.")
 
 
+class _Cohort(click.ParamType):  # type: ignore[type-arg]
+    """A number of clients from 1 on, or `auto`."""
+
+    name = "K|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        return "auto" if value == "auto" else click.IntRange(1).convert(value, param, ctx)
+
+
+cohort = click.option(
+    "--cohort",
+    type=_Cohort(),
+    default=1,
+    show_default=True,
+    help="Clients trained in one pass where their fits allow it; `auto` for what is fastest here.",
+)
+
+
 def many(*options: Callable[..., Any]) -> Callable[..., Any]:
     """Several options as one decorator, in the order given."""
 

@@ -68,10 +68,11 @@ class ClientWork:
             yield from map(self.run, tasks)
             return
         for some in in_cohorts(tasks, self.cohort):
-            yield from worked_off([self.working(task) for task in some], self._answers)
+            yield from worked_off([self.working(task) for task in some], self.answers)
 
     @cached_property
-    def _answers(self) -> Answers:
+    def answers(self) -> Answers:
+        """What answers several fits at once."""
         return Answers(self.adapted, self.task, self.plan, self.fitted)
 
     def run(self, task: ClientTask, answer: Answer | None = None) -> ClientOutcome:

@@ -16,6 +16,7 @@ from fedgen_bench.contract.reports import RoundReport, RunResult
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
+from fedgen_bench.run.cohorts import Cohorts
 from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.suite.cellconfig import provenance_key
@@ -37,6 +38,7 @@ class Job:
     engine: str = "local"
     engine_params: Mapping[str, Any] = field(default_factory=dict)
     verbose: bool = False
+    cohorts: Cohorts = field(default_factory=Cohorts)
 
 
 class Executor:
@@ -70,8 +72,9 @@ class Executor:
         torch.set_num_threads(threads)
         keep_freed_memory()
         began = time.monotonic()
+        cohort = self._job.cohorts.of(spec, self._store, self._loader, device)
         journal = self._store.begin(
-            spec, fingerprint(device, threads), provenance(spec, self._registry, self._job.engine)
+            spec, fingerprint(device, threads, cohort), provenance(spec, self._registry, self._job.engine)
         )
         committed = 0.0
 
@@ -83,7 +86,7 @@ class Executor:
 
         final = None
         try:
-            blueprint = Blueprint(spec, device, self._job.data, self._job.plugin_files)
+            blueprint = Blueprint(spec, device, self._job.data, self._job.plugin_files, cohort)
             with span("cell", spec.name):
                 result, final = run_cell(blueprint, self._loader, journal, self._engine, on_round)
         except StoreError:

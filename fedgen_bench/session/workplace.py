@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.base.nursery import nursery
@@ -15,6 +16,7 @@ from fedgen_bench.registry.placement import Placement, placement
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.ahead import libraries
+from fedgen_bench.run.cohorts import Cohort, Cohorts
 from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.run.executor import Job
@@ -29,6 +31,7 @@ class Workplace:
     Args:
         device_option: `auto`, `cpu` or `cuda`.
         jobs: worker processes; None for as many as the cores allow, one on CUDA.
+        cohort: clients that are trained in one pass.
     """
 
     registry: Registry
@@ -37,6 +40,7 @@ class Workplace:
     engine: str = "local"
     jobs: int | None = None
     address: str | None = None
+    cohort: Cohort = 1
 
     @cached_property
     def device(self) -> str:
@@ -81,9 +85,20 @@ class Workplace:
         on_event: OnEvent,
         *,
         verbose: bool = False,
+        cohort_of: Mapping[str, int] = MappingProxyType({}),
     ) -> tuple[Event, ...]:
-        """Run what is left of the cells; how each of these ended. Raises as `run_cells`."""
+        """Run what is left of the cells; how each of these ended. `cohort_of`: by digest, in place of `cohort`.
+
+        Raises as `run_cells`.
+        """
         job = Job(
-            store.root, self.data, self.device, self.registry.plugin_files, self.engine, place.params, verbose=verbose
+            store.root,
+            self.data,
+            self.device,
+            self.registry.plugin_files,
+            self.engine,
+            place.params,
+            verbose=verbose,
+            cohorts=Cohorts(self.cohort, dict(cohort_of), max(1, place.jobs // place.n_cells)),
         )
         return tuple(run_cells(cells, self.registry, job, store, workers=place.n_cells, on_event=on_event))
