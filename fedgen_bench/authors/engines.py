@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fedgen_bench.base.devices import default_jobs
 from fedgen_bench.base.pool import Crew, Died
-from fedgen_bench.base.processes import default_jobs
 from fedgen_bench.base.workers import Workers
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Engine, Work
 from fedgen_bench.federation.assembly import open_work

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load, save
 
+from fedgen_bench.base.devices import own_device
 from fedgen_bench.base.failures import portable
 from fedgen_bench.base.processes import keep_freed_memory
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
@@ -129,5 +130,6 @@ class Workshop:
         if source != self._source:
             self._loader, self._source = open_loader(blueprint), source
         if blueprint != self._blueprint:
-            self._work, self._blueprint = open_work(blueprint, self._loader), blueprint
+            here = replace(blueprint, device=own_device(blueprint.device))
+            self._work, self._blueprint = open_work(here, self._loader), blueprint
         return self._work

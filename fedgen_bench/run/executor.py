@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.base.devices import own_device, pick_device
 from fedgen_bench.base.errors import Diverged, FedgenError, StoreError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
 from fedgen_bench.base.processes import keep_freed_memory
@@ -17,7 +18,6 @@ from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.cohorts import Cohorts
-from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.suite.cellconfig import provenance_key
 from fedgen_bench.suite.cells import CellSpec
@@ -67,7 +67,7 @@ class Executor:
         from fedgen_bench.federation.blueprint import Blueprint
         from fedgen_bench.federation.run_cell import run_cell
 
-        device = pick_device(self._job.device)
+        device = own_device(pick_device(self._job.device))
         threads = spec.config.training.threads
         torch.set_num_threads(threads)
         keep_freed_memory()

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fedgen_bench.base.devices import pick_device
 from fedgen_bench.base.environment import fingerprint
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.files import inside
@@ -27,7 +28,6 @@ from fedgen_bench.review.claims.gathering import gather
 from fedgen_bench.review.claims.judging import judged, written
 from fedgen_bench.review.validation import Report, validate
 from fedgen_bench.run.cohorts import Cohort
-from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import OnEvent
 from fedgen_bench.session import rerunning, running
 from fedgen_bench.session.answers import OnPlan, Reproduction, Tuning, Verdicts
@@ -60,9 +60,9 @@ class Session:
         leaderboards: folder of the published leaderboards.
         data: a folder to look for data sets in first.
         files: by data set that is one file, another file for it.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda` (all visible GPUs), or one of these, as `cuda:1`.
         engine: where clients are trained.
-        jobs: worker processes; None for as many as the cores allow, one on CUDA.
+        jobs: worker processes; None for as many as the cores allow, on CUDA one for each GPU.
         address: of an engine's cluster.
         cohort: clients that are trained in one pass over the backbone; `auto` for what is fastest here.
     """

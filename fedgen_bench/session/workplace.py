@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
+from fedgen_bench.base.devices import default_jobs, pick_device
 from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.base.nursery import nursery
-from fedgen_bench.base.processes import default_jobs
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.placement import Placement, placement
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.ahead import libraries
 from fedgen_bench.run.cohorts import Cohort, Cohorts
-from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
@@ -29,8 +28,8 @@ class Workplace:
     """Plugins, data, device and processes.
 
     Args:
-        device_option: `auto`, `cpu` or `cuda`.
-        jobs: worker processes; None for as many as the cores allow, one on CUDA.
+        device_option: `auto`, `cpu`, `cuda`, or one of the visible GPUs, as `cuda:1`.
+        jobs: worker processes; None for as many as the cores allow, on CUDA one for each GPU.
         cohort: clients that are trained in one pass.
     """
 
@@ -44,7 +43,7 @@ class Workplace:
 
     @cached_property
     def device(self) -> str:
-        """`cpu` or `cuda`. Raises UsageError when CUDA is asked for and not there."""
+        """`cpu`, `cuda` or one GPU by number. Raises UsageError for one that is not there."""
         import_ahead(["torch"])
         return pick_device(self.device_option)
 

@@ -18,7 +18,7 @@ class Params:
     """Knobs of the engine.
 
     Args:
-        jobs: worker processes; as many as have the suite's threads in cores each (on CUDA one) when 0.
+        jobs: worker processes; as many as have the suite's threads in cores each (on CUDA one for each GPU) when 0.
         silence: seconds without a sign of life after which a worker counts as gone. Workers give one every second, and
             processor time that they use is one: this does not bound how long a client may take.
     """

@@ -69,7 +69,8 @@ class Ray:
         assert blueprint is not None, "the work must say how another process builds it"
         if self._dispatcher is None:
             self._dispatcher = self._connected(blueprint)
-        blueprint = replace(blueprint, data=blueprint.data.absolute())
+        device = blueprint.device.partition(":")[0]  # an actor sees its own GPU alone
+        blueprint = replace(blueprint, data=blueprint.data.absolute(), device=device)
         return self._dispatcher.run(tasks, blueprint, self._jobs)
 
     def _connected(self, blueprint: Blueprint) -> Dispatcher:
