@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     options.engine,
     options.jobs,
     options.address,
-    options.cohort,
 )
 @click.option(
     "--with",

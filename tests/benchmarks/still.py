@@ -6,6 +6,7 @@ This module is a plugin: task `still`, metric `still_loss` and suite `still`.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from fedgen_bench import (
     ClientData,
@@ -180,15 +182,24 @@ class Ran:
     cpu_seconds: float
 
 
+def overrides(params: Params) -> list[str]:
+    """What the suite has to be told of a size."""
+    return [f"task.params.n_tensors={params.n_tensors}", f"task.params.side={params.side}"]
+
+
+def export(params: Params, folder: Path) -> None:
+    """Write what a runner without the harness needs (see `small_lms.export`)."""
+    save_file(dict(module_of(params).state_dict()), folder / "model.safetensors")
+    per_client = N_UNITS // COHORT
+    save_file({str(i): torch.ones(per_client, 1) for i in range(COHORT)}, folder / "clients.safetensors")
+    (folder / "work.json").write_text(json.dumps({"kind": "still", "learning_rate": 0.1, "batch": per_client}))
+
+
 def run_still(params: Params, n_rounds: int, root: Path, engine: str = "local", **engine_params: int) -> Ran:
     """A cell of `n_rounds` rounds of ten clients through the runner, into a new store at `root`."""
     registry = load_registry([__file__], environ={})
-    overrides = [
-        f"task.params.n_tensors={params.n_tensors}",
-        f"task.params.side={params.side}",
-        f"federation.rounds={n_rounds}",
-    ]
-    (spec,) = expand(load_suite(registry.get("suite", "still").spec, registry, overrides), registry)
+    told = [*overrides(params), f"federation.rounds={n_rounds}"]
+    (spec,) = expand(load_suite(registry.get("suite", "still").spec, registry, told), registry)
     job = Job(root, Places(), "cpu", registry.plugin_files, engine, engine_params)
     marks: list[tuple[float, float]] = []
 

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench import EngineSpec, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.authors.engines import (
-        Answer,
-        Blueprint,
-        ClientOutcome,
-        ClientTask,
-        EvaluationTask,
-        Packed,
-        Work,
-    )
+    from fedgen_bench.authors.engines import Answer, ClientOutcome, ClientTask, PackedTask, Work
 
 
 @dataclass(frozen=True)
@@ -26,7 +18,7 @@ class Params:
     """Knobs of the engine.
 
     Args:
-        jobs: worker processes; as many as have the suite's threads in cores each (on CUDA one for each GPU) when 0.
+        jobs: worker processes; as many as have the suite's threads in cores each (on CUDA one) when 0.
         silence: seconds without a sign of life after which a worker counts as gone. Workers give one every second, and
             processor time that they use is one: this does not bound how long a client may take.
     """
@@ -51,27 +43,19 @@ class Processes:
         self._dispatcher = Dispatcher(Workers(_open_workshop, silence=params.silence))
 
     def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
-        blueprint, jobs = self._place(work)
-        return self._dispatcher.run(tasks, blueprint, jobs)
-
-    def evaluate(self, tasks: Iterable[EvaluationTask], work: Work) -> Iterator[Mapping[str, float]]:
-        blueprint, jobs = self._place(work)
-        return self._dispatcher.evaluate(tasks, blueprint, jobs)
-
-    def _place(self, work: Work) -> tuple[Blueprint, int]:
-        """What workers build the work from, and how many work at a time."""
         from fedgen_bench.authors.engines import default_jobs
 
         blueprint = work.blueprint
         assert blueprint is not None, "the work must say how another process builds it"
-        return blueprint, self.params.jobs or default_jobs(blueprint.threads, blueprint.device)
+        jobs = self.params.jobs or default_jobs(blueprint.threads, blueprint.device)
+        return self._dispatcher.run(tasks, blueprint, jobs)
 
     def close(self) -> None:
         self._dispatcher.close()
 
 
 @contextlib.contextmanager
-def _open_workshop() -> Iterator[Callable[[Packed, object], Answer]]:
+def _open_workshop() -> Iterator[Callable[[PackedTask, object], Answer]]:
     """What a worker process holds."""
     from fedgen_bench.authors.engines import Workshop
 
