@@ -8,22 +8,28 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.killpoints import passing
 
 
-def write_atomic(path: Path, content: bytes) -> str:
-    """Write through a temporary file in the same folder (write, fsync, rename, fsync the folder); return the sha256.
+def write_atomic(path: Path, *content: Any) -> str:
+    """Write buffers one behind the other, and return the sha256 of them all.
+
+    They go through a temporary file in the same folder: write, fsync, rename, fsync the folder.
 
     Raises:
         StoreError: the disk is full or not writable; what was there stays.
     """
     temporary = path.with_name(f".{path.name}.tmp")
+    total = hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as handle:
-            handle.write(content)
+            for part in content:
+                handle.write(part)
+                total.update(part)
             handle.flush()
             passing("file.written")
             os.fsync(handle.fileno())
@@ -39,7 +45,7 @@ def write_atomic(path: Path, content: bytes) -> str:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise disk_error(error, path) from error
-    return hashlib.sha256(content).hexdigest()
+    return total.hexdigest()
 
 
 def disk_error(error: OSError, path: Path) -> StoreError:

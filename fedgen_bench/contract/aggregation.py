@@ -1,7 +1,4 @@
-"""Sums over clients, streamed in the order given, accumulated in fp32.
-
-No torch import: tensors bring their own arithmetic.
-"""
+"""Sums over clients, streamed in the order given, accumulated in fp32. Imports torch only when used."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from fedgen_bench.contract.data import Tensors
     from fedgen_bench.contract.messages import Update
 
 
@@ -32,18 +30,24 @@ def weighted_mean(updates: Iterable[Update]) -> dict[str, torch.Tensor]:
         if not mean:
             dtypes = {name: tensor.dtype for name, tensor in update.tensors.items()}
             mean = {name: _wide(tensor).clone() for name, tensor in update.tensors.items()}
-            continue
-        share = update.n_examples / n_seen
-        for name, tensor in update.tensors.items():
-            if tensor.is_floating_point():
-                mean[name].lerp_(_wide(tensor), share)
-            elif not tensor.equal(mean[name]):  # still the first client's
-                raise ValueError(
-                    f"Clients differ in `{name}`, whose dtype {tensor.dtype} has no mean. Send it as floating point."
-                )
+        else:
+            _follow(mean, update.tensors, update.n_examples / n_seen)
+        del update  # so that its memory is free while the next is trained
     if not dtypes and n_seen == 0:
         raise ValueError("weighted_mean needs at least one update.")
     return {name: tensor.to(dtypes[name]) for name, tensor in mean.items()}
+
+
+def _follow(mean: dict[str, torch.Tensor], tensors: Tensors, share: float) -> None:
+    import torch
+
+    moving = [name for name, tensor in tensors.items() if tensor.is_floating_point()]
+    if moving:
+        torch._foreach_lerp_([mean[name] for name in moving], [_wide(tensors[name]) for name in moving], share)
+    for name in tensors.keys() - set(moving):
+        if not tensors[name].equal(mean[name]):  # still the first client's
+            dtype = mean[name].dtype
+            raise ValueError(f"Clients differ in `{name}`, whose dtype {dtype} has no mean. Send it as floating point.")
 
 
 def _wide(tensor: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.data import Tensors
+    from fedgen_bench.contract.messages import Message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class ClientTask:
     """One client's part of a round.
 
     Args:
-        message: the encoded payload; None when nothing was sent.
+        message: the encoded payload (`bytes()` gives it in one piece); None when nothing was sent.
         like: layout of the payload's tensors before compression (values are not used).
         keep: the client's private state, the core's part of it included.
         kept_in: see `ClientContext`.
@@ -24,7 +25,7 @@ class ClientTask:
 
     round_index: int
     client_id: int
-    message: bytes | None
+    message: Message | bytes | None
     like: Tensors
     keep: Tensors
     kept_in: int = -1

@@ -19,6 +19,25 @@ class Header:
 
 
 @dataclass(frozen=True)
+class Message:
+    """An encoded message in two parts: clients who are sent the same tensors share the bytes of these.
+
+    Args:
+        head: what the message says of itself; the only part that tells one client's from another's.
+        body: the tensors, one behind the other.
+    """
+
+    head: bytes
+    body: bytes
+
+    def __len__(self) -> int:
+        return len(self.head) + len(self.body)
+
+    def __bytes__(self) -> bytes:
+        return self.head + self.body
+
+
+@dataclass(frozen=True)
 class Payload:
     """What the server sends to one client.
 

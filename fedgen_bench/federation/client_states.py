@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import safe_open
-from safetensors.torch import save
 
-from fedgen_bench.federation.wire import owned, tensor_bytes
+from fedgen_bench.federation.pieces import pieces
+from fedgen_bench.federation.wire import tensor_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -35,8 +35,7 @@ def own_part(keep: Tensors) -> Tensors:
 def encode_keeps(keeps: Mapping[int, Tensors]) -> bytes:
     """Private states as a file has them, by client."""
     flat = {f"{client}/{name}": tensor for client, keep in keeps.items() for name, tensor in keep.items()}
-    content: bytes = save(owned(flat), metadata={_CLIENTS: json.dumps(sorted(keeps))})
-    return content
+    return pieces(flat).whole(**{_CLIENTS: json.dumps(sorted(keeps))})
 
 
 def decode_keeps(path: Path, wanted: Iterable[int]) -> dict[int, Tensors]:

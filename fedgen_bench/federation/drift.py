@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
-    from fedgen_bench.contract.data import Tensors
+from fedgen_bench.federation.changes import in_blocks
+
+if TYPE_CHECKING:
+    from fedgen_bench.federation.changes import Changes
 
 
 class Drift:
@@ -29,23 +31,23 @@ class Drift:
         self._n_moved = 0
         self._n_updates = 0
 
-    def add(self, sent: Tensors, received: Tensors, n_examples: int) -> None:
+    def add(self, changes: Changes, n_examples: int) -> None:
         """One admitted update."""
-        change = {
-            name: (tensor - received[name]).float()
-            for name, tensor in sent.items()
-            if name in received and tensor.shape == received[name].shape and tensor.is_floating_point()
-        }
-        if not change:
+        if not changes.pairs:
             return
-        norm = math.sqrt(math.fsum(float((one * one).sum()) for one in change.values()))
-        _accumulate(self._weighted, change, n_examples)
+        norm = changes.norm
         self._n_examples += n_examples
         self._squares += n_examples * norm**2
         self._n_updates += 1
+        sums: list[tuple[dict[str, torch.Tensor], float]] = [(self._weighted, n_examples)]
         if norm > 0:
-            _accumulate(self._directions, change, 1 / norm)
+            sums.append((self._directions, 1 / norm))
             self._n_moved += 1
+        for name, (tensor, base) in changes.pairs.items():
+            targets = [_room(those, name, tensor) for those, _ in sums]
+            for change, parts in in_blocks(tensor, base, *targets):
+                for part, (_, factor) in zip(parts, sums, strict=True):
+                    part.add_(change, alpha=factor)
 
     def summary(self) -> dict[str, float]:
         """Figures of the round, p_k = n_k / sum n, mean = sum p_k d_k; nothing below two updates.
@@ -68,13 +70,15 @@ class Drift:
         return figures
 
 
-def _accumulate(sums: dict[str, torch.Tensor], change: Tensors, factor: float) -> None:
-    for name, tensor in change.items():
-        if name not in sums:
-            sums[name] = tensor * factor
-            continue
-        shape = tuple(map(max, sums[name].shape, tensor.shape))
-        sums[name] = _within(sums[name], shape).add_(_within(tensor, shape), alpha=factor)
+def _room(sums: dict[str, torch.Tensor], name: str, like: torch.Tensor) -> torch.Tensor:
+    """Where to add what is shaped like a tensor: the leading corner of its sum, which grows where it is smaller."""
+    known = sums.get(name)
+    if known is None:
+        known = sums[name] = torch.zeros(like.shape, device=like.device)
+    if known.shape == like.shape:
+        return known
+    whole = sums[name] = _within(known, tuple(map(max, known.shape, like.shape)))
+    return whole[tuple(slice(size) for size in like.shape)]
 
 
 def _within(tensor: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:

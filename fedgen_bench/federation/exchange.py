@@ -16,9 +16,11 @@ from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.contract.messages import Header, Payload, Update
 from fedgen_bench.contract.reports import LedgerEntry
 from fedgen_bench.federation import wire
-from fedgen_bench.federation.compression import layout_like
+from fedgen_bench.federation.broadcast import Broadcast
+from fedgen_bench.federation.changes import Changes
+from fedgen_bench.federation.gate import admit, check_values
 from fedgen_bench.federation.link import Link
-from fedgen_bench.federation.merges import n_merges_in, with_merges, with_n_merges
+from fedgen_bench.federation.merges import n_merges_in, with_n_merges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,7 @@ class Exchange:
                 raise WireError("n_examples", f"Example count {outcome.n_examples} is not within 1 to {n_most}.")
             return Update({}, outcome.n_examples)
         uplink = self.link.uplink
-        packed = wire.admit(outcome.message, expected=uplink.layout(self.reply), header=self.asked)
+        packed = admit(outcome.message, expected=uplink.layout(self.reply), header=self.asked)
         if packed.n_examples != outcome.n_examples:
             raise PluginError(
                 f"{what} says that client {client_id} trained on {outcome.n_examples} examples, its message says "
@@ -75,11 +77,10 @@ class Exchange:
             )
         return Update(uplink.unpack(packed.tensors, self.reply, self.received), packed.n_examples)
 
-    def admitted(self, outcome: ClientOutcome, what: str) -> Update:
-        """The whole gate: as `opened`, with finite values and a bounded change. Raises as `opened`."""
+    def admitted(self, outcome: ClientOutcome, what: str) -> tuple[Update, Changes]:
+        """The whole gate: as `opened`, with finite values and a bounded change, given as well. Raises as `opened`."""
         update = self.opened(outcome, what)
-        wire.check_values(update.tensors, self.received, self.link.max_update_norm)
-        return update
+        return update, check_values(update.tensors, self.received, self.link.max_update_norm)
 
     def kept(self, outcome: ClientOutcome, keep: Callable[[int], Tensors]) -> Tensors | None:
         """The client's private state after an admitted answer; None where it stays as it is.
@@ -91,7 +92,9 @@ class Exchange:
         return with_n_merges(keep(outcome.client_id) if outcome.keep is None else outcome.keep, self.n_merges)
 
 
-def begin(link: Link, payload: Payload | None, ctx: ClientContext, keep: Tensors) -> tuple[ClientTask, Exchange]:
+def begin(
+    link: Link, payload: Payload | None, ctx: ClientContext, keep: Tensors, broadcast: Broadcast | None = None
+) -> tuple[ClientTask, Exchange]:
     """Send to a client: compress, encode and book; the task has the bytes.
 
     Args:
@@ -99,6 +102,7 @@ def begin(link: Link, payload: Payload | None, ctx: ClientContext, keep: Tensors
         payload: what the strategy sends; None for nothing.
         ctx: what the strategy was told when it sent.
         keep: the client's private state, the core's part of it included.
+        broadcast: knows what other clients were sent.
     """
     header = Header(ctx.round_index, ctx.client_id, ctx.n_examples)
     task = ClientTask(
@@ -107,15 +111,14 @@ def begin(link: Link, payload: Payload | None, ctx: ClientContext, keep: Tensors
     if payload is None:
         return task, Exchange(link=link, asked=header)
     n_known = n_merges_in(keep)
-    packed = link.downlink.compress(payload.tensors)
-    message = wire.encode(with_merges(payload, packed, n_known), header)
-    like = layout_like(payload.tensors)
+    sent = (broadcast or Broadcast(link)).sent(payload, n_known)
+    message = wire.addressed(sent.laid_out, sent.body, header)
     exchange = Exchange(
         link=link,
         asked=header,
         down=wire.book(message, header, "down"),
-        received=link.downlink.decompress(packed, like),
-        reply=like if payload.reply is None else layout_like(payload.reply),
+        received=sent.received,
+        reply=sent.reply,
         n_merges=len(payload.merges),
     )
-    return replace(task, message=message, like=like, merges=payload.merges[:n_known]), exchange
+    return replace(task, message=message, like=sent.like, merges=payload.merges[:n_known]), exchange

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save
 
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
@@ -15,8 +14,8 @@ from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import Model
 from fedgen_bench.contract.reports import RunResult
 from fedgen_bench.contract.seeds import digest
-from fedgen_bench.federation import wire
 from fedgen_bench.federation.client_evaluation import evaluate_clients, spread
+from fedgen_bench.federation.pieces import pieces
 
 if TYPE_CHECKING:
     from fedgen_bench.federation.client_states import ClientStates
@@ -73,7 +72,7 @@ def final_result(
         "data": dict(task.provenance),
         "final_sha256": "" if tensors is None else tensors_digest(tensors),
     }
-    final = None if tensors is None else save(wire.owned(tensors))
+    final = None if tensors is None else pieces(tensors).whole()
     return RunResult("done", "", metrics, per_client, digests, facts, showcase), final
 
 

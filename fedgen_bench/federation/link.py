@@ -14,7 +14,7 @@ class Link:
     Args:
         downlink: compressors in front of the wire to the clients.
         uplink: those in front of the wire to the server.
-        max_update_norm: the gate's bound on what a client changed, see `wire.check_values`; none when None.
+        max_update_norm: the gate's bound on what a client changed, see `gate.check_values`; none when None.
     """
 
     downlink: Chain = field(default_factory=Chain)

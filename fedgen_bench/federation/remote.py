@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 from fedgen_bench.base.failures import portable
 from fedgen_bench.base.processes import keep_freed_memory
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
-from fedgen_bench.federation import wire
+from fedgen_bench.contract.messages import Message
 from fedgen_bench.federation.assembly import open_loader, open_work
+from fedgen_bench.federation.envelope import head_bytes
+from fedgen_bench.federation.pieces import pieces
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.data import Tensors
@@ -58,8 +60,7 @@ Answer = PackedOutcome | Exception
 
 
 def _save(tensors: Tensors) -> bytes:
-    content: bytes = save(wire.owned(tensors)) if tensors else b""
-    return content
+    return pieces(tensors).whole() if tensors else b""
 
 
 def _load(content: bytes) -> Tensors:
@@ -69,13 +70,15 @@ def _load(content: bytes) -> Tensors:
 def pack(task: ClientTask, blueprint: Blueprint) -> PackedTask:
     """The task as bytes, for a worker that has or builds the work of `blueprint`."""
     message = task.message
-    cut = 0 if message is None else wire.header_bytes(message)
+    if isinstance(message, bytes):
+        cut = head_bytes(message)
+        message = Message(message[:cut], message[cut:])
     return PackedTask(
         blueprint,
         task.round_index,
         task.client_id,
-        None if message is None else message[:cut],
-        b"" if message is None else message[cut:],
+        None if message is None else message.head,
+        b"" if message is None else message.body,
         {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in task.like.items()},
         _save(task.keep),
         task.kept_in,
@@ -87,7 +90,7 @@ def _unpack(task: PackedTask) -> ClientTask:
     return ClientTask(
         round_index=task.round_index,
         client_id=task.client_id,
-        message=None if task.head is None else task.head + task.body,
+        message=None if task.head is None else Message(task.head, task.body),
         like={name: torch.zeros((), dtype=dtype).expand(shape) for name, (dtype, shape) in task.like.items()},
         keep=_load(task.keep),
         kept_in=task.kept_in,

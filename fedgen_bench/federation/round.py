@@ -17,6 +17,7 @@ from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.contract.messages import Update
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine
+from fedgen_bench.federation.broadcast import Broadcast
 from fedgen_bench.federation.drift import Drift
 from fedgen_bench.federation.exchange import Exchange, begin
 
@@ -84,9 +85,13 @@ class Round:
     batch_digests: list[str] = field(init=False, default_factory=list)
     drift: Drift = field(init=False, default_factory=Drift)
     n_accepted: int = field(init=False, default=0)
+    _broadcast: Broadcast = field(init=False)
     _begun: dict[int, Exchange] = field(init=False, default_factory=dict)
     _answered: set[int] = field(init=False, default_factory=set)
     _failure: Exception | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._broadcast = Broadcast(self.experiment.link)
 
     def tasks(self) -> Iterator[ClientTask]:
         """Send to each client of the cohort: compress, encode, book, hand over the bytes."""
@@ -96,7 +101,7 @@ class Round:
             with span("send", client_id), guarded(f"{experiment.strategy_name}.send", ctx=ctx):
                 payload = experiment.strategy.send(self.state, ctx)
             with span("encode", client_id) as encoding:
-                task, exchange = begin(experiment.link, payload, ctx, self.keep(client_id))
+                task, exchange = begin(experiment.link, payload, ctx, self.keep(client_id), self._broadcast)
                 encoding.carried(len(task.message or b""))
             self._begun[client_id] = exchange
             self._book(exchange.down)
@@ -123,7 +128,7 @@ class Round:
                     gate.carried(len(outcome.message or b""))
                     exchange = self._exchange_of(outcome)
                     self._book(exchange.booked(outcome))
-                    update = exchange.admitted(outcome, f"{type(self.engine).__name__}.run")
+                    update, changes = exchange.admitted(outcome, f"{type(self.engine).__name__}.run")
             except WireError as error:
                 self.quarantined.append(Quarantine(outcome.client_id, error.code, str(error)))
                 continue
@@ -133,7 +138,7 @@ class Round:
                 self.new_keeps[outcome.client_id] = keep
             if exchange.down is not None and self._travels:
                 with span("drift", outcome.client_id):
-                    self.drift.add(update.tensors, exchange.received, update.n_examples)
+                    self.drift.add(changes, update.n_examples)
             self.n_accepted += 1
             yield update
 
@@ -176,6 +181,7 @@ class Round:
                 raise self._failure
             for _ in stream:  # a strategy that reads only some updates does not save the others their work
                 pass
+            self._broadcast.check()
         if self.n_accepted < experiment.quorum:
             codes = ", ".join(sorted({one.code for one in self.quarantined})) or "no answer"
             raise RoundFailed(

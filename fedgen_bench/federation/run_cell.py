@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load
 
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.base.guards import guarded
@@ -16,14 +15,16 @@ from fedgen_bench.base.spans import span
 from fedgen_bench.contract.reports import RoundReport, RunResult
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.federation.assembly import assemble
+from fedgen_bench.federation.changes import is_finite
 from fedgen_bench.federation.client_states import ClientStates
 from fedgen_bench.federation.final_result import final_result
 from fedgen_bench.federation.rehearsal import rehearse
 from fedgen_bench.federation.round import Round
-from fedgen_bench.federation.statecodec import decode_state, encode_state
+from fedgen_bench.federation.statecodec import decode_state, laid_out, state_file
 from fedgen_bench.results.journal import Checkpoint
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.data import Tensors
     from fedgen_bench.contract.engines import Engine
     from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.experiment import Experiment
@@ -77,8 +78,8 @@ def _committed(this: Round, experiment: Experiment, states: ClientStates, journa
     passing("round.began")
     new_state = this.aggregate()
     with span("state"):
-        content = encode_state(new_state)
-        _check_finite(content, this.index)
+        tensors, skeleton = laid_out(new_state)
+        _check_finite(tensors, this.index)
     passing("round.aggregated")
     with span("evaluate"):
         metrics = _metrics(experiment, new_state, this.index)
@@ -96,9 +97,9 @@ def _committed(this: Round, experiment: Experiment, states: ClientStates, journa
         drift=this.drift.summary(),
     )
     with span("commit") as commit:
-        written = states.written(this.new_keeps)
-        commit.carried(len(content) + len(written.content or b""))
-        journal.commit_round(report, content, written.content, written.older)
+        state, written = state_file(tensors, skeleton), states.written(this.new_keeps)
+        commit.carried(sum(memoryview(part).nbytes for part in state) + len(written.content or b""))
+        journal.commit_round(report, state, written.content, written.older)
         states.put(this.index, this.new_keeps, written)
     return new_state, report
 
@@ -116,7 +117,7 @@ def _metrics(experiment: Experiment, state: Any, round_index: int) -> dict[str, 
     )
 
 
-def _check_finite(state: bytes, round_index: int) -> None:
-    for name, tensor in load(state).items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+def _check_finite(state: Tensors, round_index: int) -> None:
+    for name, tensor in state.items():
+        if not is_finite(tensor):
             raise PluginError(f"Round {round_index}: the aggregate holds NaN or infinity in `{name}`.")

@@ -12,16 +12,21 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 from fedgen_bench.base.errors import PluginError, StoreError
-from fedgen_bench.federation.wire import owned
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.federation.pieces import pieces
 
 _META = "state"
 
 
-def encode_state(state: Any) -> bytes:
-    """Raises PluginError when the state holds something that cannot be stored."""
+def laid_out(state: Any) -> tuple[dict[str, torch.Tensor], str]:
+    """A state's tensors by their paths, and how they are put together again.
+
+    Raises:
+        PluginError: the state holds something that cannot be stored.
+    """
     tensors: dict[str, torch.Tensor] = {}
 
     def flat(value: Any, path: str) -> Any:
@@ -48,8 +53,18 @@ def encode_state(state: Any) -> bytes:
         )
 
     skeleton = flat(state, "")
-    content: bytes = save(owned(tensors), metadata={_META: json.dumps(skeleton)})
-    return content
+    return tensors, json.dumps(skeleton)
+
+
+def state_file(tensors: Tensors, skeleton: str) -> tuple[Any, ...]:
+    """A state that is laid out as buffers: joined, they are its file."""
+    file = pieces(tensors)
+    return file.head(**{_META: skeleton}), *file.body
+
+
+def encode_state(state: Any) -> bytes:
+    """The file in one piece. Raises as `laid_out`."""
+    return b"".join(state_file(*laid_out(state)))
 
 
 def decode_state(content: bytes, like: Any) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.files import sha256_of, write_atomic
@@ -91,17 +91,19 @@ class Journal:
         """Where the private states that a round wrote are."""
         return self.folder / f"keep-{round_index:05d}.safetensors"
 
-    def commit_round(self, report: RoundReport, state: bytes, keep: bytes | None, older: tuple[int, ...] = ()) -> None:
+    def commit_round(
+        self, report: RoundReport, state: Sequence[Any], keep: bytes | None, older: tuple[int, ...] = ()
+    ) -> None:
         """Make a round durable: files first, then one transaction that names them by hash, then tidy up.
 
-        `keep` is the file of private states that this round writes, if any; those that the rounds `older` wrote go on
-        to count.
+        `state` is the state's file in pieces, `keep` the file of private states that this round writes, if any; those
+        that the rounds `older` wrote go on to count.
         """
         number, run = report.round_index, self._row()
         rows = read_round_rows(self.db, run, first=max(number - 1, 0))
         known = dict(rows[-1].keeps) if rows else {}
         keeps = [(at, known[at]) for at in older]
-        state_sha256 = write_atomic(self._state_file(number), state)
+        state_sha256 = write_atomic(self._state_file(number), *state)
         if keep is not None:
             keeps.append((number, write_atomic(self.keep_file(number), keep)))
         passing("round.saved")

@@ -102,9 +102,10 @@ def check_travels(spec: CompressorSpec) -> None:
     """What travels can be encoded and passes the gate, and decompresses alike after that."""
     from fedgen_bench.contract.messages import Header
     from fedgen_bench.federation import wire
+    from fedgen_bench.federation.gate import admit
 
     packed, header = _built(spec).compress(change()), Header(0, 0, 1)
-    arrived = wire.admit(wire.encode(packed, header), expected=packed, header=header).tensors
+    arrived = admit(wire.encode(packed, header), expected=packed, header=header).tensors
     assert same_bits(packed, arrived), "the encoding changes it"
     ours, theirs = (_built(spec).decompress(one, change()) for one in (packed, arrived))
     assert same_bits(ours, theirs), "it decompresses otherwise after its travel"

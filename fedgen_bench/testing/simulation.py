@@ -11,13 +11,14 @@ from fedgen_bench.base.errors import RoundFailed, WireError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Work
-from fedgen_bench.contract.messages import Model, Update
+from fedgen_bench.contract.messages import Message, Model, Update
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine
 from fedgen_bench.federation.client_states import own_part
 from fedgen_bench.federation.final_result import named_tensors
+from fedgen_bench.federation.pieces import pieces
 from fedgen_bench.federation.round import Round
 from fedgen_bench.federation.statecodec import decode_state, encode_state
-from fedgen_bench.federation.wire import decode, owned
+from fedgen_bench.federation.wire import decode
 from fedgen_bench.testing.locations import at
 from fedgen_bench.testing.stand_ins import Fresh, Gathering, Noted, Traced, Trained, Watched, stand_in
 from fedgen_bench.testing.toy_federation import ToyFederation
@@ -42,7 +43,7 @@ class SimulatedRound:
     payloads: Mapping[int, Tensors]
     updates: tuple[Update, ...]
     ledger: tuple[LedgerEntry, ...]
-    messages: tuple[bytes, ...]
+    messages: tuple[Message | bytes, ...]
     quarantined: tuple[Quarantine, ...]
     state: Any
 
@@ -180,11 +181,11 @@ class Simulation(ToyFederation):
             self.keeps[client_id] = {name: tensor for name, tensor in keep.items() if name not in dropped}
 
     def _store_and_read(self) -> None:
-        from safetensors.torch import load, save
+        from safetensors.torch import load
 
         like = self.spec.build(self.params).init(self.start, self.server_context())
         self.state = decode_state(encode_state(self.state), like)
-        self.keeps = {client_id: load(save(owned(keep))) for client_id, keep in self.keeps.items()}
+        self.keeps = {client_id: load(pieces(keep).whole()) for client_id, keep in self.keeps.items()}
 
 
 class _Engine:
@@ -193,7 +194,7 @@ class _Engine:
     def __init__(self, *, backwards: bool) -> None:
         self._backwards = backwards
         self.payloads: dict[int, Tensors] = {}
-        self.messages: list[bytes] = []
+        self.messages: list[Message | bytes] = []
 
     def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
         """The outcomes, in the order of the tasks."""

@@ -7,7 +7,8 @@ import torch
 
 from fedgen_bench import weighted_mean
 from fedgen_bench.contract.messages import Header, Update
-from fedgen_bench.federation import wire
+from fedgen_bench.federation import gate, wire
+from fedgen_bench.federation.changes import Changes
 from fedgen_bench.federation.drift import Drift
 
 N_CLIENTS = 10
@@ -40,8 +41,8 @@ def test_decode_against_memcpy(against):
 
 
 def through_the_gate(message, tensors):
-    admitted = wire.admit(message, expected=tensors, header=HEADER).tensors
-    wire.check_values(admitted, {}, None)
+    admitted = gate.admit(message, expected=tensors, header=HEADER).tensors
+    gate.check_values(admitted, {}, None)
     return admitted
 
 
@@ -65,7 +66,7 @@ def test_weighted_mean_of_ten_clients_against_memcpy(against):
 def drift_of(updates, received):
     drift = Drift()
     for update in updates:
-        drift.add(update.tensors, received, update.n_examples)
+        drift.add(Changes(update.tensors, received), update.n_examples)
     return drift.summary()
 
 

@@ -21,7 +21,7 @@ from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.contract.data import UnitTable
 from fedgen_bench.contract.messages import Header
 from fedgen_bench.contract.specs import SuiteSource
-from fedgen_bench.federation import wire
+from fedgen_bench.federation import gate, wire
 from fedgen_bench.federation.statecodec import decode_state, encode_state
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.load import load_suite
@@ -30,7 +30,7 @@ from fedgen_bench.testing.bits import fingerprint, same_bits
 from fedgen_bench.testing.partitioners import assert_valid
 
 few = settings(max_examples=60, derandomize=True, database=None)
-DTYPES = sorted(wire._DTYPES, key=str)
+DTYPES = sorted(wire.TRAVELLING, key=str)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
     lambda name: name != "__metadata__"
 )
@@ -74,8 +74,8 @@ HONEST = wire.encode({"a": torch.ones(2, 3), "b": torch.ones(4)}, Header(5, 2, 9
 
 def assert_admits_or_refuses(message):
     try:
-        got = wire.admit(message, expected=EXPECTED, header=ASKED).tensors
-        wire.check_values(got, {}, 1e6)
+        got = gate.admit(message, expected=EXPECTED, header=ASKED).tensors
+        gate.check_values(got, {}, 1e6)
     except WireError:
         return
     assert wire.layout_of(got) == wire.layout_of(EXPECTED)
@@ -211,6 +211,6 @@ def test_markdown_cell_stays_one_cell(text):
 
 
 def test_strategies_of_this_file_reach_both_outcomes_of_admit():
-    assert wire.admit(HONEST, expected=EXPECTED, header=ASKED).tensors
+    assert gate.admit(HONEST, expected=EXPECTED, header=ASKED).tensors
     with pytest.raises(WireError):
-        wire.admit(HONEST[:-1], expected=EXPECTED, header=ASKED)
+        gate.admit(HONEST[:-1], expected=EXPECTED, header=ASKED)

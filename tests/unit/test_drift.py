@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from fedgen_bench.federation.changes import Changes
 from fedgen_bench.federation.drift import Drift
 
 
@@ -12,7 +13,7 @@ def gathered(*updates, received=None):
     drift = Drift()
     for values, n_examples in updates:
         tensors = {"w": torch.tensor(values)}
-        drift.add(tensors, {"w": torch.zeros(len(values))} if received is None else received, n_examples)
+        drift.add(Changes(tensors, {"w": torch.zeros(len(values))} if received is None else received), n_examples)
     return drift.summary()
 
 
@@ -60,7 +61,7 @@ def test_drift_of_clients_of_several_ranks_is_that_of_changes_padded_with_zeros(
     def summary(changes):
         drift = Drift()
         for n in order:
-            drift.add({"a": changes[n]}, {"a": torch.zeros_like(changes[n])}, n + 1)
+            drift.add(Changes({"a": changes[n]}, {"a": torch.zeros_like(changes[n])}), n + 1)
         return drift.summary()
 
     assert summary(ranks) == summary(padded)

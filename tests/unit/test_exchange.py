@@ -48,7 +48,7 @@ def test_exchange_books_the_encoding_and_holds_the_answer_against_what_was_sent(
     assert exchange.down.tensor_bytes == 12
     outcome = answer({"x": X["x"] + 1})
     assert exchange.booked(outcome).direction == "up"
-    assert exchange.admitted(outcome, "Local.run").tensors["x"].tolist() == [2.0, 3.0, 4.0]
+    assert exchange.admitted(outcome, "Local.run")[0].tensors["x"].tolist() == [2.0, 3.0, 4.0]
     assert len(outcome.message) == len(exchange.reply_like())
 
 
@@ -57,7 +57,7 @@ def test_exchange_without_a_payload_asks_for_nothing():
     assert task.message is None
     assert exchange.down is None
     assert exchange.booked(answer({})) is None
-    assert exchange.admitted(answer({}), "Local.run").tensors == {}
+    assert exchange.admitted(answer({}), "Local.run")[0].tensors == {}
     with pytest.raises(WireError, match="was not asked for"):
         exchange.admitted(answer(X), "Local.run")
     with pytest.raises(WireError, match="Example count 21 is not within 1 to 20"):
@@ -84,7 +84,7 @@ def test_exchange_compresses_both_ways_and_compares_with_what_arrived():
     assert exchange.received["x"].tolist() == [1.0, 2.0, 3.0]
     assert task.like["x"].dtype == torch.float32
     packed, _ = exchange.link.uplink.pack({"x": torch.tensor([1.5, 2.0, 3.0])}, exchange.received, {})
-    assert exchange.admitted(answer(packed), "Local.run").tensors["x"].tolist() == [1.5, 2.0, 3.0]
+    assert exchange.admitted(answer(packed), "Local.run")[0].tensors["x"].tolist() == [1.5, 2.0, 3.0]
 
 
 def test_gate_judges_values_only_of_what_was_trained():

@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from fedgen_bench.base.errors import WireError
 from fedgen_bench.contract.messages import Header
-from fedgen_bench.federation import wire
+from fedgen_bench.federation import gate, pieces, wire
 from fedgen_bench.testing.bits import same_bits
 
 EXPECTED = {"a": torch.zeros(2, 3), "b": torch.zeros(4)}
@@ -19,8 +19,8 @@ ASKED = Header(5, 2, 100)
 
 
 def admit(message, max_norm=None, sent=None):
-    tensors = wire.admit(message, expected=EXPECTED, header=ASKED).tensors
-    wire.check_values(tensors, sent or {}, max_norm)
+    tensors = gate.admit(message, expected=EXPECTED, header=ASKED).tensors
+    gate.check_values(tensors, sent or {}, max_norm)
     return tensors
 
 
@@ -60,12 +60,35 @@ def test_encode_sends_views_ties_and_transposes_as_what_they_show():
     assert wire.book(message, Header(0, 0, 1), "up").tensor_bytes == wire.tensor_bytes(tensors)
 
 
-def test_decode_gives_a_copy():
-    tensors = {"a": torch.zeros(2)}
+def test_decoded_tensors_are_views_of_the_message_apart_from_each_other_and_from_the_sender():
+    tensors = {"a": torch.zeros(2), "b": torch.zeros(2)}
     message = wire.encode(tensors, Header(0, 0, 1))
-    wire.decode(message)[1]["a"].add_(1.0)
-    assert same_bits(wire.decode(message)[1], tensors)
-    assert float(tensors["a"].sum()) == 0.0
+    first, again = wire.decode(message)[1], wire.decode(message)[1]
+    first["a"].add_(1.0)
+    assert again["a"].tolist() == [1.0, 1.0]
+    assert [one.tolist() for one in (again["b"], *tensors.values())] == [[0.0, 0.0]] * 3
+    assert (first["a"]._version, first["b"]._version) == (1, 0), "one's counter moves with another's"
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {f"t{i}": torch.arange(6).to(dtype).reshape(2, 3) for i, dtype in enumerate(reversed(pieces.DTYPES))},
+        {'z\x7f\x01é\u2028😀"': torch.zeros(0, 3), "a": torch.tensor(3.0), "__b": torch.ones(1, dtype=torch.bool)},
+        {},
+    ],
+)
+@pytest.mark.parametrize("metadata", [{}, {"fedgen": '{"round":1}\n\té'}])
+def test_pieces_are_the_bytes_of_safetensors(tensors, metadata):
+    assert pieces.pieces(tensors).whole(**metadata) == save(tensors, metadata=metadata or None)
+
+
+def test_message_in_two_parts_is_the_one_in_one_piece():
+    laid_out, header = pieces.pieces(GOOD), Header(5, 2, 9)
+    message = wire.addressed(laid_out, b"".join(laid_out.body), header)
+    assert bytes(message) == wire.encode(GOOD, header)
+    assert wire.book(message, header, "down") == wire.book(bytes(message), header, "down")
+    assert same_bits(wire.decode(message)[1], GOOD)
 
 
 def test_book_splits_the_length_into_tensors_and_header():
@@ -184,6 +207,28 @@ LYING = {
 @pytest.mark.parametrize("kind", LYING)
 def test_admit_refuses_lying_layouts(kind):
     assert code_of(raw_message(LYING[kind], bytes(40))) == "malformed"
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        {"dtype": "F32", "shape": [6], "data_offsets": [1, 25]},  # not aligned
+        {"dtype": "F32", "shape": [6, True], "data_offsets": [0, 24]},
+        {"dtype": "F31", "shape": [6], "data_offsets": [0, 24]},
+        {"dtype": "F32", "shape": [-6, -1], "data_offsets": [0, 24]},
+        {"dtype": "F32", "shape": [0, 2**70], "data_offsets": [24, 24]},
+        {"dtype": "F32", "shape": ["6"], "data_offsets": [0, 24]},
+        {"dtype": "F32", "shape": [6], "data_offsets": None},
+    ],
+)
+def test_decode_refuses_what_no_sender_writes(one):
+    start, stop = one["data_offsets"] or (0, 0)
+    table = {"__metadata__": layout_with()["__metadata__"], "a": one}
+    if start:
+        table["b"] = {"dtype": "U8", "shape": [start], "data_offsets": [0, start]}
+    with pytest.raises(WireError) as caught:
+        wire.decode(raw_message(table, bytes(stop)))
+    assert caught.value.code == "malformed"
 
 
 @pytest.mark.parametrize("header", [b"", b"{", b"\xff\xfe", b"[" * 5000, b'{"a":' + b"9" * 5000 + b"}", b"null"])
