@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import PluginError
@@ -19,6 +20,7 @@ from fedgen_bench.federation.seeding import seed_tree
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Attack, Strategy, Task
+    from fedgen_bench.contract.seeds import SeedTree
     from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.evaluation import Evaluator
     from fedgen_bench.federation.link import Link
@@ -70,6 +72,10 @@ class Experiment:
             cohort=1 if blueprint is None else blueprint.cohort,
         )
 
+    @cached_property
+    def _seeds(self) -> SeedTree:
+        return seed_tree(self.spec)
+
     @property
     def config(self) -> CellConfig:
         """Everything that determines the result."""
@@ -117,11 +123,11 @@ class Experiment:
     def server_context(self) -> ServerContext:
         """What the strategy is told before the first round."""
         per_round = self.config.federation.clients_per_round
-        return ServerContext(self.n_clients, per_round, seed_tree(self.spec), self.adapted.low_rank)
+        return ServerContext(self.n_clients, per_round, self._seeds, self.adapted.low_rank)
 
     def round_context(self, round_index: int) -> RoundContext:
         """What the strategy is told when it aggregates."""
-        seeds = seed_tree(self.spec)
+        seeds = self._seeds
         return RoundContext(round_index, self.cohort(round_index), self.n_clients, seeds, self.adapted.low_rank)
 
     def context(self, round_index: int, client_id: int, keep: Tensors, kept_in: int = -1) -> ClientContext:
@@ -136,7 +142,7 @@ class Experiment:
             keep=keep,
             local_steps=self.local_steps(round_index, client_id),
             learning_rate=self.plan.learning_rate,
-            seeds=seed_tree(self.spec),
+            seeds=self._seeds,
             kept_in=kept_in,
             low_rank=ranks,
         )

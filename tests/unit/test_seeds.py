@@ -111,3 +111,19 @@ def test_seeded_globals_seed_inside_and_restore_after():
 def test_digest_keeps_parts_apart():
     assert digest("ab", "c") != digest("a", "bc")
     assert digest("ab") == digest(b"ab")
+
+
+def test_seeded_globals_seed_and_put_back_without_a_word_to_devices_that_are_not_in_use(monkeypatch):
+    def odd(*_):
+        raise AssertionError("a call was put off until CUDA is in use")
+
+    monkeypatch.setattr(torch.cuda, "_lazy_call", odd)
+    before = torch.random.get_rng_state()
+    drawn = []
+    for _ in range(2):
+        with seeded_globals(7):
+            drawn.append(torch.rand(3).tolist())
+        assert torch.equal(torch.random.get_rng_state(), before)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(7)
+        assert drawn == [torch.rand(3).tolist()] * 2
