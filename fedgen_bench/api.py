@@ -26,6 +26,7 @@ __all__ = [
 if TYPE_CHECKING:
     from fedgen_bench.results.contrasts import Contrast
     from fedgen_bench.review.validation import Report
+    from fedgen_bench.run.cohorts import Cohort
     from fedgen_bench.run.events import Event
     from fedgen_bench.session.answers import Reproduction, Tuning, Verdicts
 
@@ -46,6 +47,7 @@ def run_suite(
     engine: str = "local",
     jobs: int | None = None,
     address: str | None = None,
+    cohort: Cohort = 1,
     on_event: Callable[[Event], object] | None = None,
 ) -> Results:
     """Run what is left of a suite, write its leaderboard, and return all its results: `Session.run`.
@@ -64,6 +66,7 @@ def run_suite(
         engine=engine,
         jobs=jobs,
         address=address,
+        cohort=cohort,
     )
     results = session.run(
         suite, contenders=contenders, added=added, seeds=seeds, overrides=overrides, on_event=on_event
@@ -95,6 +98,7 @@ def tune(
     engine: str = "local",
     jobs: int | None = None,
     address: str | None = None,
+    cohort: Cohort = 1,
     on_event: Callable[[Event], object] | None = None,
 ) -> Tuning:
     """Run what is left of a suite's trials and write `tuning.csv`: `Session.tune`."""
@@ -108,6 +112,7 @@ def tune(
         engine=engine,
         jobs=jobs,
         address=address,
+        cohort=cohort,
     )
     return session.tune(suite, contenders=contenders, on_event=on_event)
 

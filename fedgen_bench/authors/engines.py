@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from fedgen_bench.base.devices import default_jobs
 from fedgen_bench.base.pool import Crew, Died
-from fedgen_bench.base.processes import default_jobs
 from fedgen_bench.base.workers import Workers
-from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Engine, Work
+from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Engine, Evaluating, EvaluationTask, Work
 from fedgen_bench.federation.assembly import open_work
 from fedgen_bench.federation.blueprint import Blueprint
 from fedgen_bench.federation.dispatch import Dispatcher
-from fedgen_bench.federation.remote import Answer, PackedTask, Workshop
+from fedgen_bench.federation.packing import Answer, Packed, PackedTask
+from fedgen_bench.federation.remote import Workshop
 
 __all__ = [
     "Answer",
@@ -20,6 +21,9 @@ __all__ = [
     "Died",
     "Dispatcher",
     "Engine",
+    "Evaluating",
+    "EvaluationTask",
+    "Packed",
     "PackedTask",
     "Work",
     "Workers",

@@ -86,19 +86,20 @@ def processor() -> str:
     return platform.processor()
 
 
-def fingerprint(device: str, threads: int) -> dict[str, Any]:
-    """What two runs must share to be equal to the bit."""
+def fingerprint(device: str, threads: int, cohort: int = 1) -> dict[str, Any]:
+    """What two runs must share to be equal to the bit; `cohort`, clients trained in one pass, where it is not 1."""
     import torch
 
-    accelerator = torch.cuda.get_device_name(0) if device.startswith("cuda") else ""
-    return {
+    accelerator = torch.cuda.get_device_name(device) if device.startswith("cuda") else ""
+    found = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "instruction_set": instruction_set(),
-        "device": device,
+        "device": device.partition(":")[0],
         "accelerator": accelerator,
         "threads": threads,
         "libraries": {name: version for name in _LIBRARIES if (version := _version(name))},
         "commit": git_commit(),
     }
+    return found if cohort == 1 else {**found, "cohort": cohort}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 _PR_SET_PDEATHSIG = 1
+_place: int | None = None
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
@@ -32,11 +33,15 @@ def serve_only(parent: int) -> bool:
     return os.getppid() == parent
 
 
-def default_jobs(threads: int, device: str) -> int:
-    """Worker processes: one on CUDA, else as many as have `threads` cores each."""
-    if device.startswith("cuda"):
-        return 1
-    return max(1, len(os.sched_getaffinity(0)) // threads)
+def take_place(place: int) -> None:
+    """Have this worker process know its number among those beside it."""
+    global _place  # noqa: PLW0603 - what a process is, like its id
+    _place = place
+
+
+def own_place() -> int | None:
+    """This worker's number among those beside it, from 0; None in a process that is no worker."""
+    return _place
 
 
 def keep_freed_memory() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Collection, Iterator
@@ -17,7 +18,7 @@ from fedgen_bench.base.failures import portable
 from fedgen_bench.base.heartbeats import SILENCE_SECONDS, Ear, Mouth, Sign, listen
 from fedgen_bench.base.nursery import Serve, current
 from fedgen_bench.base.pool import Died, Note
-from fedgen_bench.base.processes import serve_only, without_main
+from fedgen_bench.base.processes import serve_only, take_place, without_main
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -54,14 +55,18 @@ class Workers(Generic[Task, Answer]):
     ) -> None:
         self._open_shop, self._silence, self._seconds_to_leave = open_shop, silence, seconds_to_leave
         self._busy: set[Ear] = set()
+        self._places: dict[Ear, int] = {}
         self._leaving: list[Ear] = []
 
     def hire(self) -> Ear:
         """A new process; it opens its shop."""
-        serve = partial(_serve, self._open_shop, spans.folder())
+        place = next(place for place in itertools.count() if place not in self._places.values())
+        serve = partial(_serve, self._open_shop, place, spans.folder())
         nursery = current()
         link, process = _spawned(serve) if nursery is None else nursery.child(serve)
-        return Ear(link, process, self._silence)
+        worker = Ear(link, process, self._silence)
+        self._places[worker] = place
+        return worker
 
     def give(self, worker: Ear, task: Task, /) -> None:
         """Have an idle worker begin."""
@@ -85,6 +90,7 @@ class Workers(Generic[Task, Answer]):
 
     def dismiss(self, worker: Ear) -> None:
         """End a worker: at once when it is busy, else it is told to leave, which `close` waits for."""
+        self._places.pop(worker, None)
         if worker in self._busy:
             self._busy.remove(worker)
             worker.end()
@@ -110,10 +116,11 @@ def _spawned(serve: Serve) -> tuple[Connection, Any]:
     return ours, process
 
 
-def _serve(open_shop: OpenShop[Task, Answer], kept: Path | None, link: Connection, parent: int) -> None:
+def _serve(open_shop: OpenShop[Task, Answer], place: int, kept: Path | None, link: Connection, parent: int) -> None:
     """A worker process: answers what it is given until that is None or the coordinator is gone."""
     if not serve_only(parent):
         return
+    take_place(place)
     spans.keep(kept)
     mouth = Mouth(link)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):

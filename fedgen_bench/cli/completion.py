@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from fedgen_bench.base.devices import DEVICES
 from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.registry.datasets import known_datasets
 from fedgen_bench.registry.kinds import KINDS
@@ -79,3 +80,4 @@ data_sets = components("dataset")
 backbones = components("backbone")
 contenders, seeds, single_files = map(_completing, (_contenders, _seeds, _single_files))
 kinds = _completing(lambda _: [(kind, "") for kind in KINDS])
+devices = _completing(lambda _: [(name, "") for name in DEVICES])

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from fedgen_bench.base.devices import check_device
+from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.cli import completion
 from fedgen_bench.registry.plugins import load_registry
@@ -40,6 +42,15 @@ def _named_files(ctx: click.Context, param: click.Parameter, values: Sequence[st
             raise click.BadParameter(f"`{value}` is not NAME=PATH.", ctx, param)
         found[name] = PATH.convert(path, param, ctx)
     return found
+
+
+def _known_device(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The name of a device, be it there or not."""
+    try:
+        check_device(value)
+    except UsageError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    return value
 
 
 suite = click.option(
@@ -94,7 +105,13 @@ files = click.option(
     shell_complete=completion.single_files,
 )
 device = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where models run."
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    callback=_known_device,
+    help="Where models run: auto, cpu, cuda (all visible GPUs), or one of these, as cuda:1.",
+    shell_complete=completion.devices,
 )
 engine = click.option(
     "--engine",
@@ -108,9 +125,27 @@ jobs = click.option(
     "--jobs",
     type=click.IntRange(1),
     default=None,
-    help="Worker processes.  [default: cores / the suite's threads; one on CUDA]",
+    help="Worker processes.  [default: cores / the suite's threads; on CUDA one for each GPU]",
 )
 address = click.option("--address", default=None, metavar="ADDR", help="Of the cluster, for engines that have one.")
+
+
+class _Cohort(click.ParamType):  # type: ignore[type-arg]
+    """A number of clients from 1 on, or `auto`."""
+
+    name = "K|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        return "auto" if value == "auto" else click.IntRange(1).convert(value, param, ctx)
+
+
+cohort = click.option(
+    "--cohort",
+    type=_Cohort(),
+    default=1,
+    show_default=True,
+    help="Clients trained in one pass where their fits allow it; `auto` for what is fastest here.",
+)
 
 
 def many(*options: Callable[..., Any]) -> Callable[..., Any]:

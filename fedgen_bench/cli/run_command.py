@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     options.engine,
     options.jobs,
     options.address,
+    options.cohort,
 )
 @click.option(
     "--with",

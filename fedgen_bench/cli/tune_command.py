@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     options.engine,
     options.jobs,
     options.address,
+    options.cohort,
 )
 def command(session: Session, suite: str, contenders: tuple[str, ...]) -> int:
     """Run a suite's tuning grid: the same number of trials for every contender, the tuning seed, validation data only.

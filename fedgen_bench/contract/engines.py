@@ -1,14 +1,14 @@
-"""For authors of engines: a client's part of a round as data, what works it off, and what an engine is."""
+"""For authors of engines: a client's part of a round and a measurement as data, what works them off, and engines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.data import Tensors
-    from fedgen_bench.contract.messages import Message
+    from fedgen_bench.contract.messages import Fit, Message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,27 @@ class ClientOutcome:
     batch_digest: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationTask:
+    """A model to be measured, as it is or after a client has trained it.
+
+    Args:
+        fit: the model (`start` and `merges`), and how the client trains it first.
+        n_steps: of that training; none when 0.
+        round_index: of its random streams.
+        client_id: whose held-out tail it is measured on, and whose examples it is trained on; None for `split`.
+        split: what a model of no client is measured on, see `Task.split`.
+        metrics: those that are wanted; all of the suite's when None.
+    """
+
+    fit: Fit
+    n_steps: int = 0
+    round_index: int = -1
+    client_id: int | None = None
+    split: str = ""
+    metrics: tuple[str, ...] | None = None
+
+
 class Work(Protocol):
     """Works off the client tasks of one cell, in this process."""
 
@@ -57,6 +78,9 @@ class Work(Protocol):
     def run_each(self, tasks: Iterable[ClientTask]) -> Iterator[ClientOutcome]:
         """Outcomes in the order of the tasks, as `run` gives them: several at a time where `--cohort` asks for it."""
 
+    def evaluate_each(self, tasks: Iterable[EvaluationTask]) -> Iterator[Mapping[str, float]]:
+        """Metrics by name, in the order of the tasks. A loss or a metric that is not finite is raised."""
+
 
 class Engine(Protocol):
     """Runs client tasks somewhere; used for one cell after the other and closed at the end."""
@@ -69,3 +93,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back processes and connections."""
+
+
+@runtime_checkable
+class Evaluating(Protocol):
+    """What an engine has besides where its workers measure models, too; without it the coordinator does."""
+
+    def evaluate(self, tasks: Iterable[EvaluationTask], work: Work) -> Iterator[Mapping[str, float]]:
+        """Metrics in the order of the tasks, which are pure, too, as `work.evaluate_each` gives them."""

@@ -3,60 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedgen_bench.contract.data import ClientData
-from fedgen_bench.contract.messages import Model
-from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.contract.engines import EvaluationTask
+from fedgen_bench.contract.messages import Fit, Model
 from fedgen_bench.federation.client_states import own_part
 from fedgen_bench.federation.seeding import seed_tree
-from fedgen_bench.federation.trainer import fit
 
 if TYPE_CHECKING:
     from fedgen_bench.federation.client_states import ClientStates
     from fedgen_bench.federation.experiment import Experiment
 
 
-def evaluate_clients(
+def client_tasks(
     experiment: Experiment, state: Any, states: ClientStates, model: Model | None
-) -> dict[str, dict[str, float]]:
-    """The followed metric on held-out tails of the evaluated clients: `global` and `personalized`, by client id."""
-    evaluation = experiment.config.evaluation
+) -> Iterator[tuple[str, EvaluationTask]]:
+    """The followed metric on held-out tails of the evaluated clients: first of the `global` model, then `personalized`.
 
-    def value(model: Model, heldout: Any) -> float:
-        return experiment.evaluator.measure(model, heldout, evaluation.round_metrics)[evaluation.followed]
-
-    scores: dict[str, dict[str, float]] = {"global": {}, "personalized": {}}
-    for client_id in evaluated_clients(experiment):
-        data = experiment.population.client(client_id)
-        if model is not None:
-            scores["global"][str(client_id)] = value(model, data.heldout)
-        own = _personal(experiment, state, states, client_id, data)
+    The latter are the clients' own adapters after `personalized_steps` more local steps; there are none where nothing
+    is trained.
+    """
+    clients, names = evaluated_clients(experiment), experiment.config.evaluation.round_metrics
+    if model is not None:
+        fit = Fit(model.tensors, merges=model.merges)
+        for client_id in clients:
+            yield "global", EvaluationTask(fit=fit, client_id=client_id, metrics=names)
+    n_rounds, n_steps = experiment.n_rounds, experiment.config.evaluation.personalized_steps
+    for client_id in clients if experiment.cohort_kind != "none" else ():
+        own = _personal(experiment, state, states, client_id)
         if own is not None:
-            scores["personalized"][str(client_id)] = value(own, data.heldout)
-    return scores
+            task = EvaluationTask(fit=own, n_steps=n_steps, round_index=n_rounds, client_id=client_id, metrics=names)
+            yield "personalized", task
 
 
-def _personal(
-    experiment: Experiment, state: Any, states: ClientStates, client_id: int, data: ClientData
-) -> Model | None:
-    """The client's own adapter after `personalized_steps` more local steps; None when nothing is trained."""
-    if experiment.cohort_kind == "none":
-        return None
-    n_rounds, seeds = experiment.n_rounds, seed_tree(experiment.spec)
-    sampled = experiment.cohort_kind == "sampled"
-    ctx = experiment.context(n_rounds, client_id, own_part(states.get(client_id)) if sampled else {})
+def _personal(experiment: Experiment, state: Any, states: ClientStates, client_id: int) -> Fit | None:
+    """The client's own adapter, and how it goes on from there."""
+    keep = own_part(states.get(client_id)) if experiment.cohort_kind == "sampled" else {}
+    ctx = experiment.context(experiment.n_rounds, client_id, keep)
     model = experiment.export(state, ctx)
-    n_steps = experiment.config.evaluation.personalized_steps
-    if model is None or not n_steps:
-        return model
-    request = experiment.personalize(state, ctx, model)
-    streams = FitStreams(seeds, n_rounds, client_id)
-    report = fit(experiment.adapted, experiment.task, data.train, request, experiment.plan, streams, n_steps)
-    return Model(report.tensors, request.merges)
+    if model is None:
+        return None
+    if not experiment.config.evaluation.personalized_steps:
+        return Fit(model.tensors, merges=model.merges)
+    return experiment.personalize(state, ctx, model)
 
 
 def evaluated_clients(experiment: Experiment) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.contexts import ClientContext
 from fedgen_bench.contract.data import Examples, Tensors
-from fedgen_bench.contract.engines import ClientOutcome, ClientTask
+from fedgen_bench.contract.engines import ClientOutcome, ClientTask, EvaluationTask
 from fedgen_bench.contract.messages import Fit, FitReport, Header, Payload, Update
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.asked import Asked
@@ -30,6 +30,7 @@ from fedgen_bench.federation.trainer import TrainingPlan, fit
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Attack, Strategy, Task
+    from fedgen_bench.federation.evaluation_work import EvaluationWork
 
 Answer = Callable[[Asked], FitReport]
 
@@ -47,6 +48,7 @@ class ClientWork:
         attackers: who they are.
         blueprint: how another process builds the same; None where there is no other.
         cohort: clients that are trained in one pass where their fits allow it.
+        evaluation: what measures models; None where nobody asks for it.
     """
 
     strategy: Strategy
@@ -61,6 +63,7 @@ class ClientWork:
     attackers: frozenset[int] = frozenset()
     blueprint: Blueprint | None = None
     cohort: int = 1
+    evaluation: EvaluationWork | None = None
 
     def run_each(self, tasks: Iterable[ClientTask]) -> Iterator[ClientOutcome]:
         """Outcomes in the order of the tasks, `cohort` of which are worked off at a time; raises as `run` does."""
@@ -68,10 +71,16 @@ class ClientWork:
             yield from map(self.run, tasks)
             return
         for some in in_cohorts(tasks, self.cohort):
-            yield from worked_off([self.working(task) for task in some], self._answers)
+            yield from worked_off([self.working(task) for task in some], self.answers)
+
+    def evaluate_each(self, tasks: Iterable[EvaluationTask]) -> Iterator[Mapping[str, float]]:
+        """Metrics in the order of the tasks; raises as `EvaluationWork.each`."""
+        assert self.evaluation is not None
+        return self.evaluation.each(tasks, self.answers, self.cohort)
 
     @cached_property
-    def _answers(self) -> Answers:
+    def answers(self) -> Answers:
+        """What answers several fits at once."""
         return Answers(self.adapted, self.task, self.plan, self.fitted)
 
     def run(self, task: ClientTask, answer: Answer | None = None) -> ClientOutcome:

@@ -107,6 +107,11 @@ class Answers:
             found |= zip(group, reports, strict=True)
         return [found[i] for i in range(len(asked))]
 
+    def go_together(self, asked: Sequence[Asked]) -> bool:
+        """Whether these fits, of which there is one at least, are trained in one pass."""
+        task = self.task
+        return len(self._groups(asked)) == 1 and isinstance(task, Fusing) and self._agree(task, asked)
+
     def _groups(self, asked: Sequence[Asked]) -> list[list[int]]:
         groups: list[list[int]] = []
         for i, one in enumerate(asked):

@@ -1,18 +1,28 @@
-"""Client tasks to a pool's workers, outcomes in the order of the tasks; a task whose worker died is run by another."""
+"""Tasks to a pool's workers, what comes of them in their order; a task whose worker died is run by another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.base.pool import Crew, Died, Note, Pool
 from fedgen_bench.federation.cohort import in_cohorts
-from fedgen_bench.federation.remote import Answer, PackedTask, pack, unpack_outcome
+from fedgen_bench.federation.evaluation_work import gathered
+from fedgen_bench.federation.packing import (
+    Answer,
+    Packed,
+    PackedMetrics,
+    PackedOutcome,
+    PackedTask,
+    pack,
+    pack_evaluation,
+    unpack_outcome,
+)
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.engines import ClientOutcome, ClientTask
+    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, EvaluationTask
     from fedgen_bench.federation.blueprint import Blueprint
 
 N_TRIES = 3
@@ -29,7 +39,7 @@ class _Handed:
     """
 
     number: int
-    task: PackedTask
+    task: Packed
     n_deaths: int = 0
     n_stillborn: int = 0
 
@@ -47,8 +57,8 @@ class _Handed:
 class Dispatcher:
     """Keeps the workers of a crew from round to round; each holds a `federation.remote.Workshop`."""
 
-    def __init__(self, crew: Crew[PackedTask, Answer]) -> None:
-        self._pool: Pool[_Handed, PackedTask, Answer] = Pool(crew)
+    def __init__(self, crew: Crew[Any, Answer]) -> None:
+        self._pool: Pool[_Handed, Packed, Answer] = Pool(crew)
         self._round: object = None
 
     def run(self, tasks: Iterable[ClientTask], blueprint: Blueprint, n_jobs: int) -> Iterator[ClientOutcome]:
@@ -58,18 +68,35 @@ class Dispatcher:
             FedgenError: a task's worker died three times, or three new ones died before they began. What a task or the
                 iterable raises comes in its turn, too.
         """
+        cohorts = in_cohorts(tasks, blueprint.cohort)
+        packed = (_together([pack(task, blueprint) for task in some]) for some in cohorts)
+        for answer in self._worked_off(packed, n_jobs):
+            assert isinstance(answer, PackedOutcome)
+            yield unpack_outcome(answer)
+
+    def evaluate(
+        self, tasks: Iterable[EvaluationTask], blueprint: Blueprint, n_jobs: int
+    ) -> Iterator[Mapping[str, float]]:
+        """Metrics in order; as `run`, but that only tasks that train are worked off in cohorts."""
+        cohorts = gathered(tasks, blueprint.cohort)
+        packed = (_together([pack_evaluation(task, blueprint) for task in some]) for some in cohorts)
+        for answer in self._worked_off(packed, n_jobs):
+            assert isinstance(answer, PackedMetrics)
+            yield answer.metrics
+
+    def _worked_off(self, packed: Iterator[Packed], n_jobs: int) -> Iterator[PackedOutcome | PackedMetrics]:
+        """What comes of every task, in their order."""
         pool = self._pool
         pool.give_up()
         this = self._round = object()
         answers: dict[int, Answer] = {}
-        source: Iterator[list[ClientTask]] | None = in_cohorts(tasks, blueprint.cohort)
+        source: Iterator[Packed] | None = packed
         turn = n_taken = 0
         try:
             while True:
                 while source is not None and pool.n_busy < n_jobs and n_taken - turn < 2 * n_jobs:
                     try:
-                        first, *others = (pack(task, blueprint) for task in next(source))
-                        self._hand(_Handed(n_taken, replace(first, others=tuple(others))))
+                        self._hand(_Handed(n_taken, next(source)))
                     except StopIteration:
                         source = None
                         break
@@ -110,23 +137,37 @@ class Dispatcher:
                 yield handed.number, heard
 
 
-def _outcomes(answer: Answer) -> Iterator[ClientOutcome]:
+def _together(packed: list[Any]) -> Packed:
+    """Tasks of one kind as one, that is worked off as a cohort."""
+    first, *others = packed
+    together: Packed = replace(first, others=tuple(others))
+    return together
+
+
+def _outcomes(answer: Answer) -> Iterator[PackedOutcome | PackedMetrics]:
     """Of a task, and of those that were worked off with it."""
     if isinstance(answer, Exception):
         raise answer
-    yield unpack_outcome(answer)
+    yield answer
     for other in answer.others:
         yield from _outcomes(other)
 
 
 def _given_up(handed: _Handed, death: Died) -> FedgenError:
-    task = handed.task
+    what = _what(handed.task)
     if handed.n_stillborn == N_TRIES:
         return FedgenError(
-            f"{N_TRIES} new worker processes in a row ended before they began with client {task.client_id} in round "
-            f"{task.round_index} ({death.how}). Look for a lack of memory; `--engine local` needs no other processes."
+            f"{N_TRIES} new worker processes in a row ended before they began with {what} ({death.how}). Look for a "
+            "lack of memory; `--engine local` needs no other processes."
         )
     return FedgenError(
-        f"The worker process died {N_TRIES} times while it worked on client {task.client_id} in round "
-        f"{task.round_index} ({death.how}). Look for a lack of memory; fewer `--jobs` need less."
+        f"The worker process died {N_TRIES} times while it worked on {what} ({death.how}). Look for a lack of memory; "
+        "fewer `--jobs` need less."
     )
+
+
+def _what(packed: Packed) -> str:
+    if isinstance(packed, PackedTask):
+        return f"client {packed.client_id} in round {packed.round_index}"
+    task = packed.task
+    return f"the evaluation of {task.split if task.client_id is None else f'client {task.client_id}'}"

@@ -14,6 +14,7 @@ from fedgen_bench.contract.lowrank import truncated
 from fedgen_bench.contract.messages import Fit, Model
 from fedgen_bench.contract.protocols import Personalizing
 from fedgen_bench.federation.client_work import ClientWork
+from fedgen_bench.federation.evaluation_work import EvaluationWork
 from fedgen_bench.federation.population import POOLED_CLIENT, Population
 from fedgen_bench.federation.seeding import seed_tree
 
@@ -70,6 +71,9 @@ class Experiment:
             attackers=self.attackers,
             blueprint=blueprint,
             cohort=1 if blueprint is None else blueprint.cohort,
+            evaluation=EvaluationWork(
+                evaluator=self.evaluator, clients=self.population.client, seeds=seed_tree(self.spec)
+            ),
         )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The result of a finished cell: export, evaluation, digests. Test is read here and nowhere else."""
+"""The result of a finished cell: export, scores and their spread over clients, picture, digests."""
 
 from __future__ import annotations
 
@@ -14,42 +14,39 @@ from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import Model
 from fedgen_bench.contract.reports import RunResult
 from fedgen_bench.contract.seeds import digest
-from fedgen_bench.federation.client_evaluation import evaluate_clients, spread
+from fedgen_bench.federation.client_evaluation import spread
+from fedgen_bench.federation.final_evaluation import final_scores
 from fedgen_bench.federation.pieces import pieces
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.engines import Engine, Work
     from fedgen_bench.federation.client_states import ClientStates
     from fedgen_bench.federation.experiment import Experiment
 
 
 def final_result(
-    experiment: Experiment, state: Any, states: ClientStates, batch_digests: Sequence[str]
+    experiment: Experiment,
+    state: Any,
+    states: ClientStates,
+    batch_digests: Sequence[str],
+    work: Work,
+    engine: Engine,
 ) -> tuple[RunResult, bytes | None]:
     """Result of a finished cell, and the encoded global tensors (None when there is no global model)."""
     model = experiment.export(state, None)
     passing("final.exported")
-    task = experiment.task
-    metrics: dict[str, float] = {}
-    splits = ("valid",) if experiment.spec.purpose == "tune" else ("valid", "test")
-    if model is not None:
-        for split in splits:
-            with span("final evaluation", split):
-                measured = experiment.evaluator.measure(model, task.split(split))
-            metrics |= {f"{split}/{name}": value for name, value in measured.items()}
-    passing("final.evaluated")
-    per_client: dict[str, dict[str, float]] = {}
-    if experiment.spec.purpose != "tune":
-        with span("personalisation"):
-            per_client = evaluate_clients(experiment, state, states, model)
-        followed = experiment.config.evaluation.followed
-        for name, values in per_client.items():
-            if values:
-                spread_of = spread(list(values.values()), lower_is_better=experiment.evaluator.lower_is_better)
-                metrics |= {f"{name}/{followed}/{what}": value for what, value in spread_of.items()}
-        never = set(map(int, per_client["personalized"]))
+    scores = final_scores(experiment, state, states, model, work, engine)
+    metrics, per_client = scores.splits, scores.clients
+    followed = experiment.config.evaluation.followed
+    for name, values in per_client.items():
+        if values:
+            spread_of = spread(list(values.values()), lower_is_better=experiment.evaluator.lower_is_better)
+            metrics |= {f"{name}/{followed}/{what}": value for what, value in spread_of.items()}
+    if personalized := per_client.get("personalized"):
+        never = set(map(int, personalized))
         for cohort in experiment.population.cohorts():
             never.difference_update(cohort)
-        if unseen := [value for i, value in per_client["personalized"].items() if int(i) in never]:
+        if unseen := [value for i, value in personalized.items() if int(i) in never]:
             metrics[f"personalized_unseen/{followed}/mean"] = sum(unseen) / len(unseen)
     passing("final.personalized")
     showcase = ""
@@ -68,8 +65,8 @@ def final_result(
     facts = {
         "cohort_kind": experiment.cohort_kind,
         "trainable_params": trainable,
-        "backbone_params": task.backbone_parameters,
-        "data": dict(task.provenance),
+        "backbone_params": experiment.task.backbone_parameters,
+        "data": dict(experiment.task.provenance),
         "final_sha256": "" if tensors is None else tensors_digest(tensors),
     }
     final = None if tensors is None else pieces(tensors).whole()

@@ -69,7 +69,7 @@ def run_cell(
         refused = {quarantine.client_id for quarantine in report.quarantined}
         admitted |= dict.fromkeys((i for i in report.cohort if i not in refused), round_index)
         on_round(report)
-    return final_result(experiment, state, states, journal.batch_digests())
+    return final_result(experiment, state, states, journal.batch_digests(), work, engine)
 
 
 def _committed(this: Round, experiment: Experiment, states: ClientStates, journal: Journal) -> tuple[Any, RoundReport]:

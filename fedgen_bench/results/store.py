@@ -104,6 +104,11 @@ class Store:
         row = read_run(self._db, spec.identity)
         return None if row is None else row.status
 
+    def begun_in(self, spec: CellSpec) -> Mapping[str, Any] | None:
+        """The environment of the cell's committed rounds; None when there are none."""
+        row = read_run(self._db, spec.identity)
+        return None if row is None or not row.n_rounds else json.loads(row.environment)
+
     def journal(self, spec: CellSpec) -> Journal:
         """That of a run that was begun."""
         return Journal(self._db, spec.identity, inside(self.root, CELLS, spec.identity))

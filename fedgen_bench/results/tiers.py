@@ -9,7 +9,7 @@ from typing import Any, Literal
 TierName = Literal["exact", "band", "statistical"]
 PROMISES: Mapping[TierName, str] = {
     "exact": "same fingerprint",
-    "band": "same software, other machine",
+    "band": "same software, other machine or cohort",
     "statistical": "other software, threads, device or settings",
 }
 
@@ -51,6 +51,9 @@ def tier(published: Mapping[str, Any], here: Mapping[str, Any], changes: Sequenc
     machine = _differing(published, here, ("instruction_set", "accelerator"))
     if kinds[0] == kinds[1]:
         machine += _differing(published, here, ("device",))
+    cohorts = [environment.get("cohort", 1) for environment in (published, here)]
+    if cohorts[0] != cohorts[1]:
+        machine.append(_named("cohort", *cohorts))
     notes = _differing(published, here, ("processor", "commit"))
     notes += [_named(name, None, ours[name]) for name in ours if name not in libraries]
     serious = (*changes, *software)

@@ -42,6 +42,12 @@ class Rerun:
         """`contender/seed`."""
         return f"{self.spec.contender}/{self.spec.seed}"
 
+    @property
+    def cohort(self) -> int:
+        """Clients that were trained in one pass."""
+        size = self.record.environment.get("cohort", 1)
+        return size if isinstance(size, int) and size > 0 else 1
+
 
 def choose(
     records: Sequence[Record], contenders: Sequence[str] = (), seeds: Sequence[int] = (), sample: int | None = None

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.base.devices import own_device, pick_device
 from fedgen_bench.base.errors import Diverged, FedgenError, StoreError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
 from fedgen_bench.base.processes import keep_freed_memory
@@ -16,7 +17,7 @@ from fedgen_bench.contract.reports import RoundReport, RunResult
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
-from fedgen_bench.run.device import pick_device
+from fedgen_bench.run.cohorts import Cohorts
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.suite.cellconfig import provenance_key
 from fedgen_bench.suite.cells import CellSpec
@@ -37,6 +38,7 @@ class Job:
     engine: str = "local"
     engine_params: Mapping[str, Any] = field(default_factory=dict)
     verbose: bool = False
+    cohorts: Cohorts = field(default_factory=Cohorts)
 
 
 class Executor:
@@ -65,13 +67,14 @@ class Executor:
         from fedgen_bench.federation.blueprint import Blueprint
         from fedgen_bench.federation.run_cell import run_cell
 
-        device = pick_device(self._job.device)
+        device = own_device(pick_device(self._job.device))
         threads = spec.config.training.threads
         torch.set_num_threads(threads)
         keep_freed_memory()
         began = time.monotonic()
+        cohort = self._job.cohorts.of(spec, self._store, self._loader, device)
         journal = self._store.begin(
-            spec, fingerprint(device, threads), provenance(spec, self._registry, self._job.engine)
+            spec, fingerprint(device, threads, cohort), provenance(spec, self._registry, self._job.engine)
         )
         committed = 0.0
 
@@ -83,7 +86,7 @@ class Executor:
 
         final = None
         try:
-            blueprint = Blueprint(spec, device, self._job.data, self._job.plugin_files)
+            blueprint = Blueprint(spec, device, self._job.data, self._job.plugin_files, cohort)
             with span("cell", spec.name):
                 result, final = run_cell(blueprint, self._loader, journal, self._engine, on_round)
         except StoreError:

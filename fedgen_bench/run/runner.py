@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence
 
+from fedgen_bench.base.devices import pick_device
 from fedgen_bench.base.failures import interruptible
 from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.base.spans import span
@@ -12,7 +13,6 @@ from fedgen_bench.registry.datasets import Places, finder
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.ahead import libraries
-from fedgen_bench.run.device import pick_device
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.run.executor import Executor, Job
 from fedgen_bench.run.parallel import in_parallel

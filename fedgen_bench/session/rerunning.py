@@ -110,8 +110,9 @@ def _foretold(reruns: Sequence[Rerun], device: str) -> tuple[str, ...]:
     def threads(rerun: Rerun) -> int:
         return rerun.spec.config.training.threads
 
-    here = {n: fingerprint(device, n) for n in {threads(one) for one in reruns}}
-    tiers = [_tier(one, here[threads(one)]) for one in reruns]
+    kinds = {(threads(one), one.cohort) for one in reruns}
+    here = {kind: fingerprint(device, *kind) for kind in kinds}
+    tiers = [_tier(one, here[threads(one), one.cohort]) for one in reruns]
     notes = []
     for name in dict.fromkeys(one.name for one in tiers):
         same = [one for one in tiers if one.name == name]
@@ -133,7 +134,8 @@ def _run(reruns: Sequence[Rerun], folder: Path, at: Workplace, on_plan: OnPlan, 
     with at.warmed(specs) as place, Store(folder) as store:
         notes = _foretold(reruns, at.device)
         on_plan(Plan(specs, specs[0].config.evaluation.followed, place.jobs, notes))
-        ended = at.run(specs, store, place, on_event)
+        cohorts = {rerun.spec.digest: rerun.cohort for rerun in reruns}
+        ended = at.run(specs, store, place, on_event, cohort_of=cohorts)
         return _records(reruns, store, ended)
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fedgen_bench.base.devices import pick_device
 from fedgen_bench.base.environment import fingerprint
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.files import inside
@@ -26,7 +27,7 @@ from fedgen_bench.results.store import Store
 from fedgen_bench.review.claims.gathering import gather
 from fedgen_bench.review.claims.judging import judged, written
 from fedgen_bench.review.validation import Report, validate
-from fedgen_bench.run.device import pick_device
+from fedgen_bench.run.cohorts import Cohort
 from fedgen_bench.run.events import OnEvent
 from fedgen_bench.session import rerunning, running
 from fedgen_bench.session.answers import OnPlan, Reproduction, Tuning, Verdicts
@@ -59,10 +60,11 @@ class Session:
         leaderboards: folder of the published leaderboards.
         data: a folder to look for data sets in first.
         files: by data set that is one file, another file for it.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda` (all visible GPUs), or one of these, as `cuda:1`.
         engine: where clients are trained.
-        jobs: worker processes; None for as many as the cores allow, one on CUDA.
+        jobs: worker processes; None for as many as the cores allow, on CUDA one for each GPU.
         address: of an engine's cluster.
+        cohort: clients that are trained in one pass over the backbone; `auto` for what is fastest here.
     """
 
     plugins: Sequence[str | Path] = ()
@@ -74,6 +76,7 @@ class Session:
     engine: str = "local"
     jobs: int | None = None
     address: str | None = None
+    cohort: Cohort = 1
 
     @cached_property
     def registry(self) -> Registry:
@@ -174,7 +177,8 @@ class Session:
     ) -> Reproduction:
         """Run cells of a published folder again from its record alone, compare, and write `reproduction.json`.
 
-        Cells are run in this machine's own processes, whatever the session's engine. The folder is only read.
+        Cells are run in this machine's own processes, whatever the session's engine, in the cohorts that they were
+        published with. The folder is only read.
 
         Args:
             folder: `leaderboards/<suite>`, or a copy of it.
@@ -189,7 +193,7 @@ class Session:
         return rerunning.reproduce(
             Path(folder),
             RerunSelection(contenders=contenders, seeds=seeds, sample=sample, precision=precision),
-            replace(self._workplace, engine="local", address=None),
+            replace(self._workplace, engine="local", address=None, cohort=1),
             out=None if out is None else Path(out),
             on_plan=on_plan or _untold,
             on_event=on_event or _untold,
@@ -276,6 +280,7 @@ class Session:
             engine=self.engine,
             jobs=self.jobs,
             address=self.address,
+            cohort=self.cohort,
         )
 
     def _source(self, suite: str) -> SuiteSource:

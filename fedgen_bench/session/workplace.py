@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
+from fedgen_bench.base.devices import default_jobs, pick_device
 from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.base.nursery import nursery
-from fedgen_bench.base.processes import default_jobs
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.placement import Placement, placement
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.ahead import libraries
-from fedgen_bench.run.device import pick_device
+from fedgen_bench.run.cohorts import Cohort, Cohorts
 from fedgen_bench.run.events import Event, OnEvent
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
@@ -27,8 +28,9 @@ class Workplace:
     """Plugins, data, device and processes.
 
     Args:
-        device_option: `auto`, `cpu` or `cuda`.
-        jobs: worker processes; None for as many as the cores allow, one on CUDA.
+        device_option: `auto`, `cpu`, `cuda`, or one of the visible GPUs, as `cuda:1`.
+        jobs: worker processes; None for as many as the cores allow, on CUDA one for each GPU.
+        cohort: clients that are trained in one pass.
     """
 
     registry: Registry
@@ -37,10 +39,11 @@ class Workplace:
     engine: str = "local"
     jobs: int | None = None
     address: str | None = None
+    cohort: Cohort = 1
 
     @cached_property
     def device(self) -> str:
-        """`cpu` or `cuda`. Raises UsageError when CUDA is asked for and not there."""
+        """`cpu`, `cuda` or one GPU by number. Raises UsageError for one that is not there."""
         import_ahead(["torch"])
         return pick_device(self.device_option)
 
@@ -81,9 +84,20 @@ class Workplace:
         on_event: OnEvent,
         *,
         verbose: bool = False,
+        cohort_of: Mapping[str, int] = MappingProxyType({}),
     ) -> tuple[Event, ...]:
-        """Run what is left of the cells; how each of these ended. Raises as `run_cells`."""
+        """Run what is left of the cells; how each of these ended. `cohort_of`: by digest, in place of `cohort`.
+
+        Raises as `run_cells`.
+        """
         job = Job(
-            store.root, self.data, self.device, self.registry.plugin_files, self.engine, place.params, verbose=verbose
+            store.root,
+            self.data,
+            self.device,
+            self.registry.plugin_files,
+            self.engine,
+            place.params,
+            verbose=verbose,
+            cohorts=Cohorts(self.cohort, dict(cohort_of), max(1, place.jobs // place.n_cells)),
         )
         return tuple(run_cells(cells, self.registry, job, store, workers=place.n_cells, on_event=on_event))

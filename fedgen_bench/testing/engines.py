@@ -15,7 +15,7 @@ from fedgen_bench.testing.locations import at
 from fedgen_bench.testing.structure import assert_has, described
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Engine
+    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Engine, EvaluationTask
     from fedgen_bench.federation.client_work import ClientWork
 
 Check = Callable[[EngineSpec], None]
@@ -54,6 +54,20 @@ def tasks_of(work: ClientWork, n: int = 6) -> Iterator[ClientTask]:
         message = None if client_id % 2 else wire.encode(start, Header(0, client_id, 1))
         keep = {name: tensor + client_id for name, tensor in start.items()}
         yield ClientTask(round_index=0, client_id=client_id, message=message, like=start, keep=keep)
+
+
+def evaluations_of(work: ClientWork, n: int = 4) -> Iterator[EvaluationTask]:
+    """The initial model on validation and test, on clients' held-out tails, and after these clients trained it."""
+    from fedgen_bench.contract.engines import EvaluationTask
+    from fedgen_bench.contract.messages import Fit, Proximal
+
+    start = work.context(0, 0, {}, -1).start
+    for split in ("valid", "test"):
+        yield EvaluationTask(fit=Fit(start), split=split)
+    pulled = Fit(start, penalty=Proximal(0.1, {name: tensor + 1 for name, tensor in start.items()}), correction=start)
+    for fit, n_steps in ((Fit(start), 0), (Fit(start), 2), (pulled, 2)):
+        for client_id in range(n):
+            yield EvaluationTask(fit=fit, n_steps=n_steps, round_index=1, client_id=client_id)
 
 
 def same_outcome(first: ClientOutcome, second: ClientOutcome) -> bool:
@@ -134,12 +148,30 @@ def check_tasks_are_taken_as_needed(spec: EngineSpec) -> None:
         close()
 
 
-def _raised(outcomes: Iterable[ClientOutcome]) -> str:
+def _raised(outcomes: Iterable[object]) -> str:
     try:
         list(outcomes)
     except Diverged as error:
         return f"{type(error).__name__}: {error}"
     raise AssertionError("the loss is not finite, and nothing says so")
+
+
+def check_measuring(spec: EngineSpec) -> None:
+    """Where it measures, too: metrics are those of `work.evaluate_each`, and what that raises is raised."""
+    from fedgen_bench.contract.engines import Evaluating
+
+    work, hopeless = (toy_work("local_only", f"contender.local_only.learning_rate={rate}") for rate in (0.3, 1e30))
+    with opened(spec) as engine:
+        if not isinstance(engine, Evaluating):
+            return
+        assert_has(engine, Evaluating, spec.build)
+        wanted = list(work.evaluate_each(evaluations_of(work)))
+        with at(engine.evaluate):
+            got = [dict(one) for one in engine.evaluate(evaluations_of(work), work)]
+            assert got == wanted, "evaluate does not give the metrics of `work.evaluate_each`, in the tasks' order"
+            raised = _raised(engine.evaluate(evaluations_of(hopeless), hopeless))
+            should = _raised(hopeless.evaluate_each(evaluations_of(hopeless)))
+            assert raised == should, f"evaluate raised {raised} where `work.evaluate_each` raises {should}"
 
 
 def check_errors(spec: EngineSpec) -> None:
@@ -160,4 +192,11 @@ def check_close(spec: EngineSpec) -> None:
 
 def engine_checks() -> tuple[Check, ...]:
     """The checks, in the order in which to read them."""
-    return check_rehearsal, check_outcomes, check_tasks_are_taken_as_needed, check_errors, check_close
+    return (
+        check_rehearsal,
+        check_outcomes,
+        check_tasks_are_taken_as_needed,
+        check_measuring,
+        check_errors,
+        check_close,
+    )

@@ -12,7 +12,7 @@ from fedgen_bench.base.pool import Died
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.federation.blueprint import Blueprint
 from fedgen_bench.federation.dispatch import Dispatcher
-from fedgen_bench.federation.remote import PackedOutcome
+from fedgen_bench.federation.packing import PackedOutcome
 
 ONE_BY_ONE = Blueprint(None, "cpu")
 

@@ -399,7 +399,7 @@ def test_sentences_give_one_result_a_tier_with_reasons(records):
     band = compare(records[1], changed(records[1], ["digests", "cohort"], "x"), BAND, {})
     assert list(sentences([exact, band])) == [
         "1 of 1 cells reproduced: exact tier (same fingerprint).",
-        "0 of 1 cells reproduced: band tier (same software, other machine).",
+        "0 of 1 cells reproduced: band tier (same software, other machine or cohort).",
         "  Not a stricter tier: other.",
     ]
 

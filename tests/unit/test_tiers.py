@@ -54,6 +54,24 @@ def test_tier_on_another_machine_is_band(changed, reason):
     assert (found.name, found.reasons) == ("band", (reason,))
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours", "reason"),
+    [
+        ({"cohort": 4}, {}, "cohort 4 published, 1 here"),
+        ({}, {"cohort": 2}, "cohort 1 published, 2 here"),
+    ],
+)
+def test_tier_in_another_cohort_is_band(theirs, ours, reason):
+    found = tier(here(**theirs), here(**ours))
+    assert (found.name, found.reasons) == ("band", (reason,))
+    assert tier(here(**theirs), here(**theirs)).name == "exact"
+
+
+def test_cohort_of_one_is_not_in_the_fingerprint():
+    assert "cohort" not in fingerprint("cpu", 1)
+    assert fingerprint("cpu", 1, 4)["cohort"] == 4
+
+
 def test_tier_on_another_device_of_the_same_kind_is_band():
     found = tier(here(device="cuda:0"), here(device="cuda:1"))
     assert (found.name, found.reasons) == ("band", ("device cuda:0 published, cuda:1 here",))

@@ -38,7 +38,7 @@ def pairing(records: Sequence[Record]) -> Iterator[Notice]:
 def environments(records: Sequence[Record]) -> Iterator[Notice]:
     """Records that stand in one table were made in one environment, and its commits are known."""
     compared = [record for record in records if not record.off_suite]
-    kinds = by_environment(compared, but=("commit",))
+    kinds = by_environment(compared, but=("commit", "cohort"))
     for where, together in kinds[1:]:
         first, owners = kinds[0]
         said = "; ".join(list(different(where, first, owner=owners[0].name))[:3])

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench import EngineSpec, hookimpl
 
 if TYPE_CHECKING:
-    from fedgen_bench.authors.engines import Answer, ClientOutcome, ClientTask, PackedTask, Work
+    from fedgen_bench.authors.engines import (
+        Answer,
+        Blueprint,
+        ClientOutcome,
+        ClientTask,
+        EvaluationTask,
+        Packed,
+        Work,
+    )
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,7 @@ class Params:
     """Knobs of the engine.
 
     Args:
-        jobs: worker processes; as many as have the suite's threads in cores each (on CUDA one) when 0.
+        jobs: worker processes; as many as have the suite's threads in cores each (on CUDA one for each GPU) when 0.
         silence: seconds without a sign of life after which a worker counts as gone. Workers give one every second, and
             processor time that they use is one: this does not bound how long a client may take.
     """
@@ -43,19 +51,27 @@ class Processes:
         self._dispatcher = Dispatcher(Workers(_open_workshop, silence=params.silence))
 
     def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
+        blueprint, jobs = self._place(work)
+        return self._dispatcher.run(tasks, blueprint, jobs)
+
+    def evaluate(self, tasks: Iterable[EvaluationTask], work: Work) -> Iterator[Mapping[str, float]]:
+        blueprint, jobs = self._place(work)
+        return self._dispatcher.evaluate(tasks, blueprint, jobs)
+
+    def _place(self, work: Work) -> tuple[Blueprint, int]:
+        """What workers build the work from, and how many work at a time."""
         from fedgen_bench.authors.engines import default_jobs
 
         blueprint = work.blueprint
         assert blueprint is not None, "the work must say how another process builds it"
-        jobs = self.params.jobs or default_jobs(blueprint.threads, blueprint.device)
-        return self._dispatcher.run(tasks, blueprint, jobs)
+        return blueprint, self.params.jobs or default_jobs(blueprint.threads, blueprint.device)
 
     def close(self) -> None:
         self._dispatcher.close()
 
 
 @contextlib.contextmanager
-def _open_workshop() -> Iterator[Callable[[PackedTask, object], Answer]]:
+def _open_workshop() -> Iterator[Callable[[Packed, object], Answer]]:
     """What a worker process holds."""
     from fedgen_bench.authors.engines import Workshop
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
         ClientTask,
         Died,
         Dispatcher,
-        PackedTask,
+        EvaluationTask,
+        Packed,
         Work,
     )
 
@@ -65,12 +66,21 @@ class Ray:
         self._started = False
 
     def run(self, tasks: Iterable[ClientTask], work: Work) -> Iterator[ClientOutcome]:
+        dispatcher, blueprint = self._place(work)
+        return dispatcher.run(tasks, blueprint, self._jobs)
+
+    def evaluate(self, tasks: Iterable[EvaluationTask], work: Work) -> Iterator[Mapping[str, float]]:
+        dispatcher, blueprint = self._place(work)
+        return dispatcher.evaluate(tasks, blueprint, self._jobs)
+
+    def _place(self, work: Work) -> tuple[Dispatcher, Blueprint]:
+        """What keeps the actors busy, and what they build the work from."""
         blueprint = work.blueprint
         assert blueprint is not None, "the work must say how another process builds it"
         if self._dispatcher is None:
             self._dispatcher = self._connected(blueprint)
-        blueprint = replace(blueprint, data=blueprint.data.absolute())
-        return self._dispatcher.run(tasks, blueprint, self._jobs)
+        device = blueprint.device.partition(":")[0]  # an actor sees its own GPU alone
+        return self._dispatcher, replace(blueprint, data=blueprint.data.absolute(), device=device)
 
     def _connected(self, blueprint: Blueprint) -> Dispatcher:
         from fedgen_bench.authors.engines import Dispatcher, default_jobs
@@ -197,7 +207,7 @@ class _Actor:
     def begin(self) -> None:
         """Resolves when the actor is there and about to answer."""
 
-    def answer(self, task: PackedTask, body: bytes, *merges: bytes) -> Answer:
+    def answer(self, task: Packed, body: bytes, *merges: bytes) -> Answer:
         """`body` and `merges` come from the object store."""
         return self._workshop.answer(replace(task, body=body, merges=merges))
 
@@ -216,7 +226,7 @@ class _Actors:
     def hire(self) -> Any:
         return self._actor.remote(str(Path.cwd()))
 
-    def give(self, worker: Any, task: PackedTask, /) -> None:
+    def give(self, worker: Any, task: Packed, /) -> None:
         body, *merges = map(self._shared, (task.body, *task.merges))
         self._begun[worker] = worker.begin.remote()
         self._asked[worker] = worker.answer.remote(replace(task, body=b"", merges=()), body, *merges)

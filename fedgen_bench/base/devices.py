@@ -1,0 +1,57 @@
+"""Devices by name: which there are, what a command's `--device` means here, and which one a worker takes."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from fedgen_bench.base.errors import UsageError
+from fedgen_bench.base.processes import own_place
+
+DEVICES = ("auto", "cpu", "cuda")
+_NAME = re.compile(rf"{'|'.join(DEVICES)}|cuda:\d{{1,4}}")
+
+
+def visible_gpus() -> int:
+    """GPUs that CUDA shows to this process, in its order: `CUDA_VISIBLE_DEVICES` chooses among the machine's."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def check_device(wanted: str) -> None:
+    """Raises UsageError for what is no name of a device, here or elsewhere."""
+    if not _NAME.fullmatch(wanted):
+        raise UsageError(f"Unknown device `{wanted}`. Use `auto`, `cpu`, `cuda`, or `cuda:1` for the second GPU.")
+
+
+def pick_device(wanted: str) -> str:
+    """`auto` is CUDA where there is one; `cuda` is any of the visible GPUs, `cuda:1` the second of them.
+
+    Raises:
+        UsageError: there is no such device, here or anywhere.
+    """
+    check_device(wanted)
+    if wanted == "cpu":
+        return wanted
+    n_gpus = visible_gpus()
+    if wanted == "auto":
+        return "cuda" if n_gpus else "cpu"
+    if not n_gpus:
+        raise UsageError("There is no CUDA device. Use `--device cpu`.")
+    if wanted != "cuda" and int(wanted.removeprefix("cuda:")) >= n_gpus:
+        raise UsageError(f"There is no `{wanted}`: CUDA shows {n_gpus} here, from `cuda:0` on. Use one, or `cuda`.")
+    return wanted
+
+
+def own_device(device: str) -> str:
+    """What a device means in this process: for a worker, `cuda` is one of the visible GPUs, by its place in turn."""
+    place = own_place()
+    return device if device != "cuda" or place is None else f"cuda:{place % max(1, visible_gpus())}"
+
+
+def default_jobs(threads: int, device: str) -> int:
+    """Worker processes: one for each GPU, or on the CPU as many as have `threads` cores each."""
+    if device.startswith("cuda"):
+        return max(1, visible_gpus()) if device == "cuda" else 1
+    return max(1, len(os.sched_getaffinity(0)) // threads)

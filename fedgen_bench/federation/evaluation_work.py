@@ -1,0 +1,72 @@
+"""Evaluation tasks, worked off: a model is trained by its client where that is asked for, and measured."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fedgen_bench.base.spans import span
+from fedgen_bench.contract.messages import Model
+from fedgen_bench.federation.asked import Asked
+from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.federation.cohort import Found, in_cohorts
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.data import ClientData
+    from fedgen_bench.contract.engines import EvaluationTask
+    from fedgen_bench.contract.seeds import SeedTree
+    from fedgen_bench.federation.evaluation import Evaluator
+
+
+def gathered(tasks: Iterable[EvaluationTask], cohort: int) -> Iterator[list[EvaluationTask]]:
+    """What is worked off together: tasks that train, `cohort` at a time; any other alone."""
+    for trains, some in itertools.groupby(tasks, lambda task: task.n_steps > 0):
+        yield from in_cohorts(some, cohort if trains else 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationWork:
+    """Works off evaluation tasks of one cell.
+
+    Args:
+        clients: client -> its data.
+        seeds: of the cell.
+    """
+
+    evaluator: Evaluator
+    clients: Callable[[int], ClientData]
+    seeds: SeedTree
+
+    def each(
+        self, tasks: Iterable[EvaluationTask], answers: Callable[[Sequence[Asked]], Sequence[Found]], cohort: int
+    ) -> Iterator[Mapping[str, float]]:
+        """Metrics in the order of the tasks; `answers` trains.
+
+        Raises:
+            Diverged: a loss or a metric is not finite.
+            PluginError: what training or measuring finds wrong.
+        """
+        for some in gathered(tasks, cohort):
+            found: Sequence[Found | None] = [None] * len(some)
+            if some[0].n_steps:
+                with span("personalisation", ", ".join(str(task.client_id) for task in some)):
+                    found = answers([self._asked(task) for task in some])
+            for task, answer in zip(some, found, strict=True):
+                if isinstance(answer, Exception):
+                    raise answer
+                tensors = task.fit.start if answer is None else answer.tensors
+                yield self._measured(Model(tensors, task.fit.merges), task)
+
+    def _asked(self, task: EvaluationTask) -> Asked:
+        assert task.client_id is not None, "only a client trains"
+        streams = FitStreams(self.seeds, task.round_index, task.client_id)
+        return Asked(task.fit, self.clients(task.client_id).train, streams, task.n_steps)
+
+    def _measured(self, model: Model, task: EvaluationTask) -> Mapping[str, float]:
+        if task.client_id is None:
+            with span("final evaluation", task.split):
+                return self.evaluator.measure(model, self.evaluator.task.split(task.split), task.metrics)
+        with span("client evaluation", task.client_id):
+            return self.evaluator.measure(model, self.clients(task.client_id).heldout, task.metrics)
