@@ -11,8 +11,10 @@ import signal
 import sys
 import threading
 import warnings
+from _signal import getsignal  # type: ignore[import-not-found] # that of `signal` takes 50 times as long
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
@@ -52,9 +54,6 @@ def _write_filters(before: list[Any]) -> None:
     warnings.filters[:] = before  # type: ignore[index]
 
 
-_handler: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)  # bare: 50 times faster
-
-
 def _write_handlers(before: tuple[Any, ...]) -> None:
     if threading.current_thread() is threading.main_thread():
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
@@ -74,7 +73,7 @@ _PYTHON = (
     _Setting("warnings filters", lambda: warnings.filters[:], _write_filters, imports_may=True, shown=False),
     _Setting(
         "signal handlers",
-        lambda: (_handler(signal.SIGINT), _handler(signal.SIGTERM)),
+        lambda: (getsignal(signal.SIGINT), getsignal(signal.SIGTERM)),
         _write_handlers,
         shown=False,
     ),
@@ -177,7 +176,7 @@ class guarded:  # noqa: N801 - used as a context manager
         self._what, self._given = what, given
 
     def __enter__(self) -> None:
-        self._versions = [(tensor, tensor._version) for tensor in _tensors(self._given)] if self._given else []  # noqa: SLF001
+        self._versions = _versions(self._given) if self._given else []
         self._before = [(setting, setting.read()) for setting in _settings()]
         self._n_modules = len(sys.modules)  # after the reading, which may import, too
 
@@ -226,8 +225,16 @@ class guarded:  # noqa: N801 - used as a context manager
         return f"`{next(named, 'a tensor that it was given')}`"
 
 
+def _versions(value: Any) -> list[tuple[Any, int]]:
+    """Every tensor with a version counter inside a value, and what it counts."""
+    tensors = _tensors(value)
+    try:
+        return [(tensor, tensor._version) for tensor in tensors]  # noqa: SLF001
+    except RuntimeError:  # tensors of inference mode count nothing
+        return [(tensor, tensor._version) for tensor in tensors if not tensor.is_inference()]  # noqa: SLF001
+
+
 def _tensors(value: Any) -> list[Any]:
-    """Every tensor with a version counter inside a value."""
     torch = sys.modules.get("torch")
     found: list[Any] = []
     if torch is None:
@@ -235,16 +242,25 @@ def _tensors(value: Any) -> list[Any]:
     tensor, left = torch.Tensor, [value]
     while left:
         value = left.pop()
-        if isinstance(value, tensor):
-            if not value.is_inference():
-                found.append(value)
-        elif type(value) is dict or isinstance(value, Mapping):
+        kind: Any = type(value)
+        if kind is tensor:
+            found.append(value)
+        elif kind in _PLAIN:
+            continue
+        elif kind is dict or isinstance(value, Mapping):
             left.extend(value.values())
         elif isinstance(value, list | tuple):
             left.extend(value)
-        elif type(value) not in _PLAIN and is_dataclass(value) and not isinstance(value, type):
-            left.extend(getattr(value, field.name) for field in fields(value))
+        elif isinstance(value, tensor):
+            found.append(value)
+        else:
+            left.extend([getattr(value, name) for name in _field_names(kind)])
     return found
+
+
+@lru_cache(maxsize=256)
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
 
 def _named(path: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,6 +16,8 @@ from fedgen_bench.suite.cellconfig import CellConfig
 from fedgen_bench.suite.cells import CellSpec, Purpose
 
 RUNNING = "running"
+_REPORT = [column.name for column in dataclasses.fields(RoundReport) if column.name != "ledger"]
+_MESSAGE = operator.attrgetter(*(column.name for column in dataclasses.fields(LedgerEntry)))
 
 
 def checksum(values: Iterable[Any]) -> str:
@@ -85,7 +88,7 @@ class RunRow:
     @property
     def values(self) -> tuple[Any, ...]:
         """All columns, the checksum last."""
-        own = dataclasses.astuple(self)
+        own = tuple(getattr(self, column.name) for column in dataclasses.fields(self))
         return (*own, checksum(own))
 
     @property
@@ -147,22 +150,22 @@ class RoundRow:
     @classmethod
     def of(cls, run: str, report: RoundReport, keeps: Sequence[tuple[int, str]], state_sha256: str) -> Self:
         """The row of a round that is to be committed."""
-        table = dataclasses.asdict(report)
-        del table["ledger"]
+        table = {name: getattr(report, name) for name in _REPORT}
+        table["quarantined"] = [dataclasses.asdict(one) for one in report.quarantined]
         return cls(
             run=run,
             number=report.round_index,
             report=text(table),
             keeps=tuple(keeps),
             state_sha256=state_sha256,
-            ledger=tuple(dataclasses.astuple(one) for one in report.ledger),
+            ledger=tuple(map(_MESSAGE, report.ledger)),
             metrics=tuple(sorted((name, float(value)) for name, value in report.metrics.items())),
         )
 
     @property
     def checksum(self) -> str:
         """Over all columns of the row and all rows that belong to it."""
-        return checksum(dataclasses.astuple(self))
+        return checksum(getattr(self, column.name) for column in dataclasses.fields(self))
 
     @property
     def values(self) -> tuple[Any, ...]:
