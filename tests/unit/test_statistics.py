@@ -16,6 +16,15 @@ def test_p_value_is_the_one_sample_t_test():
     assert p_value(values) == pytest.approx(scipy_stats.ttest_1samp(values, 0.0).pvalue)
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 100])
+def test_interval_and_p_value_have_the_bits_of_scipy_stats(n):
+    values = [math.sin(i) + 0.5 for i in range(n)]
+    found, scale = interval(values), math.sqrt(n)
+    half = float(scipy_stats.t.ppf(0.975, n - 1)) * found.std / scale
+    assert (found.low, found.high) == (found.mean - half, found.mean + half)
+    assert p_value(values) == float(2 * scipy_stats.t.sf(abs(found.mean) / (found.std / scale), n - 1))
+
+
 def test_p_value_without_spread_is_certain():
     assert p_value([0.0, 0.0, 0.0]) == 1.0
     assert p_value([0.5, 0.5]) == 0.0
