@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import protocols
 from fedgen_bench.contract.data import Parts
-from fedgen_bench.contract.protocols import PNG_SIGNATURE, Counting, Declaring
+from fedgen_bench.contract.protocols import PNG_SIGNATURE, Counting, Declaring, Fusing
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.specs import TaskSpec
 from fedgen_bench.testing.bits import fingerprint
@@ -146,6 +146,27 @@ def check_loss(task: Task) -> None:
     assert fingerprint(batch) == before, "the batch was changed"
 
 
+def check_losses(task: Task) -> None:
+    """Where a task takes several batches in one pass, each has the loss that it has alone, within rounding."""
+    import torch
+
+    if not isinstance(task, Fusing):
+        return
+    module, batch = task.new_module(), _batch(task)
+    batches = [batch, {name: tensor[1:] for name, tensor in batch.items()}]
+    batches = batches if all(map(len, batches[1].values())) else batches[:1]
+    seeds = range(len(batches))
+    with guarded("losses"):
+        together = list(task.losses(module, batches, [torch.Generator().manual_seed(seed) for seed in seeds]))
+    assert len(together) == len(batches), f"losses gave {len(together)} losses for {len(batches)} batches"
+    for one, seed, loss in zip(batches, seeds, together, strict=True):
+        alone = float(task.loss(module, one, torch.Generator().manual_seed(seed)).detach())
+        assert loss.shape == (), "losses gives no scalars"
+        assert math.isclose(float(loss.detach()), alone, rel_tol=1e-4), (
+            "a loss is another one than that of the batch alone"
+        )
+
+
 def check_training_leaves_no_trace(task: Task) -> None:
     """After training, the initial tensors measure what they did: nothing outside them remembers it."""
     import numpy as np
@@ -249,6 +270,7 @@ _CHECKS: tuple[Check, ...] = (
     check_holdings,
     check_new_module,
     check_loss,
+    check_losses,
     check_observe,
     check_splits,
     check_showcase,
