@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench.base.errors import UsageError, WouldLoseError
 from fedgen_bench.base.files import inside
 from fedgen_bench.base.killpoints import passing
+from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.results.contents import contents_of
 from fedgen_bench.results.details import details
 from fedgen_bench.results.environments import environments_text
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fedgen_bench.suite.schema import SuiteSpec
 
 _FEW = 3
+_LIBRARIES = ("pyarrow.parquet", "pandas")  # the former asks for the latter
 
 
 def finished(store: Store, suite: SuiteSpec) -> list[StoredRun]:
@@ -68,6 +70,8 @@ def publish(
             f"{folder} stays as it is: it holds {_few(lost)} that {store.root} does not have. Name another folder with "
             f"`--leaderboards`, or give them up with `fedgen-bench leaderboard --suite {suite.suite.name} --replace`."
         )
+    formats = (one.spec for one in registry.components["table_format"].values())
+    import_ahead((*(name for spec in formats for name in spec.libraries), *_LIBRARIES))
     contents = {
         **contents_of(table, records, suite=suite, suite_text=source.text, registry=registry),
         **details(runs),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import signal
 import sys
@@ -121,3 +122,14 @@ def test_import_ahead_brings_what_there_is_and_lets_the_collector_go_on():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_components_declare_is_there(registry):
+    declared = {
+        name
+        for registered in registry.components.values()
+        for one in registered.values()
+        for name in getattr(one.spec, "libraries", ())
+    }
+    assert {"peft", "transformers:AutoTokenizer", "matplotlib.figure"} <= declared
+    assert [name for name in declared if not importlib.util.find_spec(name.partition(":")[0])] == []

@@ -134,6 +134,7 @@ def register_table_formats() -> list[TableFormatSpec]:
             build=Convergence,
             filename="convergence.svg",
             exact=False,
+            libraries=("matplotlib.figure",),
         ),
         TableFormatSpec(
             name="quality_vs_uplink",
@@ -141,5 +142,6 @@ def register_table_formats() -> list[TableFormatSpec]:
             build=QualityVsUplink,
             filename="quality_vs_uplink.svg",
             exact=False,
+            libraries=("matplotlib.figure",),
         ),
     ]
