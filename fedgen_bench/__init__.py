@@ -123,6 +123,7 @@ __all__ = [
     "padded",
     "positions_of",
     "product_norm",
+    "profile",
     "reproduce",
     "run_suite",
     "seeded_globals",
@@ -140,8 +141,11 @@ __all__ = [
 ]
 
 _FRONT_DOOR = frozenset(
-    {"Session", "claims", "compare", "leaderboard", "load_results", "reproduce", "run_suite", "tune", "validate"}
-)
+    {
+        "Session", "claims", "compare", "leaderboard", "load_results", "profile", "reproduce", "run_suite", "tune",
+        "validate",
+    }
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

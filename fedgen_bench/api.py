@@ -17,6 +17,7 @@ __all__ = [
     "compare",
     "leaderboard",
     "load_results",
+    "profile",
     "reproduce",
     "run_suite",
     "tune",
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fedgen_bench.run.cohorts import Cohort
     from fedgen_bench.run.events import Event
     from fedgen_bench.session.answers import Reproduction, Tuning, Verdicts
+    from fedgen_bench.session.profiling import Profile
 
 
 def run_suite(
@@ -115,6 +117,48 @@ def tune(
         cohort=cohort,
     )
     return session.tune(suite, contenders=contenders, on_event=on_event)
+
+
+def profile(
+    suite: str,
+    *,
+    contenders: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    rounds: int | None = None,
+    overrides: Sequence[str] = (),
+    operators: bool = False,
+    plugins: Sequence[str | Path] = (),
+    data: str | Path | None = None,
+    files: Mapping[str, str | Path] = MappingProxyType({}),
+    device: str = "auto",
+    engine: str = "local",
+    jobs: int | None = None,
+    address: str | None = None,
+    cohort: Cohort = 1,
+    out: str | Path | None = None,
+    on_event: Callable[[Event], object] | None = None,
+) -> Profile:
+    """Run cells in a store that is thrown away, to see where their time and memory go: `Session.profile`."""
+    session = Session(
+        plugins=plugins,
+        data=data,
+        files=files,
+        device=device,
+        engine=engine,
+        jobs=jobs,
+        address=address,
+        cohort=cohort,
+    )
+    return session.profile(
+        suite,
+        contenders=contenders,
+        seeds=seeds,
+        rounds=rounds,
+        overrides=overrides,
+        operators=operators,
+        out=out,
+        on_event=on_event,
+    )
 
 
 def reproduce(

@@ -30,6 +30,7 @@ class Span:
     Args:
         name: of the phase.
         detail: which one of them: a round's number, a client's.
+        within: names of the spans that it is in, the outermost first.
         began: seconds of a clock that all processes of this machine share.
         seconds: how long it took, with what is within it.
         own_seconds: without the spans within it.
@@ -41,6 +42,7 @@ class Span:
 
     name: str
     detail: str
+    within: tuple[str, ...]
     began: float
     seconds: float
     own_seconds: float
@@ -73,7 +75,7 @@ class _Open:
     name: str
     detail: str
     n_bytes: int = 0
-    within: float = 0.0
+    inner_seconds: float = 0.0
     began: float = field(init=False, default=0.0)
     around: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
 
@@ -107,13 +109,14 @@ class _Keeper(threading.local):
     def end(self, one: _Open, seconds: float) -> None:
         self.open.remove(one)
         if self.open:
-            self.open[-1].within += seconds
+            self.open[-1].inner_seconds += seconds
         span = Span(
             name=one.name,
             detail=one.detail,
+            within=tuple(outer.name for outer in self.open),
             began=one.began,
             seconds=seconds,
-            own_seconds=seconds - one.within,
+            own_seconds=seconds - one.inner_seconds,
             n_bytes=one.n_bytes,
             peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_BYTES,
             process=os.getpid(),
@@ -169,4 +172,5 @@ def kept(where: Path, around: Mapping[str, Around] | None = None) -> Iterator[No
 def read(where: Path) -> list[Span]:
     """All spans of a folder as they began, an outer one before those within it."""
     ended = [line for path in sorted(where.glob("*.jsonl")) for line in path.read_text(encoding="utf-8").splitlines()]
-    return sorted((Span(**json.loads(line)) for line in reversed(ended)), key=lambda one: (one.began, -one.seconds))
+    spans = (Span(**table | {"within": tuple(table["within"])}) for table in map(json.loads, reversed(ended)))
+    return sorted(spans, key=lambda one: (one.began, -one.seconds))

@@ -31,6 +31,7 @@ COMMANDS = {
     "reproduce": "Run cells of a published folder again from its record alone, and compare.",
     "compare": "Compare two contenders of a suite over their seeds.",
     "tune": "Run a suite's tuning grid on validation data.",
+    "profile": "Show where the time, bytes and memory of a suite's rounds go, by phase.",
     "pretrain": "Train a backbone from its recipe.",
     "data": "List data sets and where they are; `data fetch NAME` downloads one.",
     "env": "Show the environment that results would record.",

@@ -94,6 +94,13 @@ seed = click.option(
     help="Only this seed (repeatable).",
     shell_complete=completion.seeds,
 )
+overrides = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Override a value of the suite; such results are shown, never ranked.",
+)
 data = click.option("--data", type=PATH, default=None, metavar="DIR", help="Folder to look for data sets in first.")
 files = click.option(
     "--file",

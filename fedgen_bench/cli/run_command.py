@@ -40,13 +40,7 @@ if TYPE_CHECKING:
     shell_complete=completion.components("strategy", "adapter", "compressor"),
     help="Add a contender: the suite's reference with this strategy, adapter or uplink compressor (repeatable).",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Override a value of the suite; such results are shown, never ranked.",
-)
+@options.overrides
 @click.option("--dry-run", is_flag=True, help="Print cells, steps, exact bytes and an estimate of time, then stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every round.")
 def command(session: Session, suite: str, *, dry_run: bool, verbose: bool, **selection: Any) -> int:

@@ -29,9 +29,10 @@ from fedgen_bench.review.claims.judging import judged, written
 from fedgen_bench.review.validation import Report, validate
 from fedgen_bench.run.cohorts import Cohort
 from fedgen_bench.run.events import OnEvent
-from fedgen_bench.session import rerunning, running
+from fedgen_bench.session import profiling, rerunning, running
 from fedgen_bench.session.answers import OnPlan, Reproduction, Tuning, Verdicts
 from fedgen_bench.session.frames import Results
+from fedgen_bench.session.profiling import Profile
 from fedgen_bench.session.rerunning import RerunSelection
 from fedgen_bench.session.running import Selection, stored_results
 from fedgen_bench.session.workplace import Workplace
@@ -159,6 +160,43 @@ class Session:
             self._workplace,
             runs=Path(self.runs),
             leaderboards=Path(self.leaderboards),
+            on_plan=on_plan or _untold,
+            on_event=on_event or _untold,
+        )
+
+    def profile(
+        self,
+        suite: str,
+        *,
+        contenders: Sequence[str] = (),
+        seeds: Sequence[int] = (),
+        rounds: int | None = None,
+        overrides: Sequence[str] = (),
+        operators: bool = False,
+        out: str | Path | None = None,
+        on_plan: OnPlan | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Profile:
+        """Run cells in a store that is thrown away, and write where their time, bytes and memory went.
+
+        Args:
+            suite: a registered suite's name.
+            contenders: only these, by name; the suite's reference when there are none.
+            seeds: only these; the suite's first when there are none.
+            rounds: of a cell; two at most when None.
+            overrides: `path=value`.
+            operators: also what torch does in two fits; cells are then run in this process, by engine `local`.
+            out: folder of the tables and traces; `profile/<suite>` when None.
+            on_plan: called once, before the first cell.
+            on_event: called as cells start, commit rounds and end.
+        """
+        return profiling.profile(
+            self._source(suite),
+            Selection(contenders=contenders, seeds=seeds, overrides=overrides),
+            self._workplace,
+            rounds=rounds,
+            operators=operators,
+            out=None if out is None else Path(out),
             on_plan=on_plan or _untold,
             on_event=on_event or _untold,
         )

@@ -23,6 +23,7 @@ SUITE = ["--suite", "quick"]
 DOORS = {
     "run": (fedgen_bench.run_suite, SUITE),
     "tune": (fedgen_bench.tune, SUITE),
+    "profile": (fedgen_bench.profile, SUITE),
     "reproduce": (fedgen_bench.reproduce, ["folder"]),
     "validate": (fedgen_bench.validate, ["folder"]),
     "claims": (fedgen_bench.claims, SUITE),

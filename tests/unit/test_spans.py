@@ -48,6 +48,7 @@ def test_spans_are_nested_and_know_what_is_their_own(tmp_path, clock):
             clock(8)
     outer, first, second = read(tmp_path)
     assert (outer.name, outer.detail, outer.began, outer.seconds, outer.own_seconds) == ("round", "0", 100, 15, 9)
+    assert (outer.within, first.within) == ((), ("round",))
     assert (first.name, first.detail, first.began, first.seconds, first.n_bytes) == ("fit", "7", 101, 2, 11)
     assert (second.own_seconds, second.n_bytes) == (4, 0)
     assert {one.process for one in (outer, first, second)} == {os.getpid()}

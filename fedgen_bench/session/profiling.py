@@ -1,0 +1,114 @@
+"""Cells run in a store that is thrown away, to see where their time, bytes and memory go."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.base import spans
+from fedgen_bench.base.errors import UsageError
+from fedgen_bench.base.files import write_atomic
+from fedgen_bench.base.spans import span
+from fedgen_bench.run.events import Event, OnEvent
+from fedgen_bench.run.operators import FitWatch, Operator
+from fedgen_bench.run.phases import Phase, phases
+from fedgen_bench.run.trace import trace
+from fedgen_bench.session.answers import OnPlan
+from fedgen_bench.session.running import Selection, run
+from fedgen_bench.session.workplace import Workplace
+from fedgen_bench.suite.load import load_suite
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.specs import SuiteSource
+
+MOST_ROUNDS = 2  # of a cell, where nothing else is asked for: the first and one that is like all others
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where the time, bytes and memory of some cells went.
+
+    Args:
+        phases: in the order in which they began.
+        operators: of torch in two fits, the slowest first; empty where they were not asked for.
+        ended: how each cell ended.
+        folder: where `phases.csv` and `trace.json` are, and with operators `operators.csv` and `operators.json`.
+    """
+
+    phases: tuple[Phase, ...]
+    operators: tuple[Operator, ...]
+    ended: tuple[Event, ...]
+    folder: Path
+
+
+def profile(
+    source: SuiteSource,
+    selection: Selection,
+    at: Workplace,
+    *,
+    rounds: int | None,
+    operators: bool,
+    out: Path | None,
+    on_plan: OnPlan,
+    on_event: OnEvent,
+) -> Profile:
+    """Run the cells, the suite's reference under its first seed where none are chosen, and write what was seen."""
+    if operators:
+        at = _alone(at)
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # read when torch is imported: else it fills stderr
+    watch = FitWatch()
+    with tempfile.TemporaryDirectory(prefix="fedgen-profile-") as folder:
+        scratch, kept = Path(folder), Path(folder, "spans")
+        kept.mkdir()
+        with spans.kept(kept, {"fit": watch.around} if operators else {}), span("command"):
+            results = run(
+                source,
+                _chosen(source, selection, at, rounds),
+                at,
+                runs=scratch / "runs",
+                leaderboards=scratch / "leaderboards",
+                verbose=False,
+                on_plan=on_plan,
+                on_event=on_event,
+            )
+        found = spans.read(kept)
+    where = out or Path("profile", source.name)
+    seen = Profile(phases(found), watch.operators, results.ended, where)
+    files = {"phases.csv": _csv(Phase, seen.phases), "trace.json": trace(found, os.getpid())}
+    if operators:
+        files |= {"operators.csv": _csv(Operator, seen.operators), "operators.json": watch.trace}
+    where.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        write_atomic(where / name, text.encode())
+    return seen
+
+
+def _alone(at: Workplace) -> Workplace:
+    if at.engine != "local" or (at.jobs or 1) > 1:
+        raise UsageError("Operators are those of fits in this process. Leave out `engine` and `jobs`, or `operators`.")
+    return replace(at, jobs=1)
+
+
+def _chosen(source: SuiteSource, selection: Selection, at: Workplace, rounds: int | None) -> Selection:
+    suite = load_suite(source, at.registry, selection.overrides)
+    n_rounds = min(suite.federation.rounds, MOST_ROUNDS) if rounds is None else rounds
+    return replace(
+        selection,
+        contenders=selection.contenders or (suite.suite.reference,),
+        seeds=selection.seeds or suite.seeds.leaderboard[:1],
+        overrides=(*selection.overrides, f"federation.rounds={n_rounds}"),
+    )
+
+
+def _csv(kind: Any, rows: Sequence[Any]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(one.name for one in fields(kind))
+    writer.writerows(map(astuple, rows))
+    return out.getvalue()
