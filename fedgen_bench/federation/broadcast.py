@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.federation.compression import layout_like
@@ -74,15 +74,14 @@ class Broadcast:
         _, sent = self._last
         at = 0
         for memory in sent.laid_out.body:
-            there = torch.from_numpy(memory).reshape(-1).view(torch.uint8)
-            if len(there):
-                here = torch.frombuffer(sent.body, dtype=torch.uint8, count=len(there), offset=at)
-                if not torch.equal(here, there):
-                    raise PluginError(
-                        "A client wrote into tensors that it received, past torch's counters (through `.data` or "
-                        "numpy), and others received the same. Clone what is to be changed."
-                    )
-            at += len(there)
+            there = memory.reshape(-1).view(f"u{memory.itemsize}")
+            here = np.frombuffer(sent.body, there.dtype, there.size, at) if there.size else there
+            if not np.array_equal(here, there):
+                raise PluginError(
+                    "A client wrote into tensors that it received, past torch's counters (through `.data` or numpy), "
+                    "and others received the same. Clone what is to be changed."
+                )
+            at += there.nbytes
 
 
 def _marks(tensors: Tensors) -> list[tuple[str, int, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +11,7 @@ import torch
 if TYPE_CHECKING:
     from fedgen_bench.contract.data import Tensors
 
-_BLOCK = 1 << 16  # numbers
+_BLOCK = 1 << 18  # numbers, 1 MiB of them
 
 
 class Changes:
@@ -28,38 +28,41 @@ class Changes:
             for name, tensor in tensors.items()
             if name in received and tensor.shape == received[name].shape and tensor.is_floating_point()
         }
-        squares = [_square(tensor, base) for tensor, base in self.pairs.values()]
+        largest = max((tensor.numel() for tensor, _ in self.pairs.values()), default=0)
+        self._scratch = torch.empty(min(_BLOCK, largest))  # the same memory for every block: it stays in the cache
+        squares = [self._square(name) for name in self.pairs]
         self.norm = math.sqrt(math.fsum(torch.stack(squares).tolist())) if squares else 0.0
 
+    def in_blocks(self, name: str, *targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, tuple[torch.Tensor, ...]]]:
+        """A tensor's change in fp32, block by block, each with this block of the targets, which have its shape.
 
-def in_blocks(
-    tensor: torch.Tensor, base: torch.Tensor, *targets: torch.Tensor
-) -> Iterator[tuple[torch.Tensor, tuple[torch.Tensor, ...]]]:
-    """The change in fp32, block by block, each with the same block of the targets, which have the tensor's shape."""
-    if _is_whole(tensor, base, *targets):
-        yield (tensor - base).float(), targets
-        return
-    scratch = torch.empty(_BLOCK)
-    for here, there, *parts in zip(*(one.view(-1).split(_BLOCK) for one in (tensor, base, *targets)), strict=True):
-        yield torch.sub(here, there, out=scratch[: len(here)]), tuple(parts)
+        A block is good until the next is asked for, and may be written to.
+        """
+        tensor, base = self.pairs[name]
+        together = (tensor, base, *targets)
+        if not _are_rows(together):
+            yield (tensor - base).float(), targets
+        elif tensor.numel() <= _BLOCK:
+            yield torch.sub(tensor, base, out=self._scratch[: tensor.numel()].view(tensor.shape)), targets
+        else:
+            for here, there, *parts in zip(*(one.view(-1).split(_BLOCK) for one in together), strict=True):
+                yield torch.sub(here, there, out=self._scratch[: len(here)]), tuple(parts)
+
+    def _square(self, name: str) -> torch.Tensor:
+        """|d|^2 with the bits of one sum over the whole tensor."""
+        tensor, base = self.pairs[name]
+        if tensor.numel() <= _BLOCK or not _are_rows((tensor, base)):
+            ((change, _),) = self.in_blocks(name)
+            return change.mul_(change).sum()
+        squares = torch.empty(tensor.shape)
+        for change, (part,) in self.in_blocks(name, squares):
+            torch.mul(change, change, out=part)
+        return squares.sum()
 
 
-def _is_whole(*tensors: torch.Tensor) -> bool:
-    """Whether they are one block: small ones, and those that are no plain rows of numbers in fp32."""
-    return tensors[0].numel() <= _BLOCK or not all(
-        one.dtype == torch.float32 and one.is_contiguous() and one.is_cpu for one in tensors
-    )
-
-
-def _square(tensor: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-    """|d|^2 with the bits of one sum over the whole tensor."""
-    if _is_whole(tensor, base):
-        change = (tensor - base).float()
-        return (change * change).sum()
-    squares = torch.empty_like(tensor)
-    for change, (part,) in in_blocks(tensor, base, squares):
-        torch.mul(change, change, out=part)
-    return squares.sum()
+def _are_rows(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether all are plain rows of numbers in fp32."""
+    return all(one.dtype == torch.float32 and one.is_contiguous() and one.is_cpu for one in tensors)
 
 
 def is_finite(tensor: torch.Tensor) -> bool:

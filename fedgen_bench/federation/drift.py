@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fedgen_bench.federation.changes import in_blocks
-
 if TYPE_CHECKING:
     from fedgen_bench.federation.changes import Changes
 
@@ -43,9 +41,9 @@ class Drift:
         if norm > 0:
             sums.append((self._directions, 1 / norm))
             self._n_moved += 1
-        for name, (tensor, base) in changes.pairs.items():
+        for name, (tensor, _) in changes.pairs.items():
             targets = [_room(those, name, tensor) for those, _ in sums]
-            for change, parts in in_blocks(tensor, base, *targets):
+            for change, parts in changes.in_blocks(name, *targets):
                 for part, (_, factor) in zip(parts, sums, strict=True):
                     part.add_(change, alpha=factor)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -141,6 +140,7 @@ class Round:
                     self.drift.add(changes, update.n_examples)
             self.n_accepted += 1
             yield update
+            del outcome, exchange, update, changes, keep  # their memory is free while the next client is trained
 
     def _outcomes(self) -> Iterator[ClientOutcome]:
         """The engine's outcomes, as far as they are some; what goes wrong is kept for who swallows it."""
@@ -154,6 +154,7 @@ class Round:
                 if outcome is None:
                     return
                 yield _sound(outcome, what)
+                del outcome  # as in `updates`
         except Exception as error:
             self._failure = error
             raise
@@ -175,11 +176,13 @@ class Round:
         state = None
         if first is not None:
             ctx = experiment.round_context(self.index)
+            updates = _behind([first], stream)
+            del first  # nobody holds it while the next client is trained
             with span("aggregate"), guarded(f"{experiment.strategy_name}.aggregate", state=self.state):
-                state = experiment.strategy.aggregate(self.state, itertools.chain([first], stream), ctx)
+                state = experiment.strategy.aggregate(self.state, updates, ctx)
             if self._failure is not None:  # `aggregate` caught what went wrong in a client
                 raise self._failure
-            for _ in stream:  # a strategy that reads only some updates does not save the others their work
+            for _ in updates:  # a strategy that reads only some updates does not save the others their work
                 pass
             self._broadcast.check()
         if self.n_accepted < experiment.quorum:
@@ -188,6 +191,11 @@ class Round:
                 f"Round {self.index}: {self.n_accepted} valid updates, the suite wants {experiment.quorum} ({codes})."
             )
         return state
+
+
+def _behind(first: list[Update], others: Iterator[Update]) -> Iterator[Update]:
+    yield first.pop()
+    yield from others
 
 
 def _sound(outcome: object, what: str) -> ClientOutcome:

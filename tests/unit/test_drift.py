@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from fedgen_bench.federation import changes
 from fedgen_bench.federation.changes import Changes
 from fedgen_bench.federation.drift import Drift
 
@@ -65,3 +66,45 @@ def test_drift_of_clients_of_several_ranks_is_that_of_changes_padded_with_zeros(
         return drift.summary()
 
     assert summary(ranks) == summary(padded)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
+@pytest.mark.parametrize("block", [7, 1 << 18])
+def test_changes_in_blocks_have_the_bits_of_whole_tensors(monkeypatch, dtype, block):
+    monkeypatch.setattr(changes, "_BLOCK", block)
+    generator = torch.Generator().manual_seed(3)
+    shapes = {"a": (5, 11), "b": (7,), "c": (), "d": (0, 3), "e": (4, 9)}
+    received = {name: torch.randn(shape, generator=generator).to(dtype) for name, shape in shapes.items()}
+    received["e"] = received["e"].T.contiguous().T
+    updates = [
+        {name: one + torch.randn(one.shape, generator=generator).to(dtype) for name, one in received.items()}
+    ] * 2
+    drift, plain = Drift(), {name: torch.zeros(shape) for name, shape in shapes.items()}
+    for n, update in enumerate(updates, start=2):
+        whole = {name: (one - received[name]).float() for name, one in update.items()}
+        found = Changes(update, received)
+        assert found.norm == math.sqrt(math.fsum(float((one * one).sum()) for one in whole.values()))
+        drift.add(found, n)
+        for name, one in whole.items():
+            plain[name].add_(one, alpha=n)
+    square = math.fsum(float((one * one).sum()) for one in plain.values()) / 5.0**2
+    assert drift.summary()["mean_change_norm"] == math.sqrt(square)
+
+
+def test_an_update_that_is_read_is_let_go_before_the_next():
+    import weakref
+
+    from fedgen_bench import Update, weighted_mean
+
+    gone = []
+
+    def updates():
+        for n in (1, 2, 3):
+            tensor = torch.full((3,), float(n))
+            seen = weakref.ref(tensor)
+            yield Update({"w": tensor}, n)
+            del tensor
+            gone.append(seen() is None)
+
+    weighted_mean(updates())
+    assert gone == [True] * 3
