@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Iterable
 
 from fedgen_bench.base.guards import guarded
+from fedgen_bench.base.spans import span
 
 
 def import_ahead(names: Iterable[str]) -> None:
@@ -21,7 +22,7 @@ def import_ahead(names: Iterable[str]) -> None:
     gc.disable()
     try:
         for name in names:
-            with contextlib.suppress(Exception), guarded(f"The import of {name}"):
+            with contextlib.suppress(Exception), span("import", name), guarded(f"The import of {name}"):
                 pkgutil.resolve_name(name)
     finally:
         if collecting:

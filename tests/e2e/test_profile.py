@@ -15,9 +15,9 @@ from fedgen_bench.testing import toy
 
 COMMAND = ("profile", "--suite", "toy", "--plugin", toy.__file__, "--device", "cpu")
 PHASES = {
-    "command", "preflight", "load", "split", "attach", "cell", "rehearse", "round", "engine", "send", "encode",
-    "prepare", "decode", "fit", "reply", "gate", "drift", "aggregate", "state", "evaluate", "commit", "finish",
-    "final evaluation", "personalisation", "publish",
+    "command", "import", "preflight", "load", "split", "attach", "cell", "rehearse", "round", "engine", "send",
+    "encode", "prepare", "decode", "fit", "reply", "gate", "drift", "aggregate", "state", "evaluate", "commit",
+    "final evaluation", "personalisation", "finish", "publish",
 }  # fmt: skip
 
 
