@@ -34,12 +34,14 @@ class Backbone:
 
 
 def load_backbone(name: str) -> Backbone:
-    """Load a causal LM with `AutoModelForCausalLM` from `name`.
+    """Load a causal LM with `AutoModelForCausalLM` from `name`; a GPT-2 comes with a forward pass of its own.
 
     Raises:
         DataError: the model cannot be had, its weights are not safetensors or not all there, its tokenizer is not
             there or not its own, or it is not causal.
     """
+    from fedgen_bench_plugins.backbones.gpt2 import made_lean
+
     where = locate(name)
     local = isinstance(where, Path)
     try:
@@ -62,6 +64,7 @@ def load_backbone(name: str) -> Backbone:
     check_complete(f"Backbone `{name}`", module, info)
     check_tokenizer(name, tokenizer, module)
     check_causal(name, module)
+    made_lean(module)
     whole = Path(where) / "model.safetensors"
     sha256 = sha256_of(whole) if local and whole.is_file() else weights_sha256(module)
     return Backbone(name, module, tokenizer, int(tokenizer.eos_token_id), sha256)
