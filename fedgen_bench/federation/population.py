@@ -82,11 +82,13 @@ class Population:
 
     @cached_property
     def _clients(self) -> Callable[[int], ClientData]:
+        counts = isinstance(self.task, Counting)
+
         def prepared(client_id: int) -> ClientData:
             what = f"{type(self.task).__name__}.client_data"
             with span("prepare", client_id), guarded(what):
                 data = self.task.client_data(self.parts[client_id].copy())
-            if isinstance(self.task, Counting) and data.train.n != self.n_train(client_id):
+            if counts and data.train.n != self.n_train(client_id):
                 raise PluginError(
                     f"{what} gives client {client_id} {data.train.n} training examples; `holdings` counts "
                     f"{self.n_train(client_id)}. Mend either."
