@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -67,7 +68,7 @@ def prepared(root: Path) -> Iterator[Work]:
         told = {"suite": "small-lms", "contender": "lora", "plugin": "small_lms.py", "overrides": size.overrides}
         (work.folder / "suite.json").write_text(json.dumps(told))
         yield work
-    for number, (name, n_rounds) in enumerate({"0.13 MB": 41, "40 MB": 6}.items()):
+    for number, (name, n_rounds) in enumerate({"0.13 MB": 41, "40 MB": 4}.items()):
         work = Work(name, n_rounds, 0, root / f"still{number}")
         work.folder.mkdir()
         still.export(still.SIZES[name], work.folder)
@@ -78,7 +79,7 @@ def prepared(root: Path) -> Iterator[Work]:
 
 
 def measured(python: str, runner: Runner, work: Work, log: Path) -> dict[str, float] | None:
-    """Seconds from the start to the first round, and of a round; None where the runner fails."""
+    """Seconds from the start to the first round, and of a round (the median); None where the runner fails."""
     command = [python, str(HERE / runner.script), str(work.folder), str(work.n_rounds), *runner.arguments]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"}
     done = subprocess.run(
@@ -90,7 +91,7 @@ def measured(python: str, runner: Runner, work: Work, log: Path) -> dict[str, fl
     if not told:
         return None
     marks = json.loads(told[-1])["marks"]
-    seconds = (marks[-1] - marks[0]) / (len(marks) - 1)
+    seconds = statistics.median(later - earlier for earlier, later in itertools.pairwise(marks))
     return {"start": marks[0] - seconds, "round": seconds}
 
 
