@@ -25,12 +25,13 @@ LIBRARIES = ("torch", "transformers", "peft")
 
 @dataclass(frozen=True)
 class Runner:
-    """A column: what is called, which distribution it needs, and how it spreads its work."""
+    """A column: what is called, which distribution it needs, how it spreads its work, and whether it does all works."""
 
     name: str
     script: str
     needs: str | None = None
     arguments: tuple[str, ...] = ()
+    only_trains: bool = False
 
 
 RUNNERS = (
@@ -41,6 +42,8 @@ RUNNERS = (
     Runner("FedLab", "fedlab_standalone.py", "fedlab"),
     Runner("ours `local`", "ours.py", arguments=("local",)),
     Runner("ours `processes`", "ours.py", arguments=("processes",)),
+    Runner("ours `local --cohort auto`", "ours.py", arguments=("local", "auto"), only_trains=True),
+    Runner("ours `processes --cohort auto`", "ours.py", arguments=("processes", "auto"), only_trains=True),
 )
 
 
@@ -95,10 +98,10 @@ def measured(python: str, runner: Runner, work: Work, log: Path) -> dict[str, fl
     return {"start": marks[0] - seconds, "round": seconds}
 
 
-def cell(work: Work, found: list[dict[str, float]]) -> str:
+def cell(runner: Runner, work: Work, found: list[dict[str, float]]) -> str:
     """Median tokens a second, or milliseconds a client-round."""
     if not found:
-        return "failed"
+        return "" if runner.only_trains and not work.tokens else "failed"
     seconds = statistics.median(one["round"] for one in found)
     return f"{work.tokens / seconds:,.0f}" if work.tokens else f"{seconds / 10 * 1e3:.3g}"
 
@@ -139,6 +142,8 @@ def main() -> None:
         for repeat in range(told.repeats):
             for work in works:
                 for runner in runners:
+                    if runner.only_trains and not work.tokens:
+                        continue
                     one = measured(told.python, runner, work, log)
                     print(f"{repeat + 1}/{told.repeats} {work.name}, {runner.name}: {one}", file=sys.stderr, flush=True)
                     if one is not None:
@@ -146,7 +151,9 @@ def main() -> None:
     rows = [["", *(runner.name for runner in runners)]]
     for work in works:
         unit = "tokens/s" if work.tokens else "ms a client-round"
-        rows.append([f"{work.name}, {unit}", *(cell(work, figures[work.name][runner.name]) for runner in runners)])
+        rows.append(
+            [f"{work.name}, {unit}", *(cell(runner, work, figures[work.name][runner.name]) for runner in runners)]
+        )
     trained = [work for work in works if work.tokens]
     for work in trained[-1:]:
         seconds = [[one["start"] for one in figures[work.name][runner.name]] for runner in runners]

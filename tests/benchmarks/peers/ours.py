@@ -1,4 +1,7 @@
-"""This harness through its Python API: store, ledger, gate, drift and all. Called as `ours.py FOLDER ROUNDS ENGINE`."""
+"""This harness through its Python API: store, ledger, gate, drift and all.
+
+Called as `ours.py FOLDER ROUNDS ENGINE [COHORT]`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from fedgen_bench import run_suite
 BENCHMARKS = Path(__file__).parents[1]
 
 if __name__ == "__main__":
-    marks, engine = Marks(), sys.argv[3]
+    marks, engine, cohort = Marks(), sys.argv[3], sys.argv[4:] or [1]
     told = json.loads((Path(marks.folder) / "suite.json").read_text())
     threads, jobs = (2, 1) if engine == "local" else (1, 2)
 
@@ -42,6 +45,7 @@ if __name__ == "__main__":
             device="cpu",
             engine=engine,
             jobs=jobs,
+            cohort=cohort[0],
             on_event=note,
         )
     marks.tell()
