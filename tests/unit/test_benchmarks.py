@@ -27,7 +27,7 @@ def imported(monkeypatch):
     return importlib.import_module
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("test_*.py")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem != "conftest"))
 def test_benchmarks_can_be_imported(imported, name):
     assert imported(name)
 
