@@ -1,3 +1,4 @@
+import contextlib
 import math
 import os
 import subprocess
@@ -11,6 +12,7 @@ from fedgen_bench_plugins.datasets import cifar10, tiny_shapes
 from fedgen_bench_plugins.datasets.known import CIFAR10
 from fedgen_bench_plugins.extractors import Features, load_extractor
 from fedgen_bench_plugins.metrics.images import register_metrics
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
 
@@ -189,3 +191,32 @@ def test_a_distance_of_one_image_is_refused_with_the_numbers(name):
     one, many = with_features([[1.0, 2.0]]), with_features(cross(1, 1))
     with pytest.raises(ValueError, match="1 generated from 4 reference images"):
         compute(name, given(one, many))
+
+
+@pytest.mark.parametrize(
+    ("name", "inner"),
+    [
+        ("fid_cifarnet", "metric_fid.fid_statistics_to_metric"),
+        ("fid_by_class_cifarnet", "metric_fid.fid_statistics_to_metric"),
+        ("kid_cifarnet", "metric_kid.kid_features_to_metric"),
+    ],
+)
+def test_distances_take_one_thread_and_are_those_of_two(name, inner, monkeypatch):
+    draws = np.random.default_rng(3)
+    labels = torch.arange(60) % 2
+    evidence = given(with_features(draws.normal(size=(60, 128))), with_features(draws.normal(1, 2, size=(60, 128))))
+    evidence |= {"classes": ("a", "b"), "generated/labels": labels, "reference/labels": labels}
+    module, function = inner.split(".")
+    compute_it, threads = getattr(sys.modules[f"torch_fidelity.{module}"], function), set()
+
+    def seen(*arguments, **settings):
+        threads.update(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        return compute_it(*arguments, **settings)
+
+    monkeypatch.setattr(sys.modules[f"torch_fidelity.{module}"], function, seen)
+    with threadpool_limits(2, user_api="blas"):
+        ours = compute(name, evidence)
+        assert threads == {1}
+        monkeypatch.setattr("threadpoolctl.threadpool_limits", lambda *_, **__: contextlib.nullcontext())
+        assert compute(name, evidence) == ours
+        assert threads == {1, 2}

@@ -7,7 +7,8 @@ torch-fidelity's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,9 +90,9 @@ class KernelDistance:
 
         generated, reference = (one.features for one in _both(evidence, self.extractor))
         subset_size = max(_FEWEST, min(_SUBSET_SIZE, len(generated) // 2, len(reference) // 2))
-        found = kid_features_to_metric(
-            generated, reference, kid_subsets=_N_SUBSETS, kid_subset_size=subset_size, rng_seed=_RNG_SEED, verbose=False
-        )
+        subsets = {"kid_subsets": _N_SUBSETS, "kid_subset_size": subset_size, "rng_seed": _RNG_SEED}
+        with _on_one_thread():
+            found = kid_features_to_metric(generated, reference, **subsets, verbose=False)
         return float(found[KEY_METRIC_KID_MEAN])
 
 
@@ -123,6 +124,16 @@ def _both(evidence: Mapping[str, Any], extractor: str) -> tuple[Any, Any]:
     return generated, reference
 
 
+@contextmanager
+def _on_one_thread() -> Iterator[None]:
+    """For numpy's products and eigenvalues: of matrices this small, to which more threads only wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@_on_one_thread()
 def _frechet(generated: torch.Tensor, reference: torch.Tensor) -> float:
     from torch_fidelity import KEY_METRIC_FID
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
