@@ -7,7 +7,7 @@ many rounds there were, and a state is rewritten a logarithmic number of times.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +83,10 @@ class ClientStates:
     ) -> None:
         self._file_of, self._bound = file_of, bound_bytes
         self._files = tuple(rounds)
-        self._round_of = {client: at for at in rounds for client in _clients_in(file_of(at))}
+        self._round_of: dict[int, int] = {}
+        self._live: dict[int, set[int]] = {}  # by round, the clients whose latest state is in its file
+        for at in rounds:
+            self._note(at, _clients_in(file_of(at)))
         self._memory: OrderedDict[int, Tensors] = OrderedDict()
         self._held_bytes = 0
 
@@ -100,11 +103,8 @@ class ClientStates:
 
     def written(self, keeps: Mapping[int, Tensors]) -> Written:
         """What a round that gave these states writes."""
-        live: dict[int, list[int]] = {at: [] for at in self._files}
-        for client, at in self._round_of.items():
-            if client not in keeps:
-                live[at].append(client)
-        older = [at for at in self._files if live[at]]
+        renewed = Counter(self._round_of[client] for client in keeps if client in self._round_of)
+        older = [at for at in self._files if len(self._live[at]) > renewed[at]]
         if not keeps:
             return Written(None, frozenset(), tuple(older))
         merged = dict(keeps)
@@ -113,16 +113,25 @@ class ClientStates:
             path = self._file_of(older[-1])
             if path.stat().st_size > min(self._bound, len(content)):
                 break
-            merged = decode_keeps(path, live[older.pop()]) | merged
+            merged = decode_keeps(path, self._live[older.pop()] - keeps.keys()) | merged
             content = encode_keeps(merged)
         return Written(content, frozenset(merged), tuple(older))
 
     def put(self, round_index: int, keeps: Mapping[int, Tensors], written: Written) -> None:
         """Take over what a committed round wrote."""
         self._files = written.older if written.content is None else (*written.older, round_index)
-        self._round_of |= dict.fromkeys(written.clients, round_index)
+        self._note(round_index, written.clients)
+        self._live = {at: self._live[at] for at in self._files}
         for client_id, keep in keeps.items():
             self._hold(client_id, keep)
+
+    def _note(self, round_index: int, clients: Iterable[int]) -> None:
+        """The latest states of these clients are in this round's file."""
+        for client in clients:
+            if client in self._round_of:
+                self._live[self._round_of[client]].discard(client)
+            self._round_of[client] = round_index
+        self._live[round_index] = set(clients)
 
     def _hold(self, client_id: int, keep: Tensors) -> None:
         if client_id in self._memory:

@@ -87,5 +87,5 @@ def tensors_digest(tensors: Tensors) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         total.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        total.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        total.update(tensor.flatten().view(torch.uint8).numpy().data)
     return total.hexdigest()
