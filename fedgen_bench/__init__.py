@@ -30,6 +30,7 @@ from fedgen_bench.contract.aggregation import weighted_mean
 from fedgen_bench.contract.backbones import BackboneSpec, Ground
 from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
+from fedgen_bench.contract.copies import private_copy
 from fedgen_bench.contract.data import ClientData, Examples, Holdings, Parts, Tensors, UnitTable
 from fedgen_bench.contract.datasets import Archive, DataFile, DatasetSpec
 from fedgen_bench.contract.hookspecs import hookimpl
@@ -122,6 +123,7 @@ __all__ = [
     "one_line",
     "padded",
     "positions_of",
+    "private_copy",
     "product_norm",
     "profile",
     "reproduce",

@@ -9,6 +9,7 @@ import torch
 from fedgen_bench.base.allocator import keep_freed_memory
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
+from fedgen_bench.contract.copies import lazily_copied
 from fedgen_bench.federation.attaching import attach
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.compression import Chain, Uplink
@@ -16,7 +17,6 @@ from fedgen_bench.federation.evaluation import Evaluator
 from fedgen_bench.federation.experiment import Experiment
 from fedgen_bench.federation.link import Link
 from fedgen_bench.federation.loader import Loader
-from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import TrainingPlan
 from fedgen_bench.registry.datasets import finder
@@ -49,6 +49,7 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
     with span("attach", contender.adapter.name):
         adapted = attach(registry, contender.adapter, task, seed_tree(spec))
         adapted.module.to(device).eval()
+    initial = {name: parameter.detach() for name, parameter in adapted.trainable.items()}
     uplink, downlink = (
         Chain(tuple(build(registry, "compressor", one) for one in chain))
         for chain in (contender.uplink, contender.downlink)
@@ -71,7 +72,7 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
             metrics={name: build(registry, "metric", Component(name=name)) for name in evaluation.metrics},
             lower_is_better=registry.get("metric", evaluation.followed).spec.lower_is_better,
         ),
-        start=dump_tensors(adapted.trainable),
+        start={name: lazily_copied(value) if value.is_cpu else value.cpu() for name, value in initial.items()},
         link=Link(downlink=downlink, uplink=Uplink(uplink), max_update_norm=config.federation.max_update_norm),
         attack=None if attack is None else build(registry, "attack", attack),
         attackers=_attackers(attack, len(population.parts), seed_tree(spec)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.contexts import ClientContext, RoundContext, ServerContext
+from fedgen_bench.contract.copies import lazily_copied
 from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.lowrank import truncated
 from fedgen_bench.contract.messages import Fit, Model
@@ -150,6 +151,12 @@ class Experiment:
             kept_in=kept_in,
             low_rank=ranks,
         )
+
+    def first_state(self) -> Any:
+        """The strategy's state before the first round, watched."""
+        start = {name: lazily_copied(tensor) for name, tensor in self.start.items()}
+        with guarded(f"{self.strategy_name}.init", start=start):
+            return self.strategy.init(dict(start), self.server_context())
 
     def export(self, state: Any, ctx: ClientContext | None) -> Model | None:
         """The strategy's export, watched."""

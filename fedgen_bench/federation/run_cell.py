@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fedgen_bench.base.errors import PluginError
-from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.reports import RoundReport, RunResult
@@ -42,8 +41,7 @@ def run_cell(
     Returns the result and the encoded global tensors (None when there is no global model).
     """
     experiment = assemble(blueprint.spec, loader, torch.device(blueprint.device))
-    with guarded(f"{experiment.strategy_name}.init", start=experiment.start):
-        state = experiment.strategy.init(dict(experiment.start), experiment.server_context())
+    state = experiment.first_state()
     checkpoint = journal.checkpoint()
     if checkpoint is None:
         with span("rehearse"):

@@ -107,6 +107,7 @@ def fit(
     mean_loss = float(total) / n_steps
     if not math.isfinite(mean_loss):
         raise Diverged(f"Loss of client {streams.client_id} is {mean_loss}.")
+    del optimizer, rows, pull, average  # as large as the model, each, and not needed beside what is reported
     trained = dump_like(adapted.trainable, request.start)
     return FitReport(trained, data.n, n_steps, mean_loss, order_digest(batches))
 

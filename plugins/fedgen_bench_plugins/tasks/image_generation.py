@@ -21,6 +21,7 @@ from fedgen_bench import (
     Tensors,
     UnitTable,
     hookimpl,
+    private_copy,
 )
 from fedgen_bench_plugins.backbones.known import CIFARNET, MINI_UNET, TINY_SHAPES_UNET
 from fedgen_bench_plugins.datasets.known import CIFAR10, INCEPTION, files_of
@@ -156,9 +157,7 @@ class LoadedImageGeneration:
 
     def new_module(self) -> nn.Module:
         """A private copy of the backbone."""
-        import copy
-
-        return copy.deepcopy(self.backbone.module)
+        return private_copy(self.backbone.module)
 
     def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
         """Noise-prediction loss; flips, dropped labels, timesteps and noise come from `generator`, on the CPU."""

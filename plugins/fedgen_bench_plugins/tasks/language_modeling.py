@@ -22,6 +22,7 @@ from fedgen_bench import (
     UnitTable,
     hookimpl,
     positions_of,
+    private_copy,
 )
 from fedgen_bench_plugins.backbones.known import MINI_LM, TINY_WIRE_LM
 from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, files_of
@@ -243,9 +244,7 @@ class LoadedLanguageModeling:
 
     def new_module(self) -> nn.Module:
         """A private copy of the backbone."""
-        import copy
-
-        return copy.deepcopy(self.backbone.module)
+        return private_copy(self.backbone.module)
 
     def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
         """Mean next-token loss over the batch's real tokens."""
