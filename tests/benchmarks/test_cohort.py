@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from fedgen_bench_plugins.adapters import lora
+from fedgen_bench_plugins.backbones.gpt2 import made_lean
 from fedgen_bench_plugins.tasks.language_modeling import LoadedLanguageModeling
 
 from fedgen_bench.base.processes import keep_freed_memory
@@ -34,7 +35,9 @@ def world(request):
     config = GPT2Config(vocab_size=words, n_positions=128, n_embd=width, n_layer=layers, n_head=4, **rates)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        adapted = lora.LoRA(lora.Params(rank=8)).attach(GPT2LMHeadModel(config).eval(), SEEDS)
+        model = GPT2LMHeadModel(config).eval()
+        assert made_lean(model)
+        adapted = lora.LoRA(lora.Params(rank=8)).attach(model, SEEDS)
         blocks = torch.randint(0, words, (batch * steps, tokens + 1))
     data, start = Examples({"blocks": blocks}, len(blocks)), dump_tensors(adapted.trainable)
     asked = [Asked(Fit(start), data, FitStreams(SEEDS, 0, client), steps) for client in range(10)]

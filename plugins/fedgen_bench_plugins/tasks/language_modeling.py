@@ -263,11 +263,14 @@ class LoadedLanguageModeling:
         logits = module(input_ids=inputs).logits
         if logits.shape[1] > inputs.shape[1]:  # behind a soft prompt; the gradient of every slice is a copy
             logits = logits[:, -inputs.shape[1] :]
-        parts = [logits] if alone else logits.split([len(one) for one in blocks])
-        return [
-            cross_entropy(some.flatten(0, 1).float(), wanted[:, 1:].flatten(), ignore_index=_IGNORED)
-            for some, wanted in zip(parts, blocks, strict=True)
-        ]
+        targets = (blocks[0] if alone else torch.cat(blocks))[:, 1:]
+        scores, wanted = logits.flatten(0, 1).float(), targets.flatten()
+        if alone:
+            return [cross_entropy(scores, wanted, ignore_index=_IGNORED)]
+        errors = cross_entropy(scores, wanted, ignore_index=_IGNORED, reduction="none").view(targets.shape).sum(dim=1)
+        counts = (targets != _IGNORED).sum(dim=1)
+        rows = [len(one) for one in blocks]
+        return [nats.sum() / n.sum() for nats, n in zip(errors.split(rows), counts.split(rows), strict=True)]
 
     def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, float]:
         """Summed negative log-likelihood (fp32 per token, float64 sum), words and bytes of an `EvalText`."""
