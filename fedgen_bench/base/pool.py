@@ -79,6 +79,10 @@ class Pool(Generic[Label, Task, Answer]):
         """Workers that have a task."""
         return len(self._busy)
 
+    def hire(self, n: int) -> None:
+        """Have so many workers more at hand before there are tasks for them."""
+        self._idle += [self._crew.hire() for _ in range(n)]
+
     def give(self, label: Label, task: Task) -> None:
         """Have a worker begin with a task: an idle one, or a new one."""
         new = not self._idle

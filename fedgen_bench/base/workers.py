@@ -55,6 +55,7 @@ class Workers(Generic[Task, Answer]):
     ) -> None:
         self._open_shop, self._silence, self._seconds_to_leave = open_shop, silence, seconds_to_leave
         self._busy: set[Ear] = set()
+        self._fresh: set[Ear] = set()
         self._places: dict[Ear, int] = {}
         self._leaving: list[Ear] = []
 
@@ -66,11 +67,13 @@ class Workers(Generic[Task, Answer]):
         link, process = _spawned(serve) if nursery is None else nursery.child(serve)
         worker = Ear(link, process, self._silence)
         self._places[worker] = place
+        self._fresh.add(worker)
         return worker
 
     def give(self, worker: Ear, task: Task, /) -> None:
         """Have an idle worker begin."""
         self._busy.add(worker)
+        self._fresh.discard(worker)
         worker.give(task)
 
     def wait(self, busy: Collection[Ear], *, block: bool) -> Iterator[tuple[Ear, Answer | Note | Died]]:
@@ -89,10 +92,11 @@ class Workers(Generic[Task, Answer]):
             yield worker, cast("Answer | Note | Died", said)
 
     def dismiss(self, worker: Ear) -> None:
-        """End a worker: at once when it is busy, else it is told to leave, which `close` waits for."""
+        """End a worker: at once when it is busy or never was, else it is told to leave, which `close` waits for."""
         self._places.pop(worker, None)
-        if worker in self._busy:
-            self._busy.remove(worker)
+        if worker in self._busy or worker in self._fresh:
+            self._busy.discard(worker)
+            self._fresh.discard(worker)
             worker.end()
         elif self._seconds_to_leave:
             worker.give(None)

@@ -20,8 +20,16 @@ from fedgen_bench.suite.cells import CellSpec
 _SECONDS_TO_LEAVE = 10.0
 
 
-def in_parallel(todo: Sequence[CellSpec], job: Job, n_workers: int) -> Generator[Event, None, None]:
+def in_parallel(
+    todo: Sequence[CellSpec], job: Job, n_workers: int, meanwhile: Callable[[], object]
+) -> Generator[Event, None, None]:
     """What is told of the cells, in the order in which it comes in. Nobody takes a dead worker's place.
+
+    Args:
+        todo: the cells.
+        job: what the workers need to run them.
+        n_workers: how many there are.
+        meanwhile: done while the workers come into being; what it raises stands in the way of every cell.
 
     Raises:
         StoreError: the store cannot be written, or every worker died.
@@ -31,6 +39,8 @@ def in_parallel(todo: Sequence[CellSpec], job: Job, n_workers: int) -> Generator
     crew = Workers(partial(_open_cells, job), seconds_to_leave=_SECONDS_TO_LEAVE)
     pool: Pool[CellSpec, CellSpec, Event] = Pool(crew)
     with contextlib.closing(crew), contextlib.closing(pool):
+        pool.hire(n_workers)
+        meanwhile()
         for _ in range(n_workers):
             yield _begun(pool, queue.pop(0))
         while pool.n_busy:

@@ -73,9 +73,13 @@ def _run_cells(
 
     pick_device(job.device)
     import_ahead(libraries(todo, registry))
-    loader = Loader(registry, finder(registry, job.data))
-    with span("preflight"):
-        preflight(todo, loader)
+
+    def looked_at() -> Loader:
+        loader = Loader(registry, finder(registry, job.data))
+        with span("preflight"):
+            preflight(todo, loader)
+        return loader
+
     workers = min(workers, len(todo))
     ended: dict[str, Event] = {}
 
@@ -85,13 +89,12 @@ def _run_cells(
         on_event(event)
 
     if workers == 1:
-        with contextlib.closing(Executor(job, store, registry, loader)) as executor:
+        with contextlib.closing(Executor(job, store, registry, looked_at())) as executor:
             for spec in todo:
                 note(Event("started", spec.name, spec.config.federation.rounds))
                 note(executor.run(spec, note))
     else:
-        del loader  # its models are for the workers to hold
-        with contextlib.closing(in_parallel(todo, job, workers)) as events:
+        with contextlib.closing(in_parallel(todo, job, workers, looked_at)) as events:
             for event in events:
                 note(event)
     return [ended[spec.name] for spec in todo if spec.name in ended]

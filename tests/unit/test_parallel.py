@@ -38,7 +38,7 @@ def told(monkeypatch, tmp_path, cells):
     monkeypatch.setattr(heartbeats, "_BEAT_SECONDS", 0.05)
     monkeypatch.setattr(parallel, "Workers", partial(workers.Workers, silence=1.0))
 
-    def run(work):
+    def run(work, meanwhile=lambda: None):
         @contextlib.contextmanager
         def open_cells(job):
             try:
@@ -47,7 +47,7 @@ def told(monkeypatch, tmp_path, cells):
                 (job.root / f"closed-{os.getpid()}").touch()
 
         monkeypatch.setattr(parallel, "_open_cells", open_cells)
-        return parallel.in_parallel(cells, Job(tmp_path, Places(), "cpu", ()), 2)
+        return parallel.in_parallel(cells, Job(tmp_path, Places(), "cpu", ()), 2, meanwhile)
 
     return run
 
@@ -131,3 +131,13 @@ def test_run_that_is_given_up_leaves_no_worker(told):
     events.close()
     assert time.monotonic() - began < 5
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_what_stands_in_the_way_ends_the_workers_that_are_coming(told):
+    def broken():
+        raise FedgenError("no data")
+
+    began = time.monotonic()
+    with pytest.raises(FedgenError, match="no data"):
+        list(told(done, broken))
+    assert time.monotonic() - began < 5
