@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,6 +20,7 @@ class Changes:
     Attributes:
         pairs: (y, x) by name.
         norm: |d| over all of them; where it is finite, so is every y.
+        small: d in fp32 by name, where all of them are small; None where they are told block by block.
     """
 
     def __init__(self, tensors: Tensors, received: Tensors) -> None:
@@ -28,9 +29,17 @@ class Changes:
             for name, tensor in tensors.items()
             if name in received and tensor.shape == received[name].shape and tensor.is_floating_point()
         }
-        largest = max((tensor.numel() for tensor, _ in self.pairs.values()), default=0)
-        self._scratch = torch.empty(min(_BLOCK, largest))  # the same memory for every block: it stays in the cache
-        squares = [self._square(name) for name in self.pairs]
+        self.small: Mapping[str, torch.Tensor] | None = None
+        sizes = [tensor.numel() for tensor, _ in self.pairs.values()]
+        squares = []
+        if 0 < sum(sizes) <= _BLOCK:
+            both: Any = list(zip(*self.pairs.values(), strict=True))
+            wide: Any = [change.float() for change in torch._foreach_sub(*both)]  # noqa: SLF001 - as optimizers do
+            self.small = dict(zip(self.pairs, wide, strict=True))
+            squares = [square.sum() for square in torch._foreach_mul(wide, wide)]  # noqa: SLF001
+        elif sizes:
+            self._scratch = torch.empty(min(_BLOCK, max(sizes)))  # one memory for every block: it stays in the cache
+            squares = [self._square(name) for name in self.pairs]
         self.norm = math.sqrt(math.fsum(torch.stack(squares).tolist())) if squares else 0.0
 
     def in_blocks(self, name: str, *targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, tuple[torch.Tensor, ...]]]:

@@ -41,6 +41,11 @@ class Drift:
         if norm > 0:
             sums.append((self._directions, 1 / norm))
             self._n_moved += 1
+        if changes.small is not None:
+            for those, factor in sums:
+                rooms = [_room(those, name, change) for name, change in changes.small.items()]
+                torch._foreach_add_(rooms, list(changes.small.values()), alpha=factor)
+            return
         for name, (tensor, _) in changes.pairs.items():
             targets = [_room(those, name, tensor) for those, _ in sums]
             for change, parts in changes.in_blocks(name, *targets):
