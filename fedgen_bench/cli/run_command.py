@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     help="Add a contender: the suite's reference with this strategy, adapter or uplink compressor (repeatable).",
 )
 @options.overrides
-@click.option("--dry-run", is_flag=True, help="Print cells, steps, exact bytes and an estimate of time, then stop.")
+@click.option("--dry-run", is_flag=True, help="Print cells, steps, exact bytes, time and memory, then stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every round.")
 def command(session: Session, suite: str, *, dry_run: bool, verbose: bool, **selection: Any) -> int:
     """Run a suite (or what is left of it) and write its leaderboard.
@@ -72,9 +72,17 @@ def _dry_run(session: Session, suite: str, **selection: Any) -> int:
             click.echo(f"Building {len(plan.cells)} cells and timing a step or two of every contender ...", err=True)
 
     cells = session.forecast(suite, **selection, on_plan=begin)
-    head = ("run", "rounds", "local steps", "downlink", "uplink", "training")
+    head = ("run", "rounds", "local steps", "downlink", "uplink", "training", "memory")
     rows = [
-        (c.run, str(c.n_rounds), f"{c.local_steps:,}", f"{c.down_bytes:,} B", f"{c.up_bytes:,} B", f"{c.seconds:.0f} s")
+        (
+            c.run,
+            str(c.n_rounds),
+            f"{c.local_steps:,}",
+            f"{c.down_bytes:,} B",
+            f"{c.up_bytes:,} B",
+            f"{c.seconds:.0f} s",
+            show_bytes(c.memory_bytes),
+        )
         for c in cells
     ]
     click.echo(grid(head, rows))

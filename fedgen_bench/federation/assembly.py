@@ -18,7 +18,7 @@ from fedgen_bench.federation.experiment import Experiment
 from fedgen_bench.federation.link import Link
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.seeding import seed_tree
-from fedgen_bench.federation.trainer import TrainingPlan
+from fedgen_bench.federation.trainer import plan_of
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.schema import Component
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.seeds import SeedTree
     from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.suite.cellconfig import CellConfig, ResolvedAttack
+    from fedgen_bench.suite.cellconfig import ResolvedAttack
     from fedgen_bench.suite.cells import CellSpec
 
 
@@ -62,7 +62,7 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
         max_fits=strategy_spec.fits_per_round,
         task=task,
         adapted=adapted,
-        plan=_plan(config),
+        plan=plan_of(config),
         population=population,
         evaluator=Evaluator(
             spec=spec,
@@ -76,21 +76,6 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
         link=Link(downlink=downlink, uplink=Uplink(uplink), max_update_norm=config.federation.max_update_norm),
         attack=None if attack is None else build(registry, "attack", attack),
         attackers=_attackers(attack, len(population.parts), seed_tree(spec)),
-    )
-
-
-def _plan(config: CellConfig) -> TrainingPlan:
-    training = config.training
-    return TrainingPlan(
-        optimizer=training.optimizer,
-        learning_rate=config.contender.learning_rate,
-        weight_decay=training.weight_decay,
-        batch_size=training.batch_size,
-        local_steps=training.local_steps,
-        local_epochs=training.local_epochs,
-        clip_norm=training.clip_norm,
-        precision=training.precision,
-        ema_decay=training.ema_decay,
     )
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.base.digits import show_bytes
 from fedgen_bench.base.errors import FedgenError, NotReadyError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.protocols import Declaring
 from fedgen_bench.federation.components import build
+from fedgen_bench.federation.footprint import footprint, memory_bytes
 from fedgen_bench.federation.seeding import seed_tree
+from fedgen_bench.federation.trainer import plan_of
 from fedgen_bench.suite.cellconfig import canonical
 from fedgen_bench.suite.schema import Component
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
+    from fedgen_bench.federation.footprint import Footprint
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.cellconfig import CellConfig
@@ -25,20 +29,21 @@ if TYPE_CHECKING:
 _BUILT_ONLY = frozenset({"strategy", "compressor", "attack"})
 
 
-def preflight(specs: Sequence[CellSpec], loader: Loader) -> None:
+def preflight(specs: Sequence[CellSpec], loader: Loader, device: str = "cpu") -> None:
     """Load every task, split it for the first seed, attach every adapter once, and try one example of a first batch.
 
-    Everything happens on the CPU, one adapter at a time; tasks stay in `loader`, nothing else does.
+    Everything happens on the CPU, one adapter at a time; tasks stay in `loader`, nothing else does. What training
+    takes is held against the memory of `device`.
 
     Raises:
         NotReadyError: all problems, each with the contenders that it concerns where these are not all.
     """
-    problems = list(dict.fromkeys(_problems(specs, loader)))
+    problems = list(dict.fromkeys(_problems(specs, loader, device)))
     if problems:
         raise NotReadyError(problems)
 
 
-def _problems(specs: Sequence[CellSpec], loader: Loader) -> Iterator[str]:
+def _problems(specs: Sequence[CellSpec], loader: Loader, device: str) -> Iterator[str]:
     def told_of(some: Sequence[CellSpec], problem: str) -> str:
         names, everybody = (list(dict.fromkeys(one.contender for one in group)) for group in (some, specs))
         if names == everybody:
@@ -66,7 +71,8 @@ def _problems(specs: Sequence[CellSpec], loader: Loader) -> Iterator[str]:
             else:
                 split |= {id(one) for one in users}
         for users in _alike(some, lambda config: config.contender.adapter):
-            if problem := _adapter_problem(users[0], task, loader, is_split=id(users[0]) in split):
+            spec = next((one for one in users if _is_trained(one, loader.registry)), users[0])
+            if problem := _adapter_problem(spec, task, loader, device, is_split=id(users[0]) in split):
                 yield told_of(users, problem)
 
 
@@ -123,28 +129,34 @@ def _metric_problems(spec: CellSpec, task: Task, registry: Registry) -> Iterator
                 break
 
 
-def _adapter_problem(spec: CellSpec, task: Task, loader: Loader, *, is_split: bool) -> str:
+def _is_trained(spec: CellSpec, registry: Registry) -> bool:
+    """Whether a cell trains anything: a reference may be the backbone as it is."""
+    return bool(registry.get("strategy", spec.config.contender.strategy.name).spec.cohort != "none")
+
+
+def _adapter_problem(spec: CellSpec, task: Task, loader: Loader, device: str, *, is_split: bool) -> str:
     from fedgen_bench.federation.attaching import attach
 
     adapter = spec.config.contender.adapter
     adapted, problem = _tried(lambda: attach(loader.registry, adapter, task, seed_tree(loader.resolved(spec))))
     if problem or not is_split:
         return problem
-    _, problem = _tried(lambda: _first_loss(spec, task, adapted, loader))
-    if not problem:
-        return ""
-    return f"a first example fails with adapter `{adapter.name}` on this backbone: {problem}"
+    needed, problem = _tried(lambda: _needed(spec, task, adapted, loader).on(device))
+    if problem:
+        return f"a first example fails with adapter `{adapter.name}` on this backbone: {problem}"
+    if _is_trained(spec, loader.registry) and needed > (there := memory_bytes(device)):
+        return (
+            f"training adapter `{adapter.name}` takes about {show_bytes(needed)} of memory, and "
+            f"{'this machine' if device == 'cpu' else f'`{device}`'} has {show_bytes(there)}. Lower "
+            "`training.batch_size`, choose an adapter that trains less, or a larger machine."
+        )
+    return ""
 
 
-def _first_loss(spec: CellSpec, task: Task, adapted: Adapted, loader: Loader) -> None:
-    """The loss of one example, without a gradient."""
-    import torch
-
-    from fedgen_bench.federation.trainer import autocast
-
+def _needed(spec: CellSpec, task: Task, adapted: Adapted, loader: Loader) -> Footprint:
+    """What training takes, from the loss of one example."""
     population = loader.population(loader.resolved(spec))
     first = population.client(int(population.eligible[0])).train
-    batch = {name: tensor[:1] for name, tensor in first.tensors.items()}
-    precision = autocast(torch.device("cpu"), spec.config.training.precision)
-    with guarded(f"{type(task).__name__}.loss"), torch.no_grad(), precision:
-        task.loss(adapted.module, batch, torch.Generator().manual_seed(0))
+    example = {name: tensor[:1] for name, tensor in first.tensors.items()}
+    with guarded(f"{type(task).__name__}.loss"):
+        return footprint(adapted, task, example, plan_of(spec.config))

@@ -21,6 +21,7 @@ from fedgen_bench.federation.unused_rows import UnusedRows, tables_of
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
+    from fedgen_bench.suite.cellconfig import CellConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,22 @@ class TrainingPlan:
         if self.local_steps is not None:
             return self.local_steps
         return (self.local_epochs or 1) * math.ceil(n_examples / self.batch_size)
+
+
+def plan_of(config: CellConfig) -> TrainingPlan:
+    """How a cell's clients are trained."""
+    training = config.training
+    return TrainingPlan(
+        optimizer=training.optimizer,
+        learning_rate=config.contender.learning_rate,
+        weight_decay=training.weight_decay,
+        batch_size=training.batch_size,
+        local_steps=training.local_steps,
+        local_epochs=training.local_epochs,
+        clip_norm=training.clip_norm,
+        precision=training.precision,
+        ema_decay=training.ema_decay,
+    )
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -1,4 +1,4 @@
-"""What a run would do: cells, local steps, exact bytes of every message, an estimate of time. Nothing is written."""
+"""What a run would do: cells, local steps, every message in bytes; about what time and memory. Nothing is written."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fedgen_bench.federation import wire
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.exchange import begin
+from fedgen_bench.federation.footprint import Footprint, footprint
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import fit
@@ -33,7 +34,10 @@ _QUICK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Forecast:
-    """One cell before it is run; bytes are exact as long as no update is quarantined and payloads keep their layout."""
+    """One cell before it is run; bytes are exact as long as no update is quarantined and payloads keep their layout.
+
+    Estimates are the seconds of all local steps, and the bytes of memory that a process holds when it trains a client.
+    """
 
     run: str
     n_rounds: int
@@ -41,6 +45,7 @@ class Forecast:
     down_bytes: int
     up_bytes: int
     seconds: float
+    memory_bytes: int
 
 
 def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) -> list[Forecast]:
@@ -71,7 +76,8 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
         if steps and spec.contender not in step_seconds:
             step_seconds[spec.contender] = _seconds_a_step(experiment)
         seconds = steps * step_seconds.get(spec.contender, 0.0)
-        forecasts[spec.digest] = Forecast(spec.name, experiment.n_rounds, steps, down, up, seconds)
+        memory = _memory(experiment).on(device.type) if steps else 0
+        forecasts[spec.digest] = Forecast(spec.name, experiment.n_rounds, steps, down, up, seconds, memory)
     return [forecasts[spec.digest] for spec in specs]
 
 
@@ -90,6 +96,13 @@ def _lengths(
         task, exchange = exchanged()
         known[key] = (len(task.message or b""), len(exchange.reply_like()) if exchange.reply else 0)
     return known[key]
+
+
+def _memory(experiment: Experiment) -> Footprint:
+    """Of the first client's training."""
+    data, device = experiment.examples(experiment.cohort(0)[0]), experiment.evaluator.device
+    example = {name: tensor[:1].to(device) for name, tensor in data.tensors.items()}
+    return footprint(experiment.adapted, experiment.task, example, experiment.plan)
 
 
 def _seconds_a_step(experiment: Experiment) -> float:

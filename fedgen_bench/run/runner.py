@@ -77,7 +77,7 @@ def _run_cells(
     def looked_at() -> Loader:
         loader = Loader(registry, finder(registry, job.data))
         with span("preflight"):
-            preflight(todo, loader)
+            preflight(todo, loader, job.device)
         return loader
 
     workers = min(workers, len(todo))

@@ -93,7 +93,7 @@ def forecast(source: SuiteSource, selection: Selection, at: Workplace, on_plan: 
     on_plan(_planned(suite, cells, at.placement(suite.training.threads), at))
     import_ahead(libraries(cells, at.registry))
     loader = Loader(at.registry, finder(at.registry, at.data, fetch=False))
-    preflight(cells, loader)
+    preflight(cells, loader, at.device)
     return tuple(of_cells(cells, loader, torch.device(at.device)))
 
 

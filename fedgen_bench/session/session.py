@@ -140,7 +140,7 @@ class Session:
         overrides: Sequence[str] = (),
         on_plan: OnPlan | None = None,
     ) -> tuple[Forecast, ...]:
-        """What `run` would take, a cell each: steps, exact bytes and an estimate of time. Nothing is written."""
+        """What `run` would take, a cell each: steps, exact bytes, time and memory. Nothing is written."""
         source = self._source(suite)
         selection = Selection(contenders=contenders, added=added, seeds=seeds, overrides=overrides)
         return running.forecast(source, selection, self._workplace, on_plan or _untold)

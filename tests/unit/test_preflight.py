@@ -120,6 +120,23 @@ def test_what_fits_passes(broken):
     preflight(cells(broken, contenders=["fedavg", "fedgen_edge"]), Loader(broken, finder(broken, fetch=False)))
 
 
+def test_training_that_does_not_fit_into_memory_is_refused_with_both_figures(broken, monkeypatch):
+    chosen = cells(broken, suite="toy", contenders=["fedavg"])
+    asked = []
+
+    def little(device):
+        asked.append(device)
+        return 60
+
+    monkeypatch.setattr("fedgen_bench.federation.preflight.memory_bytes", little)
+    with pytest.raises(NotReadyError) as caught:
+        preflight(chosen, Loader(broken, finder(broken, fetch=False)), "cuda:1")
+    (problem,) = caught.value.problems
+    assert "takes about " in problem
+    assert problem.partition("memory, and ")[2].startswith("`cuda:1` has 60 B. Lower `training.batch_size`")
+    assert asked == ["cuda:1"]
+
+
 def test_no_cell_is_begun_and_finished_ones_are_not_looked_at(broken, tmp_path):
     job = Job(tmp_path / "runs", Places(), "cpu", broken.plugin_files)
     events = []
