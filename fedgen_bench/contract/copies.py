@@ -41,5 +41,5 @@ def lazily_copied(tensor: torch.Tensor) -> torch.Tensor:
         given: torch.Tensor = plain._lazy_clone()  # noqa: SLF001 - torch's copy-on-write has no public name
     except RuntimeError:
         tensor.data = plain.clone()
-        given = tensor.detach()._lazy_clone()  # noqa: SLF001
+        return lazily_copied(tensor)
     return given
