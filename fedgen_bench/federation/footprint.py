@@ -30,7 +30,7 @@ class Footprint:
         trained_bytes: those of the adapter.
         n_moments: tensors of that size that the optimizer keeps, one more for a moving average.
         example_bytes: what the loss of one example keeps for its gradient.
-        batch_size: examples of a batch.
+        batch_size: examples of a batch, which has no more than who trains on it holds.
     """
 
     module_bytes: int
@@ -49,8 +49,12 @@ class Footprint:
         return self.module_bytes + n_copies * self.trained_bytes + self.batch_size * self.example_bytes
 
 
-def footprint(adapted: Adapted, task: Task, example: Mapping[str, torch.Tensor], plan: TrainingPlan) -> Footprint:
+def footprint(
+    adapted: Adapted, task: Task, example: Mapping[str, torch.Tensor], plan: TrainingPlan, n_held: int
+) -> Footprint:
     """Of an adapted module; `example` is a batch of one, whose loss is computed with a graph but without a gradient.
+
+    `n_held` is how many examples are held by whoever holds most of them and trains.
 
     Raises whatever the task's loss raises.
     """
@@ -72,7 +76,7 @@ def footprint(adapted: Adapted, task: Task, example: Mapping[str, torch.Tensor],
         trained_bytes=sum(one.nbytes for one in adapted.trainable.values()),
         n_moments=_MOMENTS[plan.optimizer] + (plan.ema_decay is not None),
         example_bytes=sum(n_bytes for storage, n_bytes in kept.items() if storage not in own),
-        batch_size=plan.batch_size,
+        batch_size=min(plan.batch_size, n_held),
     )
 
 

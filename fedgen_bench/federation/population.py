@@ -132,6 +132,10 @@ class Population:
         """Everybody's training examples."""
         return int(self.holdings.n_train.sum())
 
+    def most_held(self, cohort_kind: str) -> int:
+        """Training examples of whoever has most of them, in a cell of this kind."""
+        return self.n_pooled if cohort_kind == "pooled" else int(self.holdings.n_train.max())
+
     @cached_property
     def pooled(self) -> Examples:
         """Everybody's training examples in one place, in the order of clients."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.digits import show_bytes
@@ -20,7 +21,6 @@ from fedgen_bench.suite.schema import Component
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
-    from fedgen_bench.federation.footprint import Footprint
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.cellconfig import CellConfig
@@ -71,9 +71,8 @@ def _problems(specs: Sequence[CellSpec], loader: Loader, device: str) -> Iterato
             else:
                 split |= {id(one) for one in users}
         for users in _alike(some, lambda config: config.contender.adapter):
-            spec = next((one for one in users if _is_trained(one, loader.registry)), users[0])
-            if problem := _adapter_problem(spec, task, loader, device, is_split=id(users[0]) in split):
-                yield told_of(users, problem)
+            for concerned, problem in _adapter_problems(users, task, loader, device, is_split=id(users[0]) in split):
+                yield told_of(concerned, problem)
 
 
 def _alike(specs: Sequence[CellSpec], part: Callable[[CellConfig], Any]) -> list[list[CellSpec]]:
@@ -129,34 +128,52 @@ def _metric_problems(spec: CellSpec, task: Task, registry: Registry) -> Iterator
                 break
 
 
-def _is_trained(spec: CellSpec, registry: Registry) -> bool:
-    """Whether a cell trains anything: a reference may be the backbone as it is."""
-    return bool(registry.get("strategy", spec.config.contender.strategy.name).spec.cohort != "none")
+def _cohort_kind(spec: CellSpec, registry: Registry) -> str:
+    return str(registry.get("strategy", spec.config.contender.strategy.name).spec.cohort)
 
 
-def _adapter_problem(spec: CellSpec, task: Task, loader: Loader, device: str, *, is_split: bool) -> str:
+def _adapter_problems(
+    users: Sequence[CellSpec], task: Task, loader: Loader, device: str, *, is_split: bool
+) -> Iterator[tuple[Sequence[CellSpec], str]]:
+    """What is wrong with an adapter, and the cells that it concerns: all of its users, or those that take too much."""
     from fedgen_bench.federation.attaching import attach
 
-    adapter = spec.config.contender.adapter
-    adapted, problem = _tried(lambda: attach(loader.registry, adapter, task, seed_tree(loader.resolved(spec))))
-    if problem or not is_split:
-        return problem
-    needed, problem = _tried(lambda: _needed(spec, task, adapted, loader).on(device))
+    adapter = users[0].config.contender.adapter
+    adapted, problem = _tried(lambda: attach(loader.registry, adapter, task, seed_tree(loader.resolved(users[0]))))
     if problem:
-        return f"a first example fails with adapter `{adapter.name}` on this backbone: {problem}"
-    if _is_trained(spec, loader.registry) and needed > (there := memory_bytes(device)):
-        return (
-            f"training adapter `{adapter.name}` takes about {show_bytes(needed)} of memory, and "
-            f"{'this machine' if device == 'cpu' else f'`{device}`'} has {show_bytes(there)}. Lower "
-            "`training.batch_size`, choose an adapter that trains less, or a larger machine."
-        )
-    return ""
+        yield users, problem
+    if problem or not is_split:
+        return
+    takes: dict[int, list[CellSpec]] = {}
+    for some in _alike(users, lambda config: config.training):
+        taken, problem = _tried(lambda some=some: _taken(users[0], some, task, adapted, loader, device))  # type: ignore[misc]
+        if problem:
+            yield users, f"a first example fails with adapter `{adapter.name}` on this backbone: {problem}"
+            return
+        for spec, needed in taken:
+            takes.setdefault(needed, []).append(spec)
+    there = memory_bytes(device) if takes else 0
+    for needed, some in takes.items():
+        if needed > there:
+            has = f"{'this machine' if device == 'cpu' else f'`{device}`'} has {show_bytes(there)}"
+            figures = f"training adapter `{adapter.name}` takes about {show_bytes(needed)} of memory, and {has}"
+            remedy = "Lower `training.batch_size`, choose an adapter that trains less, or a larger machine."
+            yield some, f"{figures}. {remedy}"
 
 
-def _needed(spec: CellSpec, task: Task, adapted: Adapted, loader: Loader) -> Footprint:
-    """What training takes, from the loss of one example."""
-    population = loader.population(loader.resolved(spec))
+def _taken(
+    split: CellSpec, some: Sequence[CellSpec], task: Task, adapted: Adapted, loader: Loader, device: str
+) -> list[tuple[CellSpec, int]]:
+    """What training takes in each of these cells, which train alike, from the loss of one example of `split`'s."""
+    population = loader.population(loader.resolved(split))
     first = population.client(int(population.eligible[0])).train
     example = {name: tensor[:1] for name, tensor in first.tensors.items()}
+    plan = plan_of(some[0].config)
     with guarded(f"{type(task).__name__}.loss"):
-        return footprint(adapted, task, example, plan_of(spec.config))
+        held = footprint(adapted, task, example, plan, plan.batch_size)
+    kinds = ((spec, _cohort_kind(spec, loader.registry)) for spec in some)
+    return [
+        (spec, replace(held, batch_size=min(plan.batch_size, population.most_held(kind))).on(device))
+        for spec, kind in kinds
+        if kind != "none"
+    ]

@@ -99,10 +99,11 @@ def _lengths(
 
 
 def _memory(experiment: Experiment) -> Footprint:
-    """Of the first client's training."""
+    """Of a client's training, with as many examples as any of them holds."""
     data, device = experiment.examples(experiment.cohort(0)[0]), experiment.evaluator.device
     example = {name: tensor[:1].to(device) for name, tensor in data.tensors.items()}
-    return footprint(experiment.adapted, experiment.task, example, experiment.plan)
+    most = experiment.population.most_held(experiment.cohort_kind)
+    return footprint(experiment.adapted, experiment.task, example, experiment.plan, most)
 
 
 def _seconds_a_step(experiment: Experiment) -> float:

@@ -31,14 +31,14 @@ def test_copies_of_the_adapter_are_counted_where_they_are(device, expected):
 
 def test_footprint_counts_what_a_loss_keeps_besides_the_modules_own_tensors():
     module = nn.Linear(20, 30, bias=False)
-    found = footprint(Adapted(module, {"w": module.weight}), Squares(), {"x": torch.ones(1, 20)}, plan())
+    found = footprint(Adapted(module, {"w": module.weight}), Squares(), {"x": torch.ones(1, 20)}, plan(), 99)
     assert found == Footprint(2400, 2400, n_moments=2, example_bytes=4 * (20 + 30), batch_size=8)
 
 
 def test_frozen_weights_keep_no_inputs_for_their_gradient():
     module = nn.Sequential(nn.Linear(20, 30, bias=False), nn.Linear(30, 5, bias=False))
     module[0].weight.requires_grad_(requires_grad=False)
-    found = footprint(Adapted(module, {"w": module[1].weight}), Squares(), {"x": torch.ones(1, 20)}, plan())
+    found = footprint(Adapted(module, {"w": module[1].weight}), Squares(), {"x": torch.ones(1, 20)}, plan(), 99)
     assert (found.module_bytes, found.trained_bytes, found.example_bytes) == (3000, 600, 4 * (30 + 5))
 
 
@@ -47,8 +47,14 @@ def test_frozen_weights_keep_no_inputs_for_their_gradient():
 )
 def test_moments_are_the_optimizers_and_the_averages(values, n_moments):
     module = nn.Linear(2, 2)
-    given = footprint(Adapted(module, {"w": module.weight}), Squares(), {"x": torch.ones(1, 2)}, plan(**values))
+    given = footprint(Adapted(module, {"w": module.weight}), Squares(), {"x": torch.ones(1, 2)}, plan(**values), 99)
     assert given.n_moments == n_moments
+
+
+def test_a_batch_has_no_more_than_somebody_holds():
+    module = nn.Linear(2, 2)
+    given = footprint(Adapted(module, {"w": module.weight}), Squares(), {"x": torch.ones(1, 2)}, plan(), 3)
+    assert given.batch_size == 3
 
 
 def test_memory_of_this_machine_is_known():

@@ -137,6 +137,17 @@ def test_training_that_does_not_fit_into_memory_is_refused_with_both_figures(bro
     assert asked == ["cuda:1"]
 
 
+def test_a_batch_larger_than_what_anybody_holds_takes_no_more_than_that(broken, monkeypatch):
+    alone, pooled = "fedavg", "centralized"
+    chosen = cells(broken, "training.batch_size=1000000", suite="toy", contenders=[alone, pooled])
+    limit = 400
+    monkeypatch.setattr("fedgen_bench.federation.preflight.memory_bytes", lambda _: limit)
+    (problem,) = problems(broken, chosen)
+    assert problem.startswith(f"`{pooled}`: training adapter `full` takes about ")
+    limit = 1 << 20  # a batch of what was asked for would take ten times as much
+    preflight(chosen, Loader(broken, finder(broken, fetch=False)))
+
+
 def test_no_cell_is_begun_and_finished_ones_are_not_looked_at(broken, tmp_path):
     job = Job(tmp_path / "runs", Places(), "cpu", broken.plugin_files)
     events = []
