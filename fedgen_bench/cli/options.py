@@ -143,7 +143,10 @@ class _Cohort(click.ParamType):  # type: ignore[type-arg]
     name = "K|auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        return "auto" if value == "auto" else click.IntRange(1).convert(value, param, ctx)
+        text = str(value).strip().lower()
+        if text != "auto" and not (text.isdecimal() and int(text)):
+            self.fail(f"`{value}` is no number of clients from 1 on, and not `auto`.", param, ctx)
+        return "auto" if text == "auto" else int(text)
 
 
 cohort = click.option(

@@ -35,7 +35,7 @@ class Cohorts:
         side_by_side: workers over which an engine spreads a cell's clients.
 
     Raises:
-        UsageError: a size below 1.
+        UsageError: a size that is no number from 1 on, nor `auto`.
     """
 
     size: Cohort = 1
@@ -43,7 +43,7 @@ class Cohorts:
     side_by_side: int = 1
 
     def __post_init__(self) -> None:
-        if self.size != "auto" and self.size < 1:
+        if self.size != "auto" and (not isinstance(self.size, int) or self.size < 1):
             raise UsageError(f"A cohort of {self.size} clients trains nobody. Ask for 1 or more, or `auto`.")
 
     def of(self, spec: CellSpec, store: Store, loader: Loader, device: str) -> int:

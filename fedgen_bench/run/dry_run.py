@@ -107,7 +107,7 @@ def _memory(experiment: Experiment) -> Footprint:
 
 
 def _seconds_a_step(experiment: Experiment) -> float:
-    """Measured on the first client: one step, or where that is quick the mean of a few more."""
+    """Measured on the first client: one step, or where that is quick the mean of a few; one before makes ready."""
     client_id = experiment.cohort(0)[0]
     streams = FitStreams(seed_tree(experiment.spec), 0, client_id)
     data = experiment.examples(client_id)
@@ -117,5 +117,4 @@ def _seconds_a_step(experiment: Experiment) -> float:
         fit(experiment.adapted, experiment.task, data, Fit(experiment.start), experiment.plan, streams, n_steps)
         return (time.perf_counter() - began) / n_steps
 
-    first = seconds(1)
-    return first if first > _QUICK_SECONDS else seconds(_TIMED_STEPS)
+    return seconds(1 if seconds(1) > _QUICK_SECONDS else _TIMED_STEPS)  # torch's optimizers are imported by the first

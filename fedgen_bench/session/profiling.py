@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
 
 MOST_ROUNDS = 2  # of a cell, where nothing else is asked for: the first and one that is like all others
+_ROUNDS = "federation.rounds"
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def profile(
     on_event: OnEvent,
 ) -> Profile:
     """Run the cells, the suite's reference under its first seed where none are chosen, and write what was seen."""
+    where = out or Path("profile", source.name)
+    _check_folder(where)
     if operators:
         at = _alone(at)
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # read when torch is imported: else it fills stderr
@@ -78,7 +81,6 @@ def profile(
                 on_event=on_event,
             )
         found = spans.read(kept)
-    where = out or Path("profile", source.name)
     seen = Profile(phases(found), watch.operators, results.ended, where)
     files = {"phases.csv": _csv(Phase, seen.phases), "trace.json": trace(found, os.getpid())}
     if operators:
@@ -89,6 +91,13 @@ def profile(
     return seen
 
 
+def _check_folder(where: Path) -> None:
+    """Raises UsageError where no files can be written to, before anything is run for them."""
+    there = next(one for one in (where, *where.parents) if os.path.lexists(one))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{there} is no folder that can be written to. Name another one with `out`.")
+
+
 def _alone(at: Workplace) -> Workplace:
     if at.engine != "local" or (at.jobs or 1) > 1:
         raise UsageError("Operators are those of fits in this process. Leave out `engine` and `jobs`, or `operators`.")
@@ -97,12 +106,15 @@ def _alone(at: Workplace) -> Workplace:
 
 def _chosen(source: SuiteSource, selection: Selection, at: Workplace, rounds: int | None) -> Selection:
     suite = load_suite(source, at.registry, selection.overrides)
-    n_rounds = min(suite.federation.rounds, MOST_ROUNDS) if rounds is None else rounds
+    overrides = selection.overrides
+    if rounds is not None or not any(one.partition("=")[0].strip() == _ROUNDS for one in overrides):
+        n_rounds = min(suite.federation.rounds, MOST_ROUNDS) if rounds is None else rounds
+        overrides = (*overrides, f"{_ROUNDS}={n_rounds}")
     return replace(
         selection,
         contenders=selection.contenders or (suite.suite.reference,),
         seeds=selection.seeds or suite.seeds.leaderboard[:1],
-        overrides=(*selection.overrides, f"federation.rounds={n_rounds}"),
+        overrides=overrides,
     )
 
 

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
+import click
 import pytest
 
 from fedgen_bench.base.errors import DataError, UsageError
+from fedgen_bench.cli import options
 from fedgen_bench.federation.cohort_timing import fastest, seconds_a_client
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
@@ -109,3 +111,14 @@ def test_key_does_not_depend_on_the_commit(cell, monkeypatch):
     monkeypatch.setattr("fedgen_bench.base.environment.git_commit", lambda: "other")
     assert cohorts._key(cell, "cpu", 4) == before
     assert cohorts._key(cell, "cpu", 2) != before
+
+
+@pytest.mark.parametrize(("given", "meant"), [("3", 3), ("auto", "auto"), ("AUTO", "auto")])
+def test_option_is_a_number_or_auto(given, meant):
+    assert options._Cohort().convert(given, None, None) == meant
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "2.5", "many", "", "\u00b2"])
+def test_option_that_is_neither_is_told_in_one_sentence(given):
+    with pytest.raises(click.UsageError, match="is no number of clients from 1 on, and not `auto`"):
+        options._Cohort().convert(given, None, None)

@@ -41,6 +41,19 @@ def test_one_split_serves_all_cells_of_a_seed(registry, toy_suite, monkeypatch):
     assert len(made) == 2
 
 
+@pytest.mark.parametrize("seconds_a_step", [0.5, 4.0])
+def test_the_first_step_of_a_process_is_not_the_one_that_is_timed(seconds_a_step, toy_experiment, monkeypatch):
+    clock, fits = [0.0], []
+
+    def fit(*given):
+        clock[0] += seconds_a_step * given[-1] + (0 if fits else 100)
+        fits.append(given[-1])
+
+    monkeypatch.setattr(dry_run, "fit", fit)
+    monkeypatch.setattr(dry_run.time, "perf_counter", lambda: clock[0])
+    assert dry_run._seconds_a_step(toy_experiment("fedavg")) == seconds_a_step
+
+
 @pytest.mark.parametrize(
     ("precision", "device", "instructions", "slow"),
     [

@@ -79,3 +79,28 @@ def test_operators_are_those_of_this_process(elsewhere, tmp_path):
     session = Session(plugins=[toy.__file__], device="cpu", **elsewhere)
     with pytest.raises(UsageError, match="Leave out `engine` and `jobs`"):
         session.profile("toy", operators=True, out=tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    session = Session(plugins=[toy.__file__], device="cpu")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match="file is no folder that can be written to"):
+            session.profile("toy", out=out, on_plan=lambda _: pytest.fail("was begun"))
+
+
+@pytest.mark.parametrize(
+    ("rounds", "overrides", "expected"),
+    [
+        (None, (), 2), (None, ("federation.rounds=1",), 1), (None, ("federation.rounds=9",), 9),
+        (3, ("federation.rounds=9",), 3), (None, ("training.local_steps=1",), 2), (7, (), 7),
+    ],
+)  # fmt: skip
+def test_rounds_are_those_asked_for_in_one_way_or_the_other(rounds, overrides, expected, tmp_path):
+    def look(plan):
+        assert {cell.config.federation.rounds for cell in plan.cells} == {expected}
+        raise KeyboardInterrupt
+
+    session = Session(plugins=[toy.__file__], device="cpu", jobs=1)
+    with pytest.raises(KeyboardInterrupt):
+        session.profile("toy", rounds=rounds, overrides=overrides, out=tmp_path, on_plan=look)
