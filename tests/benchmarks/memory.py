@@ -34,15 +34,12 @@ def status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
-def measure(backbone: Path, contender: str, work: Path) -> None:
-    """Run one cell here and print its peak."""
-    size = small_lms.Size(str(backbone), batch=1, block=16, steps=1)
-    before = status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
+def run(backbone: str, contender: str, work: Path) -> None:
+    """Run one cell here."""
     results = run_suite(
         "small-lms",
         contenders=[contender],
-        overrides=size.overrides,
+        overrides=small_lms.Size(backbone, batch=1, block=16, steps=1).overrides,
         plugins=[small_lms.__file__],
         runs=work / "runs",
         leaderboards=work / "leaderboards",
@@ -50,6 +47,14 @@ def measure(backbone: Path, contender: str, work: Path) -> None:
         jobs=1,
     )
     assert all(one.status == "done" for one in results.ended), results.ended
+
+
+def measure(backbone: Path, contender: str, work: Path) -> None:
+    """Print the peak of a cell, after one of a small model that has loaded all libraries."""
+    run("tiny-wire-lm", contender, work / "small")
+    before = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    run(str(backbone), contender, work / "large")
     peak, p = status("VmHWM") - before, (backbone / "model.safetensors").stat().st_size
     print(f"{contender}: peak {peak / 1e9:.2f} GB over {before / 1e9:.2f} GB, {peak / p:.1f} P (P is {p / 1e9:.2f} GB)")
 
