@@ -41,15 +41,18 @@ class Parts(Sequence["np.ndarray"]):
         offsets: where each client's begin, and the end; int64 of shape (n_clients + 1,), ascending from 0 to n.
 
     Raises:
-        ValueError: the offsets do not cut the units into parts.
+        ValueError: what is no flat array of whole numbers; the offsets do not cut the units into parts.
     """
 
     def __init__(self, units: np.ndarray, offsets: np.ndarray) -> None:
         import numpy as np
 
+        units, offsets = _indices(units), _indices(offsets)
         if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(units) or np.any(np.diff(offsets) < 0):
             raise ValueError(f"offsets must ascend from 0 to the number of units, {len(units)}.")
         self.units, self.offsets = units, offsets
+        for array in (units, offsets):
+            array.flags.writeable = False  # everybody reads the same
 
     @classmethod
     def by_owner(cls, owners: np.ndarray, n_clients: int) -> Parts:
@@ -67,14 +70,12 @@ class Parts(Sequence["np.ndarray"]):
 
     @classmethod
     def joined(cls, parts: Sequence[np.ndarray]) -> Parts:
-        """The same from one array a client. Raises ValueError when one of them is not flat."""
+        """The same from one array a client. Raises ValueError when one of them is no flat array of whole numbers."""
         import numpy as np
 
         if isinstance(parts, cls):
             return parts
-        arrays = [np.asarray(part, dtype=np.int64) for part in parts]
-        if any(array.ndim != 1 for array in arrays):
-            raise ValueError("every client's units must be one flat array of indices.")
+        arrays = [_indices(part) for part in parts]
         units = np.concatenate(arrays) if arrays else np.empty(0, np.int64)
         return cls(units, _cuts(np.fromiter(map(len, arrays), np.int64, len(arrays))))
 
@@ -96,6 +97,22 @@ class Parts(Sequence["np.ndarray"]):
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
+
+
+def _indices(given: Any) -> np.ndarray:
+    """A view of them as int64 where that is what they are, else a copy."""
+    import numpy as np
+
+    array = np.asarray(given)
+    if array.ndim != 1:
+        raise ValueError("every client's units must be one flat array of indices.")
+    if array.dtype == np.int64:
+        return array.view()
+    with np.errstate(invalid="ignore"):  # nan equals no number
+        whole = array.astype(np.int64) if array.dtype.kind in "iuf" else None
+    if whole is None or not np.array_equal(whole, array):
+        raise ValueError("units are told by their indices, which are whole numbers.")
+    return whole
 
 
 def _cuts(sizes: np.ndarray) -> np.ndarray:

@@ -99,7 +99,7 @@ def check_holdings(task: Task) -> None:
     with guarded("holdings"):
         counted = task.holdings(parts)
     for client_id, part in enumerate(parts):
-        data = task.client_data(part)
+        data = task.client_data(part.copy())
         assert counted.n_train[client_id] == data.train.n, (
             f"`n_train` of units {part.tolist()}, which give {data.train.n}"
         )

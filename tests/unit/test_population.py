@@ -81,6 +81,28 @@ def test_parts_need_offsets_that_cut_their_units(offsets):
         Parts(np.arange(3), np.array(offsets))
 
 
+def test_parts_are_whole_numbers_of_any_kind_that_nobody_writes_into():
+    own = np.arange(3)
+    made = Parts(own, np.array([0.0, 2.0, 3.0]))
+    assert (made.units.dtype, made.offsets.dtype) == (np.int64, np.int64)
+    assert [part.tolist() for part in made] == [[0, 1], [2]]
+    with pytest.raises(ValueError, match="read-only"):
+        made[0][0] = 7
+    own[0] = 7  # stays its maker's
+    assert [part.tolist() for part in Parts.joined([np.array([1, 0], np.uint8), [], np.array([2.0])])] == [
+        [1, 0],
+        [],
+        [2],
+    ]
+
+
+@pytest.mark.parametrize("wrong", [[0.5], [float("nan")], ["a"], [True], [None]])
+def test_what_is_no_index_is_refused(wrong):
+    for make in (lambda: Parts.joined([wrong]), lambda: Parts(np.array(wrong), np.array([0, 1]))):
+        with pytest.raises(ValueError, match="whole numbers"):
+            make()
+
+
 @pytest.mark.parametrize("parts", [BY_HAND, tuple(BY_HAND), Parts.joined(BY_HAND), [one.tolist() for one in BY_HAND]])
 def test_digests_are_those_of_the_arrays_and_of_all_cohorts(parts):
     population = population_of(Counted(), parts, per_round=2, rounds=3)
