@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 import torch
@@ -100,6 +101,41 @@ def test_new_gelu_is_transformers_own_to_the_bit():
     expected.backward(outer)
     assert torch.equal(given, expected)
     assert torch.equal(ours.grad, theirs.grad)
+
+
+def second_derivative(module):
+    weight = module.transformer.h[0].mlp.c_fc.weight
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        loss = module(input_ids=TOKENS).logits.logsumexp(dim=-1).square().mean()
+        (gradient,) = torch.autograd.grad(loss, weight, create_graph=True)
+        return torch.autograd.grad(gradient.square().sum(), weight)[0]
+
+
+def test_second_derivatives_are_transformers_own(lean, usual):
+    assert torch.allclose(second_derivative(lean), second_derivative(usual), rtol=1e-4, atol=1e-7)
+
+
+def test_functional_gradients_are_transformers_own(lean, usual):
+    def gradient(module):
+        values = {name: value.detach() for name, value in module.named_parameters()}
+        return torch.func.grad(lambda own: torch.func.functional_call(module, own, (TOKENS,)).logits.sum())(values)
+
+    ours, theirs = gradient(lean), gradient(usual)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_saved_model_has_the_name_that_others_know(lean, tmp_path):
+    lean.save_pretrained(tmp_path)
+    assert type(lean) is LeanGPT2
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["GPT2LMHeadModel"]
+
+
+def test_arguments_by_position_and_other_shapes_go_the_usual_way(lean, usual):
+    seen = torch.ones_like(TOKENS)
+    seen[:, :3] = 0
+    assert torch.equal(lean(TOKENS, None, seen).logits, usual(TOKENS, None, seen).logits)
+    assert torch.equal(lean(TOKENS[None]).logits, usual(TOKENS[None]).logits)
+    assert isinstance(lean(TOKENS, return_dict=False), tuple)
 
 
 def test_tokens_alone_go_the_short_way(lean, counted):

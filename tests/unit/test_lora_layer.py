@@ -75,6 +75,26 @@ def test_scales_that_a_sum_would_round_go_pefts_way(adapted, monkeypatch):
     assert equal_to_pefts(adapted(rank=4, alpha=12.0), monkeypatch)
 
 
+@pytest.mark.parametrize("rank", [1, 2, 64, 65, 512])
+def test_ranks_whose_products_are_rounded_otherwise_go_pefts_way(adapted, monkeypatch, rank):
+    model = adapted(rank=rank, alpha=2.0 * rank)
+    assert equal_to_pefts(model, monkeypatch)
+    layer = layers(model)[0]
+    assert layer._fits(torch.ones(2, 3, layer.in_features)) == (2 <= rank <= 64)
+
+
+def test_another_active_adapter_and_hooks_on_b_are_heard(adapted):
+    model, seen = adapted(rank=4, alpha=8.0, targets=("c_attn",)), []
+    layer = layers(model)[0]
+    x = torch.ones(1, 2, layer.in_features)
+    with layer.lora_B["default"].register_forward_hook(lambda *_: seen.append(1)):
+        layer(x)
+    assert seen == [1]
+    model.module.add_adapter("other", model.module.peft_config["default"])
+    model.module.set_adapter("other")
+    assert torch.equal(layer(x), layer.base_layer(x))  # its B begins at 0
+
+
 def test_bf16_goes_pefts_way(adapted, monkeypatch):
     assert equal_to_pefts(
         adapted(rank=4, alpha=8.0), monkeypatch, precision=lambda: torch.autocast("cpu", torch.bfloat16)

@@ -11,13 +11,15 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 _ADAPTER = "default"
+_RANKS = range(2, 65)  # a product over one number, or over more than are added up at a time, is rounded otherwise
 
 
 class AddedLinear(Linear):  # type: ignore[misc] # peft is untyped
     """peft's LoRA layer; fp32 on a CPU without autocast gets W0 x + s B A x from one `addmm`, to the same bits.
 
     A matrix product that accumulates rounds the sum as an addition does; with s a power of two nothing else is rounded.
-    Everything else goes peft's way.
+    Everything else goes peft's way, as do ranks of 1 (a product and its sum are rounded once there) and above 64 (parts
+    of a long product are added one by one).
     """
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -33,13 +35,19 @@ class AddedLinear(Linear):  # type: ignore[misc] # peft is untyped
         return added.view_as(base)
 
     def _fits(self, x: torch.Tensor) -> bool:
-        plain = not (self.disable_adapters or self.merged or self.lora_variant)
-        exchanged = "forward" in vars(self.lora_B[_ADAPTER])  # by whoever computes several adapters' B at once
+        plain = not (self.disable_adapters or self.merged or self.lora_variant) and self.active_adapters == [_ADAPTER]
+        if not plain:
+            return False
+        b = self.lora_B[_ADAPTER]
+        exchanged = "forward" in vars(b)  # by whoever computes several adapters' B at once
         return (
-            plain
-            and not exchanged
+            not exchanged
+            and not (b._forward_hooks or b._forward_pre_hooks or b._backward_hooks or b._backward_pre_hooks)  # noqa: SLF001
+            and b.bias is None
+            and b.weight.shape[1] in _RANKS
+            and x.ndim > 1
             and x.device.type == "cpu"
-            and x.dtype == self.base_layer.weight.dtype == torch.float32
+            and x.dtype == self.base_layer.weight.dtype == b.weight.dtype == torch.float32
             and not torch.is_autocast_enabled("cpu")
             and math.frexp(self.scaling[_ADAPTER])[0] == 0.5  # noqa: PLR2004 - a power of two
         )

@@ -16,6 +16,7 @@ from transformers.activations import NewGELUActivation
 from transformers.modeling_outputs import CausalLMOutputWithCrossAttentions
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2LMHeadModel, GPT2Model
 
+_TOKEN_AXES = 2  # examples and positions
 _SLOPE, _CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 
@@ -44,20 +45,38 @@ class LeanGPT2(GPT2LMHeadModel):  # type: ignore[misc] # transformers is untyped
     @functools.wraps(GPT2LMHeadModel.forward)
     def forward(self, input_ids: Any = None, *args: Any, inputs_embeds: Any = None, **asked: Any) -> Any:
         """Logits of shape (n, length, vocabulary), and nothing else unless it is asked for."""
-        one_input = (input_ids is None) != (inputs_embeds is None)
-        if not one_input or any(args) or any(value is not None and value is not False for value in asked.values()):
+        one_input = (input_ids is None) != (inputs_embeds is None) and (
+            input_ids.ndim == _TOKEN_AXES if inputs_embeds is None else inputs_embeds.ndim == _TOKEN_AXES + 1
+        )
+        more = any(value is not None for value in args) or any(_is_more(name, value) for name, value in asked.items())
+        if not one_input or more:
             return super().forward(input_ids, *args, inputs_embeds=inputs_embeds, **asked)
         if not _is_plain(self):
             return super().forward(input_ids, inputs_embeds=inputs_embeds)
         hidden = _hidden(self.transformer, self.transformer.wte(input_ids) if inputs_embeds is None else inputs_embeds)
         return CausalLMOutputWithCrossAttentions(logits=self.lm_head(hidden))
 
+    def save_pretrained(self, *args: Any, **asked: Any) -> Any:
+        """As transformers saves it, under the name that others know."""
+        here: Any = self
+        here.__class__ = GPT2LMHeadModel
+        try:
+            return here.save_pretrained(*args, **asked)
+        finally:
+            here.__class__ = LeanGPT2
+
+
+def _is_more(name: str, value: Any) -> bool:
+    """Whether an argument asks for more than logits, or for them in another form."""
+    return value is not None and (value is not False or name == "return_dict")
+
 
 def _is_plain(model: GPT2LMHeadModel) -> bool:
     config, body = model.config, model.transformer
-    usual = config._attn_implementation == "sdpa" and not (config.output_attentions or config.output_hidden_states)  # noqa: SLF001
+    usual = config._attn_implementation == "sdpa" and config.return_dict  # noqa: SLF001
     return (
         usual
+        and not (config.output_attentions or config.output_hidden_states)
         and not nn.modules.module._has_any_global_hook()  # noqa: SLF001
         and _untouched(body, GPT2Model)
         and all(
@@ -103,7 +122,9 @@ def _attended(attention: GPT2Attention, states: torch.Tensor) -> torch.Tensor:
 
 def _transformed(mlp: GPT2MLP, states: torch.Tensor) -> torch.Tensor:
     inner = mlp.c_fc(states)
-    gelu = NewGELU.apply if inner.dtype == torch.float32 and _untouched(mlp.act, NewGELUActivation) else mlp.act
+    ours = inner.dtype == torch.float32 and _untouched(mlp.act, NewGELUActivation)
+    transformed = torch._C._are_functorch_transforms_active()  # noqa: SLF001 - torch.func.grad and its like
+    gelu = NewGELU.apply if ours and not transformed else mlp.act
     given: torch.Tensor = mlp.dropout(mlp.c_proj(gelu(inner)))
     return given
 
@@ -126,6 +147,8 @@ class NewGELU(torch.autograd.Function):
         """The gradient of `x`."""
         (gradient,) = outer
         x, tanh = ctx.saved_tensors
+        if torch.is_grad_enabled():  # whoever goes on to second derivatives needs how it hangs on x
+            tanh = torch.tanh((torch.pow(x, 3.0) * _CUBIC + x) * _SLOPE)
         inner = torch.ops.aten.tanh_backward((0.5 * x).mul_(gradient), tanh).mul_(_SLOPE)
         cubic = torch.pow(x, 2.0).mul_(3.0).mul_(inner * _CUBIC)
         given: torch.Tensor = inner.add_(cubic).add_((tanh + 1.0).mul_(gradient).mul_(0.5))
