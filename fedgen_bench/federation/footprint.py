@@ -12,7 +12,7 @@ import torch
 from fedgen_bench.federation.trainer import autocast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
@@ -29,13 +29,15 @@ class Footprint:
         module_bytes: the adapted module's parameters and buffers, once.
         trained_bytes: those of the adapter.
         n_moments: tensors of that size that the optimizer keeps, one more for a moving average.
-        example_bytes: what the loss of one example keeps for its gradient.
+        fixed_bytes: what the loss of a batch keeps for its gradient whatever its size, such as weights in bf16.
+        example_bytes: what it keeps for each example.
         batch_size: examples of a batch, which has no more than who trains on it holds.
     """
 
     module_bytes: int
     trained_bytes: int
     n_moments: int
+    fixed_bytes: int
     example_bytes: int
     batch_size: int
 
@@ -46,7 +48,8 @@ class Footprint:
         those that the client received.
         """
         n_copies = 1 + self.n_moments + (0 if device.startswith("cuda") else 3)
-        return self.module_bytes + n_copies * self.trained_bytes + self.batch_size * self.example_bytes
+        batch_bytes = self.fixed_bytes + self.batch_size * self.example_bytes
+        return self.module_bytes + n_copies * self.trained_bytes + batch_bytes
 
 
 def footprint(
@@ -54,30 +57,43 @@ def footprint(
 ) -> Footprint:
     """Of an adapted module; `example` is a batch of one, whose loss is computed with a graph but without a gradient.
 
+    So is that of the example and itself again, which tells what every example adds.
+
     `n_held` is how many examples are held by whoever holds most of them and trains.
 
     Raises whatever the task's loss raises.
     """
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage.nbytes()  # noqa: SLF001 - an address would count as a write
-        return tensor
-
     tensors = (*adapted.module.parameters(), *adapted.module.buffers())
-    own = {one.untyped_storage()._cdata for one in tensors}  # noqa: SLF001
-    precision = autocast(next(iter(example.values())).device, plan.precision)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), precision:
-        loss = task.loss(adapted.module, example, torch.Generator().manual_seed(0))
-    del loss
+    own = {one.untyped_storage()._cdata for one in tensors}  # noqa: SLF001 - an address would count as a write
+    twice = {name: torch.cat([tensor, tensor]) for name, tensor in example.items()}
+    for_one, for_two = (_kept_bytes(adapted, task, batch, plan, own) for batch in (example, twice))
+    example_bytes = min(max(for_two - for_one, 0), for_one)
     return Footprint(
         module_bytes=sum(one.nbytes for one in tensors),
         trained_bytes=sum(one.nbytes for one in adapted.trainable.values()),
         n_moments=_MOMENTS[plan.optimizer] + (plan.ema_decay is not None),
-        example_bytes=sum(n_bytes for storage, n_bytes in kept.items() if storage not in own),
+        fixed_bytes=for_one - example_bytes,
+        example_bytes=example_bytes,
         batch_size=min(plan.batch_size, n_held),
     )
+
+
+def _kept_bytes(
+    adapted: Adapted, task: Task, batch: Mapping[str, torch.Tensor], plan: TrainingPlan, own: Collection[int]
+) -> int:
+    """What the loss of a batch keeps for its gradient, besides the storages that are the module's own."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()  # noqa: SLF001
+        return tensor
+
+    precision = autocast(next(iter(batch.values())).device, plan.precision)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), precision:
+        loss = task.loss(adapted.module, batch, torch.Generator().manual_seed(0))
+    del loss
+    return sum(n_bytes for storage, n_bytes in kept.items() if storage not in own)
 
 
 def memory_bytes(device: str) -> int:

@@ -10,7 +10,7 @@ from fedgen_bench.contract.adapting import Adapted
 from fedgen_bench.federation.footprint import Footprint, footprint, memory_bytes
 from fedgen_bench.federation.trainer import TrainingPlan
 
-GIVEN = Footprint(module_bytes=1000, trained_bytes=100, n_moments=2, example_bytes=7, batch_size=4)
+GIVEN = Footprint(module_bytes=1000, trained_bytes=100, n_moments=2, fixed_bytes=5, example_bytes=7, batch_size=4)
 
 
 class Squares:
@@ -24,7 +24,7 @@ def plan(**values):
     return TrainingPlan(learning_rate=0.1, batch_size=8, **({"optimizer": "adamw"} | values))
 
 
-@pytest.mark.parametrize(("device", "expected"), [("cpu", 1000 + 6 * 100 + 28), ("cuda:1", 1000 + 3 * 100 + 28)])
+@pytest.mark.parametrize(("device", "expected"), [("cpu", 1000 + 6 * 100 + 33), ("cuda:1", 1000 + 3 * 100 + 33)])
 def test_copies_of_the_adapter_are_counted_where_they_are(device, expected):
     assert GIVEN.on(device) == expected
 
@@ -32,7 +32,15 @@ def test_copies_of_the_adapter_are_counted_where_they_are(device, expected):
 def test_footprint_counts_what_a_loss_keeps_besides_the_modules_own_tensors():
     module = nn.Linear(20, 30, bias=False)
     found = footprint(Adapted(module, {"w": module.weight}), Squares(), {"x": torch.ones(1, 20)}, plan(), 99)
-    assert found == Footprint(2400, 2400, n_moments=2, example_bytes=4 * (20 + 30), batch_size=8)
+    assert found == Footprint(2400, 2400, n_moments=2, fixed_bytes=0, example_bytes=4 * (20 + 30), batch_size=8)
+
+
+def test_weights_in_bf16_are_kept_once_a_batch_and_not_for_every_example():
+    module = nn.Sequential(nn.Linear(20, 30, bias=False), nn.Linear(30, 5, bias=False))
+    adapted, given = Adapted(module, {"w": module[0].weight}), {"x": torch.ones(1, 20)}
+    found = footprint(adapted, Squares(), given, plan(precision="bf16"), 99)
+    assert found.fixed_bytes == 2 * 30 * 5
+    assert found.example_bytes < found.fixed_bytes
 
 
 def test_frozen_weights_keep_no_inputs_for_their_gradient():
