@@ -12,7 +12,6 @@ from types import ModuleType
 
 _PR_SET_PDEATHSIG = 1
 _place: int | None = None
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 @contextlib.contextmanager
@@ -42,17 +41,6 @@ def take_place(place: int) -> None:
 def own_place() -> int | None:
     """This worker's number among those beside it, from 0; None in a process that is no worker."""
     return _place
-
-
-def keep_freed_memory() -> None:
-    """Have the allocator keep freed memory: a training step frees and takes the same large blocks again and again.
-
-    Without this, a tenth of a step goes into page faults (glibc only; elsewhere nothing happens).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def exit_text(code: int | None) -> str:

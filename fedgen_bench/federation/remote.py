@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.devices import own_device
 from fedgen_bench.base.failures import portable
-from fedgen_bench.base.processes import keep_freed_memory
 from fedgen_bench.federation.assembly import open_loader, open_work
 from fedgen_bench.federation.packing import (
     Answer,
@@ -31,7 +30,6 @@ class Workshop:
     """What a worker process holds: a cell's work, and the tasks and splits that cells share."""
 
     def __init__(self) -> None:
-        keep_freed_memory()
         self._blueprint: Blueprint | None = None
         self._work: ClientWork
         self._source: tuple[Places, tuple[str, ...]] | None = None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.devices import own_device, pick_device
 from fedgen_bench.base.errors import Diverged, FedgenError, StoreError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
-from fedgen_bench.base.processes import keep_freed_memory
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.reports import RoundReport, RunResult
 from fedgen_bench.registry.datasets import Places
@@ -70,7 +69,6 @@ class Executor:
         device = own_device(pick_device(self._job.device))
         threads = spec.config.training.threads
         torch.set_num_threads(threads)
-        keep_freed_memory()
         began = time.monotonic()
         cohort = self._job.cohorts.of(spec, self._store, self._loader, device)
         journal = self._store.begin(

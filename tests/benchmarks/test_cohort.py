@@ -8,7 +8,7 @@ from fedgen_bench_plugins.adapters import lora
 from fedgen_bench_plugins.backbones.gpt2 import made_lean
 from fedgen_bench_plugins.tasks.language_modeling import LoadedLanguageModeling
 
-from fedgen_bench.base.processes import keep_freed_memory
+from fedgen_bench.base.allocator import keep_freed_memory
 from fedgen_bench.contract.data import Examples
 from fedgen_bench.contract.messages import Fit
 from fedgen_bench.contract.seeds import SeedTree
