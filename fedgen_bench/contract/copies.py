@@ -15,12 +15,17 @@ def private_copy(module: nn.Module) -> nn.Module:
     """A deep copy of a module, whose tensors lie where the module's do until either of them is written to.
 
     So what an adapter leaves frozen is there once, however many copies are. Tensors that share memory with others, and
-    such as are no plain ones, are copied at once. A write to memory past torch (through numpy, say) copies first, too.
+    such as are no plain ones or sparse, are copied at once. A write to memory past torch (through numpy, say) copies
+    first, too.
     """
     import torch
     from torch import nn
 
-    tensors = [one for one in (*module.parameters(), *module.buffers()) if type(one) in (nn.Parameter, torch.Tensor)]
+    tensors = [
+        one
+        for one in (*module.parameters(), *module.buffers())
+        if type(one) in (nn.Parameter, torch.Tensor) and one.layout is torch.strided and not one.is_nested
+    ]
     users = Counter(one.untyped_storage()._cdata for one in tensors)  # noqa: SLF001 - an address would count as a write
     memo: dict[int, Any] = {}
     for tensor in tensors:

@@ -56,6 +56,15 @@ def test_private_copy_keeps_ties_modes_and_what_needs_gradients():
     assert [parameter.requires_grad for parameter in made.parameters()] == [True, False, True]
 
 
+def test_private_copy_takes_sparse_tensors_along():
+    module = small()
+    module.register_buffer("edges", torch.eye(3).to_sparse())
+    made = private_copy(module)
+    assert torch.equal(made.edges.to_dense(), torch.eye(3))
+    assert made.edges is not module.edges
+    assert is_shared(made[0].weight)
+
+
 def test_tensors_that_share_memory_already_go_on_sharing_it():
     module = small()
     module.register_buffer("row", module[2].running_var[:2])
