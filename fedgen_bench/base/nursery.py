@@ -1,6 +1,7 @@
 """Where worker processes come from quickly: one process imports what all of them need, and they are forked from it.
 
-It runs nothing but imports and has no threads of its own, so what is forked from it holds no lock of anybody's.
+It runs nothing but imports, and has no threads but those of libraries of linear algebra, which these end before a fork.
+So what is forked from it holds no lock of anybody's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import socket
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from multiprocessing.connection import Connection, wait
@@ -102,14 +104,18 @@ class Child:
         return self._pid > 0
 
     def join(self, seconds: float | None = None) -> None:
-        """Wait until it has ended, for so long at most; one that is not born yet is not waited for."""
-        if self._born() and self.exitcode is None and wait([self._life], seconds):
+        """Wait until it has ended, for so long at most; one that is not born yet is not waited for.
+
+        Without a limit the nursery waits: processes that a child left behind may hold its end of the pipe for longer.
+        """
+        if self._born() and self.exitcode is None and (seconds is None or wait([self._life], seconds)):
             self.exitcode = self._home.ended(self._pid)
 
     def kill(self) -> None:
         """End it, whatever it is doing; one that is not born yet finds its coordinator gone."""
         if self._born() and self.exitcode is None:
-            os.kill(self._pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just died with the nursery
+                os.kill(self._pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Give back what tells of its life."""
@@ -132,6 +138,7 @@ def _nurse(link: Connection, parent: int, names: Sequence[str]) -> None:
         return
     import_ahead(names)
     gc.freeze()
+    _flush()  # what imports printed is printed once
     with contextlib.suppress(EOFError, OSError):
         while True:
             asked = link.recv()
@@ -144,7 +151,10 @@ def _nurse(link: Connection, parent: int, names: Sequence[str]) -> None:
 def _bear(link: Connection, order: bytes) -> None:
     pipe, life = _receive_ends(link, 2)
     home = os.getpid()
-    if os.fork():
+    with warnings.catch_warnings():  # Python 3.12 and later warn of threads: see above
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child:
         os.close(pipe)
         os.close(life)
         return
@@ -155,12 +165,18 @@ def _bear(link: Connection, order: bytes) -> None:
         serve: Serve = pickle.loads(order)  # noqa: S301 - of this machine's own coordinator
         serve(Connection(pipe), home)
         code = 0
+    except BrokenPipeError:  # it was given up before it was born
+        pass
     except BaseException:  # noqa: BLE001 - nobody else is left to tell
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os._exit(code)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 _OPEN: ContextVar[Nursery | None] = ContextVar("nursery", default=None)

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import signal
 import sys
+import time
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from operator import is_
@@ -42,6 +43,14 @@ def _dies(task, _tell):
     if task is None:
         os.kill(os.getpid(), signal.SIGKILL)
     os._exit(task)
+
+
+def _leaves_a_process_behind(task, _tell):
+    """One that holds whatever the worker held open, for so many seconds; its id."""
+    if not (pid := os.fork()):
+        time.sleep(task)
+        os._exit(0)
+    return pid
 
 
 @contextmanager
@@ -84,6 +93,48 @@ def test_dismissed_worker_is_gone():
     pid = worker.process.pid
     crew.dismiss(worker)
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.usefixtures("inside")
+def test_dismissed_worker_is_gone_whatever_it_leaves_behind():
+    crew = Workers(partial(nullcontext, _leaves_a_process_behind))
+    worker = crew.hire()
+    crew.give(worker, 60)
+    ((_, left),) = crew.wait([worker], block=True)
+    pid, began = worker.process.pid, time.monotonic()
+    crew.dismiss(worker)
+    try:
+        assert not Path(f"/proc/{pid}").exists()
+        assert time.monotonic() - began < 50
+    finally:
+        os.kill(left, signal.SIGKILL)
+
+
+def test_worker_that_is_given_up_before_it_is_born_says_nothing(capfd):
+    with nursery([]) as home:
+        assert answer_of(Workers(partial(nullcontext, _looks)), 1)[1] == home.pid
+        os.kill(home.pid, signal.SIGSTOP)
+        Workers(partial(nullcontext, is_)).hire().end()
+        os.kill(home.pid, signal.SIGCONT)
+        assert answer_of(Workers(partial(nullcontext, _looks)), 2)[1] == home.pid  # one is born after the other
+        (unborn,) = Path(f"/proc/{home.pid}/task/{home.pid}/children").read_text().split()
+        deadline = time.monotonic() + 60
+        while Path(f"/proc/{unborn}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_imports_print_is_printed_once(capfd, tmp_path, monkeypatch):
+    (tmp_path / "printing_at_import.py").write_text("print('imported')", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    with nursery(["printing_at_import"]):
+        crew = Workers(partial(nullcontext, _looks), seconds_to_leave=60)
+        for task in range(2):
+            answer_of(crew, task)
+        crew.close()
+    assert capfd.readouterr().out == "imported\n"
 
 
 def test_children_die_with_the_nursery_and_the_next_workers_are_spawned(monkeypatch):
