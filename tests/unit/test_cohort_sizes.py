@@ -75,9 +75,10 @@ def test_size_leaves_clients_for_all_workers(size_of, measured, cell):
 
 
 @pytest.mark.usefixtures("measured")
-def test_cell_that_cannot_be_measured_is_left_to_tell_why(size_of, monkeypatch):
+@pytest.mark.parametrize("error", [DataError("There are no data."), RuntimeError("a plugin's own")])
+def test_cell_that_cannot_be_measured_is_left_to_tell_why(size_of, monkeypatch, error):
     def assemble(*_):
-        raise DataError("There are no data.")
+        raise error
 
     monkeypatch.setattr("fedgen_bench.federation.assembly.assemble", assemble)
     assert size_of(Cohorts("auto")) == 1
