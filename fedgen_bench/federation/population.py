@@ -93,6 +93,10 @@ class Population:
                     f"{what} gives client {client_id} {data.train.n} training examples; `holdings` counts "
                     f"{self.n_train(client_id)}. Mend either."
                 )
+            if counts and self.holdings.has_heldout[client_id] != (data.heldout is not None):
+                raise PluginError(
+                    f"{what} and `holdings` differ in whether client {client_id} holds data out. Mend either."
+                )
             return data
 
         return lru_cache(maxsize=_PREPARED_CLIENTS)(prepared)
@@ -114,9 +118,12 @@ class Population:
         what = f"{type(self.task).__name__}.holdings"
         with guarded(what):
             counted = self.task.holdings(self.parts)
-        if {np.shape(counted.n_train), np.shape(counted.has_heldout)} != {(n_clients,)}:
+            held = Holdings(np.asarray(counted.n_train), np.asarray(counted.has_heldout, dtype=bool))
+        if {held.n_train.shape, held.has_heldout.shape} != {(n_clients,)}:
             raise PluginError(f"{what} must give `n_train` and `has_heldout` of shape ({n_clients},).")
-        return counted
+        if held.n_train.dtype.kind not in "iu" or held.n_train.min(initial=0) < 0:
+            raise PluginError(f"{what} must give `n_train` as whole numbers from 0 on.")
+        return held
 
     def n_train(self, client_id: int) -> int:
         """Training examples that the client holds."""

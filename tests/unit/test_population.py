@@ -153,12 +153,22 @@ def test_a_task_that_counts_prepares_nobody_who_is_not_asked():
     [
         (Holdings(np.ones(2, np.int64), np.ones(2, bool)), r"holdings must give .* of shape \(3,\)"),
         (Holdings(np.array([1, 0, 3]), np.ones(3, bool)), "gives client 2 2 training examples; `holdings` counts 3"),
+        (Holdings(np.array([1, 0, 2]), np.zeros(3, bool)), "differ in whether client 2 holds data out"),
+        (Holdings(np.array([1, 0, 2.5]), np.ones(3, bool)), "whole numbers from 0 on"),
+        (Holdings(np.array([1, -1, 2]), np.ones(3, bool)), "whole numbers from 0 on"),
     ],
 )
 def test_a_task_that_counts_wrongly_is_told(counted, message, monkeypatch):
     monkeypatch.setattr(Counted, "holdings", lambda *_: counted)
     with pytest.raises(PluginError, match=message):
         population_of(Counted(), BY_HAND).client(2)
+
+
+def test_a_count_in_lists_is_taken_as_well(monkeypatch):
+    monkeypatch.setattr(Counted, "holdings", lambda *_: Holdings([1, 0, 2], [1, 0, 1]))
+    population = population_of(Counted(), BY_HAND)
+    assert (population.eligible.tolist(), population.n_pooled) == ([0, 2], 3)
+    assert population.client(2).train.n == 2
 
 
 def test_too_few_clients_with_data_are_refused():
@@ -183,7 +193,7 @@ def test_what_a_client_prepares_does_not_change_the_partition():
     class Greedy(Counted):
         def client_data(self, units):
             units.sort()
-            return ClientData(Examples({}, len(units) - (len(units) > 1)), None)
+            return ClientData(Examples({}, len(units) - (len(units) > 1)), units if len(units) > 1 else None)
 
     population = population_of(Greedy(), [one.copy() for one in BY_HAND])
     population.client(0)
