@@ -19,9 +19,9 @@ def visible_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def check_device(wanted: str) -> None:
+def check_device(wanted: object) -> None:
     """Raises UsageError for what is no name of a device, here or elsewhere."""
-    if not _NAME.fullmatch(wanted):
+    if not isinstance(wanted, str) or not _NAME.fullmatch(wanted):
         raise UsageError(f"Unknown device `{wanted}`. Use `auto`, `cpu`, `cuda`, or `cuda:1` for the second GPU.")
 
 

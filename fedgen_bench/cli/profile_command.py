@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SHOWN_OPERATORS = 20
 _MIB = 1 << 20
+_INTERRUPTED = 130
 
 
 @click.command("profile")
@@ -59,8 +60,12 @@ def command(session: Session, suite: str, **asked: Any) -> int:
     without the phases within it, summed over processes. Exit codes: 0 all cells done, 1 some failed, 2 wrong usage,
     130 interrupted.
     """
-    with Progress() as progress:
-        seen = session.profile(suite, **asked, on_plan=progress.begin, on_event=progress.note)
+    try:
+        with Progress() as progress:
+            seen = session.profile(suite, **asked, on_plan=progress.begin, on_event=progress.note)
+    except KeyboardInterrupt:  # what other commands say of committed rounds would be wrong here
+        click.echo("Interrupted. Nothing is kept of a profile that was cut off.", err=True)
+        return _INTERRUPTED
     print_grid(
         ("phase", "calls", "seconds", "share", "bytes", "peak memory"),
         [

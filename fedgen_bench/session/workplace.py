@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from fedgen_bench.base.devices import default_jobs, pick_device
+from fedgen_bench.base.devices import check_device, default_jobs, pick_device
 from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.base.nursery import nursery
 from fedgen_bench.registry.datasets import Places
@@ -56,6 +56,7 @@ class Workplace:
         Raises:
             UsageError: an engine, address or device that there is not.
         """
+        check_device(self.device_option)
         threads = max(cell.config.training.threads for cell in cells)
         place = self._placement(threads, "cpu")
         hired = self.registry.get("engine", self.engine).spec.hires or min(place.n_cells, len(cells)) > 1

@@ -48,6 +48,8 @@ def test_device_that_is_there(wanted, n_gpus, picked, gpus):
         ("cuda:", 2, "Unknown device `cuda:`."),
         ("cuda:1\n", 2, "Unknown device `cuda:1"),
         ("gpu", 2, "Unknown device `gpu`."),
+        (None, 2, "Unknown device `None`."),
+        (1, 2, "Unknown device `1`."),
     ],
 )
 def test_device_that_is_not_there_is_refused(wanted, n_gpus, message, gpus):

@@ -9,6 +9,7 @@ import pytest
 
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.spans import Span
+from fedgen_bench.cli.main import cli
 from fedgen_bench.run.operators import FitWatch
 from fedgen_bench.run.phases import phases
 from fedgen_bench.run.trace import trace
@@ -104,3 +105,12 @@ def test_rounds_are_those_asked_for_in_one_way_or_the_other(rounds, overrides, e
     session = Session(plugins=[toy.__file__], device="cpu", jobs=1)
     with pytest.raises(KeyboardInterrupt):
         session.profile("toy", rounds=rounds, overrides=overrides, out=tmp_path, on_plan=look)
+
+
+def test_an_interrupted_profile_says_that_nothing_is_kept(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "profile", interrupted)
+    assert cli.main(["profile", "--suite", "toy", "--plugin", toy.__file__], standalone_mode=False) == 130
+    assert capsys.readouterr().err == "Interrupted. Nothing is kept of a profile that was cut off.\n"
