@@ -152,6 +152,7 @@ class Round:
                 with span("engine"), blamed(what):
                     outcome = next(outcomes, None)
                 if outcome is None:
+                    self._broadcast.check()  # before `aggregate` goes on, which may write into what was sent
                     return
                 yield _sound(outcome, what)
                 del outcome  # as in `updates`
@@ -184,7 +185,6 @@ class Round:
                 raise self._failure
             for _ in updates:  # a strategy that reads only some updates does not save the others their work
                 pass
-            self._broadcast.check()
         if self.n_accepted < experiment.quorum:
             codes = ", ".join(sorted({one.code for one in self.quarantined})) or "no answer"
             raise RoundFailed(
