@@ -43,8 +43,16 @@ def run(suite, *arguments):
 
 def test_every_guide_has_a_test():
     assert {page.stem for page in GUIDES.glob("*.md")} == {
-        "adapter", "partitioner", "task", "metric", "tracker", "compressor",
+        "adapter", "partitioner", "task", "metric", "tracker", "compressor", "profile",
     }  # fmt: skip
+
+
+def test_profile_guide_names_every_phase():
+    sources = (GUIDES.parents[1] / "fedgen_bench").rglob("*.py")
+    phases = {name for file in sources for name in re.findall(r'\bspan\("([^"]+)"', file.read_text(encoding="utf-8"))}
+    page = (GUIDES / "profile.md").read_text(encoding="utf-8")
+    assert {"fit", "gate", "commit"} <= phases
+    assert {name for name in phases if f"`{name}`" not in page} == set()
 
 
 @pytest.mark.parametrize("page", ["adapter", "partitioner", "task", "metric"])
