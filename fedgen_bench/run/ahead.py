@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.suite.cells import CellSpec
 
-_OWN = ("torch", "fedgen_bench.federation.dispatch", "fedgen_bench.federation.run_cell")
+_OPTIMIZERS = "torch._dynamo"  # which they import when the first one is made
+_OWN = ("torch", _OPTIMIZERS, "fedgen_bench.federation.dispatch", "fedgen_bench.federation.run_cell")
 
 
 def libraries(cells: Iterable[CellSpec], registry: Registry) -> tuple[str, ...]:
