@@ -45,6 +45,6 @@ def lazily_copied(tensor: torch.Tensor) -> torch.Tensor:
     try:
         given: torch.Tensor = plain._lazy_clone()  # noqa: SLF001 - torch's copy-on-write has no public name
     except RuntimeError:
-        tensor.data = plain.clone()
-        return lazily_copied(tensor)
+        tensor.data = plain = plain.clone()
+        given = plain._lazy_clone()  # noqa: SLF001
     return given

@@ -68,7 +68,7 @@ class Broadcast:
         return sent
 
     def check(self) -> None:
-        """What clients shared is as it was sent. Raises PluginError when one of them wrote into it."""
+        """What clients shared is as it was sent. Raises PluginError when it was written to."""
         if self._last is None or not self._is_shared:
             return
         _, sent = self._last
@@ -78,8 +78,8 @@ class Broadcast:
             here = np.frombuffer(sent.body, there.dtype, there.size, at) if there.size else there
             if not np.array_equal(here, there):
                 raise PluginError(
-                    "A client wrote into tensors that it received, past torch's counters (through `.data` or numpy), "
-                    "and others received the same. Clone what is to be changed."
+                    "Tensors that several clients receive were written to past torch's counters (through `.data` or "
+                    "numpy) before all had answered. Clone what is to be changed."
                 )
             at += there.nbytes
 

@@ -136,8 +136,13 @@ class ClientStates:
     def _hold(self, client_id: int, keep: Tensors) -> None:
         if client_id in self._memory:
             self._held_bytes -= tensor_bytes(self._memory.pop(client_id))
-        self._memory[client_id] = keep
-        self._held_bytes += tensor_bytes(keep)
+        self._memory[client_id] = held = {name: _alone(tensor) for name, tensor in keep.items()}
+        self._held_bytes += tensor_bytes(held)
         while self._held_bytes > self._bound and len(self._memory) > 1:
             _, dropped = self._memory.popitem(last=False)
             self._held_bytes -= tensor_bytes(dropped)
+
+
+def _alone(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor, and in no case the message that it was received in."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()

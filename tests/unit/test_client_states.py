@@ -62,6 +62,14 @@ def test_keeps_beyond_the_bound_come_back_from_the_file_that_has_them(files):
     assert files.asked == [0]
 
 
+def test_keeps_hold_no_message_that_a_tensor_is_a_view_of(files):
+    message = torch.arange(1000.0)
+    store = ClientStates(files)
+    files.commit(store, 0, {1: {"a": message[:2]}})
+    assert store.get(1)["a"].untyped_storage().nbytes() == 8
+    assert store.get(1)["a"].tolist() == [0, 1]
+
+
 def test_keeps_hold_the_latest_state(files):
     store = ClientStates(files, bound_bytes=24)
     for round_index, keeps in enumerate([{1: state(1)}, {1: state(5)}, {2: state(2)}]):
