@@ -10,7 +10,6 @@ import contextlib
 import gc
 import multiprocessing
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -44,14 +43,15 @@ class Nursery:
         """Our end of a pipe, and a process, soon, that runs `serve(its end of it, its parent's id)`."""
         ours, theirs = _CONTEXT.Pipe()
         life, lives = os.pipe()
-        order = pickle.dumps(serve)
         try:
             with contextlib.suppress(OSError):  # a nursery that is gone shows as a dead child
-                self._link.send(order)
+                self._link.send(None)
                 _send_ends(self._link, theirs.fileno(), lives)
         finally:
             theirs.close()
             os.close(lives)
+        with contextlib.suppress(OSError):
+            ours.send(serve)
         return ours, Child(life, self)
 
     @property
@@ -145,10 +145,10 @@ def _nurse(link: Connection, parent: int, names: Sequence[str]) -> None:
             if isinstance(asked, int):
                 link.send(os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]))
             else:
-                _bear(link, asked)
+                _bear(link)
 
 
-def _bear(link: Connection, order: bytes) -> None:
+def _bear(link: Connection) -> None:
     pipe, life = _receive_ends(link, 2)
     home = os.getpid()
     with warnings.catch_warnings():  # Python 3.12 and later warn of threads: see above
@@ -162,10 +162,11 @@ def _bear(link: Connection, order: bytes) -> None:
     try:
         link.close()
         os.write(life, os.getpid().to_bytes(_PID_BYTES, "big"))
-        serve: Serve = pickle.loads(order)  # noqa: S301 - of this machine's own coordinator
-        serve(Connection(pipe), home)
+        coordinator = Connection(pipe)
+        serve: Serve = coordinator.recv()
+        serve(coordinator, home)
         code = 0
-    except BrokenPipeError:  # it was given up before it was born
+    except (BrokenPipeError, EOFError):  # it was given up before it was born
         pass
     except BaseException:  # noqa: BLE001 - nobody else is left to tell
         traceback.print_exc()

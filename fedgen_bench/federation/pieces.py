@@ -1,6 +1,6 @@
 """Tensors as safetensors has them, in pieces: what stands before them, and their own memory one behind the other.
 
-The bytes are those of `safetensors.torch.save` (https://github.com/huggingface/safetensors), which copies every tensor
+The bytes are those of its library (https://github.com/huggingface/safetensors), which copies every tensor
 twice and takes milliseconds for a handful; from pieces a message is one copy, and a file none.
 """
 
