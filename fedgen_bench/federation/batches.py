@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from fedgen_bench.base.errors import PluginError
+from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.seeds import SeedTree
 
 
@@ -27,15 +29,21 @@ class FitStreams:
         return f"fit{self.fit_index}"
 
     @property
+    def _noise(self) -> str:
+        return f"{self.purpose}/noise"
+
+    @property
     def noise_key(self) -> int:
         """Key of what the loss and the model draw while they are trained."""
-        return self.seeds.key(
-            "batches", round_index=self.round_index, client_id=self.client_id, purpose=f"{self.purpose}/noise"
-        )
+        return self.seeds.key("batches", round_index=self.round_index, client_id=self.client_id, purpose=self._noise)
 
     def batch_generator(self) -> np.random.Generator:
         """The stream of this fit's batches."""
         return self.seeds.numpy("batches", round_index=self.round_index, client_id=self.client_id, purpose=self.purpose)
+
+    def noise_generator(self) -> torch.Generator:
+        """The stream that the loss draws from."""
+        return self.seeds.torch("batches", round_index=self.round_index, client_id=self.client_id, purpose=self._noise)
 
 
 def batch_order(n_examples: int, batch_size: int, n_steps: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -50,6 +58,12 @@ def batch_order(n_examples: int, batch_size: int, n_steps: int, rng: np.random.G
 
     batches = endless()
     return [next(batches) for _ in range(n_steps)]
+
+
+def batch_of(data: Examples, order: np.ndarray, device: torch.device) -> Tensors:
+    """The chosen examples, on the device."""
+    index = torch.from_numpy(order)
+    return {name: tensor[index].to(device) for name, tensor in data.tensors.items()}
 
 
 def order_digest(batches: list[np.ndarray]) -> str:

@@ -9,8 +9,8 @@ import torch
 
 from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation.asked import Asked
-from fedgen_bench.federation.batches import batch_order
-from fedgen_bench.federation.fused_fit import JointPass, batch_of, joint_pass, noise_of
+from fedgen_bench.federation.batches import batch_of, batch_order
+from fedgen_bench.federation.fused_fit import JointPass, joint_pass
 from fedgen_bench.federation.parameters import load_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, autocast
 
@@ -30,7 +30,7 @@ def agrees(adapted: Adapted, task: Task, fusing: Fusing, asked: Sequence[Asked],
     """
     orders = (batch_order(one.data.n, plan.batch_size, 1, one.streams.batch_generator())[0] for one in asked)
     device = next(iter(adapted.trainable.values())).device
-    batches = [batch_of(one, torch.from_numpy(order), device) for one, order in zip(asked, orders, strict=True)]
+    batches = [batch_of(one.data, order, device) for one, order in zip(asked, orders, strict=True)]
     adapted.module.train()
     try:
         with adapted.untrained.kept(f"{type(task).__name__}.losses"), seeded_globals(asked[0].streams.noise_key):
@@ -47,7 +47,7 @@ def agrees(adapted: Adapted, task: Task, fusing: Fusing, asked: Sequence[Asked],
 
 
 def _together(joint: JointPass, asked: Sequence[Asked], batches: Sequence[Tensors]) -> list[_Found]:
-    losses = joint.losses(batches, list(map(noise_of, asked)))
+    losses = joint.losses(batches, [one.streams.noise_generator() for one in asked])
     trained = [joint.values[name] for name in joint.trained]
     gradients = torch.autograd.grad(losses.sum(), trained, materialize_grads=True)
     return [(losses[client].detach(), [one[client] for one in gradients]) for client in range(len(asked))]
@@ -63,7 +63,7 @@ def _one_by_one(
         for parameter in chosen:
             parameter.requires_grad_()
         with autocast(chosen[0].device, plan.precision):
-            loss = task.loss(adapted.module, batch, noise_of(one))
+            loss = task.loss(adapted.module, batch, one.streams.noise_generator())
         yield loss.detach(), list(torch.autograd.grad(loss, chosen, materialize_grads=True))
 
 

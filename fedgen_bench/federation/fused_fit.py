@@ -19,7 +19,7 @@ from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import FitReport
 from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation.asked import Asked
-from fedgen_bench.federation.batches import batch_order, order_digest
+from fedgen_bench.federation.batches import batch_of, batch_order, order_digest
 from fedgen_bench.federation.grouped import Grouped
 from fedgen_bench.federation.moving_average import MovingAverage
 from fedgen_bench.federation.parameters import leading, padded
@@ -73,16 +73,6 @@ def joint_pass(adapted: Adapted, task: Fusing, asked: Sequence[Asked], plan: Tra
     return JointPass(task, adapted.module, grouped, values, tuple(names), plan.precision)
 
 
-def batch_of(asked: Asked, index: torch.Tensor, device: torch.device) -> dict[str, torch.Tensor]:
-    """Chosen examples of a client."""
-    return {name: tensor[index].to(device) for name, tensor in asked.data.tensors.items()}
-
-
-def noise_of(asked: Asked) -> torch.Generator:
-    """A client's stream of noise."""
-    return torch.Generator().manual_seed(asked.streams.noise_key & 0x7FFF_FFFF_FFFF_FFFF)
-
-
 def fit_together(
     adapted: Adapted, task: Fusing, asked: Sequence[Asked], plan: TrainingPlan
 ) -> list[FitReport | Diverged]:
@@ -103,7 +93,7 @@ def _fit_together(
     adapted: Adapted, task: Fusing, asked: Sequence[Asked], plan: TrainingPlan
 ) -> list[FitReport | Diverged]:
     orders = [batch_order(one.data.n, plan.batch_size, one.n_steps, one.streams.batch_generator()) for one in asked]
-    noises = list(map(noise_of, asked))
+    noises = [one.streams.noise_generator() for one in asked]
     joint = joint_pass(adapted, task, asked, plan)
     parameters = [joint.values[name] for name in joint.trained]
     device = parameters[0].device
@@ -120,8 +110,7 @@ def _fit_together(
         for step in range(asked[0].n_steps):
             n_active = sum(one.n_steps > step for one in asked)
             batches = [
-                batch_of(one, torch.from_numpy(order[step]), device)
-                for one, order in zip(asked[:n_active], orders, strict=False)
+                batch_of(one.data, order[step], device) for one, order in zip(asked[:n_active], orders, strict=False)
             ]
             losses = joint.losses(batches, noises[:n_active])
             losses.sum().backward()

@@ -13,7 +13,7 @@ from fedgen_bench.base.errors import Diverged, PluginError
 from fedgen_bench.contract.data import Examples
 from fedgen_bench.contract.messages import Fit, FitReport
 from fedgen_bench.contract.seeds import seeded_globals
-from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
+from fedgen_bench.federation.batches import FitStreams, batch_of, batch_order, order_digest
 from fedgen_bench.federation.moving_average import MovingAverage
 from fedgen_bench.federation.parameters import dump_like, load_tensors, padded
 from fedgen_bench.federation.unused_rows import UnusedRows, tables_of
@@ -99,14 +99,12 @@ def fit(
     decayed = set(map(id, parameters if plan.weight_decay else ()))
     rows = UnusedRows([table for table in tables_of(adapted.module) if id(table) in decayed])
     average = None if plan.ema_decay is None else MovingAverage(plan.ema_decay, parameters)
-    key = streams.noise_key
-    noise = torch.Generator().manual_seed(key & 0x7FFF_FFFF_FFFF_FFFF)
+    noise = streams.noise_generator()
     total = torch.zeros((), dtype=torch.float64, device=device)
     adapted.module.train()
-    with adapted.untrained.kept(f"{type(task).__name__}.loss"), seeded_globals(key):
+    with adapted.untrained.kept(f"{type(task).__name__}.loss"), seeded_globals(streams.noise_key):
         for batch in batches:
-            index = torch.from_numpy(batch)
-            examples = {name: tensor[index].to(device) for name, tensor in data.tensors.items()}
+            examples = batch_of(data, batch, device)
             with autocast(device, plan.precision):
                 loss = task.loss(adapted.module, examples, noise)
             loss.backward()
