@@ -28,6 +28,8 @@ from fedgen_bench_plugins.backbones.known import MINI_LM, TINY_WIRE_LM
 from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, files_of
 from fedgen_bench_plugins.tasks.heldout import n_heldout
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, DATASETS_OF, Corpus, topic_labels
+from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, Params
+from fedgen_bench_plugins.tasks.text_windows import EvalText, windows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,72 +43,6 @@ if TYPE_CHECKING:
 _IGNORED = -100
 _SPELLED_LINES = 200
 _LIBRARIES = tuple(f"transformers:{name}" for name in ("AutoModelForCausalLM", "AutoTokenizer", "GPT2LMHeadModel"))
-_EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"})
-
-
-@dataclass(frozen=True)
-class Params:
-    """Knobs of the task.
-
-    Args:
-        dataset: `ptb`, `ptb-short` (1,000 lines of validation and of test), `beige-book` or `tiny-wire`.
-        backbone: a shipped name, a local folder, or a hub name.
-        block_tokens: length of a training example in tokens.
-        unit_lines: consecutive lines of a document that stay together when data are split over clients (tiny wire: one
-            article).
-        n_topics: k of the k-means that labels units (PTB; the others know their labels).
-        heldout_fraction: the tail of every client's units that its own evaluation uses.
-        context_tokens, stride_tokens: evaluation windows hold `context_tokens` and score their last `stride_tokens`
-            (the first window scores all of its own).
-        valid_subset_lines: lines of validation that are evaluated every round, taken in equal runs across it.
-        batch_windows: evaluation windows in one forward pass.
-    """
-
-    dataset: Literal["ptb", "ptb-short", "beige-book", "tiny-wire"] = "ptb"
-    backbone: str = "mini-lm"
-    block_tokens: int = 64
-    unit_lines: int = 8
-    n_topics: int = 20
-    heldout_fraction: float = 0.1
-    context_tokens: int = 128
-    stride_tokens: int = 128
-    valid_subset_lines: int = 400
-    batch_windows: int = 8
-
-    def __post_init__(self) -> None:
-        counts = {
-            "block_tokens",
-            "unit_lines",
-            "n_topics",
-            "context_tokens",
-            "stride_tokens",
-            "valid_subset_lines",
-            "batch_windows",
-        }
-        for name in sorted(counts):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.stride_tokens > self.context_tokens:
-            raise ValueError(
-                f"stride_tokens ({self.stride_tokens}) must not exceed context_tokens ({self.context_tokens})."
-            )
-        if not 0 <= self.heldout_fraction < 1:
-            raise ValueError(f"heldout_fraction must be within 0 and 1, got {self.heldout_fraction}.")
-
-    @property
-    def longest(self) -> int:
-        """The most tokens that the backbone gets at a time."""
-        return max(self.block_tokens, self.context_tokens)
-
-
-@dataclass(frozen=True)
-class EvalText:
-    """Text to score: int64 tokens of shape (n,), preceded by a line end as context; words and bytes count line ends."""
-
-    tokens: torch.Tensor
-    n_words: int
-    n_bytes: int
-    floor_nats: float | None
 
 
 @dataclass(frozen=True)
@@ -279,7 +215,7 @@ class LoadedLanguageModeling:
 
         device = next(module.parameters()).device
         total = 0.0
-        for inputs, targets in _windows(data.tokens, self.backbone.eos_id, self.params):
+        for inputs, targets in windows(data.tokens, self.backbone.eos_id, self.params):
             for batch, wanted in zip(
                 inputs.split(self.params.batch_windows), targets.split(self.params.batch_windows), strict=True
             ):
@@ -296,28 +232,6 @@ class LoadedLanguageModeling:
 
     def showcase(self, module: nn.Module, seeds: SeedTree) -> None:
         """Text gives no picture."""
-
-
-def _windows(tokens: torch.Tensor, eos_id: int, params: Params) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-    """(inputs, targets) in groups of one shape: the targets are scored, each token of the text exactly once.
-
-    The first window scores all of its targets, the following ones their last `stride_tokens`.
-    """
-    import torch
-
-    stream = torch.cat([torch.tensor([eos_id]), tokens])
-    context, stride, n = params.context_tokens, params.stride_tokens, len(tokens)
-    first = min(context, n)
-    yield stream[None, :first], tokens[None, :first]
-    n_full = (n - first) // stride
-    if n_full:
-        ends = first + stride * torch.arange(1, n_full + 1)
-        yield (
-            stream[(ends - context)[:, None] + torch.arange(context)],
-            tokens[(ends - stride)[:, None] + torch.arange(stride)],
-        )
-    if rest := n - first - n_full * stride:
-        yield stream[None, n - context : n], tokens[None, n - rest :]
 
 
 @hookimpl
@@ -337,6 +251,6 @@ def register_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="language_modeling", summary=summary, build=LanguageModeling, params=Params, trial=trial,
-            evaluation_only=_EVALUATION_ONLY, libraries=_LIBRARIES,
+            evaluation_only=EVALUATION_ONLY, libraries=_LIBRARIES,
         )
     ]  # fmt: skip

@@ -1,0 +1,63 @@
+"""The knobs of `language_modeling`, and those of them that bear on evaluation alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"})
+
+
+@dataclass(frozen=True)
+class Params:
+    """Knobs of the task.
+
+    Args:
+        dataset: `ptb`, `ptb-short` (1,000 lines of validation and of test), `beige-book` or `tiny-wire`.
+        backbone: a shipped name, a local folder, or a hub name.
+        block_tokens: length of a training example in tokens.
+        unit_lines: consecutive lines of a document that stay together when data are split over clients (tiny wire: one
+            article).
+        n_topics: k of the k-means that labels units (PTB; the others know their labels).
+        heldout_fraction: the tail of every client's units that its own evaluation uses.
+        context_tokens, stride_tokens: evaluation windows hold `context_tokens` and score their last `stride_tokens`
+            (the first window scores all of its own).
+        valid_subset_lines: lines of validation that are evaluated every round, taken in equal runs across it.
+        batch_windows: evaluation windows in one forward pass.
+    """
+
+    dataset: Literal["ptb", "ptb-short", "beige-book", "tiny-wire"] = "ptb"
+    backbone: str = "mini-lm"
+    block_tokens: int = 64
+    unit_lines: int = 8
+    n_topics: int = 20
+    heldout_fraction: float = 0.1
+    context_tokens: int = 128
+    stride_tokens: int = 128
+    valid_subset_lines: int = 400
+    batch_windows: int = 8
+
+    def __post_init__(self) -> None:
+        counts = {
+            "block_tokens",
+            "unit_lines",
+            "n_topics",
+            "context_tokens",
+            "stride_tokens",
+            "valid_subset_lines",
+            "batch_windows",
+        }
+        for name in sorted(counts):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.stride_tokens > self.context_tokens:
+            raise ValueError(
+                f"stride_tokens ({self.stride_tokens}) must not exceed context_tokens ({self.context_tokens})."
+            )
+        if not 0 <= self.heldout_fraction < 1:
+            raise ValueError(f"heldout_fraction must be within 0 and 1, got {self.heldout_fraction}.")
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that the backbone gets at a time."""
+        return max(self.block_tokens, self.context_tokens)
