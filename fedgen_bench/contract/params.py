@@ -55,3 +55,24 @@ def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tupl
 def defaults(params: type) -> dict[str, Any]:
     """Name -> default of every parameter."""
     return dataclasses.asdict(params())
+
+
+def completed(params: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters: `values`, and defaults for what they leave out, in tables of parameters within them as well."""
+    return _completed(defaults(params), values, params)
+
+
+def _completed(known: Mapping[str, Any], values: Mapping[str, Any], params: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(params)
+    return dict(known) | {
+        name: _completed(known[name], value, hints[name])
+        if dataclasses.is_dataclass(hints.get(name)) and isinstance(value, Mapping)
+        else value
+        for name, value in values.items()
+    }
+
+
+def json_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A private copy with what JSON makes of each value: lists in place of tuples."""
+    copied: dict[str, Any] = json.loads(json.dumps(values))
+    return copied

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from fedgen_bench.contract.params import completed, defaults, json_values
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -34,6 +36,8 @@ class ComponentSpec:
             task should read nothing that may not be there.
         libraries: what it imports whenever it is used, `module` or `module:attribute` of a module that imports what it
             offers when it is asked for. It is imported ahead, once for all worker processes.
+        later: parameters that came after results were published. They stand in a configuration only where they differ
+            from their defaults, so that identities and random streams of what was published stay what they are.
     """
 
     name: str
@@ -44,6 +48,13 @@ class ComponentSpec:
     exceptions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     trial: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     libraries: tuple[str, ...] = ()
+    later: frozenset[str] = frozenset()
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters as configurations have them: JSON values, those left out at their defaults."""
+        known = json_values(defaults(self.params))
+        whole = json_values(completed(self.params, values))
+        return {name: one for name, one in whole.items() if name not in self.later or one != known.get(name)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from fedgen_bench.contract.datasets import DataFile, DatasetSpec
@@ -38,13 +39,19 @@ def spec_problem(kind: str, spec: object) -> str | None:
             return f"{kind} `{name}`: params without a default: {', '.join(missing)}"
         if not (isinstance(spec.libraries, tuple) and all(isinstance(one, str) for one in spec.libraries)):
             return f"{kind} `{name}`: libraries is not a tuple of names"
-        if isinstance(spec, TaskSpec) and (
-            strange := sorted(spec.evaluation_only - {f.name for f in dataclasses.fields(spec.params)})
-        ):
-            return f"{kind} `{name}`: evaluation_only names what is no parameter: {', '.join(strange)}"
+        for field, named in _named_parameters(spec):
+            if strange := sorted(named - {f.name for f in dataclasses.fields(spec.params)}):
+                return f"{kind} `{name}`: {field} names what is no parameter: {', '.join(strange)}"
     if odd := _not_told(spec):
         return f"{kind} `{name}`: {odd}"
     return None
+
+
+def _named_parameters(spec: ComponentSpec) -> Iterator[tuple[str, frozenset[str]]]:
+    """Fields of a spec that hold names of parameters, with these."""
+    yield "later", spec.later
+    if isinstance(spec, TaskSpec):
+        yield "evaluation_only", spec.evaluation_only
 
 
 def _not_told(spec: Any) -> str | None:

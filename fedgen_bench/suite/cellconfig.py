@@ -34,14 +34,21 @@ class Resolved(Component):
 
 
 class ResolvedTask(Resolved):
-    """The task, and those of its parameters that the streams go on to see otherwise (see `schema.Task`)."""
+    """The task, and those of its parameters that the streams go on to see otherwise (see `schema.Task`).
+
+    Args:
+        pairs_as: values that stand in the place of the parameters' own.
+        pairs_without: parameters that came later (see `ComponentSpec.later`) and that the streams do not see.
+    """
 
     pairs_as: dict[str, Any] = Field(default_factory=dict)
+    pairs_without: tuple[str, ...] = ()
 
     @property
     def pairing(self) -> str:
         """As of any component, with the parameters that it pairs as."""
-        return canonical([self.name, self.version, self.params | self.pairs_as])
+        seen = {name: one for name, one in self.params.items() if name not in self.pairs_without}
+        return canonical([self.name, self.version, seen | self.pairs_as])
 
 
 class ResolvedAttack(Resolved):

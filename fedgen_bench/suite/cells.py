@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from fedgen_bench.base.errors import UsageError, unknown
-from fedgen_bench.contract.params import defaults
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.suite.cellconfig import (
     CellConfig,
@@ -170,9 +168,13 @@ def _resolved(kind: str, component: Component, registry: Registry) -> Resolved:
 def _task(task: Task, registry: Registry) -> ResolvedTask:
     """The task; where its evaluation was changed, also the parameters that the streams go on to see (`pairs_as`)."""
     filled, spec = _filled("task", task, registry), registry.get("task", task.name).spec
-    meant = json.loads(json.dumps(defaults(spec.params) | task.pairs_as)) if task.pairs_as else filled["params"]
-    pinned = {name: meant[name] for name in sorted(spec.evaluation_only) if meant[name] != filled["params"][name]}
-    return ResolvedTask(**filled, pairs_as=pinned)
+    meant, params = spec.filled(task.pairs_as) if task.pairs_as else filled["params"], filled["params"]
+    fixed = sorted(spec.evaluation_only)
+    return ResolvedTask(
+        **filled,
+        pairs_as={name: meant[name] for name in fixed if name in meant and meant[name] != params.get(name)},
+        pairs_without=tuple(name for name in fixed if name in params and name not in meant),
+    )
 
 
 def _filled(kind: str, component: Component, registry: Registry) -> dict[str, Any]:
@@ -180,7 +182,7 @@ def _filled(kind: str, component: Component, registry: Registry) -> dict[str, An
     registered = registry.get(kind, component.name)
     return {
         "name": component.name,
-        "params": json.loads(json.dumps(defaults(registered.spec.params) | component.params)),
+        "params": registered.spec.filled(component.params),
         "version": registered.spec.version,
         "source_sha256": registered.provenance.source_sha256,
     }

@@ -177,7 +177,17 @@ class SuiteSpec(Strict):
 
 
 _ONLY_WHEN_GIVEN = frozenset(
-    {"attack", "downlink", "ema_decay", "optional_metrics", "pairs_as", "point", "round_metric", "uplink"}
+    {
+        "attack",
+        "downlink",
+        "ema_decay",
+        "optional_metrics",
+        "pairs_as",
+        "pairs_without",
+        "point",
+        "round_metric",
+        "uplink",
+    }
 )
 
 
