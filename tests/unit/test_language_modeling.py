@@ -59,13 +59,43 @@ def test_uniform_model_has_perplexity_v_per_word_and_log2_v_bits_per_token(regis
         SimpleNamespace(name="uniform", module=Uniform(50), eos_id=0, sha256=""),
     )
     found = task.observe(Uniform(50), EvalText(torch.arange(7), 7, 28, 7 * math.log(10)), None)
+    assert found["n_tokens"] == 7
     values = {
         name: registry.get("metric", name).spec.build(None).compute(found)
-        for name in ("perplexity_per_word", "bits_per_byte", "excess_nats_per_word")
+        for name in (
+            "perplexity_per_word",
+            "perplexity_per_token",
+            "bits_per_byte",
+            "excess_nats_per_word",
+            "token_accuracy",
+        )
     }
     assert values["perplexity_per_word"] == pytest.approx(50, rel=1e-6)
+    assert values["perplexity_per_token"] == pytest.approx(50, rel=1e-6)
+    assert values["token_accuracy"] == 0  # what is as likely as everything else is not predicted
     assert values["bits_per_byte"] == pytest.approx(7 * math.log2(50) / 28, rel=1e-6)
     assert values["excess_nats_per_word"] == pytest.approx(math.log(5), rel=1e-6)
+
+
+class Counting(Uniform):
+    """Expects after every token the number that follows it."""
+
+    def forward(self, input_ids):
+        return SimpleNamespace(logits=torch.eye(self.v).roll(1, dims=1)[input_ids] * 3)
+
+
+@pytest.mark.parametrize(("text", "share"), [([1, 2, 3, 4, 5, 6], 1), ([1, 2, 9, 4, 5, 6], 4 / 6), ([3, 3, 3], 0)])
+def test_token_accuracy_is_the_share_of_tokens_that_are_likelier_than_every_other(registry, text, share):
+    task = LoadedLanguageModeling(
+        Params(context_tokens=3, stride_tokens=2),
+        Corpus([], [], [], {}),
+        SimpleNamespace(name="counting", module=Counting(10), eos_id=0, sha256=""),
+    )
+    found = task.observe(Counting(10), EvalText(torch.tensor(text), 1, 1, None), None)
+    assert registry.get("metric", "token_accuracy").spec.build(None).compute(found) == pytest.approx(share)
+    right, wrong = math.exp(3) / (math.exp(3) + 9), 1 / (math.exp(3) + 9)
+    n_right = round(share * len(text))
+    assert found["nll_nats"] == pytest.approx(-n_right * math.log(right) - (len(text) - n_right) * math.log(wrong))
 
 
 def test_perplexity_of_a_hopeless_model_is_finite(registry):

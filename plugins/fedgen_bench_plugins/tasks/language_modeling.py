@@ -209,29 +209,44 @@ class LoadedLanguageModeling:
         return [nats.sum() / n.sum() for nats, n in zip(errors.split(rows), counts.split(rows), strict=True)]
 
     def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, float]:
-        """Summed negative log-likelihood (fp32 per token, float64 sum), words and bytes of an `EvalText`."""
+        """Summed negative log-likelihood (fp32 per token, float64 sum) of an `EvalText`, and what it is counted in.
+
+        A token is predicted correctly when it is more likely than every other.
+        """
         import torch
         from torch.nn.functional import cross_entropy
 
         device = next(module.parameters()).device
-        total = 0.0
+        total, n_correct = 0.0, 0
         for inputs, targets in windows(data.tokens, self.backbone.eos_id, self.params):
             for batch, wanted in zip(
                 inputs.split(self.params.batch_windows), targets.split(self.params.batch_windows), strict=True
             ):
-                logits = module(input_ids=batch.to(device)).logits[:, -wanted.shape[1] :]
-                nll = cross_entropy(logits.flatten(0, 1).float(), wanted.to(device).flatten(), reduction="none")
+                scores = module(input_ids=batch.to(device)).logits[:, -wanted.shape[1] :].flatten(0, 1).float()
+                tokens = wanted.to(device).flatten()
+                nll = cross_entropy(scores, tokens, reduction="none")
                 total += float(nll.sum(dtype=torch.float64))
-        evidence = {"nll_nats": total, "n_words": float(data.n_words), "n_bytes": float(data.n_bytes)}
+                n_correct += int(_predicted(scores, tokens).sum())
+        evidence = {
+            "nll_nats": total, "n_words": float(data.n_words), "n_bytes": float(data.n_bytes),
+            "n_tokens": float(len(data.tokens)), "n_correct_tokens": float(n_correct),
+        }  # fmt: skip
         return evidence if data.floor_nats is None else {**evidence, "floor_nats": data.floor_nats}
 
     def evidence(self, split: str) -> frozenset[str]:
         """Sums of every text; the generator's own where it wrote the text."""
         floor = {"floor_nats"} if split.removesuffix("_subset") in self.corpus.floor_nats else set()
-        return frozenset({"nll_nats", "n_words", "n_bytes"} | floor)
+        return frozenset({"nll_nats", "n_words", "n_bytes", "n_tokens", "n_correct_tokens"} | floor)
 
     def showcase(self, module: nn.Module, seeds: SeedTree) -> None:
         """Text gives no picture."""
+
+
+def _predicted(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Where a token, shape (n,), has a higher score than all others; `scores`, shape (n, vocabulary), lose its own."""
+    own = scores.gather(1, tokens[:, None])
+    others = scores.scatter_(1, tokens[:, None], -float("inf")).amax(dim=1)
+    return own[:, 0] > others
 
 
 @hookimpl
