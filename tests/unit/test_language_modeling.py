@@ -9,6 +9,7 @@ import torch
 from fedgen_bench_plugins.backbones.probes import check_spelled
 from fedgen_bench_plugins.datasets import tiny_wire
 from fedgen_bench_plugins.tasks.language_modeling import LanguageModeling, LoadedLanguageModeling
+from fedgen_bench_plugins.tasks.text_beginning import Beginning
 from fedgen_bench_plugins.tasks.text_corpora import Corpus
 from fedgen_bench_plugins.tasks.text_params import Params
 from fedgen_bench_plugins.tasks.text_windows import EvalText, windows
@@ -27,7 +28,7 @@ def test_windows_score_every_token_once_with_the_right_context(n, context, strid
     text = torch.arange(n)
     stream = [EOS, *range(n)]
     scored = []
-    for inputs, targets in windows(text, EOS, Params(context_tokens=context, stride_tokens=stride)):
+    for inputs, targets in windows(text, Beginning(EOS), Params(context_tokens=context, stride_tokens=stride)):
         assert inputs.shape[0] == targets.shape[0]
         assert inputs.shape[1] <= context
         for seen, wanted in zip(inputs.tolist(), targets.tolist(), strict=True):

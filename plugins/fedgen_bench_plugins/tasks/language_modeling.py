@@ -27,8 +27,9 @@ from fedgen_bench import (
 from fedgen_bench_plugins.backbones.known import MINI_LM, TINY_WIRE_LM
 from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, files_of
 from fedgen_bench_plugins.tasks.heldout import n_heldout
+from fedgen_bench_plugins.tasks.text_beginning import beginning_of
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, DATASETS_OF, Corpus, topic_labels
-from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, Params
+from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, LATER, Params
 from fedgen_bench_plugins.tasks.text_windows import EvalText, windows
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class LanguageModeling:
         return {**files_of(DATASETS_OF[self.params.dataset], find), **folders_of(self.params.backbone)}
 
     def load(self, find: Callable[[str], Path]) -> LoadedLanguageModeling:
-        """Raises DataError when data or backbone cannot be had, or windows are longer than the backbone's positions."""
+        """Raises DataError when data, backbone or its BOS cannot be had, or windows exceed the backbone's positions."""
         from fedgen_bench_plugins.backbones.loading import load_backbone
 
         corpus, backbone = CORPORA[self.params.dataset](find), load_backbone(self.params.backbone)
@@ -85,6 +86,7 @@ class LoadedLanguageModeling:
         self.provenance: Mapping[str, str] = {**corpus.provenance, f"backbone {backbone.name}": backbone.sha256}
         positions = positions_of(backbone.module)
         self.free_positions = None if positions is None else positions - params.longest
+        self._beginning = beginning_of(params.bos, backbone)
         self._bounds = corpus.unit_bounds(params.unit_lines)
         self._units = lru_cache(maxsize=8)(self._label_units)
 
@@ -126,8 +128,8 @@ class LoadedLanguageModeling:
 
         n_kept = len(units) - int(n_heldout(np.array(len(units)), self.params.heldout_fraction))
         kept, tail = units[:n_kept], units[n_kept:]
-        length, eos = self.params.block_tokens, self.backbone.eos_id
-        stream = [eos, *(token for unit in kept for token in self._train_tokens[unit])] if len(kept) else [eos]
+        length = self.params.block_tokens
+        stream = [self._beginning.token, *(token for unit in kept for token in self._train_tokens[unit])]
         n_blocks = -(-(len(stream) - 1) // length)
         padded = torch.full((n_blocks * length + 1,), _IGNORED, dtype=torch.int64)
         padded[: len(stream)] = torch.tensor(stream)
@@ -135,7 +137,7 @@ class LoadedLanguageModeling:
         blocks = padded[starts + torch.arange(length + 1)] if n_blocks else padded.new_empty((0, length + 1))
         lines = [i for unit in tail for i in range(self._bounds[unit], self._bounds[unit + 1])]
         heldout = self._eval_text("train", lines) if lines else None
-        return ClientData(Examples({"blocks": blocks}, n_blocks), heldout)
+        return ClientData(Examples({"blocks": self._beginning.put(blocks)}, n_blocks), heldout)
 
     def holdings(self, parts: Parts) -> Holdings:
         """Blocks that each client trains on, from the number of its tokens, and whether it holds a tail out."""
@@ -218,7 +220,7 @@ class LoadedLanguageModeling:
 
         device = next(module.parameters()).device
         total, n_correct = 0.0, 0
-        for inputs, targets in windows(data.tokens, self.backbone.eos_id, self.params):
+        for inputs, targets in windows(data.tokens, self._beginning, self.params):
             for batch, wanted in zip(
                 inputs.split(self.params.batch_windows), targets.split(self.params.batch_windows), strict=True
             ):
@@ -266,6 +268,6 @@ def register_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="language_modeling", summary=summary, build=LanguageModeling, params=Params, trial=trial,
-            evaluation_only=EVALUATION_ONLY, libraries=_LIBRARIES,
+            evaluation_only=EVALUATION_ONLY, later=LATER, libraries=_LIBRARIES,
         )
     ]  # fmt: skip

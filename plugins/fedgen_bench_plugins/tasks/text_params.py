@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fedgen_bench_plugins.tasks.text_beginning import Bos
+
+LATER = frozenset({"bos"})
 EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"})
 
 
@@ -24,6 +27,10 @@ class Params:
             (the first window scores all of its own).
         valid_subset_lines: lines of validation that are evaluated every round, taken in equal runs across it.
         batch_windows: evaluation windows in one forward pass.
+        bos: what stands before a client's text and before text to score, read and never predicted: with `none` a line
+            end; with `once` the tokenizer's BOS; with `every_window` the BOS, which also takes the place of the first
+            token read in every block and window; `auto` is `every_window` for a tokenizer that puts its BOS before a
+            text by itself, else `none`.
     """
 
     dataset: Literal["ptb", "ptb-short", "beige-book", "tiny-wire"] = "ptb"
@@ -36,6 +43,7 @@ class Params:
     stride_tokens: int = 128
     valid_subset_lines: int = 400
     batch_windows: int = 8
+    bos: Bos = "none"
 
     def __post_init__(self) -> None:
         counts = {

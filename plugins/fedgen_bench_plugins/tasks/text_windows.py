@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fedgen_bench_plugins.tasks.text_beginning import Beginning
 from fedgen_bench_plugins.tasks.text_params import Params
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvalText:
-    """Text to score: int64 tokens of shape (n,), preceded by a line end as context; words and bytes count line ends."""
+    """Text to score: int64 tokens of shape (n,), without what stands before them; words and bytes count line ends."""
 
     tokens: torch.Tensor
     n_words: int
@@ -22,14 +23,14 @@ class EvalText:
     floor_nats: float | None
 
 
-def windows(tokens: torch.Tensor, eos_id: int, params: Params) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+def windows(tokens: torch.Tensor, beginning: Beginning, params: Params) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
     """(inputs, targets) in groups of one shape: the targets are scored, each token of the text exactly once.
 
     The first window scores all of its targets, the following ones their last `stride_tokens`.
     """
     import torch
 
-    stream = torch.cat([torch.tensor([eos_id]), tokens])
+    stream = torch.cat([torch.tensor([beginning.token]), tokens])
     context, stride, n = params.context_tokens, params.stride_tokens, len(tokens)
     first = min(context, n)
     yield stream[None, :first], tokens[None, :first]
@@ -37,8 +38,8 @@ def windows(tokens: torch.Tensor, eos_id: int, params: Params) -> Iterable[tuple
     if n_full:
         ends = first + stride * torch.arange(1, n_full + 1)
         yield (
-            stream[(ends - context)[:, None] + torch.arange(context)],
+            beginning.put(stream[(ends - context)[:, None] + torch.arange(context)]),
             tokens[(ends - stride)[:, None] + torch.arange(stride)],
         )
     if rest := n - first - n_full * stride:
-        yield stream[None, n - context : n], tokens[None, n - rest :]
+        yield beginning.put(stream[None, n - context : n]), tokens[None, n - rest :]
