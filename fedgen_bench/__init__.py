@@ -31,7 +31,7 @@ from fedgen_bench.contract.backbones import BackboneSpec, Ground
 from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
 from fedgen_bench.contract.copies import private_copy
-from fedgen_bench.contract.data import ClientData, Examples, Holdings, Parts, Tensors, UnitTable
+from fedgen_bench.contract.data import ClientData, Examples, Holdings, MicroBatch, Parts, Tensors, UnitTable
 from fedgen_bench.contract.datasets import Archive, DataFile, DatasetSpec
 from fedgen_bench.contract.hookspecs import hookimpl
 from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
@@ -82,6 +82,7 @@ __all__ = [
     "Holdings",
     "LowRank",
     "MetricSpec",
+    "MicroBatch",
     "MissingDataError",
     "Model",
     "NoParams",

@@ -143,6 +143,19 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class MicroBatch:
+    """Some examples of a batch.
+
+    Args:
+        tensors: what `Task.loss` takes as a batch.
+        share: what their mean loss counts in that of the whole batch; a number, or a tensor without dimensions.
+    """
+
+    tensors: Tensors
+    share: float | torch.Tensor
+
+
+@dataclass(frozen=True)
 class ClientData:
     """One client's training examples and what an evaluation needs of its held-out tail."""
 

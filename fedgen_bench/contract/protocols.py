@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.contexts import ClientContext, RoundContext, ServerContext
-    from fedgen_bench.contract.data import ClientData, Holdings, Parts, Tensors, UnitTable
+    from fedgen_bench.contract.data import ClientData, Holdings, MicroBatch, Parts, Tensors, UnitTable
     from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Update
     from fedgen_bench.contract.seeds import SeedTree
 
@@ -132,6 +132,18 @@ class Fusing(Protocol):
         self, module: nn.Module, batches: Sequence[Tensors], generators: Sequence[torch.Generator]
     ) -> Sequence[torch.Tensor]:
         """`loss` of each batch with its generator, from one call of `module` on the rows of all, batch after batch."""
+
+
+@runtime_checkable
+class MicroBatching(Protocol):
+    """What a task has besides where a batch may be trained a few examples at a time (`training.micro_batch_size`)."""
+
+    def micro_batches(self, batch: Tensors, size: int, generator: torch.Generator) -> Sequence[MicroBatch]:
+        """The batch in parts of at most `size` examples, in order; their shares add up to 1.
+
+        The sum of share x `loss` over the parts is `loss` of the batch. What the latter draws from `generator` is drawn
+        here and stands in the parts, whose own losses draw nothing.
+        """
 
 
 class TaskFactory(Protocol):

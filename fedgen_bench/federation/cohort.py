@@ -113,6 +113,8 @@ class Answers:
         return len(self._groups(asked)) == 1 and isinstance(task, Fusing) and self._agree(task, asked)
 
     def _groups(self, asked: Sequence[Asked]) -> list[list[int]]:
+        if self.plan.micro_batch_size is not None:  # no more examples at a time than these
+            return [[i] for i in range(len(asked))]
         groups: list[list[int]] = []
         for i, one in enumerate(asked):
             able = (group for group in groups if self._is_sound(one) and _alike(asked[group[0]], one))

@@ -31,7 +31,7 @@ class Footprint:
         n_moments: tensors of that size that the optimizer keeps, one more for a moving average.
         fixed_bytes: what the loss of a batch keeps for its gradient whatever its size, such as weights in bf16.
         example_bytes: what it keeps for each example.
-        batch_size: examples of a batch, which has no more than who trains on it holds.
+        batch_size: examples of a batch (or micro-batch), which has no more than who trains on it holds.
     """
 
     module_bytes: int
@@ -74,7 +74,7 @@ def footprint(
         n_moments=_MOMENTS[plan.optimizer] + (plan.ema_decay is not None),
         fixed_bytes=for_one - example_bytes,
         example_bytes=example_bytes,
-        batch_size=min(plan.batch_size, n_held),
+        batch_size=min(plan.examples_at_once, n_held),
     )
 
 

@@ -10,7 +10,7 @@ from fedgen_bench.base.digits import show_bytes
 from fedgen_bench.base.errors import FedgenError, NotReadyError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
 from fedgen_bench.base.guards import guarded
-from fedgen_bench.contract.protocols import Declaring
+from fedgen_bench.contract.protocols import Declaring, MicroBatching
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.footprint import footprint, memory_bytes
 from fedgen_bench.federation.seeding import seed_tree
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from fedgen_bench.suite.cellconfig import CellConfig
     from fedgen_bench.suite.cells import CellSpec
 
+_NO_MICRO_BATCHES = (
+    "does not say how a batch is trained in parts (`micro_batches`). Leave out `training.micro_batch_size`, and lower "
+    "`training.batch_size` where memory is short."
+)
 _BUILT_ONLY = frozenset({"strategy", "compressor", "attack"})
 
 
@@ -63,6 +67,9 @@ def _problems(specs: Sequence[CellSpec], loader: Loader, device: str) -> Iterato
         for users in _alike(some, lambda config: config.evaluation):
             for problem in _metric_problems(users[0], task, loader.registry):
                 yield told_of(users, problem)
+        for users in _alike(some, lambda config: config.training.micro_batch_size):
+            if users[0].config.training.micro_batch_size is not None and not isinstance(task, MicroBatching):
+                yield told_of(users, f"task `{users[0].config.task.name}` {_NO_MICRO_BATCHES}")
         split: set[int] = set()
         for users in _alike(some, lambda config: [config.partitioner, config.federation]):
             _, problem = _tried(lambda users=users: loader.population(loader.resolved(users[0])))  # type: ignore[misc]
@@ -157,7 +164,10 @@ def _adapter_problems(
         if needed > there:
             has = f"{'this machine' if device == 'cpu' else f'`{device}`'} has {show_bytes(there)}"
             figures = f"training adapter `{adapter.name}` takes about {show_bytes(needed)} of memory, and {has}"
-            remedy = "Lower `training.batch_size`, choose an adapter that trains less, or a larger machine."
+            remedy = (
+                "Lower `training.batch_size` or set `training.micro_batch_size`, choose an adapter that trains less, "
+                "or a larger machine."
+            )
             yield some, f"{figures}. {remedy}"
 
 
@@ -170,10 +180,10 @@ def _taken(
     example = {name: tensor[:1] for name, tensor in first.tensors.items()}
     plan = plan_of(some[0].config)
     with guarded(f"{type(task).__name__}.loss"):
-        held = footprint(adapted, task, example, plan, plan.batch_size)
+        held = footprint(adapted, task, example, plan, plan.examples_at_once)
     kinds = ((spec, _cohort_kind(spec, loader.registry)) for spec in some)
     return [
-        (spec, replace(held, batch_size=min(plan.batch_size, population.most_held(kind))).on(device))
+        (spec, replace(held, batch_size=min(plan.examples_at_once, population.most_held(kind))).on(device))
         for spec, kind in kinds
         if kind != "none"
     ]

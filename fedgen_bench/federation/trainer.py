@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fedgen_bench.base.errors import Diverged, PluginError
-from fedgen_bench.contract.data import Examples
+from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.messages import Fit, FitReport
+from fedgen_bench.contract.protocols import MicroBatching
 from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation.batches import FitStreams, batch_of, batch_order, order_digest
 from fedgen_bench.federation.moving_average import MovingAverage
@@ -31,12 +32,18 @@ class TrainingPlan:
     optimizer: str
     learning_rate: float
     batch_size: int
+    micro_batch_size: int | None = None
     weight_decay: float = 0.0
     local_steps: int | None = None
     local_epochs: int | None = None
     clip_norm: float | None = None
     precision: str = "fp32"
     ema_decay: float | None = None
+
+    @property
+    def examples_at_once(self) -> int:
+        """The most that a loss is computed of at a time."""
+        return self.micro_batch_size or self.batch_size
 
     def steps_for(self, n_examples: int) -> int:
         """The step budget of one fit of a client with that many examples."""
@@ -53,6 +60,7 @@ def plan_of(config: CellConfig) -> TrainingPlan:
         learning_rate=config.contender.learning_rate,
         weight_decay=training.weight_decay,
         batch_size=training.batch_size,
+        micro_batch_size=training.micro_batch_size,
         local_steps=training.local_steps,
         local_epochs=training.local_epochs,
         clip_norm=training.clip_norm,
@@ -104,10 +112,9 @@ def fit(
     adapted.module.train()
     with adapted.untrained.kept(f"{type(task).__name__}.loss"), seeded_globals(streams.noise_key):
         for batch in batches:
-            examples = batch_of(data, batch, device)
-            with autocast(device, plan.precision):
-                loss = task.loss(adapted.module, examples, noise)
-            loss.backward()
+            for loss in _losses(adapted.module, task, batch_of(data, batch, device), plan, noise):
+                loss.backward()
+                total += loss.detach()
             pull.add_to_gradients(parameters)
             if plan.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
@@ -115,7 +122,6 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             if average is not None:
                 average.follow(parameters)
-            total += loss.detach()
     if average is not None:
         average.replace(parameters)
     adapted.module.eval()
@@ -125,6 +131,23 @@ def fit(
     del optimizer, rows, pull, average  # as large as the model, each, and not needed beside what is reported
     trained = dump_like(adapted.trainable, request.start)
     return FitReport(trained, data.n, n_steps, mean_loss, order_digest(batches))
+
+
+def _losses(
+    module: torch.nn.Module, task: Task, batch: Tensors, plan: TrainingPlan, noise: torch.Generator
+) -> Iterator[torch.Tensor]:
+    """The loss of a batch, or micro-batches' shares of it; each is computed when the one before has been used."""
+    device = next(iter(batch.values())).device
+    if plan.micro_batch_size is None:
+        with autocast(device, plan.precision):
+            loss = task.loss(module, batch, noise)
+        yield loss
+        return
+    assert isinstance(task, MicroBatching), "looked at before the first cell"
+    for part in task.micro_batches(batch, plan.micro_batch_size, noise):
+        with autocast(device, plan.precision):
+            loss = task.loss(module, part.tensors, noise) * part.share
+        yield loss
 
 
 class _Pull:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.contract.params import make_params, problems_of
 from fedgen_bench.suite.compatibility import unfit
-from fedgen_bench.suite.schema import Evaluation, SuiteSpec, accepted
+from fedgen_bench.suite.schema import Evaluation, SuiteSpec, Training, accepted
 from fedgen_bench.suite.sizes import oversized
 from fedgen_bench.suite.sweeps import at_point
 
@@ -69,8 +69,7 @@ def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
         yield ("federation", "clients_per_round"), text
     if suite.federation.min_updates > suite.federation.clients_per_round:
         yield ("federation", "min_updates"), "min_updates exceeds clients_per_round."
-    if (suite.training.local_steps is None) == (suite.training.local_epochs is None):
-        yield ("training",), "Give either local_steps or local_epochs."
+    yield from _training_problems(suite.training)
     if not suite.seeds.leaderboard or len(set(suite.seeds.leaderboard)) != len(suite.seeds.leaderboard):
         yield ("seeds", "leaderboard"), "Leaderboard seeds must be given, each once."
     if suite.seeds.tuning in suite.seeds.leaderboard:
@@ -83,6 +82,14 @@ def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
                 yield ("tuning", "grid", name), unknown("contender", name, names)
         if len({len(grid) for grid in suite.tuning.grid.values()}) > 1:
             yield ("tuning", "grid"), "Grids differ in size. Give every contender the same number of trials."
+
+
+def _training_problems(training: Training) -> Iterator[Problem]:
+    if (training.local_steps is None) == (training.local_epochs is None):
+        yield ("training",), "Give either local_steps or local_epochs."
+    if training.micro_batch_size is not None and training.micro_batch_size > training.batch_size:
+        text = f"micro_batch_size ({training.micro_batch_size}) exceeds batch_size ({training.batch_size})."
+        yield ("training", "micro_batch_size"), text
 
 
 def _sweep_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:

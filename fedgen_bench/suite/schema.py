@@ -75,6 +75,7 @@ class Training(Strict):
     local_steps: Positive | None = None
     local_epochs: Positive | None = None
     batch_size: Positive
+    micro_batch_size: Positive | None = None
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     clip_norm: PositiveFloat | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -181,6 +182,7 @@ _ONLY_WHEN_GIVEN = frozenset(
         "attack",
         "downlink",
         "ema_decay",
+        "micro_batch_size",
         "optional_metrics",
         "pairs_as",
         "pairs_without",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract import protocols
 from fedgen_bench.contract.data import Parts
-from fedgen_bench.contract.protocols import PNG_SIGNATURE, Counting, Declaring, Fusing
+from fedgen_bench.contract.protocols import PNG_SIGNATURE, Counting, Declaring, Fusing, MicroBatching
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.specs import TaskSpec
 from fedgen_bench.testing.bits import fingerprint
@@ -167,6 +167,25 @@ def check_losses(task: Task) -> None:
         )
 
 
+def check_micro_batches(task: Task) -> None:
+    """Where a task takes a batch in parts, their shares of the loss add up to that of the whole, with its draws."""
+    import torch
+
+    if not isinstance(task, MicroBatching):
+        return
+    module, batch = task.new_module(), _batch(task)
+    n, noise = len(next(iter(batch.values()))), torch.Generator().manual_seed(3)
+    with guarded("micro_batches"):
+        parts = list(task.micro_batches(batch, 1, noise))
+        drawn = noise.get_state()
+        total = sum(float((task.loss(module, one.tensors, noise) * one.share).detach()) for one in parts)
+    assert len(parts) == n, f"micro_batches gave {len(parts)} parts of one example for a batch of {n}"
+    assert torch.equal(noise.get_state(), drawn), "the loss of a micro-batch draws from the generator"
+    assert math.isclose(sum(float(one.share) for one in parts), 1.0, rel_tol=1e-5), "shares do not add up to 1"
+    whole = float(task.loss(module, batch, torch.Generator().manual_seed(3)).detach())
+    assert math.isclose(total, whole, rel_tol=1e-4), "the parts' losses add up to another one than that of the batch"
+
+
 def check_training_leaves_no_trace(task: Task) -> None:
     """After training, the initial tensors measure what they did: nothing outside them remembers it."""
     import numpy as np
@@ -271,6 +290,7 @@ _CHECKS: tuple[Check, ...] = (
     check_new_module,
     check_loss,
     check_losses,
+    check_micro_batches,
     check_observe,
     check_splits,
     check_showcase,

@@ -20,6 +20,7 @@ from fedgen_bench import (
     Examples,
     Holdings,
     MetricSpec,
+    MicroBatch,
     NoParams,
     Parts,
     SeedTree,
@@ -107,6 +108,11 @@ class LoadedToy:
         weight: Any = module.weight
         loss: torch.Tensor = 0.5 * (weight - batch["x"]).square().sum(dim=1).mean()
         return loss
+
+    def micro_batches(self, batch: Tensors, size: int, generator: torch.Generator) -> list[MicroBatch]:
+        """Every point counts alike."""
+        points = batch["x"]
+        return [MicroBatch({"x": some}, len(some) / len(points)) for some in points.split(size)]
 
     def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, float]:
         """Summed loss and number of points."""

@@ -123,7 +123,7 @@ def together(monkeypatch):
 
 def answers_of(task=None):
     adapted = split_module((0.0, 0.0), (0.0,))
-    return Answers(adapted, task or Joint(toy.Params()), SimpleNamespace(), alone)
+    return Answers(adapted, task or Joint(toy.Params()), SimpleNamespace(micro_batch_size=None), alone)
 
 
 def test_fits_that_differ_in_data_steps_and_penalty_go_together(together):

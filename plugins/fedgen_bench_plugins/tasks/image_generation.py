@@ -15,6 +15,7 @@ from fedgen_bench import (
     Diverged,
     Examples,
     Holdings,
+    MicroBatch,
     Parts,
     SeedTree,
     TaskSpec,
@@ -172,11 +173,21 @@ class LoadedImageGeneration:
         noised = [self._noised(batch, generator) for batch, generator in zip(batches, generators, strict=True)]
         return training_losses(module, self.backbone.scheduler, noised, self.params.snr_gamma)
 
+    def micro_batches(self, batch: Tensors, size: int, generator: torch.Generator) -> list[MicroBatch]:
+        """Every image counts alike, with the flip, label, timestep and noise that it has in the whole batch."""
+        whole = vars(self._noised(batch, generator))
+        n = len(batch["labels"])
+        starts = range(0, n, size)
+        parts = ({name: tensor[start : start + size] for name, tensor in whole.items()} for start in starts)
+        return [MicroBatch(part, len(part["labels"]) / n) for part in parts]
+
     def _noised(self, batch: Tensors, generator: torch.Generator) -> Noising:
         import torch
 
-        from fedgen_bench_plugins.backbones.diffusion import drawn_noising, to_unit
+        from fedgen_bench_plugins.backbones.diffusion import Noising, drawn_noising, to_unit
 
+        if "noise" in batch:  # a micro-batch
+            return Noising(**batch)
         images, labels = to_unit(batch["pixels"]), batch["labels"]
         draws = torch.rand(2, len(labels), generator=generator).to(images.device)
         if self.params.flip:

@@ -15,6 +15,7 @@ from fedgen_bench import (
     DatasetSpec,
     Examples,
     Holdings,
+    MicroBatch,
     Parts,
     SeedTree,
     TaskSpec,
@@ -209,6 +210,13 @@ class LoadedLanguageModeling:
         counts = (targets != _IGNORED).sum(dim=1)
         rows = [len(one) for one in blocks]
         return [nats.sum() / n.sum() for nats, n in zip(errors.split(rows), counts.split(rows), strict=True)]
+
+    def micro_batches(self, batch: Tensors, size: int, generator: torch.Generator) -> list[MicroBatch]:
+        """Every real token counts alike; nothing is drawn."""
+        blocks = batch["blocks"]
+        counts = (blocks[:, 1:] != _IGNORED).sum(dim=1)
+        parts = zip(blocks.split(size), counts.split(size), strict=True)
+        return [MicroBatch({"blocks": some}, n.sum() / counts.sum()) for some, n in parts]
 
     def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, float]:
         """Summed negative log-likelihood (fp32 per token, float64 sum) of an `EvalText`, and what it is counted in.
