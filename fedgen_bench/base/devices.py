@@ -8,7 +8,7 @@ import re
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.processes import own_place
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 _NAME = re.compile(rf"{'|'.join(DEVICES)}|cuda:\d{{1,4}}")
 
 
@@ -19,20 +19,35 @@ def visible_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def has_mps() -> bool:
+    """Whether this is Apple silicon whose GPU torch can use."""
+    import torch
+
+    return torch.backends.mps.is_available()
+
+
 def check_device(wanted: object) -> None:
     """Raises UsageError for what is no name of a device, here or elsewhere."""
     if not isinstance(wanted, str) or not _NAME.fullmatch(wanted):
-        raise UsageError(f"Unknown device `{wanted}`. Use `auto`, `cpu`, `cuda`, or `cuda:1` for the second GPU.")
+        raise UsageError(
+            f"Unknown device `{wanted}`. Use `auto`, `cpu`, `cuda`, `cuda:1` for the second GPU, or `mps`."
+        )
 
 
 def pick_device(wanted: str) -> str:
-    """`auto` is CUDA where there is one; `cuda` is any of the visible GPUs, `cuda:1` the second of them.
+    """`auto` is CUDA where there is one, else the CPU; `cuda` is any of the visible GPUs, `cuda:1` the second of them.
+
+    `mps`, Apple's GPU, is taken where it is asked for.
 
     Raises:
         UsageError: there is no such device, here or anywhere.
     """
     check_device(wanted)
     if wanted == "cpu":
+        return wanted
+    if wanted == "mps":
+        if not has_mps():
+            raise UsageError("There is no MPS device, which is the GPU of Apple silicon. Use `--device cpu`.")
         return wanted
     n_gpus = visible_gpus()
     if wanted == "auto":
@@ -52,6 +67,11 @@ def own_device(device: str) -> str:
 
 def default_jobs(threads: int, device: str) -> int:
     """Worker processes: one for each GPU, or on the CPU as many as have `threads` cores each."""
-    if device.startswith("cuda"):
+    if device != "cpu":
         return max(1, visible_gpus()) if device == "cuda" else 1
-    return max(1, len(os.sched_getaffinity(0)) // threads)
+    return max(1, _cores() // threads)
+
+
+def _cores() -> int:
+    """Cores that this process may use; all of them where the system does not say (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

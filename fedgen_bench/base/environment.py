@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _told(command: list[str]) -> str:
+    """What a command prints; nothing where it fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
         return ""
 
 
@@ -77,6 +86,8 @@ def emulated(precision: str, device: str, instructions: str) -> bool:
 
 def processor() -> str:
     """The processor's model name."""
+    if sys.platform == "darwin":
+        return _told(["sysctl", "-n", "machdep.cpu.brand_string"]) or platform.processor()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -91,6 +102,8 @@ def fingerprint(device: str, threads: int, cohort: int = 1) -> dict[str, Any]:
     import torch
 
     accelerator = torch.cuda.get_device_name(device) if device.startswith("cuda") else ""
+    if device == "mps":
+        accelerator = f"GPU of {processor()}"
     found = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

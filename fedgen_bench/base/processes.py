@@ -28,7 +28,8 @@ def without_main() -> Iterator[None]:
 def serve_only(parent: int) -> bool:
     """Leave interrupts to the coordinator `parent` and die with it; False when it is gone already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     return os.getppid() == parent
 
 

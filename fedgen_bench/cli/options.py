@@ -117,7 +117,7 @@ device = click.option(
     show_default=True,
     metavar="NAME",
     callback=_known_device,
-    help="Where models run: auto, cpu, cuda (all visible GPUs), or one of these, as cuda:1.",
+    help="Where models run: auto, cpu, cuda (all visible GPUs), one of these, as cuda:1, or mps (Apple).",
     shell_complete=completion.devices,
 )
 engine = click.option(

@@ -84,12 +84,14 @@ class SeedTree:
 def seeded_globals(key: int) -> Iterator[None]:
     """Seed torch's global generators inside the block (for libraries that know no other) and put them back after.
 
-    Those of the processor and, once CUDA is in use, of its devices. `torch.manual_seed` also remembers for every device
-    that is not in use where it was called from, which takes milliseconds, and forgets none of it.
+    Those of the processor, of MPS and, once CUDA is in use, of its devices. `torch.manual_seed` also remembers for
+    every device that is not in use where it was called from, which takes milliseconds, and forgets none of it.
     """
     import torch
 
     generators = [torch.default_generator, *(torch.cuda.default_generators if torch.cuda.is_initialized() else ())]
+    if torch.backends.mps.is_available():
+        generators.append(torch.mps._get_default_mps_generator())  # noqa: SLF001 - the others have a public name
     before = [generator.get_state() for generator in generators]
     try:
         for generator in generators:

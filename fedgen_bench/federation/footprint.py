@@ -44,8 +44,8 @@ class Footprint:
     def on(self, device: str) -> int:
         """What the memory must hold in which `device` computes.
 
-        Module, gradients, moments and a batch; on a CPU also the adapter's tensors as they began, the server's, and
-        those that the client received.
+        Module, gradients, moments and a batch; on a CPU, and on MPS, which shares its memory, also the adapter's
+        tensors as they began, the server's, and those that the client received.
         """
         n_copies = 1 + self.n_moments + (0 if device.startswith("cuda") else 3)
         batch_bytes = self.fixed_bytes + self.batch_size * self.example_bytes
@@ -100,6 +100,8 @@ def memory_bytes(device: str) -> int:
     """Of the device, or of this machine: as much as there is, or as this process's group is allowed."""
     if device.startswith("cuda"):
         return int(torch.cuda.get_device_properties(torch.device(device)).total_memory)
+    if device == "mps":
+        return torch.mps.recommended_max_memory()
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         allowed = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()

@@ -69,7 +69,7 @@ def _one_by_one(
 
 def _generators(device: torch.device) -> list[torch.Tensor]:
     states = [torch.random.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+    return states if device.type == "cpu" else [*states, torch.get_device_module(device).get_rng_state(device)]
 
 
 def _differ(one: torch.Tensor, other: torch.Tensor) -> bool:

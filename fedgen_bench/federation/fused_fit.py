@@ -23,7 +23,7 @@ from fedgen_bench.federation.batches import batch_of, batch_order, order_digest
 from fedgen_bench.federation.grouped import Grouped
 from fedgen_bench.federation.moving_average import MovingAverage
 from fedgen_bench.federation.parameters import leading, padded
-from fedgen_bench.federation.trainer import TrainingPlan, autocast, check_trainable, new_optimizer
+from fedgen_bench.federation.trainer import TrainingPlan, autocast, check_trainable, new_optimizer, totals_of
 from fedgen_bench.federation.unused_rows import UnusedRows, tables_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _fit_together(
     rows = UnusedRows([joint.values[name] for name in joint.trained if id(adapted.trainable[name]) in tables], 2)
     average = None if plan.ema_decay is None else MovingAverage(plan.ema_decay, parameters)
     reported = joint.values | dict(zip(joint.trained, parameters if average is None else average.values, strict=True))
-    totals = torch.zeros(len(asked), dtype=torch.float64, device=device)
+    steps: list[torch.Tensor] = []
     tensors: list[Tensors] = [{} for _ in asked]
     adapted.module.train()
     with adapted.untrained.kept(f"{type(task).__name__}.losses"), seeded_globals(asked[0].streams.noise_key):
@@ -121,12 +121,12 @@ def _fit_together(
             optimizer.zero_grad(set_to_none=True)
             if average is not None:
                 average.follow(parameters)
-            totals[:n_active] += losses.detach()
+            steps.append(losses.detach())
             for client, one in enumerate(asked[:n_active]):
                 if one.n_steps == step + 1:
                     tensors[client] = _read_out(reported, client, one.request.start)
     adapted.module.eval()
-    means = [total / one.n_steps for total, one in zip(totals.tolist(), asked, strict=True)]
+    means = [total / one.n_steps for total, one in zip(totals_of(steps), asked, strict=True)]
     return [
         FitReport(own, one.data.n, one.n_steps, mean, order_digest(order))
         if math.isfinite(mean)

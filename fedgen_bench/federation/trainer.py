@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,19 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
+def totals_of(losses: Sequence[torch.Tensor]) -> list[float]:
+    """Sums over steps in their order, in float64, of losses of shape (clients,); later steps may have fewer clients.
+
+    They are read from the device once, and added up off it: not every device has float64.
+    """
+    values = iter(torch.cat(list(losses)).tolist())
+    totals = [0.0] * len(losses[0])
+    for step in losses:
+        for client in range(len(step)):
+            totals[client] += next(values)
+    return totals
+
+
 def check_trainable(adapted: Adapted, request: Fit) -> list[str]:
     """The names that a fit trains, sorted. Raises PluginError when there are none, or one is not the adapter's."""
     names = sorted(adapted.trainable if request.trainable is None else request.trainable)
@@ -108,13 +121,13 @@ def fit(
     rows = UnusedRows([table for table in tables_of(adapted.module) if id(table) in decayed])
     average = None if plan.ema_decay is None else MovingAverage(plan.ema_decay, parameters)
     noise = streams.noise_generator()
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    losses: list[torch.Tensor] = []
     adapted.module.train()
     with adapted.untrained.kept(f"{type(task).__name__}.loss"), seeded_globals(streams.noise_key):
         for batch in batches:
             for loss in _losses(adapted.module, task, batch_of(data, batch, device), plan, noise):
                 loss.backward()
-                total += loss.detach()
+                losses.append(loss.detach())
             pull.add_to_gradients(parameters)
             if plan.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
@@ -125,7 +138,8 @@ def fit(
     if average is not None:
         average.replace(parameters)
     adapted.module.eval()
-    mean_loss = float(total) / n_steps
+    (total,) = totals_of([loss[None] for loss in losses])
+    mean_loss = total / n_steps
     if not math.isfinite(mean_loss):
         raise Diverged(f"Loss of client {streams.client_id} is {mean_loss}.")
     del optimizer, rows, pull, average  # as large as the model, each, and not needed beside what is reported

@@ -61,7 +61,7 @@ class Session:
         leaderboards: folder of the published leaderboards.
         data: a folder to look for data sets in first.
         files: by data set that is one file, another file for it.
-        device: `auto`, `cpu`, `cuda` (all visible GPUs), or one of these, as `cuda:1`.
+        device: `auto`, `cpu`, `cuda` (all visible GPUs), one of these, as `cuda:1`, or `mps`.
         engine: where clients are trained.
         jobs: worker processes; None for as many as the cores allow, on CUDA one for each GPU.
         address: of an engine's cluster.

@@ -28,8 +28,8 @@ class Workplace:
     """Plugins, data, device and processes.
 
     Args:
-        device_option: `auto`, `cpu`, `cuda`, or one of the visible GPUs, as `cuda:1`.
-        jobs: worker processes; None for as many as the cores allow, on CUDA one for each GPU.
+        device_option: `auto`, `cpu`, `cuda`, one of the visible GPUs, as `cuda:1`, or `mps`.
+        jobs: worker processes; None for as many as the cores allow, or one for each GPU.
         cohort: clients that are trained in one pass.
     """
 
@@ -43,7 +43,7 @@ class Workplace:
 
     @cached_property
     def device(self) -> str:
-        """`cpu`, `cuda` or one GPU by number. Raises UsageError for one that is not there."""
+        """`cpu`, `cuda`, one GPU by number, or `mps`. Raises UsageError for one that is not there."""
         import_ahead(["torch"])
         return pick_device(self.device_option)
 
@@ -51,7 +51,7 @@ class Workplace:
     def warmed(self, cells: Sequence[CellSpec]) -> Iterator[Placement]:
         """How the cells are placed; within the block, workers come from a process that has imported what these need.
 
-        It begins with that at once. On CUDA, which survives no fork, there is none.
+        It begins with that at once. On GPUs, which survive no fork, there is none.
 
         Raises:
             UsageError: an engine, address or device that there is not.
@@ -60,7 +60,7 @@ class Workplace:
         threads = max(cell.config.training.threads for cell in cells)
         place = self._placement(threads, "cpu")
         hired = self.registry.get("engine", self.engine).spec.hires or min(place.n_cells, len(cells)) > 1
-        if self.device_option.startswith("cuda") or not hired:
+        if self.device_option not in {"auto", "cpu"} or not hired:
             yield self.placement(threads)
             return
         with nursery(libraries(cells, self.registry)) as opened:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from fedgen_bench.base import devices, processes
+from fedgen_bench.base import devices, environment, processes
 from fedgen_bench.base.devices import check_device, default_jobs, own_device, pick_device
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.pool import Died, Pool
@@ -16,6 +16,7 @@ from fedgen_bench.base.workers import Workers
 from fedgen_bench.cli.main import cli
 from fedgen_bench.federation import remote
 from fedgen_bench.federation.blueprint import Blueprint
+from fedgen_bench.federation.footprint import memory_bytes
 from fedgen_bench.session.session import Session
 from fedgen_bench.suite.cells import expand
 
@@ -24,6 +25,13 @@ from fedgen_bench.suite.cells import expand
 def gpus(monkeypatch):
     """`gpus(n)`: CUDA shows n GPUs."""
     return lambda n: monkeypatch.setattr(devices, "visible_gpus", lambda: n)
+
+
+@pytest.fixture
+def apple(monkeypatch):
+    """A machine whose GPU is MPS, as far as names of devices go."""
+    monkeypatch.setattr(devices, "visible_gpus", lambda: 0)
+    monkeypatch.setattr(devices, "has_mps", lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +52,8 @@ def test_device_that_is_there(wanted, n_gpus, picked, gpus):
         ("cuda", 0, "There is no CUDA device."),
         ("cuda:0", 0, "There is no CUDA device."),
         ("cuda:2", 2, "There is no `cuda:2`: CUDA shows 2 here, from `cuda:0` on."),
+        ("mps", 0, "There is no MPS device, which is the GPU of Apple silicon. Use `--device cpu`."),
+        ("mps:0", 0, "Unknown device `mps:0`."),
         ("cuda:-1", 2, "Unknown device `cuda:-1`."),
         ("cuda:", 2, "Unknown device `cuda:`."),
         ("cuda:1\n", 2, "Unknown device `cuda:1"),
@@ -80,6 +90,27 @@ def test_name_is_checked_without_a_look_at_the_machine(monkeypatch):
 def test_one_job_for_each_gpu(device, n_gpus, jobs, gpus):
     gpus(n_gpus)
     assert default_jobs(1, device) == jobs
+
+
+@pytest.mark.usefixtures("apple")
+def test_mps_is_taken_where_it_is_asked_for_by_one_worker():
+    assert pick_device("mps") == own_device("mps") == "mps"
+    assert pick_device("auto") == "cpu"
+    assert default_jobs(1, "mps") == 1
+    assert Session(device="mps")._workplace.device == "mps"
+
+
+def test_cores_are_counted_where_the_system_does_not_say_which_are_ours(monkeypatch):
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert default_jobs(3, "cpu") == 2
+
+
+def test_what_mps_is_and_has_is_told(monkeypatch):
+    monkeypatch.setattr(environment, "processor", lambda: "Apple M4")
+    monkeypatch.setattr("torch.mps.recommended_max_memory", lambda: 5 << 30)
+    assert environment.fingerprint("mps", 1)["accelerator"] == "GPU of Apple M4"
+    assert memory_bytes("mps") == 5 << 30
 
 
 @pytest.mark.parametrize("n_gpus", range(1, 5))

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from fedgen_bench.base.errors import BudgetError, Diverged, PluginError
 from fedgen_bench.contract.data import Examples
@@ -14,7 +16,7 @@ from fedgen_bench.contract.messages import Fit, Update
 from fedgen_bench.contract.specs import StrategySpec
 from fedgen_bench.federation.batches import FitStreams, batch_order, order_digest
 from fedgen_bench.federation.parameters import load_tensors
-from fedgen_bench.federation.trainer import TrainingPlan, fit
+from fedgen_bench.federation.trainer import TrainingPlan, fit, totals_of
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.bits import same_bits
 from fedgen_bench.testing.simulation import Simulation
@@ -230,3 +232,28 @@ def _draws(payload, ctx):
 def test_engine_names_a_client_half_that_breaks_its_contract(client, message):
     with pytest.raises(PluginError, match=message):
         outcome_of(Odd(client))
+
+
+class NoFloat64(TorchDispatchMode):
+    """Refuses every tensor in float64, as MPS does."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for one in tree_leaves(result):
+            if isinstance(one, torch.Tensor) and one.dtype == torch.float64:
+                raise TypeError(f"{func} makes a tensor in float64, which MPS does not have")
+        return result
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, {"optimizer": "adamw", "weight_decay": 0.1, "clip_norm": 1.0, "ema_decay": 0.9}], ids=str
+)
+def test_a_fit_makes_no_tensor_in_float64(changed):
+    plain = fitted(**changed)
+    with NoFloat64():
+        assert fitted(**changed).mean_loss == plain.mean_loss
+
+
+def test_losses_are_added_up_in_float64_and_in_their_order():
+    steps = [torch.tensor([1e8, 1.0]), torch.tensor([1.0, 2.0]), torch.tensor([1.0])]
+    assert totals_of(steps) == [100000002.0, 3.0]

@@ -97,7 +97,8 @@ class Ray:
             needs = {"num_cpus": 0, "num_gpus": share(1.0, each, self._jobs)}
         else:
             each = [node.get("CPU", 0.0) for node in nodes]
-            self._jobs = self.params.jobs or max(1, sum(int(one) // threads for one in each))
+            n_places = 1 if blueprint.device == "mps" else sum(int(one) // threads for one in each)
+            self._jobs = self.params.jobs or max(1, n_places)
             needs = {"num_cpus": share(threads, each, self._jobs)}
         return Dispatcher(_Actors(self._ray, needs))
 

@@ -258,7 +258,7 @@ class LoadedImageGeneration:
         for part in torch.arange(len(which)).split(self.params.batch_images):
             images = to_unit(data.pixels[which[part]]).to(device)
             rest = (one[part].to(device) for one in (data.labels[which], timesteps, noise))
-            total += float(noise_errors(module, scheduler, images, *rest).sum(dtype=torch.float64))
+            total += float(noise_errors(module, scheduler, images, *rest).cpu().sum(dtype=torch.float64))
         return {"noise_error": total, "n_noise_errors": float(len(which))}
 
     def _generate(self, module: nn.Module, labels: torch.Tensor, seeds: SeedTree, purpose: str) -> torch.Tensor:

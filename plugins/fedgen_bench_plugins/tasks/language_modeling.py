@@ -235,7 +235,7 @@ class LoadedLanguageModeling:
                 scores = module(input_ids=batch.to(device)).logits[:, -wanted.shape[1] :].flatten(0, 1).float()
                 tokens = wanted.to(device).flatten()
                 nll = cross_entropy(scores, tokens, reduction="none")
-                total += float(nll.sum(dtype=torch.float64))
+                total += float(nll.cpu().sum(dtype=torch.float64))
                 n_correct += int(_predicted(scores, tokens).sum())
         evidence = {
             "nll_nats": total, "n_words": float(data.n_words), "n_bytes": float(data.n_bytes),
