@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def run_suite(
-    suite: str,
+    suite: str | Path,
     *,
     contenders: Sequence[str] = (),
     added: Sequence[str] = (),
@@ -78,7 +78,7 @@ def run_suite(
     return results
 
 
-def load_results(where: str | Path, suite: str | None = None, *, plugins: Sequence[str | Path] = ()) -> Results:
+def load_results(where: str | Path, suite: str | Path | None = None, *, plugins: Sequence[str | Path] = ()) -> Results:
     """Results from a published folder (`leaderboards/<suite>`), or from a store (`runs`) for one suite: `Session.load`.
 
     Raises:
@@ -88,7 +88,7 @@ def load_results(where: str | Path, suite: str | None = None, *, plugins: Sequen
 
 
 def tune(
-    suite: str,
+    suite: str | Path,
     *,
     contenders: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
@@ -120,7 +120,7 @@ def tune(
 
 
 def profile(
-    suite: str,
+    suite: str | Path,
     *,
     contenders: Sequence[str] = (),
     seeds: Sequence[int] = (),
@@ -194,13 +194,15 @@ def validate(folder: str | Path, *, plugins: Sequence[str | Path] = ()) -> Repor
     return Session(plugins=plugins).validate(folder)
 
 
-def claims(suite: str, *, leaderboards: str | Path = "leaderboards", plugins: Sequence[str | Path] = ()) -> Verdicts:
+def claims(
+    suite: str | Path, *, leaderboards: str | Path = "leaderboards", plugins: Sequence[str | Path] = ()
+) -> Verdicts:
     """Judge the claims about a suite's reference, and write them: `Session.claims`."""
     return Session(plugins=plugins, leaderboards=leaderboards).claims(suite)
 
 
 def leaderboard(
-    suite: str,
+    suite: str | Path,
     *,
     runs: str | Path = "runs",
     leaderboards: str | Path = "leaderboards",
@@ -212,7 +214,7 @@ def leaderboard(
 
 
 def compare(
-    suite: str,
+    suite: str | Path,
     first: str,
     second: str,
     *,

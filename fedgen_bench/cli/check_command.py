@@ -15,6 +15,7 @@ from fedgen_bench.base.safe_text import one_line, printable
 from fedgen_bench.cli import options
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.targets import find_target, is_file
+from fedgen_bench.suite.source import is_suite_file, suite_source
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Failure
@@ -27,11 +28,18 @@ if TYPE_CHECKING:
 @options.plugin
 @click.option("--list", "only_list", is_flag=True, help="List the checks, run none.")
 def command(target: str, plugins: tuple[Path, ...], only_list: bool) -> int:  # noqa: FBT001 - click passes flags so
-    """Run the contract checks of TARGET: a component (NAME or KIND/NAME), a plugin FILE, or an installed DISTRIBUTION.
+    """Run the contract checks of TARGET.
+
+    TARGET is a component (NAME or KIND/NAME), a plugin's or a suite's FILE (.py, .toml), or an installed DISTRIBUTION.
 
     Exit codes: 0 all hold (but for exceptions that a component declares), 1 some do not, 2 wrong usage.
     """
     registry = load_registry([*plugins, target] if is_file(target) else plugins)
+    if is_suite_file(target):
+        from fedgen_bench.testing.contracts import suite_contracts
+
+        contracts = suite_contracts(suite_source(target, registry), registry)
+        return _listed(contracts) if only_list else _checked(contracts, ())
     asked = find_target(registry, target)
     from fedgen_bench.testing.contracts import KINDS as CHECKED
     from fedgen_bench.testing.contracts import contracts_of

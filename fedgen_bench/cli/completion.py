@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,7 +27,7 @@ def _completing(offers: Callable[[click.Context], Offers]) -> Complete:
     def complete(ctx: click.Context, _: click.Parameter, typed: str) -> list[CompletionItem]:
         try:
             return [CompletionItem(value, help=text) for value, text in offers(ctx) if value.startswith(typed)]
-        except (FedgenError, OSError):
+        except (FedgenError, OSError, tomllib.TOMLDecodeError):
             return []
 
     return complete
@@ -51,13 +52,23 @@ def components(*kinds: str) -> Complete:
     )
 
 
+def _suites(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Names of registered suites, and suites' files in the folder that is typed."""
+    folder = typed[: typed.rfind("/") + 1]
+    try:
+        files = [f"{folder}{file.name}" for file in sorted(Path(folder).expanduser().glob("*.toml"))]
+    except (OSError, RuntimeError):  # the latter where there is no such home
+        files = []
+    own = [CompletionItem(file) for file in files if file.startswith(typed)]
+    return [*components("suite")(ctx, param, typed), *own]
+
+
 def _suite(ctx: click.Context) -> dict[str, Any]:
     """The table of the suite that the line names; an empty one when it names none that can be read."""
-    found = _registry(ctx).components["suite"].get(ctx.params.get("suite") or "")
-    try:
-        return {} if found is None else tomllib.loads(found.spec.toml)
-    except tomllib.TOMLDecodeError:
-        return {}
+    from fedgen_bench.suite.source import suite_source
+
+    named = ctx.params.get("suite")
+    return {} if named is None else tomllib.loads(suite_source(named, _registry(ctx)).toml)
 
 
 def _contenders(ctx: click.Context) -> Offers:
@@ -73,7 +84,7 @@ def _single_files(ctx: click.Context) -> Offers:
     return [(f"{name}=", one.summary) for name, one in known_datasets(_registry(ctx)).items() if one.is_file]
 
 
-suites = components("suite")
+suites: Complete = _suites
 engines = components("engine")
 anything = components(*KINDS)
 data_sets = components("dataset")

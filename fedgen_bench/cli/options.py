@@ -57,8 +57,8 @@ suite = click.option(
     "--suite",
     "suite",
     required=True,
-    metavar="NAME",
-    help="Suite to work on (see `list suite`).",
+    metavar="NAME|FILE",
+    help="Suite to work on (see `list suite`), or the .toml file of one of your own.",
     shell_complete=completion.suites,
 )
 runs = click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Folder of the results store.")

@@ -16,14 +16,18 @@ from fedgen_bench.cli.catalogue import describe
 from fedgen_bench.contract.backbones import BackboneSpec
 from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.datasets import DatasetSpec
+from fedgen_bench.suite.source import is_suite_file, suite_source
 
 
 @click.command("show")
 @click.argument("name", shell_complete=completion.anything)
 @options.plugin
 def command(name: str, plugins: tuple[Path, ...]) -> int:
-    """Show a component with its documentation, or a suite's text, by NAME (or KIND/NAME)."""
+    """Show a component with its documentation, or a suite's text, by NAME (or KIND/NAME, or a suite's .toml file)."""
     registry = options.open_registry(plugins)
+    if is_suite_file(name):
+        click.echo(suite_source(name, registry).text)
+        return 0
     called = registry.find(name)
     suites = [(where, found) for where, found in called if where == "suite"]
     for where, _ in called if suites else ():

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from fedgen_bench.base.files import sha256_of
 
-Find: TypeAlias = Callable[[str], Path]
+Find: TypeAlias = Callable[[str | Path], Path]
 SHA256_DIGITS = 64
 
 

@@ -153,14 +153,18 @@ class TaskFactory(Protocol):
     def datasets(self) -> tuple[str, ...]:
         """Names of the data sets (see `fedgen-bench data`) that `load` will ask for."""
 
-    def files(self, find: Callable[[str], Path]) -> Mapping[str, Path]:
+    def files(self, find: Callable[[str | Path], Path]) -> Mapping[str, Path]:
         """Files and folders that `load` will read, by name; a parameter that names a path gives its own name.
 
         Their content is part of a cell's identity. Raises DataError as `load` does.
         """
 
-    def load(self, find: Callable[[str], Path]) -> Task:
-        """Read data and backbone; `find(dataset)` gives a checked folder or raises DataError."""
+    def load(self, find: Callable[[str | Path], Path]) -> Task:
+        """Read data and backbone.
+
+        `find(dataset)` gives a checked folder or raises DataError; `find(Path(text))` says where a path of the
+        parameters leads, which begins beside the file of a suite of one's own, else in the working folder.
+        """
 
 
 class Metric(Protocol):

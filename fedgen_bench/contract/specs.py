@@ -183,11 +183,24 @@ class TableFormatSpec(ComponentSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteSource:
-    """A suite's TOML text and where it came from."""
+    """A suite's TOML text and where it came from.
+
+    Args:
+        name: the suite's.
+        text: as it stands in the file.
+        path: what error messages show.
+        beside: the folder in which relative paths of its parameters begin; None for the working folder.
+    """
 
     name: str
     text: str
     path: str
+    beside: Path | None = None
+
+    @property
+    def option(self) -> str:
+        """What `--suite` calls it: its name, or the path of a file of one's own."""
+        return self.name if self.beside is None else self.path
 
     @property
     def toml(self) -> str:

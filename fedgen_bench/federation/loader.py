@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Loader:
     """Builds tasks and populations once a process, and hashes what they are read from once."""
 
-    def __init__(self, registry: Registry, find: Callable[[str], Path]) -> None:
+    def __init__(self, registry: Registry, find: Callable[[str | Path], Path]) -> None:
         self.registry, self._find = registry, find
         self._contents: dict[str, Mapping[str, str]] = {}
         self._tasks: dict[str, Task] = {}

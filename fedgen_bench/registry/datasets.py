@@ -29,15 +29,25 @@ class Places:
     Args:
         folder: holds data sets, each in a folder of its name or not.
         files: by data set, a file of the user's own that stands for it and is held to no hash.
+        beside: where relative paths of a suite's parameters begin; None for the working folder.
     """
 
     folder: Path | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
+    beside: Path | None = None
 
     def absolute(self) -> Places:
         """The same places, seen from any working directory."""
         folder = None if self.folder is None else self.folder.absolute()
-        return Places(folder, {name: file.absolute() for name, file in self.files.items()})
+        beside = Path() if self.beside is None else self.beside
+        return Places(folder, {name: file.absolute() for name, file in self.files.items()}, beside.absolute())
+
+    def own(self, path: Path) -> Path:
+        """Where a path of a suite's parameters leads: `folder` is looked at before the place where it begins."""
+        path = Path(os.path.expanduser(path))  # noqa: PTH111 - it leaves unknown users alone
+        if self.folder is not None and (self.folder / path).exists():
+            return self.folder / path
+        return path if self.beside is None else self.beside / path
 
 
 USUAL_PLACES = Places()
@@ -128,18 +138,21 @@ def find_dataset(dataset: DatasetSpec, data: Places = USUAL_PLACES, *, fetch: bo
 
 
 def finder(registry: Registry, data: Places = USUAL_PLACES, *, fetch: bool = True) -> Find:
-    """`find_dataset` by name for tasks: looks in all places and, with `fetch`, downloads as the last one.
+    """For tasks: `find_dataset` by name, or for a `Path` of a suite's parameters where it leads (`Places.own`).
 
-    What it gives raises a UsageError besides, when no such data set is registered.
+    By name it looks in all places and, with `fetch`, downloads as the last one; what it gives raises a UsageError
+    besides, when no such data set is registered. Whether anything is where a path leads, it does not ask.
     """
     known = known_datasets(registry)
 
-    def find_named(name: str) -> Path:
-        if name not in known:
-            raise UsageError(unknown("data set", name, known))
-        return find_dataset(known[name], data, fetch=fetch)
+    def found(what: str | Path) -> Path:
+        if isinstance(what, Path):
+            return data.own(what)
+        if what not in known:
+            raise UsageError(unknown("data set", what, known))
+        return find_dataset(known[what], data, fetch=fetch)
 
-    return find_named
+    return found
 
 
 def _by_file(dataset: DatasetSpec) -> str:

@@ -14,6 +14,7 @@ from fedgen_bench.results.published import open_folder
 from fedgen_bench.suite.load import load_suite
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.registry import Registry
 
 
@@ -41,21 +42,19 @@ def _is_published(path: Path, content: bytes | None, *, exact: bool) -> bool:
     return path.is_file() and (not exact or path.read_bytes() == content)
 
 
-def remake(folder: Path, registry: Registry) -> None:
+def remake(folder: Path, ours: SuiteSource, registry: Registry) -> None:
     """Write a published folder again from its own results; drawn files stay as they are.
 
-    Numbers do not change. The suite's text becomes the installed one when that has the same version.
+    Numbers do not change. The suite's text becomes `ours`, that of the suite here, when this has the same version.
 
     Raises:
         UsageError, StoreError: as `open_folder`; nothing can be written.
     """
     published = open_folder(folder)
     source, suite = published.source, load_suite(published.source, registry)
-    ours = registry.components["suite"].get(source.name)
-    if ours is not None:
-        installed = load_suite(ours.spec, registry)
-        if installed.suite.version == suite.suite.version:
-            source, suite = ours.spec, installed
+    here = load_suite(ours, registry)
+    if (here.suite.name, here.suite.version) == (suite.suite.name, suite.suite.version):
+        source, suite = ours, here
     table, drawn = build_table(suite, published.records, registry), drawn_names(registry)
     write_together(
         folder,

@@ -68,7 +68,7 @@ def publish(
     if not replace and (lost := _lost(folder, records, store)):
         raise WouldLoseError(
             f"{folder} stays as it is: it holds {_few(lost)} that {store.root} does not have. Name another folder with "
-            f"`--leaderboards`, or give them up with `fedgen-bench leaderboard --suite {suite.suite.name} --replace`."
+            f"`--leaderboards`, or give them up with `fedgen-bench leaderboard --suite {source.option} --replace`."
         )
     formats = (one.spec for one in registry.components["table_format"].values())
     import_ahead((*(name for spec in formats for name in spec.libraries), *_LIBRARIES))

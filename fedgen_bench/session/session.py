@@ -37,6 +37,7 @@ from fedgen_bench.session.rerunning import RerunSelection
 from fedgen_bench.session.running import Selection, stored_results
 from fedgen_bench.session.workplace import Workplace
 from fedgen_bench.suite.load import load_suite
+from fedgen_bench.suite.source import suite_source
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
@@ -89,13 +90,13 @@ class Session:
         """What results would record of this machine, trained with one thread: processor, libraries, commit and more."""
         return fingerprint(pick_device(self.device), 1)
 
-    def folder(self, suite: str) -> Path:
+    def folder(self, suite: str | Path) -> Path:
         """The published folder of a suite."""
         return Path(self.leaderboards) / self._source(suite).name
 
     def run(
         self,
-        suite: str,
+        suite: str | Path,
         *,
         contenders: Sequence[str] = (),
         added: Sequence[str] = (),
@@ -110,7 +111,7 @@ class Session:
         A published folder that holds results which the store lacks stays as it is: `kept` of what is returned says so.
 
         Args:
-            suite: a registered suite's name.
+            suite: a registered suite's name, or the path of a suite's `.toml` file.
             contenders: only these, by name.
             added: strategies, adapters and compressors that become contenders.
             seeds: only these.
@@ -119,10 +120,11 @@ class Session:
             on_plan: called once, before the first cell.
             on_event: called as cells start, commit rounds and end.
         """
+        source = self._source(suite)
         return running.run(
-            self._source(suite),
+            source,
             Selection(contenders=contenders, added=added, seeds=seeds, overrides=overrides),
-            self._workplace,
+            self._workplace_of(source),
             runs=Path(self.runs),
             leaderboards=Path(self.leaderboards),
             verbose=verbose,
@@ -132,7 +134,7 @@ class Session:
 
     def forecast(
         self,
-        suite: str,
+        suite: str | Path,
         *,
         contenders: Sequence[str] = (),
         added: Sequence[str] = (),
@@ -143,21 +145,22 @@ class Session:
         """What `run` would take, a cell each: steps, exact bytes, time and memory. Nothing is written."""
         source = self._source(suite)
         selection = Selection(contenders=contenders, added=added, seeds=seeds, overrides=overrides)
-        return running.forecast(source, selection, self._workplace, on_plan or _untold)
+        return running.forecast(source, selection, self._workplace_of(source), on_plan or _untold)
 
     def tune(
         self,
-        suite: str,
+        suite: str | Path,
         *,
         contenders: Sequence[str] = (),
         on_plan: OnPlan | None = None,
         on_event: OnEvent | None = None,
     ) -> Tuning:
         """Run what is left of a suite's trials, of all tuned contenders or some, and write `tuning.csv`."""
+        source = self._source(suite)
         return running.tune(
-            self._source(suite),
+            source,
             contenders,
-            self._workplace,
+            self._workplace_of(source),
             runs=Path(self.runs),
             leaderboards=Path(self.leaderboards),
             on_plan=on_plan or _untold,
@@ -166,7 +169,7 @@ class Session:
 
     def profile(
         self,
-        suite: str,
+        suite: str | Path,
         *,
         contenders: Sequence[str] = (),
         seeds: Sequence[int] = (),
@@ -180,7 +183,7 @@ class Session:
         """Run cells in a store that is thrown away, and write where their time, bytes and memory went.
 
         Args:
-            suite: a registered suite's name.
+            suite: a registered suite's name, or the path of a suite's `.toml` file.
             contenders: only these, by name; the suite's reference when there are none.
             seeds: only these; the suite's first when there are none.
             rounds: of a cell; two at most when None.
@@ -190,10 +193,11 @@ class Session:
             on_plan: called once, before the first cell.
             on_event: called as cells start, commit rounds and end.
         """
+        source = self._source(suite)
         return profiling.profile(
-            self._source(suite),
+            source,
             Selection(contenders=contenders, seeds=seeds, overrides=overrides),
-            self._workplace,
+            self._workplace_of(source),
             rounds=rounds,
             operators=operators,
             out=None if out is None else Path(out),
@@ -241,28 +245,30 @@ class Session:
         """What is wrong with a results folder, and what a reader should know. Nothing in it is executed."""
         return validate(Path(folder), self.registry)
 
-    def claims(self, suite: str) -> Verdicts:
+    def claims(self, suite: str | Path) -> Verdicts:
         """Judge the claims about a suite's reference from published results; write `claims.md` with its charts."""
-        evidence = gather(Path(self.leaderboards), self._source(suite).name, self.registry)
-        folder = inside(Path(self.leaderboards), suite)
+        name = self._source(suite).name
+        evidence = gather(Path(self.leaderboards), name, self.registry)
+        folder = inside(Path(self.leaderboards), name)
         write_together(folder, written(evidence, self.registry))
         return Verdicts(judged(evidence, self.registry), folder / CLAIMS)
 
-    def check_claims(self, suite: str) -> tuple[str, ...]:
+    def check_claims(self, suite: str | Path) -> tuple[str, ...]:
         """Files of the claims that are not what the published results give; charts are not compared, their data are."""
-        evidence = gather(Path(self.leaderboards), self._source(suite).name, self.registry)
+        name = self._source(suite).name
+        evidence = gather(Path(self.leaderboards), name, self.registry)
         files = written(evidence, self.registry)
-        folder = inside(Path(self.leaderboards), suite)
+        folder = inside(Path(self.leaderboards), name)
         exact = sorted((name, content) for name, content in files.items() if not name.endswith(".svg"))
         return tuple(
             name for name, content in exact if not (folder / name).is_file() or (folder / name).read_bytes() != content
         )
 
-    def leaderboard(self, suite: str, *, replace: bool = False) -> Results:
+    def leaderboard(self, suite: str | Path, *, replace: bool = False) -> Results:
         """Write a suite's leaderboard from the store.
 
         Args:
-            suite: a registered suite's name.
+            suite: a registered suite's name, or the path of a suite's `.toml` file.
             replace: also in place of a folder that holds results which the store lacks.
 
         Raises:
@@ -274,15 +280,16 @@ class Session:
             table, _ = publish(source, spec, self.registry, store, Path(self.leaderboards), replace=replace)
             return stored_results(store, spec, table, self.registry)
 
-    def check_leaderboard(self, suite: str) -> tuple[str, ...]:
+    def check_leaderboard(self, suite: str | Path) -> tuple[str, ...]:
         """Files of a suite's published folder that are not what its results give."""
         return tuple(check_folder(self.folder(suite), self.registry))
 
-    def remake_leaderboard(self, suite: str) -> None:
+    def remake_leaderboard(self, suite: str | Path) -> None:
         """Write a suite's published folder again from its own results, without a store."""
-        remake(self.folder(suite), self.registry)
+        source = self._source(suite)
+        remake(Path(self.leaderboards) / source.name, source, self.registry)
 
-    def load(self, where: str | Path, suite: str | None = None) -> Results:
+    def load(self, where: str | Path, suite: str | Path | None = None) -> Results:
         """Results of a published folder, or of a store's suite; the session's own folders do not matter."""
         folder = Path(where)
         if has_results(folder):
@@ -299,7 +306,7 @@ class Session:
             return stored_results(store, spec, ranked(spec, self.registry, store), self.registry)
 
     def compare(
-        self, suite: str, first: str, second: str, *, published: str | Path | None = None
+        self, suite: str | Path, first: str, second: str, *, published: str | Path | None = None
     ) -> tuple[Contrast, ...]:
         """Two contenders' metrics seed by seed, SECOND minus FIRST, from the store or the leaderboards `published`."""
         source = self._source(suite)
@@ -321,6 +328,9 @@ class Session:
             cohort=self.cohort,
         )
 
-    def _source(self, suite: str) -> SuiteSource:
-        source: SuiteSource = self.registry.get("suite", suite).spec
-        return source
+    def _workplace_of(self, source: SuiteSource) -> Workplace:
+        at = self._workplace
+        return replace(at, data=replace(at.data, beside=source.beside))
+
+    def _source(self, suite: str | Path) -> SuiteSource:
+        return suite_source(suite, self.registry)

@@ -122,7 +122,7 @@ def contracts_of(
 
 def _of_kind(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task]) -> Iterator[Contract]:
     if kind == "suite":
-        return _suite_contracts(spec, registry)
+        return suite_contracts(spec, registry)
     if kind == "dataset":
         return _plain_contracts(kind, spec, dataset_checks())
     if kind == "backbone":
@@ -132,7 +132,8 @@ def _of_kind(kind: str, spec: Any, registry: Registry, load: Callable[[str], Tas
     return _contracts(kind, spec, registry, load)
 
 
-def _suite_contracts(source: SuiteSource, registry: Registry) -> Iterator[Contract]:
+def suite_contracts(source: SuiteSource, registry: Registry) -> Iterator[Contract]:
+    """Of a suite, be it registered or not."""
     for check in SUITE_CHECKS:
         run = partial(check, source, registry)
         needs = needs_of("suite", check)

@@ -90,7 +90,8 @@ def test_environment_variables_with_paths_know_the_home_folder(monkeypatch, tmp_
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_values_complete(words, typed, offered, monkeypatch):
+def test_values_complete(words, typed, offered, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # whose files are offered as well
     monkeypatch.delenv("FEDGEN_PLUGINS", raising=False)
     shell = ShellComplete(cli, {}, "fedgen-bench", "_FEDGEN_BENCH_COMPLETE")
     assert [one.value for one in shell.get_completions(words, typed)] == offered

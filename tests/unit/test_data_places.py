@@ -204,11 +204,11 @@ def test_missing_weights_file_is_a_usage_error_before_anything_else(nowhere, reg
 def test_places_cross_to_a_machine_without_the_file_and_become_absolute(nowhere, monkeypatch):
     monkeypatch.chdir(put(nowhere, "own.pth"))
     given = Places(Path("data"), {INCEPTION: Path("own.pth")})
-    assert given.absolute() == Places(nowhere / "data", {INCEPTION: nowhere / "own.pth"})
+    assert given.absolute() == Places(nowhere / "data", {INCEPTION: nowhere / "own.pth"}, nowhere)
     packed = pickle.dumps(given)
     (nowhere / "own.pth").unlink()
     assert pickle.loads(packed) == given
-    assert Places().absolute() == Places()
+    assert Places().absolute() == Places(beside=Path.cwd())
 
 
 def test_inception_is_the_file_that_torch_fidelity_loads():

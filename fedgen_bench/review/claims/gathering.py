@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedgen_bench.base.errors import StoreError
+from fedgen_bench.base.errors import StoreError, UsageError
+from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.results.details import FigureRow
 from fedgen_bench.results.pairing import check_pairing, comparable
 from fedgen_bench.results.published import has_results, open_folder
@@ -15,10 +17,13 @@ from fedgen_bench.suite.load import load_suite
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.suite.schema import SuiteSpec
 
 
 def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
-    """Read a suite's published folder, and those of every registered sweep `of` it that is published.
+    """Read a suite's published folder, and those of every sweep `of` it that is published.
+
+    Of two on one axis a registered one counts.
 
     Raises:
         UsageError, StoreError: there is no published result, or it cannot be read.
@@ -26,12 +31,25 @@ def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
     """
     main = read_published(leaderboards / suite, registry)
     sweeps = {}
+    for name, spec in (*_unregistered(leaderboards, registry), *_registered(leaderboards, registry)):
+        if spec.sweep is not None and spec.sweep.of == suite:
+            sweeps[spec.sweep.axis] = read_published(leaderboards / name, registry, main.reference)
+    return Evidence(main, sweeps)
+
+
+def _registered(leaderboards: Path, registry: Registry) -> Iterator[tuple[str, SuiteSpec]]:
+    """Registered suites with published results, by name."""
     for name, registered in sorted(registry.components["suite"].items()):
         if has_results(leaderboards / name):
-            spec = load_suite(registered.spec, registry)
-            if spec.sweep is not None and spec.sweep.of == suite:
-                sweeps[spec.sweep.axis] = read_published(leaderboards / name, registry, main.reference)
-    return Evidence(main, sweeps)
+            yield name, load_suite(registered.spec, registry)
+
+
+def _unregistered(leaderboards: Path, registry: Registry) -> Iterator[tuple[str, SuiteSpec]]:
+    """Suites of one's own, by the text that was published with their results; what cannot be read here is nobody's."""
+    for folder in sorted(leaderboards.iterdir()):
+        if NAME.fullmatch(folder.name) and folder.name not in registry.components["suite"] and has_results(folder):
+            with contextlib.suppress(UsageError, StoreError):
+                yield folder.name, load_suite(open_folder(folder).source, registry)
 
 
 def read_published(folder: Path, registry: Registry, reference: str = "") -> Published:
