@@ -1,4 +1,7 @@
-"""Parameters of a component: from a plain table to its frozen dataclass, strictly, with every problem named."""
+"""Parameters of a component: from a plain table to its frozen dataclass, strictly, with every problem named.
+
+Pydantic is imported when used.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import dataclasses
 import json
 import typing
 from collections.abc import Mapping
-from typing import Any
-
-from pydantic import ConfigDict, ValidationError, create_model
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 
 def problems_of(
@@ -32,22 +37,33 @@ def problems_of(
     return problems
 
 
-def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tuple[tuple[str, ...], str]]]:
-    """The params instance (None when there are problems) and the problems."""
+@cache
+def model_of(params: type) -> type[BaseModel]:
+    """The table that a component's parameters are written in, as pydantic checks it."""
+    from pydantic import ConfigDict, create_model
+
     hints = typing.get_type_hints(params)
     fields: dict[str, Any] = {}
     for knob in dataclasses.fields(params):
         default = knob.default_factory() if knob.default_factory is not dataclasses.MISSING else knob.default
         fields[knob.name] = (hints[knob.name], default)
-    model = create_model(
-        params.__name__, __config__=ConfigDict(strict=True, extra="forbid", protected_namespaces=()), **fields
-    )
+    config = ConfigDict(strict=True, extra="forbid", protected_namespaces=())
+    model: type[BaseModel] = create_model(params.__name__, __config__=config, **fields)
+    return model
+
+
+def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tuple[tuple[str, ...], str]]]:
+    """The params instance (None when there are problems) and the problems."""
+    from pydantic import ValidationError
+
+    model = model_of(params)
+    names = list(model.model_fields)
     try:
         valid = model.model_validate_json(json.dumps(dict(values), default=str))
     except ValidationError as error:
-        return None, problems_of(error, list(fields))
+        return None, problems_of(error, names)
     try:
-        return params(**{name: getattr(valid, name) for name in fields}), []
+        return params(**{name: getattr(valid, name) for name in names}), []
     except ValueError as error:
         return None, [((), str(error))]
 
