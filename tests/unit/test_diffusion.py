@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from fedgen_bench_plugins.backbones import diffusion, sampling
+from fedgen_bench_plugins.backbones import diffusion, prediction, sampling
 from fedgen_bench_plugins.backbones.unet import quiet_diffusers
 from torch import nn
 
@@ -78,7 +78,7 @@ def test_training_loss_draws_only_from_the_generator(scheduler):
 
 def test_snr_weights_are_the_paper_s(scheduler):
     timesteps = torch.tensor([0, 30, 50, 99])
-    found = diffusion.snr_weights(scheduler, timesteps, 5.0).tolist()
+    found = prediction.snr_weights(scheduler, timesteps, 5.0).tolist()
     for timestep, weight in zip(timesteps.tolist(), found, strict=True):
         # The cosine schedule's own formula (arXiv 2102.09672): abar_t = prod (1 - beta_i), beta_i cut at 0.999.
         abar = 1.0
@@ -108,7 +108,8 @@ def test_ddim_guidance_moves_from_the_unlabelled_to_the_labelled_noise(scheduler
     assert torch.allclose(found, torch.full_like(found, 0.6), atol=1e-4)
 
 
-def test_ddim_gives_the_images_of_diffusers_pipeline():
+@pytest.mark.parametrize("kind", prediction.KINDS)
+def test_ddim_gives_the_images_of_diffusers_pipeline(kind):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         unet = UNet2DModel(
@@ -116,7 +117,7 @@ def test_ddim_gives_the_images_of_diffusers_pipeline():
             down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"),
             attention_head_dim=4,
         ).eval()  # fmt: skip
-    scheduler = DDPMScheduler(num_train_timesteps=50)
+    scheduler = DDPMScheduler(num_train_timesteps=50, prediction_type=kind)
     pipeline = DDIMPipeline(unet=unet, scheduler=DDIMScheduler.from_config(scheduler.config))
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline(
@@ -164,8 +165,9 @@ def test_ddim_follows_its_own_list_of_timesteps(spacing, n_steps):
 
 
 @pytest.mark.parametrize("steps_offset", [0, 1])
-def test_ddim_with_leading_spacing_has_diffusers_bits(scheduler, steps_offset):
-    scheduler = DDPMScheduler.from_config(scheduler.config, steps_offset=steps_offset)
+@pytest.mark.parametrize("kind", prediction.KINDS)
+def test_ddim_with_leading_spacing_has_diffusers_bits(scheduler, steps_offset, kind):
+    scheduler = DDPMScheduler.from_config(scheduler.config, steps_offset=steps_offset, prediction_type=kind)
     latents = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     predict = gaussian(scheduler)
     found = sampling.sample_ddim(predict, scheduler, latents, torch.zeros(2, dtype=torch.long), n_steps=10)
@@ -174,6 +176,70 @@ def test_ddim_with_leading_spacing_has_diffusers_bits(scheduler, steps_offset):
     for timestep in ddim.timesteps.tolist():
         theirs = ddim.step(predict(theirs, torch.full((2,), timestep), None), timestep, theirs).prev_sample
     assert torch.equal(found, theirs)
+
+
+@pytest.mark.parametrize("kind", ["sample", "v_prediction"])
+def test_ddim_can_begin_where_nothing_of_the_image_is_left_unless_noise_is_predicted(kind):
+    scheduler = DDPMScheduler(
+        num_train_timesteps=100,
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=True,
+        prediction_type=kind,
+        clip_sample=False,
+    )
+    assert sampling.ddim_timesteps(scheduler, 10)[0] == 99
+    latents = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    known = torch.full((3, 4, 4), MEAN)
+
+    def predict(images, timesteps, labels):  # noqa: ARG001 - as a U-Net is called
+        abar = scheduler.alphas_cumprod[timesteps][:, None, None, None]
+        velocity = (abar.sqrt() * images - known) / (1 - abar).sqrt()
+        return known.expand_as(images) if kind == "sample" else velocity
+
+    found = sampling.sample_ddim(predict, scheduler, latents, torch.zeros(2, dtype=torch.long), n_steps=10)
+    assert torch.allclose(found, known.expand_as(found), atol=1e-5)
+
+
+# --- what is predicted -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", prediction.KINDS)
+def test_target_comes_to_its_noise_and_its_image(kind):
+    scheduler = DDPMScheduler(num_train_timesteps=100, prediction_type=kind, clip_sample=False)
+    draw = torch.Generator().manual_seed(2)
+    images, noise = (torch.randn(4, 3, 8, 8, generator=draw) for _ in range(2))
+    timesteps = torch.tensor([1, 40, 80, 99])
+    noised = diffusion.noised(scheduler, images, noise, timesteps)
+    wanted = prediction.target(scheduler, images, noise, timesteps)
+    abar = scheduler.alphas_cumprod[timesteps][:, None, None, None]
+    torch.testing.assert_close(prediction.noise_of(scheduler, wanted, noised, abar), noise, rtol=0, atol=1e-3)
+    torch.testing.assert_close(prediction.image_of(scheduler, wanted, noised, abar), images, rtol=0, atol=1e-3)
+    # diffusers' own step says which image it takes the prediction for.
+    for i, timestep in enumerate(timesteps.tolist()):
+        step = scheduler.step(wanted[i : i + 1], timestep, noised[i : i + 1], generator=draw)
+        torch.testing.assert_close(step.pred_original_sample[0], images[i], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", prediction.KINDS)
+def test_losses_and_noise_errors_of_a_prediction_that_is_off_by_a_tenth(kind):
+    scheduler = DDPMScheduler(num_train_timesteps=100, prediction_type=kind)
+    images, labels = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(4)), torch.arange(5)
+    noising = diffusion.drawn_noising(scheduler, images, labels, torch.Generator().manual_seed(3))
+    wanted = prediction.target(scheduler, images, noising.noise, noising.timesteps)
+
+    def predict(seen, timesteps, labels):  # noqa: ARG001 - as a U-Net is called
+        return wanted + 0.1
+
+    (loss,) = diffusion.training_losses(predict, scheduler, [noising])
+    assert float(loss) == pytest.approx(0.01, rel=1e-4)
+    abar = scheduler.alphas_cumprod[noising.timesteps]
+    snr = abar / (1 - abar)
+    (weighted,) = diffusion.training_losses(predict, scheduler, [noising], 5.0)
+    over = {"epsilon": snr, "sample": torch.ones(5), "v_prediction": snr + 1}[kind]
+    assert float(weighted) == pytest.approx(float((0.01 * snr.clamp(max=5.0) / over).mean()), rel=1e-4)
+    errors = diffusion.noise_errors(predict, scheduler, images, labels, noising.timesteps, noising.noise)
+    scale = {"epsilon": torch.ones(5), "sample": snr, "v_prediction": abar}[kind]  # of the noise's error to its own
+    torch.testing.assert_close(errors, 0.01 * scale, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -196,4 +262,4 @@ def test_ddim_refuses_lists_that_do_not_fit_the_schedule(config, n_steps, what):
 def test_training_loss_is_finite_where_nothing_of_the_image_is_left():
     scheduler = DDPMScheduler(100, rescale_betas_zero_snr=True)
     assert float(scheduler.alphas_cumprod[-1]) == 0
-    assert diffusion.snr_weights(scheduler, torch.tensor([98, 99]), 5.0).tolist() == [1.0, 1.0]
+    assert prediction.snr_weights(scheduler, torch.tensor([98, 99]), 5.0).tolist() == [1.0, 1.0]

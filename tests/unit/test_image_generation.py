@@ -188,6 +188,28 @@ def test_generated_images_are_the_same_every_time_and_differ_by_seed(make):
     assert not torch.equal(first, other)
 
 
+def test_images_of_a_backbone_that_knows_no_labels_are_of_no_class(make, tmp_path):
+    task = make()
+    task.backbone = own(saved(tmp_path, plain_unet()))
+    with torch.inference_mode():
+        found = task.observe(task.new_module(), task.split("valid"), SEEDS)
+    assert found.keys() == task.evidence("valid") == {"noise_error", "n_noise_errors"}
+
+
+@pytest.mark.parametrize("kind", ["sample", "v_prediction"])
+def test_other_predictions_train_and_generate(make, tmp_path, kind):
+    task = make()
+    task.backbone = own(saved(tmp_path, plain_unet(num_class_embeds=4), scheduler(prediction_type=kind)))
+    module, batch = task.new_module(), task.client_data(np.arange(8)).train.tensors
+    loss = task.loss(module, batch, torch.Generator().manual_seed(1))
+    assert loss.isfinite()
+    assert loss > 0
+    with torch.inference_mode():
+        found = task.observe(module, task.split("valid"), SEEDS)
+    assert np.isfinite(found["noise_error"])
+    assert found["generated/labels"].tolist() == [0, 1, 2, 0, 1]
+
+
 def test_guidance_changes_what_is_generated(make):
     labels = torch.arange(3)
     with torch.inference_mode():
@@ -264,16 +286,36 @@ def test_read_unet_takes_an_unconditional_model_and_ignores_labels(tmp_path):
             module(noise, timesteps, torch.tensor([0, 1])), module(noise, timesteps, torch.tensor([2, 2]))
         )
     assert module.null_label is None
+    assert not module.labelled
 
 
-def test_read_unet_gives_class_labels_to_a_model_with_class_embedding(tmp_path):
-    saved(tmp_path, plain_unet(num_class_embeds=N_CLASSES), nested=False)
-    module = read_unet("own", tmp_path, n_classes=N_CLASSES, image_size=SIZE, local=True).module
-    noise, timesteps = torch.randn(2, 3, SIZE, SIZE), torch.tensor([3, 20])
+@pytest.mark.parametrize(
+    ("conditions", "null_label"),
+    [
+        ({"num_class_embeds": N_CLASSES}, None),
+        ({"num_class_embeds": N_CLASSES + 1}, N_CLASSES),
+        ({"class_embed_type": "timestep"}, None),
+    ],
+)
+def test_read_unet_gives_class_labels_to_a_model_that_takes_them(tmp_path, conditions, null_label):
+    unet = plain_unet(**conditions)
+    module = own(saved(tmp_path, unet, nested=False)).module
+    noise, timesteps, labels = torch.randn(2, 3, SIZE, SIZE), torch.tensor([3, 20]), torch.tensor([0, 1])
     with torch.inference_mode():
-        assert not torch.equal(
-            module(noise, timesteps, torch.tensor([0, 1])), module(noise, timesteps, torch.tensor([2, 2]))
-        )
+        ours = module(noise, timesteps, labels)
+        assert torch.equal(ours, unet(noise, timesteps, class_labels=labels).sample)
+        assert not torch.equal(ours, module(noise, timesteps, torch.tensor([2, 2])))
+    assert module.labelled
+    assert module.null_label == null_label
+
+
+def test_read_unet_refuses_one_that_texts_condition_unless_labels_have_tokens(tmp_path):
+    saved(tmp_path, conditional_unet())
+    (tmp_path / "text_encoder").mkdir()
+    with pytest.raises(DataError, match=r"is conditioned on texts .* put tokens of every label"):
+        own(tmp_path)
+    saved(tmp_path, conditional_unet(), context=new_context(N_CLASSES, 4, 8))
+    assert own(tmp_path).module.labelled
 
 
 @pytest.mark.parametrize(
@@ -289,11 +331,17 @@ def test_read_unet_gives_class_labels_to_a_model_with_class_embedding(tmp_path):
         (lambda: plain_unet(out_channels=6), {}, None, "predicts a variance too \\(6 channels out of 3\\)"),
         (lambda: plain_unet(sample_size=None), {}, None, "sample_size None in its config"),
         (lambda: plain_unet(num_class_embeds=2), {}, None, "knows 2 classes .num_class_embeds.; the data have 3"),
-        (lambda: plain_unet(num_class_embeds=4), {}, None, "knows 4 classes"),
+        (lambda: plain_unet(num_class_embeds=5), {}, None, r"knows 5 classes .* for 3 classes \(4 where the last"),
         (lambda: plain_unet(class_embed_type="identity"), {}, None, "asks for .*class_embed_type `identity`"),
         (lambda: conditional_unet(num_class_embeds=3), {}, None, "beside a context"),
-        (plain_unet, {"prediction_type": "v_prediction"}, None, "predicts `v_prediction`"),
-        (plain_unet, {"prediction_type": "sample"}, None, "predicts `sample`"),
+        (
+            lambda: conditional_unet(class_embed_type="timestep"),
+            {},
+            None,
+            "`timestep`. beside a context",
+        ),
+        (lambda: plain_unet(in_channels=4, out_channels=4), {}, None, "works on an autoencoder's latents .4 channels."),
+        (plain_unet, {"prediction_type": "flow_prediction"}, None, "predicts `flow_prediction`, for which there is no"),
         (plain_unet, {"thresholding": True}, None, "dynamic thresholding"),
         (conditional_unet, {}, new_context(10, 4, 8), "has context tokens of shape"),
         (conditional_unet, {}, new_context(N_CLASSES, 4, 6), "has context tokens of shape"),

@@ -1,6 +1,7 @@
-"""Denoising diffusion, for pretraining and for tasks: pixels as images, the noise-prediction loss.
+"""Denoising diffusion, for pretraining and for tasks: pixels as images, the loss of what a U-Net predicts.
 
-Images are fp32 in [-1, 1] of shape (n, 3, height, width); `module(images, timesteps, labels)` predicts their noise.
+Images are fp32 in [-1, 1] of shape (n, 3, height, width); `module(images, timesteps, labels)` predicts their noise, or
+what the scheduler's prediction_type says.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from fedgen_bench_plugins.backbones.prediction import noise_of, snr_weights, target
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,16 +41,11 @@ def noise_errors(
     timesteps: torch.Tensor,
     noise: torch.Tensor,
 ) -> torch.Tensor:
-    """Squared error of the predicted noise, mean over an image's values; fp32 of shape (n,)."""
-    predicted: torch.Tensor = module(noised(scheduler, images, noise, timesteps), timesteps, labels)
-    return (predicted.float() - noise).square().mean(dim=(1, 2, 3))
-
-
-def snr_weights(scheduler: Any, timesteps: torch.Tensor, gamma: float) -> torch.Tensor:
-    """min-SNR-gamma weights of noise prediction (arXiv 2303.09556): min(SNR_t, gamma) / SNR_t, at 0 its limit 1."""
-    alphas: torch.Tensor = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
-    snr = alphas / (1 - alphas)
-    return torch.where(snr > gamma, snr.clamp(max=gamma) / snr, 1.0)
+    """Squared error of the noise that the prediction comes to, mean over an image's values; fp32 of shape (n,)."""
+    seen = noised(scheduler, images, noise, timesteps)
+    predicted: torch.Tensor = module(seen, timesteps, labels)
+    abar = scheduler.alphas_cumprod.to(timesteps.device)[timesteps][:, None, None, None]
+    return (noise_of(scheduler, predicted.float(), seen, abar) - noise).square().mean(dim=(1, 2, 3))
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,9 @@ def training_losses(
     if len(batches) > 1:
         parts = ((one.images, one.labels, one.timesteps, one.noise) for one in batches)
         whole = Noising(*map(torch.cat, zip(*parts, strict=True)))
-    errors = noise_errors(module, scheduler, whole.images, whole.labels, whole.timesteps, whole.noise)
+    seen = noised(scheduler, whole.images, whole.noise, whole.timesteps)
+    wanted = target(scheduler, whole.images, whole.noise, whole.timesteps)
+    errors = (module(seen, whole.timesteps, whole.labels).float() - wanted).square().mean(dim=(1, 2, 3))
     if snr_gamma is not None:
         errors = errors * snr_weights(scheduler, whole.timesteps, snr_gamma)
     return [some.mean() for some in errors.split([len(one.labels) for one in batches])]
@@ -90,6 +90,6 @@ def training_loss(
     generator: torch.Generator,
     snr_gamma: float | None = None,
 ) -> torch.Tensor:
-    """DDPM's simple loss (arXiv 2006.11239, equation 14), weighted by min-SNR when `snr_gamma` is given."""
+    """DDPM's simple loss (arXiv 2006.11239, equation 14) of what is predicted, weighted by min-SNR with `snr_gamma`."""
     noising = drawn_noising(scheduler, images, labels, generator)
     return training_losses(module, scheduler, [noising], snr_gamma)[0]

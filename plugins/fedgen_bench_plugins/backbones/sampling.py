@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fedgen_bench import DataError
+from fedgen_bench_plugins.backbones.prediction import image_of, noise_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +22,7 @@ def ddim_timesteps(scheduler: Any, n_steps: int) -> list[int]:
 
     Raises:
         DataError: they are not of the schedule, do not fall, begin far below its noisiest timestep, or begin where
-            nothing of the image is left, so that predicted noise does not tell the image.
+            nothing of the image is left and noise is predicted, which does not tell the image there.
     """
     return _ddim(scheduler, n_steps)[1]
 
@@ -40,7 +41,7 @@ def _ddim(scheduler: Any, n_steps: int) -> tuple[Any, list[int]]:
     n = len(ddim.alphas_cumprod)
     if problem := _problem(timesteps, n, n_steps):
         raise DataError(f"DDIM with {n_steps} of {n} timesteps, `{spacing}` spacing, {problem}. {_WHAT_TO_DO}")
-    if not ddim.alphas_cumprod[timesteps[0]] > 0:
+    if scheduler.config.prediction_type == "epsilon" and not ddim.alphas_cumprod[timesteps[0]] > 0:
         raise DataError(
             f"DDIM with {n_steps} of {n} timesteps begins at timestep {timesteps[0]}, where this scheduler leaves "
             "nothing of an image, so that no image follows from predicted noise. Set its timestep_spacing to `leading` "
@@ -73,7 +74,7 @@ def sample_ddim(
     """Deterministic DDIM (arXiv 2010.02502, eta = 0) from `latents`; images in [-1, 1] of the same shape.
 
     A step goes from a timestep of the list to the next one, and from the last one to the scheduler's end. With
-    `guidance` w other than 1 the noise is eps_null + w (eps_label - eps_null) (arXiv 2207.12598), which takes two
+    `guidance` w other than 1 the prediction is p_null + w (p_label - p_null) (arXiv 2207.12598), which takes two
     passes a step; `null_label` is the label that stands for none.
 
     Raises:
@@ -85,19 +86,17 @@ def sample_ddim(
     images = latents
     for timestep, (now, then) in zip(timesteps, pairwise(alphas), strict=True):
         steps = torch.full((len(images),), timestep, device=images.device)
-        noise = module(images, steps, labels)
+        predicted = module(images, steps, labels)
         if guidance != 1.0:
             without = module(images, steps, torch.full_like(labels, null_label))
-            noise = without + guidance * (noise - without)
-        images = _step(images, noise.float(), now, then, bound)
+            predicted = without + guidance * (predicted - without)
+        noise, clean = (part(scheduler, predicted.float(), images, now) for part in (noise_of, image_of))
+        images = _step(noise, clean, then, bound)
     return images
 
 
-def _step(
-    images: torch.Tensor, noise: torch.Tensor, now: torch.Tensor, then: torch.Tensor, bound: float | None
-) -> torch.Tensor:
-    """Equation 12 of the paper from abar `now` to abar `then`; the predicted image is cut to [-bound, bound]."""
-    clean = (images - (1 - now) ** 0.5 * noise) / now**0.5
+def _step(noise: torch.Tensor, clean: torch.Tensor, then: torch.Tensor, bound: float | None) -> torch.Tensor:
+    """Equation 12 of the paper to abar `then`; the predicted image is cut to [-bound, bound]."""
     if bound is not None:
         clean = clean.clamp(-bound, bound)
     return then**0.5 * clean + (1 - then) ** 0.5 * noise

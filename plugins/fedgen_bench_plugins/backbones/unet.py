@@ -29,7 +29,7 @@ _N_NEW_TOKENS = 4
 
 
 class ConditionalUNet(nn.Module):
-    """A diffusers U-Net that is called with images, timesteps and labels and gives the predicted noise.
+    """A diffusers U-Net that is called with images, timesteps and labels and gives what it predicts (`prediction`).
 
     A U-Net for fewer, deeper pixels (in_channels = 3 f^2) gets the image with f x f pixels folded into channels.
 
@@ -37,13 +37,14 @@ class ConditionalUNet(nn.Module):
         unet: `UNet2DConditionModel` (labels become context tokens) or `UNet2DModel` (labels become its class embedding,
             where it has one).
         context: tokens of every label, shape (n_classes + 1, n_tokens, width); the last row stands for no label.
+        n_classes: labels are 0 to n_classes - 1; a class embedding with one row more has its last one for no label.
     """
 
     row_tables = ("context",)
 
-    def __init__(self, unet: Any, context: torch.Tensor | None = None) -> None:
+    def __init__(self, unet: Any, context: torch.Tensor | None = None, n_classes: int | None = None) -> None:
         super().__init__()
-        self.unet = unet
+        self.unet, self.n_classes = unet, n_classes
         self.fold = math.isqrt(unet.config.in_channels // 3)
         self.context = None if context is None else nn.Parameter(context)
 
@@ -55,18 +56,26 @@ class ConditionalUNet(nn.Module):
     @property
     def null_label(self) -> int | None:
         """The label that stands for none; None when the U-Net knows no such label."""
-        return None if self.context is None else len(self.context) - 1
+        if self.context is not None:
+            return len(self.context) - 1
+        embedded = self.unet.config.get("num_class_embeds") if self.labelled else None
+        return self.n_classes if embedded is not None and embedded - 1 == self.n_classes else None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether what it predicts depends on labels."""
+        return self.context is not None or getattr(self.unet, "class_embedding", None) is not None
 
     def forward(self, images: torch.Tensor, timesteps: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Predicted noise, of the images' shape (n, 3, height, width)."""
+        """What is predicted, of the images' shape (n, 3, height, width)."""
         folded = pixel_unshuffle(images, self.fold)
         if self.context is not None:
-            noise = self.unet(folded, timesteps, encoder_hidden_states=self.context[labels]).sample
-        elif getattr(self.unet, "class_embedding", None) is not None:
-            noise = self.unet(folded, timesteps, class_labels=labels).sample
+            predicted = self.unet(folded, timesteps, encoder_hidden_states=self.context[labels]).sample
+        elif self.labelled:
+            predicted = self.unet(folded, timesteps, class_labels=labels).sample
         else:
-            noise = self.unet(folded, timesteps).sample
-        return pixel_shuffle(noise, self.fold)
+            predicted = self.unet(folded, timesteps).sample
+        return pixel_shuffle(predicted, self.fold)
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,7 @@ def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int, 
     """Load a U-Net and its scheduler; weights are safetensors only.
 
     Raises:
-        DataError: it cannot be had, is not whole, is for other images or classes, or does not predict noise alone.
+        DataError: it cannot be had, is not whole, is for other images or classes, or predicts what has no loss here.
     """
     with quiet_diffusers():
         try:
@@ -124,13 +133,18 @@ def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int, 
         raise DataError(f"Backbone `{name}` {problem}")
     width = unet.config.get("cross_attention_dim")
     if context is None and type(unet).__name__ == "UNet2DConditionModel":
+        if _subfolder(where, "text_encoder", local=local):
+            raise DataError(
+                f"Backbone `{name}` is conditioned on texts (it comes with a `text_encoder`), and images here have "
+                f"labels. Use a U-Net without, or put tokens of every label beside it as `{CONTEXT}`."
+            )
         context = new_context(n_classes, _N_NEW_TOKENS, width)
     if context is not None and (context.ndim != 3 or len(context) != n_classes + 1 or context.shape[2] != width):  # noqa: PLR2004 - classes, tokens, width
         raise DataError(
             f"Backbone `{name}` has context tokens of shape {tuple(context.shape)}; {n_classes} classes need "
             f"({n_classes + 1}, any, {width}). Use another data set or backbone."
         )
-    module = ConditionalUNet(unet, context).eval()
+    module = ConditionalUNet(unet, context, n_classes).eval()
     probe(name, module, n_classes=n_classes, image_size=image_size)
     return UNetBackbone(name, module, scheduler, weights_sha256(module))
 

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fedgen_bench import DataError
+from fedgen_bench_plugins.backbones.prediction import KINDS
 
 if TYPE_CHECKING:
     from torch import nn
+
+_LATENT_CHANNELS = 4
+_LABEL_EMBEDDINGS = (None, "timestep")  # a table with a row a class, or labels as numbers; other types take vectors
 
 
 def unfit(unet: Any, scheduler: Any, *, n_classes: int, image_size: int) -> str:
@@ -23,6 +27,11 @@ def _channels(config: Any, image_size: int) -> str:
     fold = math.isqrt(max(n_in // 3, 0))
     if n_out == 2 * n_in:
         return f"predicts a variance too ({n_out} channels out of {n_in}). Use one that predicts noise alone."
+    if n_in == n_out == _LATENT_CHANNELS:
+        return (
+            f"works on an autoencoder's latents ({n_in} channels), as Stable Diffusion's does; images here are pixels. "
+            "Use a U-Net for pixels."
+        )
     if fold < 1 or n_in != 3 * fold * fold or n_out != n_in:
         return (
             f"takes {n_in} channels and gives {n_out}; colour images need 3 (or 3 f^2, pixels folded) in and out. "
@@ -42,23 +51,27 @@ def _conditions(config: Any, n_classes: int) -> str:
     kind, n_known = config.get("class_embed_type"), config.get("num_class_embeds")
     others = ("addition_embed_type", "encoder_hid_dim_type", "time_cond_proj_dim")
     asked = [f"{name} `{config.get(name)}`" for name in others if config.get(name)]
-    if kind is not None:
+    if kind not in _LABEL_EMBEDDINGS:
         asked.append(f"class_embed_type `{kind}`")
     if asked:
         return f"asks for conditions that images with labels do not have ({', '.join(asked)}). Use a U-Net without."
-    if n_known is not None and "cross_attention_dim" in config:
-        return f"takes class labels (num_class_embeds {n_known}) beside a context. Use one with the context alone."
-    if n_known is not None and n_known != n_classes:
-        return f"knows {n_known} classes (num_class_embeds); the data have {n_classes}. Use other data."
+    if (kind or n_known) is not None and "cross_attention_dim" in config:
+        what = f"num_class_embeds {n_known}" if kind is None else f"class_embed_type `{kind}`"
+        return f"takes class labels ({what}) beside a context. Use one with the context alone."
+    if kind is None and n_known is not None and n_known not in {n_classes, n_classes + 1}:
+        return (
+            f"knows {n_known} classes (num_class_embeds); the data have {n_classes}. Use other data, or a U-Net for "
+            f"{n_classes} classes ({n_classes + 1} where the last one stands for no label)."
+        )
     return ""
 
 
 def _schedule(scheduler: Any) -> str:
     config = scheduler.config
-    if config.prediction_type != "epsilon":
+    if config.prediction_type not in KINDS:
         return (
-            f"predicts `{config.prediction_type}`; the loss is for one that predicts noise. Use one whose "
-            "prediction_type is `epsilon`."
+            f"predicts `{config.prediction_type}`, for which there is no loss here. Use one whose prediction_type is "
+            f"{', '.join(f'`{kind}`' for kind in KINDS)}."
         )
     if config.thresholding:
         return "asks for dynamic thresholding, which the sampler does not know. Set thresholding to false."

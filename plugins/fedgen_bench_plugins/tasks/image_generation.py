@@ -105,7 +105,7 @@ def _check_labels(params: Params, backbone: UNetBackbone) -> None:
     if backbone.module.null_label is None and (params.guidance != 1.0 or params.label_dropout):
         raise DataError(
             f"Backbone `{backbone.name}` knows no missing label, which guidance and label_dropout need. Set guidance "
-            "to 1.0 and label_dropout to 0.0, or use a backbone with context tokens."
+            "to 1.0 and label_dropout to 0.0, or use a backbone with context tokens or one more class embedding."
         )
 
 
@@ -161,7 +161,7 @@ class LoadedImageGeneration:
         return private_copy(self.backbone.module)
 
     def loss(self, module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
-        """Noise-prediction loss; flips, dropped labels, timesteps and noise come from `generator`, on the CPU."""
+        """Loss of what is predicted; flips, dropped labels, timesteps and noise come from `generator`, on the CPU."""
         return self.losses(module, [batch], [generator])[0]
 
     def losses(
@@ -204,17 +204,18 @@ class LoadedImageGeneration:
     def observe(self, module: nn.Module, data: EvalImages, seeds: SeedTree) -> dict[str, Any]:
         """`noise_error` (sum of mean squared errors, float64) and `n_noise_errors`; for splits also features.
 
-        Those are, for every extractor, `generated/<extractor>` and `reference/<extractor>`, with `generated/labels`,
-        `reference/labels` and the names of the `classes`.
+        Those are, for every extractor, `generated/<extractor>` and `reference/<extractor>`; from a backbone that knows
+        labels also `generated/labels`, `reference/labels` and the names of the `classes`.
         """
         evidence = self._noise_evidence(module, data, seeds)
         if not data.n_samples:
             return evidence
         labels = self._labels_in_turn(data.n_samples)
         pixels = self._generate(module, labels, seeds, f"samples/{data.part}")
-        evidence |= {
-            "classes": self.images.classes, "generated/labels": labels, "reference/labels": data.labels,
-        }  # fmt: skip
+        if self.backbone.module.labelled:
+            evidence |= {
+                "classes": self.images.classes, "generated/labels": labels, "reference/labels": data.labels,
+            }  # fmt: skip
         device = next(module.parameters()).device
         for i, extractor in enumerate(self.extractors):
             evidence[f"generated/{extractor.name}"] = extractor.features(pixels, device)
@@ -225,7 +226,7 @@ class LoadedImageGeneration:
         """Noise errors of every split; images and their features where some are generated."""
         found = {"noise_error", "n_noise_errors"}
         if self.split(split).n_samples:
-            found |= {"classes", "generated/labels", "reference/labels"}
+            found |= {"classes", "generated/labels", "reference/labels"} if self.backbone.module.labelled else set()
             found |= {f"{of}/{one.name}" for one in self.extractors for of in ("generated", "reference")}
         return frozenset(found)
 
