@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,17 @@ def content_sha256(path: Path) -> str:
     """Hex sha256 of a file, or of a folder's files by their place in it, hidden ones left out."""
     if path.is_file():
         return sha256_of(path)
+    shown = (one for one in sorted(path.rglob("*")) if not _is_hidden(one.relative_to(path)))
+    return chosen_sha256(path, (one for one in shown if one.is_file()))
+
+
+def _is_hidden(place: Path) -> bool:
+    return any(part.startswith(".") for part in place.parts)
+
+
+def chosen_sha256(folder: Path, files: Iterable[Path]) -> str:
+    """Hex sha256 of some files of a folder by their place in it."""
     total = hashlib.sha256()
-    for entry in sorted(path.rglob("*")):
-        place = entry.relative_to(path)
-        if entry.is_file() and not any(part.startswith(".") for part in place.parts):
-            total.update(f"{place.as_posix()}\0{sha256_of(entry)}\0".encode())
+    for file in files:
+        total.update(f"{file.relative_to(folder).as_posix()}\0{sha256_of(file)}\0".encode())
     return total.hexdigest()

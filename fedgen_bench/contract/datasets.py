@@ -55,6 +55,19 @@ class Archive:
     unpack: Callable[[Path, Path], None]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Some files of a folder, for `TaskFactory.files` where what else lies there is not read.
+
+    Args:
+        folder: where they lie.
+        files: those that are read, each below the folder, in an order of the task's.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
     """A data set that tasks read. It is looked for below `--data`, `FEDGEN_DATA` and the cache, checked, or downloaded.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,11 @@ def problems_of(
         if fault["type"] == "extra_forbidden":
             names = known.get(path[:-1], ()) if isinstance(known, Mapping) else known
             problems.append((path, f"Unknown parameter `{path[-1]}`.{did_you_mean(path[-1], names)}"))
+        elif fault["type"] == "unexpected_keyword_argument":  # of a table within
+            names = known.get(path[:-1], ()) if isinstance(known, Mapping) else ()
+            problems.append((path, f"Unknown parameter `{'.'.join(path)}`.{did_you_mean(path[-1], names)}"))
+        elif fault["type"] == "value_error":
+            problems.append((path, str(fault["ctx"]["error"])))
         elif fault["type"] == "missing":
             problems.append((path, f"`{'.'.join(path)}` is missing."))
         else:
@@ -61,11 +66,20 @@ def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tupl
     try:
         valid = model.model_validate_json(json.dumps(dict(values), default=str))
     except ValidationError as error:
-        return None, problems_of(error, names)
+        return None, problems_of(error, dict(_names(params)))
     try:
         return params(**{name: getattr(valid, name) for name in names}), []
     except ValueError as error:
         return None, [((), str(error))]
+
+
+def _names(params: type, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Names of the parameters of every table, by its path."""
+    hints = typing.get_type_hints(params)
+    yield path, list(hints)
+    for name, hint in hints.items():
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            yield from _names(hint, (*path, name))
 
 
 def defaults(params: type) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.contexts import ClientContext, RoundContext, ServerContext
     from fedgen_bench.contract.data import ClientData, Holdings, MicroBatch, Parts, Tensors, UnitTable
+    from fedgen_bench.contract.datasets import Chosen
     from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Update
     from fedgen_bench.contract.seeds import SeedTree
 
@@ -153,10 +154,11 @@ class TaskFactory(Protocol):
     def datasets(self) -> tuple[str, ...]:
         """Names of the data sets (see `fedgen-bench data`) that `load` will ask for."""
 
-    def files(self, find: Callable[[str | Path], Path]) -> Mapping[str, Path]:
+    def files(self, find: Callable[[str | Path], Path]) -> Mapping[str, Path | Chosen]:
         """Files and folders that `load` will read, by name; a parameter that names a path gives its own name.
 
-        Their content is part of a cell's identity. Raises DataError as `load` does.
+        A parameter in a table of parameters is called `table.name`. Their content is part of a cell's identity. Raises
+        DataError as `load` does.
         """
 
     def load(self, find: Callable[[str | Path], Path]) -> Task:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedgen_bench.base.files import content_sha256
+from fedgen_bench.base.files import chosen_sha256, content_sha256
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.spans import span
+from fedgen_bench.contract.datasets import Chosen
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.population import Population, make_population
 from fedgen_bench.federation.seeding import seed_tree
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Task, TaskFactory
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.cells import CellSpec
+
+
+def _content(what: Path | Chosen) -> str:
+    return chosen_sha256(what.folder, what.files) if isinstance(what, Chosen) else content_sha256(what)
 
 
 class Loader:
@@ -39,7 +44,7 @@ class Loader:
             factory = self._factory(spec)
             with guarded(f"{type(factory).__name__}.files"):
                 files = factory.files(self._find)
-            self._contents[key] = {name: content_sha256(path) for name, path in sorted(files.items())}
+            self._contents[key] = {name: _content(what) for name, what in sorted(files.items())}
         return replace(spec, content=self._contents[key])
 
     def _factory(self, spec: CellSpec) -> TaskFactory:

@@ -37,7 +37,7 @@ class CellSpec:
         off_suite: the `--set` overrides; such a cell is shown, never ranked.
         purpose: `leaderboard` or `tune` (no test evaluation).
         content: sha256 by name of the files and folders that the task reads, once they are known. One under the name of
-            a task's parameter is what that parameter names, however it is spelled.
+            a task's parameter (`name`, or `table.name` of a table within) is what that names, however it is spelled.
     """
 
     config: CellConfig
@@ -84,7 +84,7 @@ class CellSpec:
         """Of the result: of the settings and of the content that they name. The store keeps cells by it."""
         if not self.content:
             return self.digest
-        named = [f"task.params.{name}" for name in self.config.task.params if name in self.content]
+        named = [f"task.params.{name}" for name in self.content]
         off_suite = [one.partition("=")[0] if one.partition("=")[0] in named else one for one in self.off_suite]
         config = self.config.model_copy(update={"task": self.task})
         return self._digest(config, off_suite, dict(self.content))
@@ -93,8 +93,17 @@ class CellSpec:
     def task(self) -> ResolvedTask:
         """The task of the config, with the content of what its parameters name in place of their spelling."""
         task = self.config.task
-        params = {name: self.content.get(name, value) for name, value in task.params.items()}
-        return task.model_copy(update={"params": params})
+        return task.model_copy(update={"params": _by_content(task.params, self.content)})
+
+
+def _by_content(params: Mapping[str, Any], content: Mapping[str, str], path: str = "") -> dict[str, Any]:
+    """Parameters with the content of what they name in place of its spelling."""
+    return {
+        name: _by_content(value, content, f"{path}{name}.")
+        if isinstance(value, Mapping)
+        else content.get(path + name, value)
+        for name, value in params.items()
+    }
 
 
 def expand(

@@ -66,7 +66,8 @@ class Blocks(language_modeling.LanguageModeling):
     params: Params
 
     def load(self, find: Callable[[str], Path]) -> LoadedBlocks:
-        return LoadedBlocks(self.params, CORPORA[self.params.dataset](find), load_backbone(self.params.backbone))
+        corpus = CORPORA[self.params.dataset].read(find, self.params.source)
+        return LoadedBlocks(self.params, corpus, load_backbone(self.params.backbone))
 
 
 class LoadedBlocks(language_modeling.LoadedLanguageModeling):

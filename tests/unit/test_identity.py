@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 
@@ -128,3 +129,17 @@ def test_a_cell_whose_data_changed_is_run_again_and_nothing_is_resumed(tmp_path)
     assert how("three") == 4  # nothing is resumed from what read other words
     assert how("two") == 2
     assert how("one") == ["skipped"]
+
+
+def test_a_path_in_a_table_of_parameters_counts_by_content_and_the_rest_of_the_table_by_value(registry):
+    def spec(source, content):
+        changes = ('task.params.dataset="text_folder"', f"task.params.source={source}")
+        return replace(first(registry, "quick", *changes), off_suite=(), content={"source.path": content})
+
+    one, same = spec("{path='texts'}", "abc"), spec("{path='/elsewhere/texts'}", "abc")
+    assert one.task.params["source"]["path"] == "abc"
+    assert keys(same) == keys(one)
+    assert same.identity == one.identity != same.digest
+    other, cut = spec("{path='texts'}", "xyz"), spec("{path='texts', split_by='line'}", "abc")
+    assert len({keys(each)["split"] for each in (one, other, cut)}) == 3
+    assert len({each.identity for each in (one, other, cut)}) == 3

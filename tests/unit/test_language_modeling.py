@@ -8,9 +8,10 @@ import pytest
 import torch
 from fedgen_bench_plugins.backbones.probes import check_spelled
 from fedgen_bench_plugins.datasets import tiny_wire
+from fedgen_bench_plugins.datasets.texts import Corpus
 from fedgen_bench_plugins.tasks.language_modeling import LanguageModeling, LoadedLanguageModeling
 from fedgen_bench_plugins.tasks.text_beginning import Beginning
-from fedgen_bench_plugins.tasks.text_corpora import Corpus
+from fedgen_bench_plugins.tasks.text_corpora import TextReader
 from fedgen_bench_plugins.tasks.text_params import Params
 from fedgen_bench_plugins.tasks.text_windows import EvalText, windows
 
@@ -183,6 +184,6 @@ def test_backbone_that_loses_words_of_the_data_is_refused_at_load(monkeypatch):
     from fedgen_bench_plugins.tasks import language_modeling
 
     corpus = Corpus(["the word zyzzyva"], ["a"], ["a"], {})
-    monkeypatch.setitem(language_modeling.CORPORA, "tiny-wire", lambda _find: corpus)
+    monkeypatch.setitem(language_modeling.CORPORA, "tiny-wire", TextReader(lambda _find, _source: corpus))
     with pytest.raises(DataError, match=r"`tiny-wire-lm` cannot spell a line of the text, 'the word zyzzyva'"):
         LanguageModeling(Params(dataset="tiny-wire", backbone="tiny-wire-lm")).load(lambda _name: None)

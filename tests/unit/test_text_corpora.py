@@ -14,8 +14,9 @@ import pytest
 from fedgen_bench_plugins.backbones.corpus import Source, read_source
 from fedgen_bench_plugins.backbones.recipe_lm import load_recipe
 from fedgen_bench_plugins.datasets.known import BEIGE_BOOK
+from fedgen_bench_plugins.datasets.texts import Corpus
 from fedgen_bench_plugins.tasks.language_modeling import LoadedLanguageModeling
-from fedgen_bench_plugins.tasks.text_corpora import _BEIGE_BOOK_PARTS, Corpus, read_beige_book
+from fedgen_bench_plugins.tasks.text_corpora import _BEIGE_BOOK_PARTS, read_beige_book
 from fedgen_bench_plugins.tasks.text_params import Params
 
 from fedgen_bench import SeedTree

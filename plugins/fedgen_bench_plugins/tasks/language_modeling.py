@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from fedgen_bench import (
     BackboneSpec,
+    Chosen,
     ClientData,
     DataError,
     DatasetSpec,
@@ -26,10 +27,11 @@ from fedgen_bench import (
     private_copy,
 )
 from fedgen_bench_plugins.backbones.known import MINI_LM, TINY_WIRE_LM
-from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, files_of
+from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB
+from fedgen_bench_plugins.datasets.texts import Corpus
 from fedgen_bench_plugins.tasks.heldout import n_heldout
 from fedgen_bench_plugins.tasks.text_beginning import beginning_of
-from fedgen_bench_plugins.tasks.text_corpora import CORPORA, DATASETS_OF, Corpus, topic_labels
+from fedgen_bench_plugins.tasks.text_corpora import CORPORA, Find, TextReader, topic_labels
 from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, LATER, Params
 from fedgen_bench_plugins.tasks.text_windows import EvalText, windows
 
@@ -49,24 +51,34 @@ _LIBRARIES = tuple(f"transformers:{name}" for name in ("AutoModelForCausalLM", "
 
 @dataclass(frozen=True)
 class LanguageModeling:
-    """What `build` returns: parameters known, nothing read."""
+    """What `build` returns: parameters known, nothing read.
+
+    Args:
+        params: of the task.
+        corpora: by the names that the parameter `dataset` may have; a plugin's own task brings its own.
+    """
 
     params: Params
+    corpora: Mapping[str, TextReader] = field(default_factory=lambda: CORPORA)
+
+    @property
+    def _reader(self) -> TextReader:
+        return self.corpora[self.params.dataset]
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        return tuple(one.name for one in DATASETS_OF[self.params.dataset])
+        return tuple(one.name for one in self._reader.datasets)
 
-    def files(self, find: Callable[[str], Path]) -> dict[str, Path]:
+    def files(self, find: Find) -> dict[str, Path | Chosen]:
         from fedgen_bench_plugins.backbones.shipped import folders_of
 
-        return {**files_of(DATASETS_OF[self.params.dataset], find), **folders_of(self.params.backbone)}
+        return {**self._reader.files(find, self.params.source), **folders_of(self.params.backbone)}
 
-    def load(self, find: Callable[[str], Path]) -> LoadedLanguageModeling:
+    def load(self, find: Find) -> LoadedLanguageModeling:
         """Raises DataError when data, backbone or its BOS cannot be had, or windows exceed the backbone's positions."""
         from fedgen_bench_plugins.backbones.loading import load_backbone
 
-        corpus, backbone = CORPORA[self.params.dataset](find), load_backbone(self.params.backbone)
+        corpus, backbone = self._reader.read(find, self.params.source), load_backbone(self.params.backbone)
         task = LoadedLanguageModeling(self.params, corpus, backbone)
         if task.free_positions is not None and task.free_positions < 0:
             raise DataError(
@@ -92,14 +104,18 @@ class LoadedLanguageModeling:
         self._units = lru_cache(maxsize=8)(self._label_units)
 
     def units(self, seeds: SeedTree) -> UnitTable:
-        """Runs of `unit_lines` lines of a document; column `label` holds the topic, the others are the corpus' own."""
+        """Runs of `unit_lines` lines of a document; column `label` holds the topic, the others are the corpus' own.
+
+        There is no `label` where the corpus has none and too little text for topics.
+        """
         return self._units(seeds.key("split", purpose="topics"))
 
     def _label_units(self, key: int) -> UnitTable:
         columns = {name: values[self._bounds[:-1]] for name, values in self.corpus.columns.items()}
         if "label" not in columns:
             groups = [self.corpus.train[start:end] for start, end in pairwise(self._bounds)]
-            columns["label"] = topic_labels(groups, self.params.n_topics, key)
+            if (topics := topic_labels(groups, self.params.n_topics, key)) is not None:
+                columns["label"] = topics
         return UnitTable(len(self._bounds) - 1, columns)
 
     @cached_property

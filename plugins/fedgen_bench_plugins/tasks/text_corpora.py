@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
-from fedgen_bench import DatasetSpec
-from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB
+from fedgen_bench import Chosen, DatasetSpec
+from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, files_of
+from fedgen_bench_plugins.datasets.sources import NO_SOURCE, OWN_TEXT, TextSource
+from fedgen_bench_plugins.datasets.texts import Corpus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
 
+Find: TypeAlias = "Callable[[str | Path], Path]"
 _SHORT_LINES = 1000
+_LATENT = 64
 _TINY_ARTICLES = {"train": 640, "valid": 48, "test": 96}
 # First month, end, and k of "every k-th report of a district", which keeps an evaluation at about ten seconds.
 _BEIGE_BOOK_PARTS = {
@@ -25,38 +29,7 @@ _BEIGE_BOOK_PARTS = {
 _BEIGE_BOOK_VALID_RUNS = 24
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Lines of the three parts.
-
-    Args:
-        columns: integers by name, one a training line; `label` is the topic.
-        documents: the training line that each document begins with.
-        valid_runs: equal runs of validation lines that a subset is taken from.
-        floor_nats: by part, each line's negative log-likelihood under the text's own generator, where there is one.
-        provenance: sha256 by file.
-    """
-
-    train: Sequence[str]
-    valid: Sequence[str]
-    test: Sequence[str]
-    provenance: Mapping[str, str]
-    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
-    documents: Sequence[int] = (0,)
-    valid_runs: int = 8
-    floor_nats: Mapping[str, Sequence[float]] = field(default_factory=dict)
-
-    def unit_bounds(self, unit_lines: int) -> list[int]:
-        """First training line of every unit, and the end: unit i is the lines from bound i up to bound i + 1.
-
-        Units are runs of `unit_lines` lines; the last one of a document is shorter when its lines do not come out even.
-        """
-        n = len(self.train)
-        ends = [*self.documents[1:], n]
-        return [i for first, end in zip(self.documents, ends, strict=True) for i in range(first, end, unit_lines)] + [n]
-
-
-def read_ptb(find: Callable[[str], Path]) -> Corpus:
+def read_ptb(find: Find, source: TextSource = NO_SOURCE) -> Corpus:  # noqa: ARG001 - as every reader
     """Penn Treebank in Mikolov's preprocessing."""
     folder = find(PTB.name)
     parts = {
@@ -66,13 +39,13 @@ def read_ptb(find: Callable[[str], Path]) -> Corpus:
     return Corpus(parts["train"], parts["valid"], parts["test"], dict(PTB.sha256))
 
 
-def read_ptb_short(find: Callable[[str], Path]) -> Corpus:
+def read_ptb_short(find: Find, source: TextSource = NO_SOURCE) -> Corpus:  # noqa: ARG001 - as every reader
     """Penn Treebank with the first 1,000 lines of validation and of test alone, for suites of many short runs."""
     whole = read_ptb(find)
     return replace(whole, valid=whole.valid[:_SHORT_LINES], test=whole.test[:_SHORT_LINES])
 
 
-def write_tiny_wire(find: Callable[[str], Path]) -> Corpus:  # noqa: ARG001 - as every reader
+def write_tiny_wire(find: Find, source: TextSource = NO_SOURCE) -> Corpus:  # noqa: ARG001 - as every reader
     """Generated news lines; nothing is read."""
     import hashlib
 
@@ -96,7 +69,7 @@ def write_tiny_wire(find: Callable[[str], Path]) -> Corpus:  # noqa: ARG001 - as
     )
 
 
-def read_beige_book(find: Callable[[str], Path]) -> Corpus:
+def read_beige_book(find: Find, source: TextSource = NO_SOURCE) -> Corpus:  # noqa: ARG001 - as every reader
     """Beige Book reports of the twelve districts from 2005 on, normalised as the pretraining text of `mini-lm`.
 
     Lines are ordered by district, then date; a report is a document. Columns are `district` (0 to 11 in alphabetical
@@ -137,33 +110,73 @@ def read_beige_book(find: Callable[[str], Path]) -> Corpus:
     )
 
 
-DATASETS_OF: Mapping[str, tuple[DatasetSpec, ...]] = {
-    "ptb": (PTB,),
-    "ptb-short": (PTB,),
-    "beige-book": (BEIGE_BOOK,),
-    "tiny-wire": (),
-}
-CORPORA: Mapping[str, Callable[[Callable[[str], Path]], Corpus]] = {
-    "ptb": read_ptb,
-    "ptb-short": read_ptb_short,
-    "beige-book": read_beige_book,
-    "tiny-wire": write_tiny_wire,
+def _read_own(find: Find, source: TextSource) -> Corpus:
+    from fedgen_bench_plugins.datasets.text_folder import read_text_folder
+
+    return read_text_folder(find, source)
+
+
+def _own_files(find: Find, source: TextSource) -> Mapping[str, Path | Chosen]:
+    from fedgen_bench_plugins.datasets.text_folder import own_files
+
+    return own_files(find, source)
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """How a corpus is had.
+
+    Args:
+        read: gives it. Raises DataError when it cannot be had.
+        datasets: registered data sets that it reads.
+        own_files: files of the user's own that it reads, by name, where it reads any.
+    """
+
+    read: Callable[[Find, TextSource], Corpus]
+    datasets: tuple[DatasetSpec, ...] = ()
+    own_files: Callable[[Find, TextSource], Mapping[str, Path | Chosen]] | None = None
+
+    def files(self, find: Find, source: TextSource) -> dict[str, Path | Chosen]:
+        """Everything that it reads, by name. Raises what `find` raises."""
+        own = self.own_files(find, source) if self.own_files else {}
+        return {**files_of(self.datasets, find), **own}
+
+
+CORPORA: Mapping[str, TextReader] = {
+    "ptb": TextReader(read_ptb, (PTB,)),
+    "ptb-short": TextReader(read_ptb_short, (PTB,)),
+    "beige-book": TextReader(read_beige_book, (BEIGE_BOOK,)),
+    "tiny-wire": TextReader(write_tiny_wire),
+    OWN_TEXT: TextReader(_read_own, own_files=_own_files),
 }
 
 
-def topic_labels(groups: Sequence[Sequence[str]], n_topics: int, key: int) -> np.ndarray:
-    """Topic of each group of lines: k-means on 64 latent TF-IDF dimensions, seeded, one thread; shape (n_groups,)."""
+def topic_labels(groups: Sequence[Sequence[str]], n_topics: int, key: int) -> np.ndarray | None:
+    """Topic of each group of lines: k-means on 64 latent TF-IDF dimensions, seeded, one thread; shape (n_groups,).
+
+    None where there is too little text: fewer groups than topics, or fewer than 64 words that stand in five groups and
+    in at most 30 % of them.
+    """
+    import warnings
+
     import numpy as np
     from sklearn.cluster import KMeans
     from sklearn.decomposition import TruncatedSVD
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import normalize
     from threadpoolctl import threadpool_limits
 
     seed = key % (1 << 32)
-    with threadpool_limits(1):
-        words = TfidfVectorizer(stop_words="english", min_df=5, max_df=0.3, sublinear_tf=True).fit_transform(
-            " ".join(group) for group in groups
-        )
-        latent = normalize(TruncatedSVD(64, random_state=seed).fit_transform(words))
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different groups than topics
+        try:
+            words = TfidfVectorizer(stop_words="english", min_df=5, max_df=0.3, sublinear_tf=True).fit_transform(
+                " ".join(group) for group in groups
+            )
+        except ValueError:  # no word is left
+            return None
+        if words.shape[1] < _LATENT or len(groups) < n_topics:
+            return None
+        latent = normalize(TruncatedSVD(_LATENT, random_state=seed).fit_transform(words))
         return np.asarray(KMeans(n_topics, n_init=4, random_state=seed).fit_predict(latent), dtype=np.int64)

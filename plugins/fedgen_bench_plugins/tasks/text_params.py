@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fedgen_bench_plugins.datasets.sources import NO_SOURCE, OWN_TEXT, TextSource
 from fedgen_bench_plugins.tasks.text_beginning import Bos
 
-LATER = frozenset({"bos"})
+LATER = frozenset({"bos", "source"})
 EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"})
 
 
@@ -16,12 +17,14 @@ class Params:
     """Knobs of the task.
 
     Args:
-        dataset: `ptb`, `ptb-short` (1,000 lines of validation and of test), `beige-book` or `tiny-wire`.
+        dataset: `ptb`, `ptb-short` (1,000 lines of validation and of test), `beige-book`, `tiny-wire`, or
+            `text_folder`, which is your own.
         backbone: a shipped name, a local folder, or a hub name.
         block_tokens: length of a training example in tokens.
         unit_lines: consecutive lines of a document that stay together when data are split over clients (tiny wire: one
             article).
-        n_topics: k of the k-means that labels units (PTB; the others know their labels).
+        n_topics: k of the k-means that labels units (PTB and text of your own without a label column; the others know
+            their labels).
         heldout_fraction: the tail of every client's units that its own evaluation uses.
         context_tokens, stride_tokens: evaluation windows hold `context_tokens` and score their last `stride_tokens`
             (the first window scores all of its own).
@@ -31,9 +34,10 @@ class Params:
             end; with `once` the tokenizer's BOS; with `every_window` the BOS, which also takes the place of the first
             token read in every block and window; `auto` is `every_window` for a tokenizer that puts its BOS before a
             text by itself, else `none`.
+        source: the text of `text_folder`, a table of its own.
     """
 
-    dataset: Literal["ptb", "ptb-short", "beige-book", "tiny-wire"] = "ptb"
+    dataset: Literal["ptb", "ptb-short", "beige-book", "tiny-wire", "text_folder"] = "ptb"
     backbone: str = "mini-lm"
     block_tokens: int = 64
     unit_lines: int = 8
@@ -44,6 +48,7 @@ class Params:
     valid_subset_lines: int = 400
     batch_windows: int = 8
     bos: Bos = "none"
+    source: TextSource = NO_SOURCE
 
     def __post_init__(self) -> None:
         counts = {
@@ -62,6 +67,12 @@ class Params:
             raise ValueError(
                 f"stride_tokens ({self.stride_tokens}) must not exceed context_tokens ({self.context_tokens})."
             )
+        if self.dataset == OWN_TEXT and not self.source.path:
+            raise ValueError(
+                f"dataset `{OWN_TEXT}` is your own text. Say where it is with `path` in a table [task.params.source]."
+            )
+        if self.dataset != OWN_TEXT and self.source != NO_SOURCE:
+            raise ValueError(f'`source` is read by dataset `{OWN_TEXT}` alone. Set dataset = "{OWN_TEXT}".')
         if not 0 <= self.heldout_fraction < 1:
             raise ValueError(f"heldout_fraction must be within 0 and 1, got {self.heldout_fraction}.")
 

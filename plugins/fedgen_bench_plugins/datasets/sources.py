@@ -1,0 +1,53 @@
+"""Where a user's own text or images are, and how they are split: the table `[task.params.source]`. Imports little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+OWN_TEXT = "text_folder"
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """The user's own text.
+
+    Args:
+        path: a folder of text files or of tables, or one such file.
+        files: which files of a folder, as a pattern below it (`**/*.md`); empty for every file of a kind that is known.
+        text_column: the column of a table that holds a document's text.
+        client_column: that names whose it is; empty for none.
+        label_column: that holds its label; empty for the topics of a k-means.
+        valid_share, test_share: of what is not given as a part of its own.
+        split_by: `document` draws whole documents; `line` cuts the last lines off each document.
+        split_seed: of the draw.
+    """
+
+    path: str = ""
+    files: str = ""
+    text_column: str = "text"
+    client_column: str = ""
+    label_column: str = ""
+    valid_share: float = 0.1
+    test_share: float = 0.1
+    split_by: Literal["document", "line"] = "document"
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_shares(self.valid_share, self.test_share)
+        if not self.text_column:
+            raise ValueError("text_column is empty. Name the column that holds the text.")
+
+
+def check_shares(valid: float, test: float) -> None:
+    """Raises ValueError for shares below 0, and for those that leave nothing to train on."""
+    for name, share in (("valid_share", valid), ("test_share", test)):
+        if not 0 <= share < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1, got {share}.")
+    if valid + test >= 1:
+        raise ValueError(
+            f"valid_share ({valid}) and test_share ({test}) together must be below 1: they leave nothing to train on."
+        )
+
+
+NO_SOURCE = TextSource()
