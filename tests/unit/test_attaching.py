@@ -77,13 +77,18 @@ def test_peft_factors_of_what_is_not_linear_are_not_taken_for_factors(layer):
     assert factors_problem(alone) == ""
 
 
-def test_llama_under_targets_of_gpt2_is_one_sentence(registry):
+def test_llama_under_targets_of_gpt2_is_one_sentence_and_under_the_defaults_fits(registry):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
     with seeded_globals(3):
         llama = LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=4)).eval()
+    task = SimpleNamespace(new_module=lambda: llama)
     with pytest.raises(
         PluginError, match=r"Adapter `lora` does not fit .*`c_attn` names no module .* q_proj, .*Choose"
     ):
-        attach(registry, Component(name="lora"), SimpleNamespace(new_module=lambda: llama), SEEDS)
+        attach(registry, Component(name="lora", params={"targets": ["c_attn"]}), task, SEEDS)
+    modules = {
+        pair.module.rsplit(".", 1)[-1] for pair in attach(registry, Component(name="lora"), task, SEEDS).low_rank
+    }
+    assert modules == {"q_proj", "v_proj"}

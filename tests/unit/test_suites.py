@@ -170,7 +170,7 @@ def test_make_params_fills_defaults_and_collects_problems(registry):
         ({"rank": 0}, "at least 1"),
         ({"rank": True}, "integer"),
         ({"rank": 2.0}, "integer"),
-        ({"ranks": {"lm_head": 4}}, "not among the targets"),
+        ({"targets": ["c_attn"], "ranks": {"lm_head": 4}}, "not among the targets"),
     ],
 )
 def test_make_params_is_strict(registry, values, message):

@@ -153,7 +153,11 @@ def test_attention_of_a_plain_unet_has_the_same_names(attach, unconditional):
             r"Target `conv1` names .*Conv2d\).*which is no linear layer\. Choose among: .*to_out\.0",
         ),
         ("mixed_lora", {"targets": ["to_q", "conv_in"]}, r"Target `conv_in` names `unet.conv_in` \(Conv2d\)"),
-        ("lora", {}, r"Target `c_attn` names no module of this backbone\. It has: .*proj.*to_v\. Choose among them\."),
+        (
+            "lora",
+            {"targets": ["c_attn"]},
+            r"`c_attn` names no module of this backbone\. It has: .*proj.*to_v; by role: all, .*Choose among them\.",
+        ),
         ("prompt", {}, "soft prompt stands before text, and this backbone is no language model"),
         ("prefix", {}, "prefix stands before text, and this backbone is no language model"),
         ("last_layer", {}, "blocks of language models alone"),
@@ -166,7 +170,8 @@ def test_what_a_unet_does_not_have_is_refused(name, params, message, attach):
 
 def test_lora_on_attention_is_refused_without_attention(attach, unconditional):
     with pytest.raises(
-        ValueError, match=r"Target `to_q` names no module of this backbone\. It has: linear_1, .*proj\. Choose"
+        ValueError,
+        match=r"Target `to_q` names no module of this backbone\. It has: linear_1, .*proj; by role: all\. Choose",
     ):
         attach("lora", unconditional(attention=False), targets=ATTENTION)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
-from fedgen_bench_plugins.adapters.targets import check_targets, is_linear_or_convolution, stores_transposed
+from fedgen_bench_plugins.adapters.targets import is_linear_or_convolution, resolve, stores_transposed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,12 +19,12 @@ class Params:
     Args:
         rank: r of every target.
         alpha: the direction's update is (alpha / r) B A.
-        targets: endings of module names, as in `lora`; convolutions as well.
+        targets: roles or endings of module names, as in `lora`; by name, convolutions as well.
     """
 
     rank: int = 8
     alpha: float = 16.0
-    targets: tuple[str, ...] = ("c_attn",)
+    targets: tuple[str, ...] = ("queries", "values")
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -48,17 +48,16 @@ class DoRA:
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
         """A and B as in LoRA, magnitudes of the backbone's weights.
 
-        Raises ValueError when a target names no module, one that is neither linear nor a convolution, or one with an
+        Raises ValueError when a target means no module, one that is neither linear nor a convolution, or one with an
         output that all weights leave at zero.
         """
         from peft import LoraConfig
 
         params = self.params
-        check_targets(module, params.targets, is_linear_or_convolution)
         config = LoraConfig(
             r=params.rank,
             lora_alpha=params.alpha,
-            target_modules=list(params.targets),
+            target_modules=resolve(module, params.targets, is_linear_or_convolution),
             fan_in_fan_out=stores_transposed(module),
             use_dora=True,
         )
@@ -72,7 +71,7 @@ class DoRA:
 @hookimpl
 def register_adapters() -> list[AdapterSpec]:
     summary = "Magnitudes and low-rank directions of chosen modules (arXiv 2402.09353), through peft."
-    backbones = {"language_model": {}, "unet": {"targets": ("to_q", "to_v", "conv1")}}
+    backbones = {"language_model": {}, "unet": {"targets": ("queries", "values", "conv1")}}
     return [
         AdapterSpec(name="dora", summary=summary, build=DoRA, params=Params, backbones=backbones, libraries=("peft",))
     ]

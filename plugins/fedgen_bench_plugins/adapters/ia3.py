@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
-from fedgen_bench_plugins.adapters.targets import check_targets, is_linear_or_convolution, stores_transposed
+from fedgen_bench_plugins.adapters.targets import is_linear_or_convolution, resolve, stores_transposed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Params:
-    """Which activations are rescaled; both name modules by the endings of their names.
+    """Which activations are rescaled; both mean modules by role or by the endings of their names, as in `lora`.
 
     Args:
         outputs: modules whose outputs are rescaled.
-        inputs: modules whose inputs are rescaled; one that both name counts as here.
+        inputs: modules whose inputs are rescaled; one that both mean counts as here.
     """
 
-    outputs: tuple[str, ...] = ("c_attn",)
-    inputs: tuple[str, ...] = ("mlp.c_proj",)
+    outputs: tuple[str, ...] = ("keys", "values")
+    inputs: tuple[str, ...] = ("mlp_output",)
 
     def __post_init__(self) -> None:
         if not self.outputs and not self.inputs:
@@ -33,23 +33,23 @@ class Params:
 class IA3:
     """(IA)^3 (arXiv 2205.05638): l * (W x + b) for `outputs`, W (l * x) + b for `inputs`; vectors l are 1 at first.
 
-    The paper rescales keys, values and what enters the MLP's second layer. GPT-2 computes queries, keys and values in
-    one module, `c_attn`, so that queries are rescaled as well. A U-Net's attention has the paper's modules: outputs
-    `to_k` and `to_v`, inputs `ff.net.2`.
+    The paper rescales keys, values and what enters the MLP's second layer: the defaults. Where queries, keys and values
+    come from one module (GPT-2's `c_attn`), queries are rescaled as well.
     """
 
     def __init__(self, params: Params) -> None:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Raises ValueError when `outputs` or `inputs` name a module that is not there, or not linear."""
+        """Raises ValueError when `outputs` or `inputs` mean a module that is not there, or not linear."""
         from peft import IA3Config
 
-        targets = [*self.params.outputs, *self.params.inputs]
-        check_targets(module, targets, is_linear_or_convolution)
-        endings = "|".join(re.escape(name) for name in self.params.inputs)
+        outputs, inputs = (
+            resolve(module, named, is_linear_or_convolution) for named in (self.params.outputs, self.params.inputs)
+        )
+        endings = "|".join(re.escape(name) for name in inputs)
         config = IA3Config(
-            target_modules=targets,
+            target_modules=[*outputs, *inputs],
             feedforward_modules=rf"(?:.*\.)?(?:{endings})" if endings else [],
             fan_in_fan_out=stores_transposed(module),
         )
@@ -59,8 +59,7 @@ class IA3:
 @hookimpl
 def register_adapters() -> list[AdapterSpec]:
     summary = "Learned vectors that rescale activations (arXiv 2205.05638), through peft."
-    paper = {"outputs": ("to_k", "to_v"), "inputs": ("ff.net.2",)}
-    backbones = {"language_model": {}, "unet": paper}
+    backbones: dict[str, dict[str, Any]] = {"language_model": {}, "unet": {}}
     return [
         AdapterSpec(name="ia3", summary=summary, build=IA3, params=Params, backbones=backbones, libraries=("peft",))
     ]

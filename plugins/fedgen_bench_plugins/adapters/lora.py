@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fedgen_bench import Adapted, AdapterSpec, SeedTree, hookimpl, wrap_with_peft
-from fedgen_bench_plugins.adapters.targets import check_targets, is_linear, stores_transposed
+from fedgen_bench_plugins.adapters.roles import ROLES, is_linear
+from fedgen_bench_plugins.adapters.targets import rank_patterns, resolve, stores_transposed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,15 +21,15 @@ class Params:
         rank: r of every target that `ranks` does not name.
         alpha: the update is (alpha / r) B A; with `ranks`, every module keeps the ratio alpha / rank.
         dropout: on the input of A.
-        targets: endings of module names, for instance `c_attn` (GPT-2; the output head is `lm_head`), or `to_q` and
-            `to_out.0` (the attention of a diffusion U-Net); linear layers only.
-        ranks: rank by module-name ending, over `rank`.
+        targets: linear layers by role (`attention`, `mlp`, `all`, `head` and their parts, as `roles` resolves them for
+            the backbone), or by the ending of a module's name, for instance `c_attn` (GPT-2) or `to_out.0` (a U-Net).
+        ranks: rank by role or by ending of a module's name, over `rank`.
     """
 
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.0
-    targets: tuple[str, ...] = ("c_attn",)
+    targets: tuple[str, ...] = ("queries", "values")
     ranks: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -41,7 +41,8 @@ class Params:
             raise ValueError(f"dropout must be at least 0 and below 1, got {self.dropout}.")
         if not self.targets:
             raise ValueError("LoRA needs at least one target module.")
-        if stray := self.ranks.keys() - set(self.targets):
+        by_name = ROLES.keys().isdisjoint(self.targets)
+        if by_name and (stray := self.ranks.keys() - {*self.targets, *ROLES}):
             raise ValueError(f"ranks names `{min(stray)}`, which is not among the targets.")
 
 
@@ -55,20 +56,20 @@ class LoRA:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Raises ValueError when a target names no module, or one that is not linear."""
+        """Raises ValueError when a target means no module, or one that is not linear, or a rank none of the targets."""
         from peft import LoraConfig
 
         from fedgen_bench_plugins.adapters.lora_layer import add_in_place
 
         params = self.params
-        check_targets(module, params.targets, is_linear)
+        targets = resolve(module, params.targets, is_linear)
         ratio = params.alpha / params.rank
-        pattern = {rf"^(.*\.)?{re.escape(name)}$": rank for name, rank in params.ranks.items()}
+        pattern = rank_patterns(module, params.ranks, targets)
         config = LoraConfig(
             r=params.rank,
             lora_alpha=params.alpha,
             lora_dropout=params.dropout,
-            target_modules=list(params.targets),
+            target_modules=targets,
             rank_pattern=pattern,
             alpha_pattern={name: ratio * rank for name, rank in pattern.items()},
             fan_in_fan_out=stores_transposed(module),
@@ -88,6 +89,6 @@ def register_adapters() -> list[AdapterSpec]:
             params=Params,
             low_rank=True,
             libraries=("peft",),
-            backbones={"language_model": {}, "unet": {"targets": ("to_q", "to_k", "to_v", "to_out.0")}},
+            backbones={"language_model": {}, "unet": {"targets": ("attention",)}},
         )
     ]

@@ -20,12 +20,12 @@ class Params:
     Args:
         client_ranks: rank of client 0, 1, ..., from the beginning again after the last. The largest is the server's.
         scale: alpha / r, the same for every rank.
-        targets: endings of module names, as in `lora`.
+        targets: roles or endings of module names, as in `lora`.
     """
 
     client_ranks: tuple[int, ...] = (2, 4, 8)
     scale: float = 2.0
-    targets: tuple[str, ...] = ("c_attn",)
+    targets: tuple[str, ...] = ("queries", "values")
 
     def __post_init__(self) -> None:
         if not self.client_ranks:
@@ -47,7 +47,7 @@ class MixedLoRA:
         self.params = params
 
     def attach(self, module: nn.Module, seeds: SeedTree) -> Adapted:
-        """Raises ValueError when a target names no module, or one that is not linear."""
+        """Raises ValueError when a target means no module, or one that is not linear."""
         adapted = LoRA(self.params.lora()).attach(module, seeds)
         return replace(adapted, client_ranks=self.params.client_ranks)
 
@@ -63,6 +63,6 @@ def register_adapters() -> list[AdapterSpec]:
             params=Params,
             low_rank=True,
             mixes_ranks=True,
-            backbones={"language_model": {}, "unet": {"targets": ("to_q", "to_v")}},
+            backbones={"language_model": {}, "unet": {}},
         )
     ]
