@@ -71,7 +71,8 @@ class ClientContext:
         keep: the client's private state, as its last `Update.keep`; empty before its first round, and always empty in
             `send`, since the server cannot see it. Never sent.
         local_steps: the step budget of one fit of this client.
-        learning_rate: of the local optimizer.
+        learning_rate: of the local optimizer in this round; beyond the last round, where clients train once more before
+            they are evaluated, the full one.
         kept_in: the last round in which an update of this client was admitted, -1 before the first: its private state
             is of that round, and it has what was sent then.
         low_rank: the adapter's LoRA factors with this client's ranks; empty for adapters of another kind.

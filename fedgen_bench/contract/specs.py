@@ -66,7 +66,9 @@ class StrategySpec(ComponentSpec):
         fits_per_round: how many step budgets one client may use in a round.
         optimizers: local optimizers that the method's equations hold for; all when empty.
         plain_gradients: it takes a client's change for its gradients' sum times the learning rate, so neither
-            `training.clip_norm` nor `training.ema_decay` may stand in between.
+            `training.clip_norm` nor `training.ema_decay` nor a schedule within the fit may stand in between.
+        equal_rates: its equations take all steps of a fit to have one learning rate, so `training.schedule` may change
+            it over rounds alone.
         low_rank: it needs an adapter made of LoRA factors.
         mixed_rank: its clients may have different ranks.
         changes_backbone: it folds low-rank updates into the backbone.
@@ -82,6 +84,7 @@ class StrategySpec(ComponentSpec):
     fits_per_round: int = 1
     optimizers: tuple[str, ...] = ()
     plain_gradients: bool = False
+    equal_rates: bool = False
     low_rank: bool = False
     mixed_rank: bool = False
     changes_backbone: bool = False

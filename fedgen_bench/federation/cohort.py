@@ -117,13 +117,18 @@ class Answers:
             return [[i] for i in range(len(asked))]
         groups: list[list[int]] = []
         for i, one in enumerate(asked):
-            able = (group for group in groups if self._is_sound(one) and _alike(asked[group[0]], one))
+            able = (group for group in groups if self._is_sound(one) and self._alike(asked[group[0]], one))
             group = next(able, None)
             if group is None:
                 groups.append([i])
             else:
                 group.append(i)
         return groups
+
+    def _alike(self, one: Asked, other: Asked) -> bool:
+        """Whether two fits go through the same rates of learning, as far as both go, and are alike in all else."""
+        schedule = self.plan.schedule
+        return (one.n_steps == other.n_steps or schedule is None or not schedule.within) and _alike(one, other)
 
     def _is_sound(self, one: Asked) -> bool:
         """Whether the trainer will take it; it says best itself what is wrong."""

@@ -146,7 +146,7 @@ class Experiment:
             start=truncated(self.start, ranks),
             keep=keep,
             local_steps=self.local_steps(round_index, client_id),
-            learning_rate=self.plan.learning_rate,
+            learning_rate=self.plan.learning_rate_in(round_index),
             seeds=self._seeds,
             kept_in=kept_in,
             low_rank=ranks,

@@ -23,7 +23,14 @@ from fedgen_bench.federation.batches import batch_of, batch_order, order_digest
 from fedgen_bench.federation.grouped import Grouped
 from fedgen_bench.federation.moving_average import MovingAverage
 from fedgen_bench.federation.parameters import leading, padded
-from fedgen_bench.federation.trainer import TrainingPlan, autocast, check_trainable, new_optimizer, totals_of
+from fedgen_bench.federation.trainer import (
+    TrainingPlan,
+    autocast,
+    check_trainable,
+    new_optimizer,
+    set_learning_rate,
+    totals_of,
+)
 from fedgen_bench.federation.unused_rows import UnusedRows, tables_of
 
 if TYPE_CHECKING:
@@ -107,7 +114,8 @@ def _fit_together(
     tensors: list[Tensors] = [{} for _ in asked]
     adapted.module.train()
     with adapted.untrained.kept(f"{type(task).__name__}.losses"), seeded_globals(asked[0].streams.noise_key):
-        for step in range(asked[0].n_steps):
+        longest = asked[0]
+        for step, rate in enumerate(plan.learning_rates(longest.streams.round_index, longest.n_steps)):
             n_active = sum(one.n_steps > step for one in asked)
             batches = [
                 batch_of(one.data, order[step], device) for one, order in zip(asked[:n_active], orders, strict=False)
@@ -117,6 +125,7 @@ def _fit_together(
             pulls.add_to_gradients(parameters)
             if plan.clip_norm is not None:
                 _clip_each(parameters, plan.clip_norm)
+            set_learning_rate(optimizer, rate)
             rows.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
             if average is not None:

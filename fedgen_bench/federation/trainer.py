@@ -17,17 +17,24 @@ from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation.batches import FitStreams, batch_of, batch_order, order_digest
 from fedgen_bench.federation.moving_average import MovingAverage
 from fedgen_bench.federation.parameters import dump_like, load_tensors, padded
+from fedgen_bench.federation.schedules import shares
 from fedgen_bench.federation.unused_rows import UnusedRows, tables_of
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
     from fedgen_bench.suite.cellconfig import CellConfig
+    from fedgen_bench.suite.schema import Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """How every contender trains locally: the suite's `[training]` table with the contender's learning rate."""
+    """How every contender trains locally: the suite's `[training]` table with the contender's learning rate.
+
+    Args:
+        learning_rate: the full one, which a schedule gives shares of.
+        n_rounds: rounds of the cell, over which the schedule goes.
+    """
 
     optimizer: str
     learning_rate: float
@@ -39,6 +46,8 @@ class TrainingPlan:
     clip_norm: float | None = None
     precision: str = "fp32"
     ema_decay: float | None = None
+    schedule: Schedule | None = None
+    n_rounds: int = 0
 
     @property
     def examples_at_once(self) -> int:
@@ -50,6 +59,20 @@ class TrainingPlan:
         if self.local_steps is not None:
             return self.local_steps
         return (self.local_epochs or 1) * math.ceil(n_examples / self.batch_size)
+
+    def learning_rate_in(self, round_index: int) -> float:
+        """Of a round, before a schedule within the fit; the full one beyond the last round."""
+        if self.schedule is None or round_index >= self.n_rounds:
+            return self.learning_rate
+        over = shares(self.schedule.over_rounds, self.schedule.warmup_rounds, self.n_rounds)
+        return self.learning_rate * over[round_index]
+
+    def learning_rates(self, round_index: int, n_steps: int) -> Sequence[float]:
+        """Of every step of a fit."""
+        rate = self.learning_rate_in(round_index)
+        if self.schedule is None:
+            return [rate] * n_steps
+        return [rate * share for share in shares(self.schedule.within_fit, self.schedule.warmup_steps, n_steps)]
 
 
 def plan_of(config: CellConfig) -> TrainingPlan:
@@ -66,6 +89,8 @@ def plan_of(config: CellConfig) -> TrainingPlan:
         clip_norm=training.clip_norm,
         precision=training.precision,
         ema_decay=training.ema_decay,
+        schedule=training.schedule,
+        n_rounds=config.federation.rounds,
     )
 
 
@@ -124,13 +149,14 @@ def fit(
     losses: list[torch.Tensor] = []
     adapted.module.train()
     with adapted.untrained.kept(f"{type(task).__name__}.loss"), seeded_globals(streams.noise_key):
-        for batch in batches:
+        for batch, rate in zip(batches, plan.learning_rates(streams.round_index, n_steps), strict=True):
             for loss in _losses(adapted.module, task, batch_of(data, batch, device), plan, noise):
                 loss.backward()
                 losses.append(loss.detach())
             pull.add_to_gradients(parameters)
             if plan.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
+            set_learning_rate(optimizer, rate)
             rows.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
             if average is not None:
@@ -190,7 +216,13 @@ class _Pull:
 
 
 def new_optimizer(parameters: list[torch.nn.Parameter], plan: TrainingPlan) -> torch.optim.Optimizer:
-    """The suite's optimizer, fresh for one fit."""
+    """The suite's optimizer, fresh for one fit, at the full rate."""
     if plan.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
     return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """For the steps from now on."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -70,6 +70,7 @@ def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
     if suite.federation.min_updates > suite.federation.clients_per_round:
         yield ("federation", "min_updates"), "min_updates exceeds clients_per_round."
     yield from _training_problems(suite.training)
+    yield from _schedule_problems(suite)
     if not suite.seeds.leaderboard or len(set(suite.seeds.leaderboard)) != len(suite.seeds.leaderboard):
         yield ("seeds", "leaderboard"), "Leaderboard seeds must be given, each once."
     if suite.seeds.tuning in suite.seeds.leaderboard:
@@ -90,6 +91,20 @@ def _training_problems(training: Training) -> Iterator[Problem]:
     if training.micro_batch_size is not None and training.micro_batch_size > training.batch_size:
         text = f"micro_batch_size ({training.micro_batch_size}) exceeds batch_size ({training.batch_size})."
         yield ("training", "micro_batch_size"), text
+
+
+def _schedule_problems(suite: SuiteSpec) -> Iterator[Problem]:
+    schedule, tuning = suite.training.schedule, suite.tuning
+    if schedule is None:
+        return
+    for key, whole, n in (
+        ("warmup_rounds", "federation.rounds", suite.federation.rounds),
+        ("warmup_rounds", "tuning.rounds", None if tuning is None else tuning.rounds),
+        ("warmup_steps", "training.local_steps", suite.training.local_steps),
+    ):
+        if n is not None and (rising := getattr(schedule, key)) >= n:
+            text = f"{key} ({rising}) leaves none of {whole} ({n}) at the full rate. Lower it."
+            yield ("training", "schedule", key), text
 
 
 def _sweep_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:

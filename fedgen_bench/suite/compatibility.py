@@ -43,6 +43,12 @@ def unfit(contender: Contender, suite: SuiteSpec, registry: Registry) -> Iterato
                 f"strategy `{strategy.name}` reads gradients off a client's change, which training.{name} = {value:g} "
                 "alters. Write a suite without it."
             )
+    schedule = suite.training.schedule
+    if schedule is not None and schedule.within and (strategy.plain_gradients or strategy.equal_rates):
+        yield (
+            f"strategy `{strategy.name}` takes all steps of a fit to have one learning rate, which "
+            f"training.schedule.{schedule.within} changes. Write a suite without it; `over_rounds` is fine."
+        )
 
 
 def _wants_other_optimizer(contender: Contender, suite: SuiteSpec, registry: Registry) -> bool:

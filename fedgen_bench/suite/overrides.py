@@ -9,6 +9,8 @@ from typing import Any
 
 from fedgen_bench.base.errors import UsageError, unknown
 
+_MADE = frozenset({"params", "schedule"})  # tables that a path may begin
+
 
 def apply_overrides(table: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """A copy of a suite's table with `path=value` overrides.
@@ -46,7 +48,7 @@ def with_value(table: Mapping[str, Any], path: str, value: Any, *, said: str) ->
             if part not in by_name:
                 raise UsageError(f"{said}: " + unknown("contender", part, by_name))
             node = by_name[part]
-        elif isinstance(node, dict) and (part in node or part == "params"):
+        elif isinstance(node, dict) and (part in node or part in _MADE):
             node = node.setdefault(part, {})
         else:
             raise UsageError(f"{said}: " + unknown("table", part, node if isinstance(node, dict) else ()))

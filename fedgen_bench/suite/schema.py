@@ -16,6 +16,8 @@ Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 EvaluatedClients = Annotated[int, Field(ge=0, le=10_000_000)]
 OwnSteps = Annotated[int, Field(ge=0, le=1_000_000)]
+Warmup = Annotated[int, Field(ge=0, le=1_000_000)]
+Curve = Literal["constant", "linear", "cosine"]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -68,6 +70,22 @@ class Federation(Strict):
     max_update_norm: PositiveFloat | None = None
 
 
+class Schedule(Strict):
+    """How the learning rate changes: over the rounds, and within every fit (see `federation.schedules`)."""
+
+    over_rounds: Curve = "constant"
+    warmup_rounds: Warmup = 0
+    within_fit: Curve = "constant"
+    warmup_steps: Warmup = 0
+
+    @property
+    def within(self) -> str:
+        """The key that has steps of one fit differ in their rate, with its value; empty when none does."""
+        if self.within_fit != "constant":
+            return f'within_fit = "{self.within_fit}"'
+        return f"warmup_steps = {self.warmup_steps}" if self.warmup_steps else ""
+
+
 class Training(Strict):
     """Local work of one client in one round, equal for every contender."""
 
@@ -81,6 +99,7 @@ class Training(Strict):
     precision: Literal["fp32", "bf16"] = "fp32"
     threads: Positive = 1
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    schedule: Schedule | None = None
 
 
 class Metrics(Strict):
@@ -188,6 +207,7 @@ _ONLY_WHEN_GIVEN = frozenset(
         "pairs_without",
         "point",
         "round_metric",
+        "schedule",
         "uplink",
     }
 )

@@ -120,7 +120,7 @@ class ToyFederation:
             start=self._ordered(truncated(self.start, ranks)),
             keep=self._ordered(keep),
             local_steps=self.n_steps,
-            learning_rate=self.plan.learning_rate,
+            learning_rate=self.plan.learning_rate_in(round_index),
             seeds=SEEDS,
             kept_in=kept_in,
             low_rank=ranks,

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fedgen_bench import RoundContext, Update
+from fedgen_bench.suite.schema import Schedule
 from fedgen_bench.testing.simulation import Simulation
 from fedgen_bench.testing.toy_federation import SEEDS
 
@@ -66,6 +67,26 @@ def test_scaffold_rounds_are_those_followed_by_hand(by_hand, is_close):
     # c_0+ = -c + (x - y_0) / 0.2 = -c + 0.95 (x - t_0), t_0 = (2, 0, 0) - c: the mean of the gradients on its way.
     c_0 = torch.cat([second.keeps[0]["left"], second.keeps[0]["right"][0]])
     is_close(c_0, [0.95 + 0.95 * (0.785 - 2.95), 7.6 / 3 - 0.95 * (0.24 + 7.6 / 3), 0.95 * (1.62 + 3.8 / 3) - 3.8 / 3])
+
+
+class Halving(Simulation):
+    """The rate is 0.1 in round 0 and 0.05 in round 1."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.plan = replace(self.plan, schedule=Schedule(over_rounds="linear"), n_rounds=2)
+
+
+def test_scaffold_takes_the_rate_of_each_round(by_hand, is_close):
+    # Round 0 as above. Round 1 at rate 0.05: two steps are y = t_k + 0.9025 (x - t_k), t_k = m_k - c + c_k as above.
+    # c_0+ = -c + (x - y_0) / (2 * 0.05) = -c + 0.975 (x - t_0).
+    x, c = (0.785, -0.24, 1.62), (-0.95, -7.6 / 3, 3.8 / 3)
+    t = (2.1875, 3 + 7.6 / 3 - 3.325, 0.95 - 3.8 / 3)
+    found = by_hand("scaffold", 2, kind=Halving, shards=THREE)
+    is_close(found.function(), [0.9025 * a + 0.0975 * b for a, b in zip(x, t, strict=True)])
+    c_0 = torch.cat([found.keeps[0]["left"], found.keeps[0]["right"][0]])
+    t_0 = [m - b for m, b in zip((2, 0, 0), c, strict=True)]
+    is_close(c_0, [-b + 0.975 * (a - d) for a, b, d in zip(x, c, t_0, strict=True)])
 
 
 def test_scaffold_server_steps_a_part_of_the_way(by_hand, is_close):

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +15,8 @@ from fedgen_bench.federation import cohort as cohort_module
 from fedgen_bench.federation.asked import Asked
 from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.cohort import Answers, in_cohorts, worked_off
+from fedgen_bench.federation.trainer import TrainingPlan
+from fedgen_bench.suite.schema import Schedule
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.simulation import Simulation
 from fedgen_bench.testing.toy_federation import SEEDS
@@ -121,15 +122,29 @@ def together(monkeypatch):
     return groups
 
 
-def answers_of(task=None):
+def answers_of(task=None, schedule=None):
     adapted = split_module((0.0, 0.0), (0.0,))
-    return Answers(adapted, task or Joint(toy.Params()), SimpleNamespace(micro_batch_size=None), alone)
+    plan = TrainingPlan(optimizer="sgd", learning_rate=0.1, batch_size=4, schedule=schedule)
+    return Answers(adapted, task or Joint(toy.Params()), plan, alone)
 
 
 def test_fits_that_differ_in_data_steps_and_penalty_go_together(together):
     some = [asked(1), asked(2, n_steps=5), asked(3, n=2), asked(4, penalty=Proximal(1.0))]
     assert [one.n_steps for one in answers_of()(some)] == [2, 5, 2, 2]
     assert together == [[1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "groups"),
+    [
+        (Schedule(within_fit="cosine"), [[1, 3], [2, 4]]),
+        (Schedule(warmup_steps=1), [[1, 3], [2, 4]]),
+        (Schedule(over_rounds="cosine"), [[1, 2, 3, 4]]),
+    ],
+)
+def test_fits_of_unequal_length_have_rates_of_their_own_within_a_schedule(together, schedule, groups):
+    answers_of(schedule=schedule)([asked(1), asked(2, n_steps=5), asked(3), asked(4, n_steps=5)])
+    assert together == groups
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from fedgen_bench.federation.fused_check import agrees
 from fedgen_bench.federation.fused_fit import fit_together
 from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, fit
+from fedgen_bench.suite.schema import Schedule
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 ADAPTERS = {
@@ -130,6 +131,7 @@ TRAININGS = {
     "sgd": {"optimizer": "sgd", "learning_rate": 0.5},
     "no clipping": {"clip_norm": None},
     "average": {"ema_decay": 0.9},
+    "schedule": {"schedule": Schedule(over_rounds="linear", warmup_rounds=1, within_fit="cosine"), "n_rounds": 3},
 }
 
 

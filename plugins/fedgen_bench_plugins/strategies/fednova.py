@@ -86,6 +86,7 @@ def register_strategies() -> list[StrategySpec]:
             summary="FedAvg over changes per local step; matters with `local_epochs` (arXiv 2007.07481).",
             build=FedNova,
             optimizers=("sgd",),
+            equal_rates=True,
             server_step=True,
         )
     ]
