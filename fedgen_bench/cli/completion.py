@@ -87,7 +87,7 @@ def _single_files(ctx: click.Context) -> Offers:
 suites: Complete = _suites
 engines = components("engine")
 anything = components(*KINDS)
-data_sets = components("dataset")
+fetchable = components("dataset", "backbone")
 backbones = components("backbone")
 contenders, seeds, single_files = map(_completing, (_contenders, _seeds, _single_files))
 kinds = _completing(lambda _: [(kind, "") for kind in KINDS])

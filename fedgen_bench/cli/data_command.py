@@ -10,7 +10,15 @@ from fedgen_bench.base.errors import DataError, UsageError, unknown
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.screen import print_grid
 from fedgen_bench.contract.datasets import DatasetSpec
-from fedgen_bench.registry.datasets import check, download, known_datasets, locate, places
+from fedgen_bench.registry.datasets import (
+    check,
+    download,
+    finder,
+    known_backbones,
+    known_datasets,
+    locate,
+    places,
+)
 
 _SHOWN_DIGITS = 8
 
@@ -46,16 +54,21 @@ def _state(dataset: DatasetSpec, found: Path) -> str:
 
 
 @command.command("fetch")
-@click.argument("name", shell_complete=completion.data_sets)
+@click.argument("name", shell_complete=completion.fetchable)
 @options.plugin
 @click.pass_context
 def fetch(ctx: click.Context, name: str, plugins: tuple[Path, ...]) -> int:
-    """Download data set NAME into the cache and check its hashes."""
+    """Download data set NAME into the cache and check its hashes; of a backbone, also make its folder there."""
     of_group = ctx.parent.params["plugins"] if ctx.parent else ()
-    known = known_datasets(options.open_registry((*of_group, *plugins)))
+    registry = options.open_registry((*of_group, *plugins))
+    known, backbones = known_datasets(registry), known_backbones(registry)
+    if name not in known and name not in backbones:
+        raise UsageError(unknown("data set or backbone", name, (*known, *backbones)))
+    for one in (name,) if name in known else backbones[name].made_from:
+        click.echo(f"{one}: {known[one].summary} Licence: {known[one].licence}", err=True)
+        where = download(known[one])
     if name not in known:
-        raise UsageError(unknown("data set", name, known))
-    dataset = known[name]
-    click.echo(f"{name}: {dataset.summary} Licence: {dataset.licence}", err=True)
-    click.echo(str(download(dataset)))
+        click.echo(f"{name}: {backbones[name].summary}", err=True)
+        where = finder(registry)(name)
+    click.echo(str(where))
     return 0

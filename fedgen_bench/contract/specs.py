@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from fedgen_bench.contract.params import completed, defaults, json_values
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -52,6 +50,8 @@ class ComponentSpec:
 
     def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters as configurations have them: JSON values, those left out at their defaults."""
+        from fedgen_bench.contract.params import completed, defaults, json_values
+
         known = json_values(defaults(self.params))
         whole = json_values(completed(self.params, values))
         return {name: one for name, one in whole.items() if name not in self.later or one != known.get(name)}

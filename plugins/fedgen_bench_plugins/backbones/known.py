@@ -7,8 +7,10 @@ from pathlib import Path
 
 from fedgen_bench import BackboneSpec
 from fedgen_bench_plugins.backbones import grounds
+from fedgen_bench_plugins.backbones.packaged import from_gguf
 from fedgen_bench_plugins.backbones.pretrain import pretrain
 from fedgen_bench_plugins.backbones.shipped import SHIPPED, generated, shipped
+from fedgen_bench_plugins.datasets.known import SMOLLM2_GGUF
 
 _CIFARNET = Path(__file__).parents[1] / "extractors" / "cifarnet"
 
@@ -41,6 +43,13 @@ TINY_SHAPES_UNET = BackboneSpec(
     kind="unet",
     folder=partial(generated, "tiny-shapes-unet"),
     ground=grounds.UNET,
+)
+SMOLLM2 = BackboneSpec(
+    name="smollm2-135m",
+    summary="SmolLM2-135M-Instruct, a Llama of 134.5 M parameters trained on 2 T tokens; `data fetch` brings it.",
+    kind="language_model",
+    folder=from_gguf("smollm2-135m", "llama"),
+    made_from=(SMOLLM2_GGUF.name,),
 )
 CIFARNET = BackboneSpec(
     name="cifarnet",

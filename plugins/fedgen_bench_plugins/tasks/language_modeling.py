@@ -26,8 +26,8 @@ from fedgen_bench import (
     positions_of,
     private_copy,
 )
-from fedgen_bench_plugins.backbones.known import MINI_LM, TINY_WIRE_LM
-from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB
+from fedgen_bench_plugins.backbones.known import MINI_LM, SMOLLM2, TINY_WIRE_LM
+from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, SMOLLM2_GGUF
 from fedgen_bench_plugins.datasets.texts import Corpus
 from fedgen_bench_plugins.tasks.heldout import n_heldout
 from fedgen_bench_plugins.tasks.text_beginning import beginning_of
@@ -72,13 +72,13 @@ class LanguageModeling:
     def files(self, find: Find) -> dict[str, Path | Chosen]:
         from fedgen_bench_plugins.backbones.shipped import folders_of
 
-        return {**self._reader.files(find, self.params.source), **folders_of(self.params.backbone)}
+        return {**self._reader.files(find, self.params.source), **folders_of(self.params.backbone, find)}
 
     def load(self, find: Find) -> LoadedLanguageModeling:
         """Raises DataError when data, backbone or its BOS cannot be had, or windows exceed the backbone's positions."""
         from fedgen_bench_plugins.backbones.loading import load_backbone
 
-        corpus, backbone = self._reader.read(find, self.params.source), load_backbone(self.params.backbone)
+        corpus, backbone = self._reader.read(find, self.params.source), load_backbone(self.params.backbone, find)
         task = LoadedLanguageModeling(self.params, corpus, backbone)
         if task.free_positions is not None and task.free_positions < 0:
             raise DataError(
@@ -180,17 +180,12 @@ class LoadedLanguageModeling:
 
     @cached_property
     def _splits(self) -> dict[str, EvalText]:
-        n, wanted, runs = len(self.corpus.valid), self.params.valid_subset_lines, self.corpus.valid_runs
-        per_run = -(-wanted // runs)
-        subset = (
-            range(n)
-            if wanted >= n
-            else [i for run in range(runs) for i in range(run * n // runs, min(run * n // runs + per_run, n))]
-        )
+        valid, test, runs = len(self.corpus.valid), len(self.corpus.test), self.corpus.valid_runs
+        final = self.params.final_lines
         return {
-            "valid": self._eval_text("valid", range(n)),
-            "test": self._eval_text("test", range(len(self.corpus.test))),
-            "valid_subset": self._eval_text("valid", subset),
+            "valid": self._eval_text("valid", _spread(valid, final, runs)),
+            "test": self._eval_text("test", _spread(test, final, runs)),
+            "valid_subset": self._eval_text("valid", _spread(valid, self.params.valid_subset_lines, runs)),
         }
 
     def split(self, name: str) -> EvalText:
@@ -275,14 +270,22 @@ def _predicted(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     return own[:, 0] > others
 
 
+def _spread(n: int, wanted: int | None, runs: int) -> Sequence[int]:
+    """About `wanted` of n lines, in equal runs that begin at equal distances; all of them when None."""
+    if wanted is None or wanted >= n:
+        return range(n)
+    per_run = -(-wanted // runs)
+    return [i for run in range(runs) for i in range(run * n // runs, min(run * n // runs + per_run, n))]
+
+
 @hookimpl
 def register_datasets() -> list[DatasetSpec]:
-    return [PTB, BEIGE_BOOK]
+    return [PTB, BEIGE_BOOK, SMOLLM2_GGUF]
 
 
 @hookimpl
 def register_backbones() -> list[BackboneSpec]:
-    return [MINI_LM, TINY_WIRE_LM]
+    return [MINI_LM, TINY_WIRE_LM, SMOLLM2]
 
 
 @hookimpl

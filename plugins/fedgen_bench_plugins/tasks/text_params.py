@@ -8,8 +8,8 @@ from typing import Literal
 from fedgen_bench_plugins.datasets.sources import NO_SOURCE, OWN_TEXT, TextSource
 from fedgen_bench_plugins.tasks.text_beginning import Bos
 
-LATER = frozenset({"bos", "source"})
-EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "batch_windows"})
+LATER = frozenset({"bos", "final_lines", "source"})
+EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "final_lines", "batch_windows"})
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Params:
             token read in every block and window; `auto` is `every_window` for a tokenizer that puts its BOS before a
             text by itself, else `none`.
         source: the text of `text_folder`, a table of its own.
+        final_lines: lines of validation and of test that are evaluated after the last round, taken in equal runs across
+            each; all when None.
     """
 
     dataset: Literal["ptb", "ptb-short", "beige-book", "tiny-wire", "text_folder"] = "ptb"
@@ -49,6 +51,7 @@ class Params:
     batch_windows: int = 8
     bos: Bos = "none"
     source: TextSource = NO_SOURCE
+    final_lines: int | None = None
 
     def __post_init__(self) -> None:
         counts = {
@@ -63,6 +66,8 @@ class Params:
         for name in sorted(counts):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.final_lines is not None and self.final_lines < 1:
+            raise ValueError(f"final_lines must be at least 1, got {self.final_lines}.")
         if self.stride_tokens > self.context_tokens:
             raise ValueError(
                 f"stride_tokens ({self.stride_tokens}) must not exceed context_tokens ({self.context_tokens})."
