@@ -195,6 +195,22 @@ def check_factors_are_listed(spec: AdapterSpec, ground: Ground) -> None:
         assert not problem, f"declares `low_rank`, but {problem}"
 
 
+def check_works_on_a_device(spec: AdapterSpec, ground: Ground) -> None:
+    """Trained on a device, it gives what it gives on the processor: all that it brings goes where the module goes."""
+    from fedgen_bench.testing.pretended import plain_attention, pretended
+
+    with plain_attention():
+        here = attach(spec, ground)
+        if not here.trainable:
+            return
+        ours = train(here, ground)
+        with pretended() as device:
+            there = attach(spec, ground)
+            there.module.to(device.device)
+            theirs = train(there, ground)
+    assert same_bits(ours, theirs), "what is trained on a device is something else"
+
+
 _CHECKS: tuple[Check, ...] = (
     check_rehearsal,
     check_deterministic,
@@ -208,6 +224,7 @@ _CHECKS: tuple[Check, ...] = (
     check_tensors_are_everything,
     check_training_leaves_no_trace,
     check_factors_are_listed,
+    check_works_on_a_device,
 )
 
 

@@ -282,6 +282,28 @@ def check_splits(task: Task) -> None:
     assert all(isinstance(key, str) and isinstance(value, str) for key, value in task.provenance.items())
 
 
+def check_works_on_a_device(task: Task) -> None:
+    """On a device, loss and evidence are those of the processor; evidence comes back to it."""
+    from fedgen_bench.testing.pretended import plain_attention, pretended
+
+    def found(module: nn.Module, batch: Mapping[str, torch.Tensor]) -> str:
+        loss = task.loss(module, batch, torch.Generator().manual_seed(3))
+        loss.backward()
+        gradients = [one.grad.cpu() for one in module.parameters() if one.grad is not None]
+        with torch.inference_mode():
+            evidence = task.observe(module, task.split("valid_subset"), SEEDS)
+        return fingerprint([loss.detach().cpu(), gradients, evidence])
+
+    import torch
+
+    with plain_attention():
+        ours = found(task.new_module(), _batch(task))
+        with pretended() as there:
+            batch = {name: tensor.to(there.device) for name, tensor in _batch(task).items()}
+            theirs = found(task.new_module().to(there.device), batch)
+    assert ours == theirs, "a device finds something else"
+
+
 _CHECKS: tuple[Check, ...] = (
     check_rehearsal,
     check_units,
@@ -295,6 +317,7 @@ _CHECKS: tuple[Check, ...] = (
     check_splits,
     check_showcase,
     check_training_leaves_no_trace,
+    check_works_on_a_device,
 )
 
 

@@ -48,12 +48,15 @@ def low_rank_module(client_ranks: Sequence[int] = ()) -> Adapted:
     generator = torch.Generator().manual_seed(7)
 
     class Layer(torch.nn.Module):
+        u: torch.Tensor
+
         def __init__(self, pair: LowRank, n_in: int) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.randn(toy.WIDTH, n_in, generator=generator), requires_grad=False)
             self.a = torch.nn.Parameter(0.5 * torch.randn(pair.rank, n_in, generator=generator))
             self.b = torch.nn.Parameter(torch.zeros(toy.WIDTH, pair.rank))
-            self.scale, self.u = pair.scale, torch.linspace(0.2, 0.5, n_in)
+            self.scale = pair.scale
+            self.register_buffer("u", torch.linspace(0.2, 0.5, n_in))
 
         def output(self) -> torch.Tensor:
             return self.weight @ self.u + self.scale * self.b @ (self.a @ self.u)

@@ -87,7 +87,7 @@ def _noise(module: nn.Module, batch: Tensors) -> torch.Tensor:
 def _noise_loss(module: nn.Module, batch: Tensors, generator: torch.Generator) -> torch.Tensor:
     import torch
 
-    noise = torch.randn(batch["images"].shape, generator=generator)
+    noise = torch.randn(batch["images"].shape, generator=generator).to(batch["images"].device)
     return (_noise(module, {**batch, "images": batch["images"] + noise}) - noise).square().mean()
 
 
