@@ -10,7 +10,9 @@ pytest.importorskip("torch")
 
 from click.testing import CliRunner
 
+from fedgen_bench.base.errors import DataError, MissingDataError
 from fedgen_bench.cli.main import cli
+from fedgen_bench.registry.datasets import finder, places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.testing import contracts_of, toy
 
@@ -43,7 +45,7 @@ def run(suite, *arguments):
 
 def test_every_guide_has_a_test():
     assert {page.stem for page in GUIDES.glob("*.md")} == {
-        "adapter", "partitioner", "task", "metric", "tracker", "compressor", "profile",
+        "adapter", "backbone", "partitioner", "task", "metric", "tracker", "compressor", "profile",
     }  # fmt: skip
 
 
@@ -85,6 +87,16 @@ def test_partitioner_guide_gives_few_labels():
     assert sorted(np.concatenate(parts)) == list(range(60))
     # Client k asks for places 2k and 2k + 1 of 6, so three clients' pairs cover all labels, and two share each of them.
     assert [(len(part), len(set(labels[part]))) for part in parts] == [(10, 2)] * 6
+
+
+def test_backbone_guide_makes_a_backbone_from_a_data_set(monkeypatch):
+    monkeypatch.setenv("FEDGEN_CACHE", str(Path("cache").absolute()))
+    registry = load_registry([plugin_of("backbone")], environ={})
+    Path("our.gguf").write_bytes(b"some")
+    with pytest.raises(MissingDataError, match="`fedgen-bench data fetch our-lm-gguf`"):
+        finder(registry)("our-lm")
+    with pytest.raises(DataError, match=r"our\.gguf is no GGUF file"):
+        finder(registry, places(registry, None, {"our-lm-gguf": "our.gguf"}))("our-lm")
 
 
 def test_metric_guide_is_the_inverse_of_perplexity():
