@@ -33,6 +33,7 @@ from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext,
 from fedgen_bench.contract.copies import private_copy
 from fedgen_bench.contract.data import ClientData, Examples, Holdings, MicroBatch, Parts, Tensors, UnitTable
 from fedgen_bench.contract.datasets import Archive, Chosen, DataFile, DatasetSpec, Distribution
+from fedgen_bench.contract.exporting import Loading, PeftAdapter
 from fedgen_bench.contract.hookspecs import hookimpl
 from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
 from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Proximal, Update
@@ -82,6 +83,7 @@ __all__ = [
     "FitReport",
     "Ground",
     "Holdings",
+    "Loading",
     "LowRank",
     "MetricSpec",
     "MicroBatch",
@@ -93,6 +95,7 @@ __all__ = [
     "PartitionerSpec",
     "Parts",
     "Payload",
+    "PeftAdapter",
     "Places",
     "PluginError",
     "Proximal",
@@ -117,6 +120,7 @@ __all__ = [
     "check_room",
     "claims",
     "compare",
+    "export",
     "export_tensors",
     "find_dataset",
     "hookimpl",
@@ -147,8 +151,8 @@ __all__ = [
 
 _FRONT_DOOR = frozenset(
     {
-        "Session", "claims", "compare", "leaderboard", "load_results", "profile", "reproduce", "run_suite", "tune",
-        "validate",
+        "Session", "claims", "compare", "export", "leaderboard", "load_results", "profile", "reproduce", "run_suite",
+        "tune", "validate",
     }
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ __all__ = [
     "Session",
     "claims",
     "compare",
+    "export",
     "leaderboard",
     "load_results",
     "profile",
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fedgen_bench.review.validation import Report
     from fedgen_bench.run.cohorts import Cohort
     from fedgen_bench.run.events import Event
-    from fedgen_bench.session.answers import Reproduction, Tuning, Verdicts
+    from fedgen_bench.session.answers import Export, Reproduction, Tuning, Verdicts
     from fedgen_bench.session.profiling import Profile
 
 
@@ -40,6 +41,7 @@ def run_suite(
     added: Sequence[str] = (),
     seeds: Sequence[int] = (),
     overrides: Sequence[str] = (),
+    keep_clients: bool = False,
     plugins: Sequence[str | Path] = (),
     runs: str | Path = "runs",
     leaderboards: str | Path = "leaderboards",
@@ -71,7 +73,13 @@ def run_suite(
         cohort=cohort,
     )
     results = session.run(
-        suite, contenders=contenders, added=added, seeds=seeds, overrides=overrides, on_event=on_event
+        suite,
+        contenders=contenders,
+        added=added,
+        seeds=seeds,
+        overrides=overrides,
+        keep_clients=keep_clients,
+        on_event=on_event,
     )
     if results.kept is not None:
         raise results.kept
@@ -187,6 +195,26 @@ def reproduce(
         out=out,
         on_event=on_event,
     )
+
+
+def export(
+    suite: str,
+    contender: str,
+    *,
+    out: str | Path,
+    seed: int | None = None,
+    client: int | None = None,
+    overrides: Sequence[str] = (),
+    merge: bool = False,
+    runs: str | Path = "runs",
+    plugins: Sequence[str | Path] = (),
+    data: str | Path | None = None,
+    files: Mapping[str, str | Path] = MappingProxyType({}),
+    device: str = "auto",
+) -> Export:
+    """Write what a finished run has trained, for peft, transformers or diffusers: `Session.export`."""
+    session = Session(plugins=plugins, runs=runs, data=data, files=files, device=device)
+    return session.export(suite, contender, out=out, seed=seed, client=client, overrides=overrides, merge=merge)
 
 
 def validate(folder: str | Path, *, plugins: Sequence[str | Path] = ()) -> Report:

@@ -29,6 +29,7 @@ COMMANDS = {
     "new-plugin": "Write an installable package with a component of your own.",
     "check": "Run the contract checks of a component, a plugin file or a distribution.",
     "reproduce": "Run cells of a published folder again from its record alone, and compare.",
+    "export": "Write what a finished run has trained, for peft, transformers or diffusers.",
     "compare": "Compare two contenders of a suite over their seeds.",
     "tune": "Run a suite's tuning grid on validation data.",
     "profile": "Show where the time, bytes and memory of a suite's rounds go, by phase.",

@@ -41,9 +41,14 @@ if TYPE_CHECKING:
     help="Add a contender: the suite's reference with this strategy, adapter or uplink compressor (repeatable).",
 )
 @options.overrides
+@click.option(
+    "--keep-clients",
+    is_flag=True,
+    help="Keep clients' private states when a run is done, for `export --client`; by default they are removed.",
+)
 @click.option("--dry-run", is_flag=True, help="Print cells, steps, exact bytes, time and memory, then stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every round.")
-def command(session: Session, suite: str, *, dry_run: bool, verbose: bool, **selection: Any) -> int:
+def command(session: Session, suite: str, *, dry_run: bool, verbose: bool, keep_clients: bool, **selection: Any) -> int:
     """Run a suite (or what is left of it) and write its leaderboard.
 
     What is done is skipped, what was cut off goes on where it stopped. Exit codes: 0 all cells done, 1 some failed,
@@ -52,7 +57,14 @@ def command(session: Session, suite: str, *, dry_run: bool, verbose: bool, **sel
     if dry_run:
         return _dry_run(session, suite, **selection)
     with Progress() as progress:
-        results = session.run(suite, **selection, verbose=verbose, on_plan=progress.begin, on_event=progress.note)
+        results = session.run(
+            suite,
+            **selection,
+            keep_clients=keep_clients,
+            verbose=verbose,
+            on_plan=progress.begin,
+            on_event=progress.note,
+        )
     print_table(results.table)
     written = f"Written to {session.folder(suite)}"
     click.echo(printable(f"Results are in {session.runs}. {results.kept}" if results.kept else written), err=True)

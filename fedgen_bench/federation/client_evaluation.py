@@ -33,14 +33,14 @@ def client_tasks(
             yield "global", EvaluationTask(fit=fit, client_id=client_id, metrics=names)
     n_rounds, n_steps = experiment.n_rounds, experiment.config.evaluation.personalized_steps
     for client_id in clients if experiment.cohort_kind != "none" else ():
-        own = _personal(experiment, state, states, client_id)
+        own = personal_fit(experiment, state, states, client_id)
         if own is not None:
             task = EvaluationTask(fit=own, n_steps=n_steps, round_index=n_rounds, client_id=client_id, metrics=names)
             yield "personalized", task
 
 
-def _personal(experiment: Experiment, state: Any, states: ClientStates, client_id: int) -> Fit | None:
-    """The client's own adapter, and how it goes on from there."""
+def personal_fit(experiment: Experiment, state: Any, states: ClientStates, client_id: int) -> Fit | None:
+    """The client's own adapter, and how it goes on from there; None where it has none."""
     keep = own_part(states.get(client_id)) if experiment.cohort_kind == "sampled" else {}
     ctx = experiment.context(experiment.n_rounds, client_id, keep)
     model = experiment.export(state, ctx)

@@ -52,14 +52,15 @@ class EvaluationWork:
             found: Sequence[Found | None] = [None] * len(some)
             if some[0].n_steps:
                 with span("personalisation", ", ".join(str(task.client_id) for task in some)):
-                    found = answers([self._asked(task) for task in some])
+                    found = answers([self.asked(task) for task in some])
             for task, answer in zip(some, found, strict=True):
                 if isinstance(answer, Exception):
                     raise answer
                 tensors = task.fit.start if answer is None else answer.tensors
                 yield self._measured(Model(tensors, task.fit.merges), task)
 
-    def _asked(self, task: EvaluationTask) -> Asked:
+    def asked(self, task: EvaluationTask) -> Asked:
+        """The local steps of a task whose model is trained before it is measured."""
         assert task.client_id is not None, "only a client trains"
         streams = FitStreams(self.seeds, task.round_index, task.client_id)
         return Asked(task.fit, self.clients(task.client_id).train, streams, task.n_steps)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fedgen_bench.federation.client_states import ClientStates
     from fedgen_bench.federation.experiment import Experiment
 
+_MERGE = "merge/"
+
 
 def final_result(
     experiment: Experiment,
@@ -76,9 +78,22 @@ def final_result(
 def named_tensors(model: Model) -> Tensors:
     """A model as one map; its merges as `merge/<number>/<name>`."""
     merges = {
-        f"merge/{index}/{name}": tensor for index, merge in enumerate(model.merges) for name, tensor in merge.items()
+        f"{_MERGE}{index}/{name}": tensor for index, merge in enumerate(model.merges) for name, tensor in merge.items()
     }
     return {**model.tensors, **merges}
+
+
+def model_of(tensors: Tensors) -> Model:
+    """The model that `named_tensors` gave this map of."""
+    own: dict[str, torch.Tensor] = {}
+    merges: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(_MERGE):
+            index, _, inner = name.removeprefix(_MERGE).partition("/")
+            merges.setdefault(int(index), {})[inner] = tensor
+        else:
+            own[name] = tensor
+    return Model(own, tuple(merges[index] for index in sorted(merges)))
 
 
 def tensors_digest(tensors: Tensors) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fedgen_bench.results.database import Database
 
 FINAL = "final.safetensors"
+KEPT = "kept"  # of a run whose checkpoint stays when it is done
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,32 @@ class Journal:
     def checkpoint(self) -> Checkpoint | None:
         """The last good round, or None for a start from scratch; later rounds and damaged files are dropped."""
         rows = read_round_rows(self.db, self._row(), strict=False)
-        for row in reversed(rows):
-            state = self._state_file(row.number)
-            if _matches(state, row.state_sha256) and all(_matches(self.keep_file(at), sha) for at, sha in row.keeps):
-                self._drop_rounds_from(row.number + 1, rows)
-                admitted = dict[int, int]()
-                for earlier in rows[: row.number + 1]:
-                    table = earlier.table
-                    refused = {one["client_id"] for one in table["quarantined"]}
-                    admitted |= dict.fromkeys((i for i in table["cohort"] if i not in refused), earlier.number)
-                return Checkpoint(row.number + 1, state.read_bytes(), tuple(at for at, _ in row.keeps), admitted)
+        for n_rounds in range(len(rows), 0, -1):
+            found = self._after(rows[:n_rounds])
+            if found is not None:
+                self._drop_rounds_from(n_rounds, rows)
+                return found
         self._drop_rounds_from(0, rows)
         return None
+
+    def kept(self) -> Checkpoint | None:
+        """What a finished run kept of its last round; None when it kept nothing, or not all of it is there."""
+        rows = read_round_rows(self.db, self._row())
+        return self._after(rows) if rows else None
+
+    def _after(self, rows: list[RoundRow]) -> Checkpoint | None:
+        """The checkpoint after the last of these rounds, from the first on; None where its files are not right."""
+        last = rows[-1]
+        state = self._state_file(last.number)
+        if not _matches(state, last.state_sha256) or not all(
+            _matches(self.keep_file(at), sha) for at, sha in last.keeps
+        ):
+            return None
+        admitted = dict[int, int]()
+        for row in rows:
+            refused = {one["client_id"] for one in row.table["quarantined"]}
+            admitted |= dict.fromkeys((i for i in row.table["cohort"] if i not in refused), row.number)
+        return Checkpoint(len(rows), state.read_bytes(), tuple(at for at, _ in last.keeps), admitted)
 
     def _drop_rounds_from(self, first: int, rows: list[RoundRow]) -> None:
         self._tail = None
@@ -81,13 +96,18 @@ class Journal:
         """Remove every file that a resume after one of these rounds does not need."""
         needed = self._needed_after(last_two)
         for path in self.folder.glob("*"):
-            if path not in needed and path.name != FINAL:
+            if path not in needed and path.name not in (FINAL, KEPT):
                 path.unlink(missing_ok=True)
 
     def _needed_after(self, rounds: list[RoundRow]) -> set[Path]:
         """The files of a resume after one of these rounds."""
         states = {self._state_file(row.number) for row in rounds}
         return states | {self.keep_file(at) for row in rounds for at, _ in row.keeps}
+
+    @property
+    def final_file(self) -> Path:
+        """Where the exported global tensors of a done run are."""
+        return self.folder / FINAL
 
     def batch_digests(self) -> list[str]:
         """The batch digest of every committed round, in order."""
@@ -137,10 +157,15 @@ class Journal:
         run = self._row()
         return run, read_round_rows(self.db, run, first=max(number - 2, 0))
 
-    def finish(self, result: RunResult, final: bytes | None, seconds: float) -> None:
-        """Make the result durable; exported tensors go to `final.safetensors`, a done run's checkpoints are removed."""
+    def finish(self, result: RunResult, final: bytes | None, seconds: float, *, keep: bool = False) -> None:
+        """Make the result durable; exported tensors go to `final.safetensors`.
+
+        A done run's checkpoints are removed, unless clients' states are to be kept.
+        """
+        if keep:
+            write_atomic(self.folder / KEPT, b"")
         if final is not None:
-            write_atomic(self.folder / FINAL, final)
+            write_atomic(self.final_file, final)
         self._tail = None
         with self.db.transaction():
             write_run(self.db, self._row().ended(result, seconds))
@@ -150,8 +175,9 @@ class Journal:
             self.tidy()
 
     def tidy(self) -> None:
-        """Remove the checkpoints of a done run; one that was killed between its end and this has them still."""
-        self._clean([])
+        """Remove the checkpoints of a done run, also of one that was killed in its end; those that it keeps stay."""
+        if not (self.folder / KEPT).exists():
+            self._clean([])
 
 
 def _matches(path: Path, sha256: str) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker process needs to run cells."""
+    """What a worker process needs to run cells. `keep_clients`: private states of clients stay when a cell is done."""
 
     root: Path
     data: Places
@@ -37,6 +37,7 @@ class Job:
     engine: str = "local"
     engine_params: Mapping[str, Any] = field(default_factory=dict)
     verbose: bool = False
+    keep_clients: bool = False
     cohorts: Cohorts = field(default_factory=Cohorts)
 
 
@@ -98,7 +99,8 @@ class Executor:
             text = text_of(error) if isinstance(error, FedgenError) else f"{told(error)} ({origin(error)})"
             result = RunResult("failed", text)
         with span("finish", spec.name):
-            journal.finish(result, final, time.monotonic() - began - committed)
+            seconds = time.monotonic() - began - committed
+            journal.finish(result, final, seconds, keep=self._job.keep_clients)
         self._registry.observe("after_run", run=spec.name, result=result)
         return Event("ended", spec.name, status=result.status, reason=result.reason, seconds=time.monotonic() - began)
 

@@ -75,6 +75,25 @@ class Reproduction:
         return all(cell.reproduced for cell in self.cells)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """What was exported.
+
+    Args:
+        folder: where it is.
+        seed: of the run that it was trained in.
+        seeds: all under which the contender has finished.
+        client: whose model it is; None for everybody's.
+        code: Python that loads it.
+    """
+
+    folder: Path
+    seed: int
+    seeds: tuple[int, ...]
+    client: int | None
+    code: str
+
+
 @dataclass(frozen=True)
 class Verdicts:
     """What came of the claims about a suite's reference.

@@ -77,6 +77,7 @@ def profile(
                 runs=scratch / "runs",
                 leaderboards=scratch / "leaderboards",
                 verbose=False,
+                keep_clients=False,
                 on_plan=on_plan,
                 on_event=on_event,
             )

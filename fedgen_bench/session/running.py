@@ -53,6 +53,7 @@ def run(
     runs: Path,
     leaderboards: Path,
     verbose: bool,
+    keep_clients: bool,
     on_plan: OnPlan,
     on_event: OnEvent,
 ) -> Results:
@@ -64,7 +65,7 @@ def run(
     with at.warmed(cells) as place, Store(runs) as store:
         plan = _planned(suite, cells, place, at)
         on_plan(replace(plan, notes=(*plan.notes, *_staying(leaderboards / source.name, plan.cells, store))))
-        ended = at.run(plan.cells, store, place, on_event, verbose=verbose)
+        ended = at.run(plan.cells, store, place, on_event, verbose=verbose, keep_clients=keep_clients)
         kept = None
         try:
             with span("publish"):

@@ -29,8 +29,8 @@ from fedgen_bench.review.claims.judging import judged, written
 from fedgen_bench.review.validation import Report, validate
 from fedgen_bench.run.cohorts import Cohort
 from fedgen_bench.run.events import OnEvent
-from fedgen_bench.session import profiling, rerunning, running
-from fedgen_bench.session.answers import OnPlan, Reproduction, Tuning, Verdicts
+from fedgen_bench.session import exporting, profiling, rerunning, running
+from fedgen_bench.session.answers import Export, OnPlan, Reproduction, Tuning, Verdicts
 from fedgen_bench.session.frames import Results
 from fedgen_bench.session.profiling import Profile
 from fedgen_bench.session.rerunning import RerunSelection
@@ -102,6 +102,7 @@ class Session:
         added: Sequence[str] = (),
         seeds: Sequence[int] = (),
         overrides: Sequence[str] = (),
+        keep_clients: bool = False,
         verbose: bool = False,
         on_plan: OnPlan | None = None,
         on_event: OnEvent | None = None,
@@ -116,6 +117,7 @@ class Session:
             added: strategies, adapters and compressors that become contenders.
             seeds: only these.
             overrides: `path=value`; such runs are shown, never ranked.
+            keep_clients: keep what clients keep to themselves when a run is done, for `export` of a client's model.
             verbose: log every round on stderr.
             on_plan: called once, before the first cell.
             on_event: called as cells start, commit rounds and end.
@@ -128,6 +130,7 @@ class Session:
             runs=Path(self.runs),
             leaderboards=Path(self.leaderboards),
             verbose=verbose,
+            keep_clients=keep_clients,
             on_plan=on_plan or _untold,
             on_event=on_event or _untold,
         )
@@ -239,6 +242,41 @@ class Session:
             out=None if out is None else Path(out),
             on_plan=on_plan or _untold,
             on_event=on_event or _untold,
+        )
+
+    def export(
+        self,
+        suite: str,
+        contender: str,
+        *,
+        out: str | Path,
+        seed: int | None = None,
+        client: int | None = None,
+        overrides: Sequence[str] = (),
+        merge: bool = False,
+    ) -> Export:
+        """Write what a finished run of the store has trained, for peft, transformers or diffusers, with a model card.
+
+        Args:
+            suite: a registered suite's name.
+            contender: by name.
+            out: a folder that does not exist yet, or is empty.
+            seed: of the run; when None the first of the suite's that has finished.
+            client: whose model; everybody's when None.
+            overrides: those that it was run with.
+            merge: the whole model, with the adapter merged into it.
+        """
+        return exporting.export(
+            self._source(suite),
+            contender,
+            self._workplace,
+            named=suite,
+            runs=Path(self.runs),
+            seed=seed,
+            client=client,
+            overrides=overrides,
+            merge=merge,
+            out=Path(out),
         )
 
     def validate(self, folder: str | Path) -> Report:

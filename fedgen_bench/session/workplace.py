@@ -85,6 +85,7 @@ class Workplace:
         on_event: OnEvent,
         *,
         verbose: bool = False,
+        keep_clients: bool = False,
         cohort_of: Mapping[str, int] = MappingProxyType({}),
     ) -> tuple[Event, ...]:
         """Run what is left of the cells; how each of these ended. `cohort_of`: by digest, in place of `cohort`.
@@ -99,6 +100,7 @@ class Workplace:
             self.engine,
             place.params,
             verbose=verbose,
+            keep_clients=keep_clients,
             cohorts=Cohorts(self.cohort, dict(cohort_of), max(1, place.jobs // place.n_cells)),
         )
         return tuple(run_cells(cells, self.registry, job, store, workers=place.n_cells, on_event=on_event))

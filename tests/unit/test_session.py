@@ -28,6 +28,7 @@ DOORS = {
     "validate": (fedgen_bench.validate, ["folder"]),
     "claims": (fedgen_bench.claims, SUITE),
     "leaderboard": (fedgen_bench.leaderboard, SUITE),
+    "export": (fedgen_bench.export, ["quick", "fedgen_edge", "--out", "folder"]),
     "compare": (fedgen_bench.compare, [*SUITE, "first", "second"]),
 }
 RENAMED = {"path": "folder", "published": "leaderboards"}

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fedgen_bench_plugins.backbones.diffusion import Noising
+    from fedgen_bench_plugins.backbones.exporting import UNetExporter
     from fedgen_bench_plugins.backbones.unet import UNetBackbone
     from fedgen_bench_plugins.datasets.images import Images
     from fedgen_bench_plugins.extractors import Extractor, Features
@@ -284,6 +285,12 @@ class LoadedImageGeneration:
         if not images.isfinite().all():
             raise Diverged("Generated images have values that are not finite.")
         return to_pixels(images).cpu()
+
+    def exporter(self) -> UNetExporter:
+        """For diffusers and peft."""
+        from fedgen_bench_plugins.backbones.exporting import UNetExporter
+
+        return UNetExporter(self.backbone)
 
     def showcase(self, module: nn.Module, seeds: SeedTree) -> bytes:
         """A strip of generated images, two a class, classes in order; PNG."""

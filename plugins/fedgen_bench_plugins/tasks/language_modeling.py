@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from fedgen_bench_plugins.backbones.exporting import LanguageModelExporter
     from fedgen_bench_plugins.backbones.loading import Backbone
 
 _IGNORED = -100
@@ -258,6 +259,12 @@ class LoadedLanguageModeling:
         """Sums of every text; the generator's own where it wrote the text."""
         floor = {"floor_nats"} if split.removesuffix("_subset") in self.corpus.floor_nats else set()
         return frozenset({"nll_nats", "n_words", "n_bytes", "n_tokens", "n_correct_tokens"} | floor)
+
+    def exporter(self) -> LanguageModelExporter:
+        """For peft and transformers."""
+        from fedgen_bench_plugins.backbones.exporting import LanguageModelExporter
+
+        return LanguageModelExporter(self.backbone)
 
     def showcase(self, module: nn.Module, seeds: SeedTree) -> None:
         """Text gives no picture."""

@@ -1,0 +1,1 @@
+"""What a finished cell has trained, written for other libraries."""

@@ -1,0 +1,261 @@
+"""What is exported computes what was trained, loaded by peft, transformers or diffusers without our code."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from fedgen_bench_plugins.backbones import grounds
+from fedgen_bench_plugins.backbones.exporting import LanguageModelExporter, UNetExporter
+from fedgen_bench_plugins.backbones.loading import load_backbone, load_unet
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from fedgen_bench import Adapted, Model, UsageError
+from fedgen_bench.contract.params import make_params
+from fedgen_bench.exports.writing import check_out, exporter_of, write_model
+from fedgen_bench.federation.parameters import dump_tensors, load_tensors
+from fedgen_bench.testing.adapters import SEEDS
+
+ALL_LINEAR = ["c_attn", "c_proj", "c_fc", "lm_head"]
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+TOKENS = grounds.LANGUAGE_MODEL.inputs()["tokens"]
+IMAGES = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+LABELS, TIMESTEPS = torch.tensor([0, 3, 10]), torch.tensor([5, 400, 990])
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*tie_word_embeddings.*"),  # peft speaks of merging, which is not done here
+    pytest.mark.filterwarnings("ignore:.*fan_in_fan_out.*"),
+]
+
+
+@pytest.fixture(scope="module")
+def language_model():
+    return load_backbone("tiny-wire-lm")
+
+
+@pytest.fixture(scope="module")
+def unet():
+    return load_unet("tiny-shapes-unet", n_classes=10, image_size=16)
+
+
+@pytest.fixture(scope="module")
+def attach(registry):
+    """An adapter on a private copy of a module."""
+
+    def make(name, module, **values):
+        spec = registry.get("adapter", name).spec
+        params, problems = make_params(spec.params, values)
+        assert problems == []
+        adapted = spec.build(params).attach(copy.deepcopy(module), SEEDS)
+        adapted.module.eval()
+        return adapted
+
+    return make
+
+
+def task_of(backbone):
+    return SimpleNamespace(new_module=lambda: copy.deepcopy(backbone.module))
+
+
+def trained(adapted):
+    """Other values than at the start, everywhere."""
+    random = torch.Generator().manual_seed(7)
+    return {
+        name: one + 0.1 * torch.randn(one.shape, generator=random)
+        for name, one in dump_tensors(adapted.trainable).items()
+    }
+
+
+@torch.inference_mode()
+def outputs(adapted, model, compute):
+    adapted.fold(model.merges)
+    load_tensors(adapted.trainable, model.tensors, adapted.low_rank)
+    return compute(adapted.module)
+
+
+@torch.inference_mode()
+def logits(module):
+    return module(input_ids=TOKENS).logits[:, -TOKENS.shape[1] :]
+
+
+@torch.inference_mode()
+def noise(module):
+    return module(IMAGES, TIMESTEPS, LABELS)
+
+
+def plain_unet(backbone):
+    """The backbone with a U-Net as diffusers reads it from the backbone's own folder."""
+    from diffusers import UNet2DConditionModel
+
+    again = copy.deepcopy(backbone.module)
+    again.unet = UNet2DConditionModel.from_pretrained(UNetExporter(backbone).base, subfolder="unet")
+    return again
+
+
+def written(adapted, model, backbone, folder, *, merge=False):
+    exporter = LanguageModelExporter(backbone) if hasattr(backbone, "tokenizer") else UNetExporter(backbone)
+    folder.mkdir(exist_ok=True)
+    return write_model(adapted, model, task_of(backbone), exporter, "some", folder, merge=merge)
+
+
+def loaded(folder, base):
+    """By peft on the backbone's own folder, or as a whole."""
+    if not (folder / "adapter_config.json").exists():
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    plain = AutoModelForCausalLM.from_pretrained(LanguageModelExporter(base).base, dtype=torch.float32)
+    return PeftModel.from_pretrained(plain, folder).eval()
+
+
+LANGUAGE_MODEL_CASES = [
+    ("lora", {"targets": ALL_LINEAR, "ranks": {"lm_head": 3, "c_proj": 2}, "alpha": 6.0}, "peft"),
+    ("lora", {"rank": 3, "alpha": 5.0}, "peft"),
+    ("mixed_lora", {}, "peft"),
+    ("dora", {"targets": ["c_attn", "lm_head"]}, "peft"),
+    ("ia3", {}, "peft"),
+    ("prompt", {"n_tokens": 5}, "peft"),
+    ("prefix", {"n_tokens": 5}, "peft"),
+    ("full", {}, "transformers"),
+    ("bitfit", {}, "transformers"),
+    ("layernorm", {}, "transformers"),
+    ("last_layer", {"head": True}, "transformers"),
+]
+
+
+@pytest.mark.parametrize(("name", "params", "library"), LANGUAGE_MODEL_CASES)
+def test_language_model_computes_the_same_where_it_is_loaded(name, params, library, attach, language_model, tmp_path):
+    adapted = attach(name, language_model.module, **params)
+    model = Model(trained(adapted))
+    _, loading = written(adapted, model, language_model, tmp_path / "out")
+    assert loading.library == library
+    found = logits(loaded(tmp_path / "out", language_model))
+    expected = outputs(adapted, model, logits)
+    assert not torch.allclose(expected, logits(language_model.module), atol=1e-2)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert AutoTokenizer.from_pretrained(tmp_path / "out").eos_token_id == language_model.eos_id
+
+
+@pytest.mark.parametrize(
+    ("name", "params"), [("lora", {"targets": ALL_LINEAR}), ("dora", {"targets": ["c_attn", "lm_head"]}), ("ia3", {})]
+)
+def test_merged_model_needs_no_peft_and_leaves_a_tied_embedding_alone(name, params, attach, language_model, tmp_path):
+    adapted = attach(name, language_model.module, **params)
+    model = Model(trained(adapted))
+    expected = outputs(adapted, model, logits)
+    _, loading = written(adapted, model, language_model, tmp_path / "out", merge=True)
+    assert loading.library == "transformers"
+    merged = loaded(tmp_path / "out", language_model)
+    torch.testing.assert_close(logits(merged), expected, rtol=1e-4, atol=1e-4)
+    assert torch.equal(merged.transformer.wte.weight, language_model.module.transformer.wte.weight)
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_updates_folded_into_the_backbone_are_stacked_or_merged(merge, attach, language_model, tmp_path):
+    adapted = attach("lora", language_model.module, targets=["c_attn", "lm_head"], rank=2)
+    random = torch.Generator().manual_seed(3)
+    merges = tuple(
+        {
+            name: torch.randn((r, *one.shape[1:]) if name.endswith("A.weight") else (len(one), r), generator=random) / 5
+            for name, one in dump_tensors(adapted.trainable).items()
+        }
+        for r in (4, 3)
+    )
+    model = Model(trained(adapted), merges)
+    expected = outputs(adapted, model, logits)
+    written(adapted, model, language_model, tmp_path / "out", merge=merge)
+    found = loaded(tmp_path / "out", language_model)
+    torch.testing.assert_close(logits(found), expected, rtol=1e-4, atol=1e-4)
+    if not merge:
+        assert {one.r["default"] for one in found.modules() if hasattr(one, "lora_A")} == {2 + 4 + 3}
+
+
+def test_model_of_a_lower_rank_is_exported_at_its_own_rank(attach, language_model, tmp_path):
+    adapted = attach("mixed_lora", language_model.module, client_ranks=[2, 8])
+    tensors = {name: one[:2] if "lora_A" in name else one[:, :2] for name, one in trained(adapted).items()}
+    written(adapted, Model(tensors), language_model, tmp_path / "out")
+    found = loaded(tmp_path / "out", language_model)
+    assert {one.r["default"] for one in found.modules() if hasattr(one, "lora_A")} == {2}
+    torch.testing.assert_close(logits(found), outputs(adapted, Model(tensors), logits), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["prompt", "prefix"])
+def test_what_stands_before_a_text_is_not_merged(name, attach, language_model, tmp_path):
+    adapted = attach(name, language_model.module, n_tokens=3)
+    with pytest.raises(UsageError, match=r"merges no pr.* tuning into a backbone's weights\. Leave out `--merge`"):
+        written(adapted, Model(trained(adapted)), language_model, tmp_path / "out", merge=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("lora", {"targets": ATTENTION, "ranks": {"to_q": 5}, "rank": 3, "alpha": 7.0}),
+        ("dora", {"targets": ATTENTION, "rank": 3}),
+    ],
+)
+def test_unet_lora_changes_what_diffusers_computes(name, params, attach, unet, tmp_path):
+    adapted = attach(name, unet.module, **params)
+    model = Model(trained(adapted))
+    _, loading = written(adapted, model, unet, tmp_path / "out")
+    assert loading.library == "diffusers"
+    again = plain_unet(unet)
+    before = noise(again)
+    again.unet.load_lora_adapter(tmp_path / "out", prefix=None, weight_name="pytorch_lora_weights.safetensors")
+    assert not torch.allclose(noise(again), before, atol=1e-2)
+    torch.testing.assert_close(noise(again), outputs(adapted, model, noise), rtol=1e-4, atol=1e-5)
+
+
+def test_other_unet_adapters_are_loaded_by_peft(attach, unet, tmp_path):
+    adapted = attach("ia3", unet.module, outputs=["to_k", "to_v"], inputs=["ff.net.2"])
+    model = Model(trained(adapted))
+    written(adapted, model, unet, tmp_path / "out")
+    again = plain_unet(unet)
+    again.unet = PeftModel.from_pretrained(again.unet, tmp_path / "out").eval()
+    torch.testing.assert_close(noise(again), outputs(adapted, model, noise), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "merge"),
+    [("full", {}, False), ("textual_inversion", {}, False), ("lora", {"targets": ATTENTION}, True)],
+)
+def test_whole_unet_is_a_backbone_again(name, params, merge, attach, unet, tmp_path):
+    adapted = attach(name, unet.module, **params)
+    model = Model(trained(adapted))
+    expected = outputs(adapted, model, noise)
+    written(adapted, model, unet, tmp_path / "out", merge=merge)
+    again = load_unet(str(tmp_path / "out"), n_classes=10, image_size=16)
+    torch.testing.assert_close(noise(again.module), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_adapter_of_nobodys_format_gets_a_sentence(language_model, tmp_path):
+    module = copy.deepcopy(language_model.module)
+    shift = torch.nn.Parameter(torch.zeros(3))
+    module.transformer.register_parameter("shift", shift)
+    with pytest.raises(UsageError, match="`some` is neither of peft nor made of the backbone's own parameters"):
+        written(Adapted(module, {"shift": shift}), Model({"shift": shift}), language_model, tmp_path / "out")
+
+
+def test_peft_adapter_that_trains_more_than_peft_writes_gets_a_sentence(attach, language_model, tmp_path):
+    adapted = attach("ia3", language_model.module)
+    more = dict(adapted.module.named_parameters())["base_model.model.transformer.wpe.weight"]
+    both = replace(adapted, trainable={**adapted.trainable, "wpe": more})
+    with pytest.raises(UsageError, match="trains 9,088 numbers, of which peft writes 896"):
+        written(both, Model(dump_tensors(both.trainable)), language_model, tmp_path / "out")
+
+
+def test_out_is_a_new_folder(tmp_path):
+    check_out(tmp_path / "new")
+    (tmp_path / "empty").mkdir()
+    check_out(tmp_path / "empty")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"is not empty\. Name a new folder"):
+        check_out(tmp_path)
+    with pytest.raises(UsageError, match=r"is no folder\. Name a new folder"):
+        check_out(tmp_path / "file")
+
+
+def test_task_that_cannot_export_is_told():
+    with pytest.raises(UsageError, match="Task `toy` does not say how its backbone is exported"):
+        exporter_of(SimpleNamespace(), "toy")
