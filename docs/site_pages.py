@@ -79,8 +79,8 @@ def copied() -> dict[str, str]:
         found[card.relative_to(ROOT).as_posix()] = f"cards/{card.name}"
     for table in sorted(ROOT.glob("leaderboards/*/table.md")):
         found[table.relative_to(ROOT).as_posix()] = f"results/{table.parent.name}.md"
-        for plot in sorted([*table.parent.glob("*.svg"), *table.parent.glob("samples.png")]):
-            found[plot.relative_to(ROOT).as_posix()] = f"results/{table.parent.name}/{plot.name}"
+        for shown in sorted([*table.parent.glob("*.svg"), *table.parent.glob("samples.*")]):
+            found[shown.relative_to(ROOT).as_posix()] = f"results/{table.parent.name}/{shown.name}"
     if len(set(found.values())) < len(found):
         raise ValueError("Two cards have one name. Rename one of them.")
     return found

@@ -105,8 +105,8 @@ class Task(Protocol):
     def split(self, name: str) -> Any:
         """The evaluation data called `valid_subset` (read every round), `valid` or `test` (read once)."""
 
-    def showcase(self, module: nn.Module, seeds: SeedTree) -> bytes | None:
-        """A PNG of what `module` generates, from the same noise for every contender; None where there is no picture."""
+    def showcase(self, module: nn.Module, seeds: SeedTree) -> bytes | str | None:
+        """What `module` generates, from the same noise for every contender: a PNG's bytes, a text, or nothing."""
 
 
 @runtime_checkable

@@ -53,6 +53,7 @@ class RunResult:
         metrics: final metrics by `<split>/<metric>`, those with parts by `<split>/<metric>/<part>`.
         per_client: the followed metric by model (`global`, `personalized`) and client id.
         showcase: base64 of a PNG of what the global model generates; empty when there is none.
+        sample: text that it generates; empty when there is none.
     """
 
     status: str
@@ -62,3 +63,4 @@ class RunResult:
     digests: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     showcase: str = ""
+    sample: str = ""

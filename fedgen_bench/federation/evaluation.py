@@ -1,8 +1,7 @@
-"""Measuring: metrics of a model on a task's data, and the picture that the task makes with it."""
+"""Measuring: metrics of a model on a task's data, and what the task has it generate to be shown."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ import torch
 
 from fedgen_bench.base.errors import Diverged, PluginError
 from fedgen_bench.base.guards import guarded
+from fedgen_bench.base.safe_text import printable
 from fedgen_bench.contract.messages import Model
 from fedgen_bench.contract.protocols import PNG_SIGNATURE
 from fedgen_bench.federation.parameters import load_tensors
@@ -108,15 +108,17 @@ class Evaluator:
             )
         return {f"{name}/{part}": float(number) for part, number in value.items()}
 
-    def showcase(self, model: Model) -> str:
-        """Base64 of the PNG that the task makes with this model; empty where it makes none.
+    def showcase(self, model: Model) -> bytes | str | None:
+        """The PNG or the text that the task makes with this model; None where it makes none. A text is made printable.
 
         Raises:
-            PluginError: what it makes is no PNG.
+            PluginError: what it makes is neither.
         """
         self._load(model)
         with self._evaluating("showcase"):
-            picture = self.task.showcase(self.adapted.module, seed_tree(self.spec))
-        if picture is not None and not picture.startswith(PNG_SIGNATURE):
-            raise PluginError("The task's showcase is no PNG. Return a PNG file's bytes, or None.")
-        return base64.b64encode(picture or b"").decode()
+            shown = self.task.showcase(self.adapted.module, seed_tree(self.spec))
+        if isinstance(shown, str):
+            return printable(shown, keep="\n")
+        if shown is not None and not shown.startswith(PNG_SIGNATURE):
+            raise PluginError("The task's showcase is no PNG. Return a PNG file's bytes, a text, or None.")
+        return shown

@@ -1,7 +1,8 @@
-"""The result of a finished cell: export, scores and their spread over clients, picture, digests."""
+"""The result of a finished cell: export, scores and their spread over clients, what the model generates, digests."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -51,10 +52,12 @@ def final_result(
         if unseen := [value for i, value in personalized.items() if int(i) in never]:
             metrics[f"personalized_unseen/{followed}/mean"] = sum(unseen) / len(unseen)
     passing("final.personalized")
-    showcase = ""
+    shown: bytes | str | None = None
     if model is not None and experiment.spec.purpose != "tune":
         with span("picture"):
-            showcase = experiment.evaluator.showcase(model)
+            shown = experiment.evaluator.showcase(model)
+    showcase = base64.b64encode(shown).decode() if isinstance(shown, bytes) else ""
+    sample = shown if isinstance(shown, str) else ""
     adapted = experiment.adapted
     tensors = None if model is None else named_tensors(model)
     digests = {
@@ -72,7 +75,7 @@ def final_result(
         "final_sha256": "" if tensors is None else tensors_digest(tensors),
     }
     final = None if tensors is None else pieces(tensors).whole()
-    return RunResult("done", "", metrics, per_client, digests, facts, showcase), final
+    return RunResult("done", "", metrics, per_client, digests, facts, showcase, sample), final
 
 
 def named_tensors(model: Model) -> Tensors:

@@ -60,6 +60,7 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         notes=suite.suite.notes,
         followed=followed,
         showcase={group.contender: one.showcase for group in own for one in group.done if one.showcase},
+        samples={group.contender: one.sample for group in own for one in group.done if one.sample},
         among=among,
     )
 

@@ -21,6 +21,7 @@ ClientId = Annotated[str, Field(pattern="^[0-9]{1,9}$")]
 ModelName = Literal["global", "personalized"]
 CohortKind = Literal["sampled", "pooled", "none"]
 Unfinished = Literal["failed", "diverged", "crashed", "running"]
+SHOWN = ("showcase", "sample")  # what a model generates, where it does
 Nothing = Annotated[dict[str, Any], Field(max_length=0)]
 
 
@@ -175,6 +176,7 @@ class Done(_Run):
         metrics: by `<split>/<metric>` or `<model>/<metric>/<figure>`.
         per_client: the followed metric by model and client.
         showcase: base64 of a PNG of what the global model generates; empty when none is published.
+        sample: text that it generates; empty when none is published.
     """
 
     status: Literal["done"] = "done"
@@ -184,6 +186,7 @@ class Done(_Run):
     digests: Digests
     facts: Facts
     showcase: str = ""
+    sample: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,8 +225,6 @@ def from_json(raw: Mapping[str, Any]) -> Record:
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """As `results.json` has it; no key stands for a picture that there is none of."""
+    """As `results.json` has it; no key stands for a picture or a text that there is none of."""
     table = {**asdict(record), "config": record.config.to_json()}
-    if not table.get("showcase"):
-        table.pop("showcase", None)
-    return table
+    return {name: value for name, value in table.items() if value or name not in SHOWN}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from fedgen_bench.results.record import Booked, Record, from_json
+from fedgen_bench.results.record import SHOWN, Booked, Record, from_json
 
 if TYPE_CHECKING:
     from fedgen_bench.results.store import StoredRun
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def records_of(runs: Sequence[StoredRun], suite: SuiteSpec) -> list[Record]:
-    """The record of every run that has ended; pictures are published of the first leaderboard seed alone."""
+    """The record of every run that has ended; what models generate is published of the first leaderboard seed alone."""
 
     def shown(run: StoredRun) -> bool:
         return run.spec.seed == suite.seeds.leaderboard[0] and not run.spec.off_suite
@@ -49,7 +49,7 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
         ],
         "provenance": dict(run.provenance),
         "environment": dict(run.environment),
-        **({"showcase": result.showcase} if with_showcase and result.showcase else {}),
+        **{name: shown for name in SHOWN if with_showcase and (shown := getattr(result, name))},
     }
     return from_json(json.loads(json.dumps(table)))
 

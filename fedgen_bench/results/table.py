@@ -81,6 +81,7 @@ class Table:
         data: sha256 by name of what the task read.
         among: by ranked contender, the points of a sweep that its rank holds within; empty where there is one ranking.
         showcase: by contender, base64 of a PNG of what its global model generates; empty for tasks without pictures.
+        samples: by contender, text that its global model generates; empty for tasks without.
     """
 
     suite: str
@@ -103,6 +104,7 @@ class Table:
     notes: str
     followed: Followed
     showcase: Mapping[str, str]
+    samples: Mapping[str, str]
     among: Mapping[str, str]
 
     @property

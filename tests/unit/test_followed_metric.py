@@ -219,7 +219,7 @@ def test_suite_without_the_new_keys_keeps_table_and_identity(registry, toy_suite
     assert not later & (table.setup["training"].keys() | table.setup["evaluation"].keys())
     assert not table.follows_another
     json_format, samples = (registry.get("table_format", name).spec for name in ("json", "samples"))
-    assert not {"followed", "showcase"} & json.loads(json_format.build(NoParams()).render(table)).keys()
+    assert not {"followed", "showcase", "samples"} & json.loads(json_format.build(NoParams()).render(table)).keys()
     assert samples.build(NoParams()).render(table) is None
 
 

@@ -35,10 +35,11 @@ def test_whole_numbers_and_real_ones_stay_what_they_are():
     assert from_json(table) == record
 
 
-@pytest.mark.parametrize("showcase", ["", "picture"])
-def test_picture_has_a_key_where_there_is_one(showcase):
-    record = made({"showcase": showcase})
-    assert ("showcase" in to_json(record)) is bool(showcase)
+@pytest.mark.parametrize("name", ["showcase", "sample"])
+@pytest.mark.parametrize("shown", ["", "something"])
+def test_what_a_model_generates_has_a_key_where_there_is_some(name, shown):
+    record = made({name: shown})
+    assert (name in to_json(record)) is bool(shown)
     assert from_json(to_json(record)) == record
 
 

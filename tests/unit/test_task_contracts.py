@@ -54,6 +54,11 @@ class Infinite(Honest):
         return {**super().observe(module, data, seeds), "errors": (Weights(torch.tensor([1.0, math.inf])),)}
 
 
+class Writes(Honest):
+    def showcase(self, module, seeds):
+        return f"{module.weight.tolist()}"
+
+
 class Jpeg(Honest):
     def showcase(self, module, seeds):
         return b"\xff\xd8"
@@ -78,6 +83,10 @@ def test_task_contract_accepts_tensors_as_evidence_and_a_picture(check):
     check(Honest())
 
 
+def test_task_contract_accepts_a_text_that_is_shown():
+    tasks.check_showcase(Writes())
+
+
 @pytest.mark.parametrize(
     ("check", "fake", "message"),
     [
@@ -85,7 +94,7 @@ def test_task_contract_accepts_tensors_as_evidence_and_a_picture(check):
         (tasks.check_observe, Infinite, "evidence `errors` is not finite"),
         (tasks.check_showcase, Jpeg, "is no PNG"),
         (tasks.check_showcase, Moves, "differ"),
-        (tasks.check_showcase, Paints, "two equal pictures differ"),
+        (tasks.check_showcase, Paints, "two equal pictures or texts differ"),
     ],
 )
 def test_task_contract_catches(check, fake, message):

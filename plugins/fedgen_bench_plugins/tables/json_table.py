@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class JsonTable:
-    """What the table holds, without pictures; numbers that are not finite are null."""
+    """What the table holds, without what models generate; numbers that are not finite are null."""
 
     def __init__(self, params: NoParams) -> None:
         self.params = params
@@ -28,7 +28,7 @@ class JsonTable:
             return None if isinstance(value, float) and not math.isfinite(value) else value
 
         body = dataclasses.asdict(table)
-        del body["showcase"]
+        del body["showcase"], body["samples"]
         if not table.among:
             del body["among"]
         if not table.follows_another:

@@ -33,6 +33,7 @@ from fedgen_bench_plugins.tasks.heldout import n_heldout
 from fedgen_bench_plugins.tasks.text_beginning import beginning_of
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, Find, TextReader, topic_labels
 from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, LATER, Params
+from fedgen_bench_plugins.tasks.text_samples import finished, prompts_of
 from fedgen_bench_plugins.tasks.text_windows import EvalText, windows
 
 if TYPE_CHECKING:
@@ -266,8 +267,21 @@ class LoadedLanguageModeling:
 
         return LanguageModelExporter(self.backbone)
 
-    def showcase(self, module: nn.Module, seeds: SeedTree) -> None:
-        """Text gives no picture."""
+    def showcase(self, module: nn.Module, seeds: SeedTree) -> str | None:
+        """Lines of validation that the model finishes behind `>>`, where `sample_tokens` asks for them."""
+        import torch
+
+        if not self.params.sample_tokens:
+            return None
+        prompts = prompts_of(self.corpus.valid, lambda line: self._encode([line])[0][:-1])
+        draws = torch.rand(
+            len(prompts), self.params.sample_tokens, generator=seeds.torch("evaluation", purpose="samples")
+        )
+        start, end = self._beginning.token, self.backbone.eos_id
+        rests = finished(module, torch.tensor(prompts, dtype=torch.int64), draws, start=start, end=end)
+        decode = self.backbone.tokenizer.decode
+        texts = [(decode(ours).strip(), decode(rest).strip()) for ours, rest in zip(prompts, rests, strict=True)]
+        return "\n".join(map(" >> ".join, texts))
 
 
 def _predicted(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

@@ -7,9 +7,12 @@ from typing import Literal
 
 from fedgen_bench_plugins.datasets.sources import NO_SOURCE, OWN_TEXT, TextSource
 from fedgen_bench_plugins.tasks.text_beginning import Bos
+from fedgen_bench_plugins.tasks.text_samples import PROMPT_TOKENS
 
-LATER = frozenset({"bos", "final_lines", "source"})
-EVALUATION_ONLY = frozenset({"context_tokens", "stride_tokens", "valid_subset_lines", "final_lines", "batch_windows"})
+LATER = frozenset({"bos", "final_lines", "sample_tokens", "source"})
+EVALUATION_ONLY = frozenset(
+    {"context_tokens", "stride_tokens", "valid_subset_lines", "final_lines", "batch_windows", "sample_tokens"}
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Params:
             end; with `once` the tokenizer's BOS; with `every_window` the BOS, which also takes the place of the first
             token read in every block and window; `auto` is `every_window` for a tokenizer that puts its BOS before a
             text by itself, else `none`.
+        sample_tokens: the global model of a finished run goes on with three lines of validation, for as many tokens at
+            most, which makes `samples.md`; with 0 it does not.
         source: the text of `text_folder`, a table of its own.
         final_lines: lines of validation and of test that are evaluated after the last round, taken in equal runs across
             each; all when None.
@@ -50,6 +55,7 @@ class Params:
     valid_subset_lines: int = 400
     batch_windows: int = 8
     bos: Bos = "none"
+    sample_tokens: int = 0
     source: TextSource = NO_SOURCE
     final_lines: int | None = None
 
@@ -68,6 +74,8 @@ class Params:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.final_lines is not None and self.final_lines < 1:
             raise ValueError(f"final_lines must be at least 1, got {self.final_lines}.")
+        if self.sample_tokens < 0:
+            raise ValueError(f"sample_tokens must be at least 0, got {self.sample_tokens}.")
         if self.stride_tokens > self.context_tokens:
             raise ValueError(
                 f"stride_tokens ({self.stride_tokens}) must not exceed context_tokens ({self.context_tokens})."
@@ -84,4 +92,5 @@ class Params:
     @property
     def longest(self) -> int:
         """The most tokens that the backbone gets at a time."""
-        return max(self.block_tokens, self.context_tokens)
+        sampled = 1 + PROMPT_TOKENS + self.sample_tokens if self.sample_tokens else 0
+        return max(self.block_tokens, self.context_tokens, sampled)
