@@ -6,6 +6,9 @@ import warnings
 from typing import Any
 
 import torch
+from fedgen_bench_plugins.backbones import grounds
+
+from fedgen_bench import Ground
 
 VOCABULARY = 64
 N_POSITIONS = 64
@@ -34,7 +37,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "GPT-J": ("gptj", {**_GPT2, "rotary_dim": 4}),
-    "GPT-NeoX, Pythia": ("gpt_neox", _LLAMA),
+    "GPT-NeoX, Pythia": ("gpt_neox", {**_FALCON, "intermediate_size": 48}),
     "GPTBigCode": ("gpt_bigcode", _GPT2),
     "CodeGen": ("codegen", {**_GPT2, "rotary_dim": 4}),
     "OPT": ("opt", _OPT),
@@ -72,3 +75,15 @@ def tiny(family: str) -> torch.nn.Module:
         config = AutoConfig.for_model(kind, **_TOKENS, **sizes)
         model: torch.nn.Module = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     return model
+
+
+def _unknown() -> torch.nn.Module:
+    raise NotImplementedError("Each family has its own.")
+
+
+GROUND = Ground(
+    load=_unknown,
+    inputs=lambda: {"tokens": torch.randint(VOCABULARY, (3, 8), generator=torch.Generator().manual_seed(4))},
+    outputs=grounds.LANGUAGE_MODEL.outputs,
+    loss=grounds.LANGUAGE_MODEL.loss,
+)

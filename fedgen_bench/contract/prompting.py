@@ -18,8 +18,9 @@ _TOLERANCE = 1e-3  # of the largest logit: the two ways round differently
 
 def positions_of(module: nn.Module) -> int | None:
     """The most tokens that a language model takes at a time; None where it sets no limit."""
-    positions = getattr(getattr(module, "config", None), "max_position_embeddings", None)
-    return positions if isinstance(positions, int) and positions > 0 else None
+    config = getattr(module, "config", None)
+    named = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+    return next((positions for positions in named if isinstance(positions, int) and positions > 0), None)
 
 
 def check_room(module: nn.Module, n_tokens: int) -> None:

@@ -7,35 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import transformers as tf
+from families import FAMILIES, N_POSITIONS, tiny
 
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.contract.prompting import positions_of
-from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.testing.adapters import SEEDS
-
-SIZES = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2}
-DECODER = {
-    **SIZES, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def models():
-    """Small random models by architecture."""
-    with seeded_globals(3):
-        return {
-            "gemma": tf.GemmaForCausalLM(tf.GemmaConfig(**DECODER, head_dim=8)).eval(),
-            "gemma3": tf.Gemma3ForCausalLM(tf.Gemma3TextConfig(**DECODER, head_dim=8)).eval(),
-            "llama": tf.LlamaForCausalLM(tf.LlamaConfig(**DECODER)).eval(),
-            "bloom": tf.BloomForCausalLM(tf.BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=4)).eval(),
-            "mamba": tf.MambaForCausalLM(tf.MambaConfig(**SIZES)).eval(),
-            "opt": tf.OPTForCausalLM(
-                tf.OPTConfig(
-                    **SIZES, ffn_dim=48, num_attention_heads=4, max_position_embeddings=64, word_embed_proj_dim=16
-                )
-            ).eval(),
-        }
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +25,13 @@ def attach(registry):
     return make
 
 
-REFUSED = {("prefix", "mamba")}
+REFUSED = {("prefix", "Mamba")}
 TEXT = torch.arange(6)[None] * 5
 
 
-@pytest.mark.parametrize("model", ["gemma", "gemma3", "llama", "bloom", "mamba", "opt"])
-def test_soft_prompt_begins_as_words_also_where_embeddings_are_scaled(model, models, attach):
-    plain = models[model]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_soft_prompt_begins_as_words_also_where_embeddings_are_scaled(family, attach):
+    plain = tiny(family)
     words = torch.randperm(64, generator=SEEDS.torch("adapter", purpose="prompt"))[:5]
     adapted = attach("prompt", plain, n_tokens=5)
     with torch.no_grad():
@@ -65,8 +41,8 @@ def test_soft_prompt_begins_as_words_also_where_embeddings_are_scaled(model, mod
     assert adapted.positions == 5
 
 
-def test_random_soft_prompt_has_the_spread_of_what_the_model_reads(models, attach):
-    gemma = models["gemma3"]
+def test_random_soft_prompt_has_the_spread_of_what_the_model_reads(attach):
+    gemma = tiny("Gemma 3")
     read = gemma.get_input_embeddings()(torch.arange(64)).std().item()
     assert read == pytest.approx(gemma.get_input_embeddings().weight.std().item() * 32**0.5, rel=1e-3)
     prompt = attach("prompt", gemma, n_tokens=40, init="random").trainable["prompt"]
@@ -74,30 +50,47 @@ def test_random_soft_prompt_has_the_spread_of_what_the_model_reads(models, attac
 
 
 @pytest.mark.parametrize("name", ["prompt", "prefix"])
-@pytest.mark.parametrize("model", ["gemma", "gemma3", "llama", "bloom", "mamba", "opt"])
-def test_architectures_take_it_or_it_is_refused_in_one_sentence(name, model, models, attach):
-    if (name, model) in REFUSED:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_architectures_take_it_or_it_is_refused_in_one_sentence(name, family, attach):
+    if (name, family) in REFUSED:
         with pytest.raises(ValueError, match=r"\AA \w+ [^\n]{20,250}\. Choose another adapter\.\Z"):
-            attach(name, models[model], n_tokens=5)
+            attach(name, tiny(family), n_tokens=5)
         return
-    adapted = attach(name, models[model], n_tokens=5)
+    adapted = attach(name, tiny(family), n_tokens=5)
     assert adapted.positions == 5
     adapted.module.train()
     adapted.module(input_ids=TEXT).logits.sum().backward()
     assert all(one.grad is not None for one in adapted.trainable.values())
 
 
-def test_prefix_is_refused_where_nothing_is_cached(models, attach):
+def test_prefix_is_refused_where_nothing_is_cached(attach):
     with pytest.raises(ValueError, match=r"A MambaForCausalLM does not keep keys and values"):
-        attach("prefix", models["mamba"], n_tokens=5)
+        attach("prefix", tiny("Mamba"), n_tokens=5)
 
 
-def test_soft_prompt_of_more_tokens_than_the_vocabulary_is_refused(models, attach):
+def test_soft_prompt_of_more_tokens_than_the_vocabulary_is_refused(attach):
     with pytest.raises(ValueError, match=r"n_tokens is 70, the vocabulary has 64 tokens\. Lower n_tokens"):
-        attach("prompt", models["mamba"], n_tokens=70)
+        attach("prompt", tiny("Mamba"), n_tokens=70)
 
 
-@pytest.mark.parametrize(("positions", "expected"), [(64, 64), (-1, None), (None, None)])
-def test_positions_without_limit_are_none(positions, expected):
-    assert positions_of(SimpleNamespace(config=SimpleNamespace(max_position_embeddings=positions))) == expected
+@pytest.mark.parametrize("name", ["prompt", "prefix"])
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in {"Bloom", "Mamba"}])
+def test_text_fits_into_the_positions_that_it_leaves(name, family, attach):
+    plain = tiny(family)
+    assert positions_of(plain) == N_POSITIONS
+    adapted = attach(name, plain, n_tokens=5)
+    text = torch.arange(N_POSITIONS - adapted.positions)[None]
+    with torch.no_grad():
+        assert adapted.module(input_ids=text).logits[:, -text.shape[1] :].isfinite().all()
+
+
+@pytest.mark.parametrize("family", ["GPT-2", "OPT", "MPT"])
+def test_longer_texts_do_not_fit_where_positions_are_a_table(family):
+    with torch.no_grad(), pytest.raises((IndexError, RuntimeError)):
+        tiny(family)(input_ids=torch.zeros(1, N_POSITIONS + 1, dtype=torch.long))
+
+
+@pytest.mark.parametrize("config", [{"max_position_embeddings": -1}, {"max_position_embeddings": None}, {}])
+def test_positions_without_limit_are_none(config):
+    assert positions_of(SimpleNamespace(config=SimpleNamespace(**config))) is None
     assert positions_of(SimpleNamespace()) is None

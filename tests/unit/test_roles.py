@@ -6,21 +6,15 @@ import copy
 
 import pytest
 import torch
-from families import FAMILIES, VOCABULARY, tiny
+from families import FAMILIES, GROUND, tiny
 from fedgen_bench_plugins.adapters.roles import ROLES, is_linear, layers_of
 from fedgen_bench_plugins.backbones import grounds
 
-from fedgen_bench import Ground, Update, stacked
+from fedgen_bench import Update, stacked
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.federation.parameters import dump_tensors, load_tensors
 from fedgen_bench.testing.adapters import SEEDS, train
 
-GROUND = Ground(
-    load=lambda: pytest.fail("families have no ground"),
-    inputs=lambda: {"tokens": torch.randint(VOCABULARY, (3, 8), generator=torch.Generator().manual_seed(4))},
-    outputs=grounds.LANGUAGE_MODEL.outputs,
-    loss=grounds.LANGUAGE_MODEL.loss,
-)
 WITH_ATTENTION = [family for family in FAMILIES if family != "Mamba"]
 EVERYTHING = {"rank": 2, "targets": ["all", "head"], "ranks": {"head": 1, "attention": 3}}
 

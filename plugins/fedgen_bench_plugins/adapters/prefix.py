@@ -62,23 +62,27 @@ class PrefixTuning:
         check_room(module, n_tokens)
         vocabulary = len(module.get_input_embeddings().weight)  # type: ignore[operator]
         words = torch.randint(vocabulary, (1, n_tokens), generator=seeds.torch("adapter", purpose="prefix"))
-        start = _keys_and_values(module, words)
-        config = PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=n_tokens)
+        pairs = _keys_and_values(module, words)
+        n_pairs, n_heads, _, width = pairs.shape
+        config = PrefixTuningConfig(
+            task_type="CAUSAL_LM",
+            num_virtual_tokens=n_tokens,
+            num_layers=n_pairs // 2,
+            num_attention_heads=n_heads,
+            token_dim=n_heads * width,
+        )
 
         def attached() -> Adapted:
             adapted = wrap_with_peft(module, config, seeds)
             (prefix,) = adapted.trainable.values()
-            prefix.copy_(start)
+            prefix.copy_(pairs.permute(2, 0, 1, 3).flatten(1))  # as peft lays it out
             return Adapted(adapted.module, {"prefix": prefix}, positions=n_tokens)
 
         return stand_before_text(module, attached, words)
 
 
 def _keys_and_values(module: nn.Module, words: torch.Tensor) -> torch.Tensor:
-    """What the layers cache of `words` (1, n), as peft lays a prefix out: (n, layers x [keys, values] x width).
-
-    A layer caches keys and values of shape (1, heads, n, width / heads).
-    """
+    """What each layer caches of `words` (1, n), its keys, then its values: (2 layers, heads, n, width / heads)."""
     import torch
 
     with torch.no_grad():
@@ -89,8 +93,7 @@ def _keys_and_values(module: nn.Module, words: torch.Tensor) -> torch.Tensor:
             f"A {type(module).__name__} does not keep keys and values of one shape in every layer, which a prefix "
             "would stand beside. Choose another adapter."
         )
-    pairs = torch.cat(parts)  # (2 layers, heads, n, width / heads)
-    return pairs.permute(2, 0, 1, 3).flatten(1)
+    return torch.cat(parts)
 
 
 def _part(layer: Any, name: str) -> Any:
