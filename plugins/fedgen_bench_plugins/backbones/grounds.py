@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 _N_EXAMPLES = 6
 _N_TOKENS = 24
 _N_CLASSES = 4
+_LLAMA: dict[str, Any] = {
+    "vocab_size": 64,
+    "hidden_size": 24,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "tie_word_embeddings": True,
+}
 _UNET: dict[str, Any] = {
     "sample_size": 4,
     "in_channels": 12,
@@ -34,6 +44,16 @@ def _language_model() -> nn.Module:
     from fedgen_bench_plugins.backbones.loading import load_backbone
 
     return load_backbone("tiny-wire-lm").module
+
+
+@lru_cache(maxsize=1)
+def _llama() -> nn.Module:
+    """Untrained, of 14,000 parameters, built as SmolLM2 is: three query heads a key head, no bias, a tied head."""
+    with seeded_globals(5):
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        module: nn.Module = LlamaForCausalLM(LlamaConfig(**_LLAMA)).eval()
+    return module
 
 
 def _text() -> Tensors:
@@ -92,4 +112,5 @@ def _noise_loss(module: nn.Module, batch: Tensors, generator: torch.Generator) -
 
 
 LANGUAGE_MODEL = Ground(load=_language_model, inputs=_text, outputs=_logits, loss=_next_token_loss)
+LLAMA = Ground(load=_llama, inputs=_text, outputs=_logits, loss=_next_token_loss)
 UNET = Ground(load=_unet, inputs=_images, outputs=_noise, loss=_noise_loss)

@@ -50,6 +50,7 @@ SMOLLM2 = BackboneSpec(
     kind="language_model",
     folder=from_gguf("smollm2-135m", "llama"),
     made_from=(SMOLLM2_GGUF.name,),
+    ground=grounds.LLAMA,
 )
 CIFARNET = BackboneSpec(
     name="cifarnet",
