@@ -32,7 +32,7 @@ from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
 from fedgen_bench.contract.copies import private_copy
 from fedgen_bench.contract.data import ClientData, Examples, Holdings, MicroBatch, Parts, Tensors, UnitTable
-from fedgen_bench.contract.datasets import Archive, Chosen, DataFile, DatasetSpec, Distribution
+from fedgen_bench.contract.datasets import Archive, Chosen, DataFile, DatasetSpec, Distribution, Find
 from fedgen_bench.contract.exporting import Loading, PeftAdapter
 from fedgen_bench.contract.hookspecs import hookimpl
 from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
@@ -79,6 +79,7 @@ __all__ = [
     "EngineSpec",
     "Examples",
     "FedgenError",
+    "Find",
     "Fit",
     "FitReport",
     "Ground",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,9 @@ from fedgen_bench_plugins.backbones.unet import (
     quiet_diffusers,
     read_unet,
 )
+from fedgen_bench_plugins.datasets.image_parts import ImageSet
 from fedgen_bench_plugins.datasets.images import Images
 from fedgen_bench_plugins.tasks.image_generation import EvalImages, ImageGeneration, LoadedImageGeneration, Params
-from fedgen_bench_plugins.tasks.image_sets import ImageSet
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -424,6 +425,8 @@ def test_read_unet_refuses_pickled_weights(tmp_path):
 
 
 def _absent(name):
+    if isinstance(name, Path):
+        return name
     raise MissingDataError(f"{name} is not there.")
 
 

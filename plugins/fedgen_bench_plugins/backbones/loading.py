@@ -92,8 +92,12 @@ def _read(where: Path | str, *, local: bool) -> tuple[Any, Any, Any]:
     return module.eval(), tokenizer, info
 
 
-def load_unet(name: str, *, n_classes: int, image_size: int, find: Callable[[str], Path] | None = None) -> UNetBackbone:
+def load_unet(
+    name: str, *, n_classes: int, image_size: int | None, find: Callable[[str], Path] | None = None
+) -> UNetBackbone:
     """Load a diffusers U-Net for images of `image_size` pixels a side and labels 0 to n_classes - 1.
+
+    Where there is no size the images are made to fit, and their labels are new to the backbone.
 
     Raises:
         DataError: the model cannot be had, or is for other images or classes.

@@ -106,8 +106,11 @@ def new_context(n_classes: int, n_tokens: int, width: int, key: int = 0) -> torc
     return torch.randn(n_classes + 1, n_tokens, width, generator=torch.Generator().manual_seed(key))
 
 
-def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int, local: bool) -> UNetBackbone:
+def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int | None, local: bool) -> UNetBackbone:
     """Load a U-Net and its scheduler; weights are safetensors only.
+
+    Where there is no size the images are made to fit, and their labels are new to it: it keeps its context tokens for
+    no label alone.
 
     Raises:
         DataError: it cannot be had, is not whole, is for other images or classes, or predicts what has no loss here.
@@ -139,13 +142,15 @@ def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int, 
                 f"labels. Use a U-Net without, or put tokens of every label beside it as `{CONTEXT}`."
             )
         context = new_context(n_classes, _N_NEW_TOKENS, width)
+    if context is not None and image_size is None:
+        context = torch.cat([new_context(n_classes, *context.shape[1:])[:-1], context[-1:]])
     if context is not None and (context.ndim != 3 or len(context) != n_classes + 1 or context.shape[2] != width):  # noqa: PLR2004 - classes, tokens, width
         raise DataError(
             f"Backbone `{name}` has context tokens of shape {tuple(context.shape)}; {n_classes} classes need "
             f"({n_classes + 1}, any, {width}). Use another data set or backbone."
         )
     module = ConditionalUNet(unet, context, n_classes).eval()
-    probe(name, module, n_classes=n_classes, image_size=image_size)
+    probe(name, module, n_classes=n_classes, image_size=module.image_size)
     return UNetBackbone(name, module, scheduler, weights_sha256(module))
 
 

@@ -17,12 +17,12 @@ _LATENT_CHANNELS = 4
 _LABEL_EMBEDDINGS = (None, "timestep")  # a table with a row a class, or labels as numbers; other types take vectors
 
 
-def unfit(unet: Any, scheduler: Any, *, n_classes: int, image_size: int) -> str:
+def unfit(unet: Any, scheduler: Any, *, n_classes: int, image_size: int | None) -> str:
     """What is wrong with the parts, in two sentences that follow "Backbone `x` ", or nothing."""
     return _channels(unet.config, image_size) or _conditions(unet.config, n_classes) or _schedule(scheduler)
 
 
-def _channels(config: Any, image_size: int) -> str:
+def _channels(config: Any, image_size: int | None) -> str:
     n_in, n_out = config.in_channels, config.out_channels
     fold = math.isqrt(max(n_in // 3, 0))
     if n_out == 2 * n_in:
@@ -39,8 +39,9 @@ def _channels(config: Any, image_size: int) -> str:
         )
     size = config.sample_size
     if not isinstance(size, int):
-        return f"has sample_size {size} in its config. Write the images' side there, {image_size // fold}."
-    if size * fold != image_size:
+        side = "" if image_size is None else f", {image_size // fold}"
+        return f"has sample_size {size} in its config. Write the images' side there{side}."
+    if image_size is not None and size * fold != image_size:
         return f"is for images of {size} x {fold} pixels a side; the data have {image_size}. Use other images."
     return ""
 

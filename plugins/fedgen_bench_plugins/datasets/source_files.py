@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fedgen_bench import Chosen, DataError
+from fedgen_bench import Chosen, DataError, Find
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
@@ -41,7 +41,7 @@ class SourceFile:
         return self.path.suffix.lower()
 
 
-def placed(find: Callable[..., Path], path: str) -> Path:
+def placed(find: Find, path: str) -> Path:
     """The folder or file that a source's `path` names. Raises DataError when there is none."""
     place = find(Path(path))
     if not place.exists():

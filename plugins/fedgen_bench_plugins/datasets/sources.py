@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-OWN_TEXT = "text_folder"
+OWN_TEXT, OWN_IMAGES = "text_folder", "image_folder"
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class TextSource:
 
     Args:
         path: a folder of text files or of tables, or one such file.
-        files: which files of a folder, as a pattern below it (`**/*.md`); empty for every file of a kind that is known.
+        files: which files of a folder, as a pattern below it (`**/*.md`); empty for all of a kind that is known.
         text_column: the column of a table that holds a document's text.
         client_column: that names whose it is; empty for none.
         label_column: that holds its label; empty for the topics of a k-means.
@@ -39,6 +39,37 @@ class TextSource:
             raise ValueError("text_column is empty. Name the column that holds the text.")
 
 
+@dataclass(frozen=True)
+class ImageSource:
+    """The user's own images.
+
+    Args:
+        path: a folder with a folder of images for each class, or parquet files with encoded images.
+        files: which files of a folder, as a pattern below it (`**/*.png`); empty for all of a kind that is known.
+        client_folders: the first folder that an image lies in is its client, the one below its class.
+        image_column: the column of a parquet file that holds encoded images, or {bytes, path} of them.
+        label_column: that holds their classes; empty where all are of one.
+        client_column: that names whose each is; empty for none.
+        valid_share, test_share: of what is not given as a part of its own.
+        split_seed: of the draw.
+    """
+
+    path: str = ""
+    files: str = ""
+    client_folders: bool = False
+    image_column: str = "image"
+    label_column: str = "label"
+    client_column: str = ""
+    valid_share: float = 0.1
+    test_share: float = 0.1
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_shares(self.valid_share, self.test_share)
+        if not self.image_column:
+            raise ValueError("image_column is empty. Name the column that holds the images.")
+
+
 def check_shares(valid: float, test: float) -> None:
     """Raises ValueError for shares below 0, and for those that leave nothing to train on."""
     for name, share in (("valid_share", valid), ("test_share", test)):
@@ -50,4 +81,5 @@ def check_shares(valid: float, test: float) -> None:
         )
 
 
-NO_SOURCE = TextSource()
+NO_TEXT = TextSource()
+NO_IMAGES = ImageSource()

@@ -13,7 +13,12 @@ _REMEDY = "Give `train`, `valid` and `test` of your own as files or folders of t
 
 
 def split_by_draw(
-    owners: Sequence[str | None], given: Sequence[Part | None], shares: dict[Part, float], seed: int, what: str
+    owners: Sequence[str | None],
+    given: Sequence[Part | None],
+    shares: dict[Part, float],
+    seed: int,
+    what: str,
+    owner: str = "client",
 ) -> list[Part]:
     """A part for each thing: the one that it is given as, else one that is drawn.
 
@@ -26,6 +31,7 @@ def split_by_draw(
         shares: of `valid` and of `test`.
         seed: of the order.
         what: the things are called, as `document`.
+        owner: owners are called.
 
     Raises:
         DataError: nothing is left for a part.
@@ -47,13 +53,13 @@ def split_by_draw(
                 parts[i], wanted = part, wanted - 1
                 held[owners[i]] -= 1
         if wanted:
-            raise DataError(_too_few(len(pool), len(held), what, part))
+            raise DataError(_too_few(len(pool), len(held), what, owner, part))
     return parts
 
 
-def _too_few(n: int, n_owners: int, what: str, part: str) -> str:
-    of = f" of {n_owners} clients" if n_owners > 1 else ""
-    keep = ", of which each client keeps one for training" if n_owners > 1 else ""
+def _too_few(n: int, n_owners: int, what: str, owner: str, part: str) -> str:
+    of = f" of {n_owners} {'classes' if owner == 'class' else 'clients'}" if n_owners > 1 else ""
+    keep = f", of which each {owner} keeps one for training" if n_owners > 1 else ""
     other = ', or set split_by = "line", which cuts the last lines off each' if what == "document" else ""
     return (
         f"{n} {what}{'' if n == 1 else 's'}{of} {'is' if n == 1 else 'are'} too few to draw `{part}` from{keep}. "

@@ -100,7 +100,7 @@ def _csv(path: Path, names: Collection[str]) -> Columns:
         for _ in text_lines(path):  # a line that is no UTF-8 is told as such
             pass
         raise DataError(
-            f"{path} cannot be read as CSV ({_first_line(error)}). It begins with a row of names; text with a comma, "
+            f"{path} cannot be read as CSV ({first_line(error)}). It begins with a row of names; text with a comma, "
             "quote or line end in it stands in double quotes."
         ) from None
     return _of_arrow(table, names)
@@ -121,7 +121,7 @@ def _parquet(path: Path, names: Collection[str]) -> Columns:
                 raise DataError(f"{path} has a column `{name}` of {kind}. It must hold text.")
         table = pq.read_table(path, columns=list(names))
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as parquet ({_first_line(error)}). Replace the file.") from None
+        raise DataError(f"{path} cannot be read as parquet ({first_line(error)}). Replace the file.") from None
     return _of_arrow(table, names)
 
 
@@ -139,7 +139,8 @@ def _is_text(kind: Any) -> bool:
     return bool(types.is_string(own) or types.is_large_string(own) or types.is_null(own))
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, on one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

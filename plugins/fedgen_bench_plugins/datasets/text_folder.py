@@ -7,13 +7,13 @@ of a table. Documents are in the order of their files' paths, and of their rows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from fedgen_bench import Chosen, DataError
+from fedgen_bench import Chosen, DataError, Find
 from fedgen_bench_plugins.datasets.source_files import PARTS, Part, SourceFile, chosen, files_of, only_format, placed
 from fedgen_bench_plugins.datasets.sources import TextSource
 from fedgen_bench_plugins.datasets.splits import cut, split_by_draw
@@ -37,13 +37,13 @@ class Document:
     part: Part | None
 
 
-def own_files(find: Callable[..., Path], source: TextSource) -> dict[str, Path | Chosen]:
+def own_files(find: Find, source: TextSource) -> dict[str, Path | Chosen]:
     """What is read, for `TaskFactory.files`. Raises DataError when there is nothing."""
     place = placed(find, source.path)
     return {"source.path": chosen(place, files_of(place, _SUFFIXES, source.files))}
 
 
-def read_text_folder(find: Callable[..., Path], source: TextSource) -> Corpus:
+def read_text_folder(find: Find, source: TextSource) -> Corpus:
     """Documents of the source, split. Columns are `document` and, where they are known, `client` and `label`.
 
     Clients and labels are numbered in the order of their names, documents in their own.

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import (
     BackboneSpec,
+    Chosen,
     ClientData,
-    DataError,
     DatasetSpec,
     Diverged,
     Examples,
+    Find,
     Holdings,
     MicroBatch,
     Parts,
@@ -25,10 +26,11 @@ from fedgen_bench import (
     private_copy,
 )
 from fedgen_bench_plugins.backbones.known import CIFARNET, MINI_UNET, TINY_SHAPES_UNET
-from fedgen_bench_plugins.datasets.known import CIFAR10, INCEPTION, files_of
+from fedgen_bench_plugins.datasets.known import CIFAR10, INCEPTION
 from fedgen_bench_plugins.tasks.heldout import n_heldout
-from fedgen_bench_plugins.tasks.image_params import EVALUATION_ONLY, Params
-from fedgen_bench_plugins.tasks.image_sets import DATASETS_OF, IMAGE_SETS, ImageSet
+from fedgen_bench_plugins.tasks.image_checks import check_compared, check_labels, check_sizes
+from fedgen_bench_plugins.tasks.image_params import EVALUATION_ONLY, LATER, Params
+from fedgen_bench_plugins.tasks.image_sets import IMAGE_SETS, ImageReader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from fedgen_bench_plugins.backbones.diffusion import Noising
     from fedgen_bench_plugins.backbones.exporting import UNetExporter
     from fedgen_bench_plugins.backbones.unet import UNetBackbone
+    from fedgen_bench_plugins.datasets.image_parts import ImageSet
     from fedgen_bench_plugins.datasets.images import Images
     from fedgen_bench_plugins.extractors import Extractor, Features
 
@@ -60,54 +63,51 @@ class EvalImages:
 
 @dataclass(frozen=True)
 class ImageGeneration:
-    """What `build` returns: parameters known, nothing read."""
+    """What `build` returns: parameters known, nothing read.
+
+    Args:
+        params: of the task.
+        image_sets: by the names that the parameter `dataset` may have; a plugin's own task brings its own.
+    """
 
     params: Params
+    image_sets: Mapping[str, ImageReader] = field(default_factory=lambda: IMAGE_SETS)
+
+    @property
+    def _reader(self) -> ImageReader:
+        return self.image_sets[self.params.dataset]
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        return tuple(one.name for one in DATASETS_OF[self.params.dataset])
+        return tuple(one.name for one in self._reader.datasets)
 
-    def files(self, find: Callable[[str], Path]) -> dict[str, Path]:
+    def files(self, find: Find) -> dict[str, Path | Chosen]:
         from fedgen_bench_plugins.backbones.shipped import folders_of
         from fedgen_bench_plugins.extractors import extractor_file, extractors_at_hand
 
         params = self.params
         extractors = extractors_at_hand(params.extractors, params.optional_extractors, find)
         weights = {f"extractor {name}": extractor_file(name, find) for name in extractors}
-        return {**files_of(DATASETS_OF[params.dataset], find), **folders_of(params.backbone, find), **weights}
+        return {**self._reader.files(find, params.source), **folders_of(params.backbone, find), **weights}
 
-    def load(self, find: Callable[[str], Path]) -> LoadedImageGeneration:
+    def load(self, find: Find) -> LoadedImageGeneration:
         """Raises DataError when data, backbone or extractors cannot be had or do not fit each other."""
         from fedgen_bench_plugins.backbones.loading import load_unet
         from fedgen_bench_plugins.backbones.sampling import ddim_timesteps
         from fedgen_bench_plugins.extractors import extractors_at_hand, load_extractor
 
         params = self.params
-        images = IMAGE_SETS[params.dataset](find)
-        _check_sizes(params, images)
-        backbone = load_unet(params.backbone, n_classes=len(images.classes), image_size=images.size, find=find)
-        _check_labels(params, backbone)
+        opened = self._reader.open(find, params.source)
+        backbone = load_unet(params.backbone, n_classes=len(opened.classes), image_size=opened.size, find=find)
+        images = opened.load(backbone.module.image_size)
+        check_sizes(params, images)
+        if opened.size is None:
+            check_compared(params, images)
+        check_labels(params, backbone)
         ddim_timesteps(backbone.scheduler, params.sampler_steps)
         names = extractors_at_hand(params.extractors, params.optional_extractors, find)
         extractors = [load_extractor(name, find) for name in names]
         return LoadedImageGeneration(params, images, backbone, extractors)
-
-
-def _check_sizes(params: Params, images: ImageSet) -> None:
-    if params.n_reference is not None and params.n_reference > len(images.test):
-        raise DataError(
-            f"n_reference asks for {params.n_reference} reference images; the test part has {len(images.test)}. "
-            "Lower n_reference, or leave it out."
-        )
-
-
-def _check_labels(params: Params, backbone: UNetBackbone) -> None:
-    if backbone.module.null_label is None and (params.guidance != 1.0 or params.label_dropout):
-        raise DataError(
-            f"Backbone `{backbone.name}` knows no missing label, which guidance and label_dropout need. Set guidance "
-            "to 1.0 and label_dropout to 0.0, or use a backbone with context tokens or one more class embedding."
-        )
 
 
 class LoadedImageGeneration:
@@ -124,8 +124,8 @@ class LoadedImageGeneration:
         self._reference = lru_cache(maxsize=None)(self._reference_features)
 
     def units(self, seeds: SeedTree) -> UnitTable:
-        """Every training image is a unit; column `label` holds its class."""
-        return UnitTable(len(self.images.train), {"label": self.images.train.labels})
+        """Every training image is a unit; column `label` holds its class, the others are the images' own."""
+        return UnitTable(len(self.images.train), {"label": self.images.train.labels, **self.images.columns})
 
     def client_data(self, units: np.ndarray) -> ClientData:
         """Images and labels; the last ones are held out when at least two are left to train on."""
@@ -327,7 +327,7 @@ def register_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="image_generation", summary=summary, build=ImageGeneration, params=Params, trial=trial,
-            evaluation_only=EVALUATION_ONLY,
+            evaluation_only=EVALUATION_ONLY, later=LATER,
             libraries=("diffusers:UNet2DConditionModel", "diffusers:DDPMScheduler", "diffusers:DDIMScheduler"),
         )
     ]  # fmt: skip

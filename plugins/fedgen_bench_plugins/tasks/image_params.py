@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fedgen_bench_plugins.datasets.sources import NO_IMAGES, OWN_IMAGES, ImageSource
+
 _FEWEST_COMPARED = 2
+LATER = frozenset({"source"})
 EVALUATION_ONLY = frozenset(
     {
         "sampler_steps", "guidance", "n_samples", "n_valid_samples", "n_reference", "n_scored", "n_subset",
@@ -19,7 +22,7 @@ class Params:
     """Knobs of the task.
 
     Args:
-        dataset: `cifar10` or `tiny-shapes` (generated, 16 x 16).
+        dataset: `cifar10`, `tiny-shapes` (generated, 16 x 16), or `image_folder`, which is your own.
         backbone: a shipped name, a local folder, or a hub name.
         snr_gamma: min-SNR weighting of the training loss; none when left out.
         flip: mirror half of the training images.
@@ -34,9 +37,10 @@ class Params:
         extractors: feature extractors that must be at hand.
         optional_extractors: those that are used where their weights are at hand.
         batch_images: images in one forward pass of evaluation; it takes part in the bits of results.
+        source: the images of `image_folder`, a table of its own.
     """
 
-    dataset: Literal["cifar10", "tiny-shapes"] = "cifar10"
+    dataset: Literal["cifar10", "tiny-shapes", "image_folder"] = "cifar10"
     backbone: str = "mini-unet"
     snr_gamma: float | None = 5.0
     flip: bool = True
@@ -53,6 +57,7 @@ class Params:
     extractors: tuple[str, ...] = ("cifarnet",)
     optional_extractors: tuple[str, ...] = ("inception-v3-compat",)
     batch_images: int = 50
+    source: ImageSource = NO_IMAGES
 
     def __post_init__(self) -> None:
         counts = {
@@ -67,6 +72,12 @@ class Params:
         for name in ("heldout_fraction", "label_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
+        if self.dataset == OWN_IMAGES and not self.source.path:
+            raise ValueError(
+                f"dataset `{OWN_IMAGES}` is your own images. Say where they are with `path` in [task.params.source]."
+            )
+        if self.dataset != OWN_IMAGES and self.source != NO_IMAGES:
+            raise ValueError(f'`source` is read by dataset `{OWN_IMAGES}` alone. Set dataset = "{OWN_IMAGES}".')
         if not abs(self.guidance) < float("inf"):
             raise ValueError(f"guidance must be a finite number, got {self.guidance}.")
         if self.snr_gamma is not None and not 0 < self.snr_gamma < float("inf"):

@@ -15,6 +15,7 @@ from fedgen_bench import (
     DataError,
     DatasetSpec,
     Examples,
+    Find,
     Holdings,
     MicroBatch,
     Parts,
@@ -31,7 +32,7 @@ from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, SMOLLM2_GGUF
 from fedgen_bench_plugins.datasets.texts import Corpus
 from fedgen_bench_plugins.tasks.heldout import n_heldout
 from fedgen_bench_plugins.tasks.text_beginning import beginning_of
-from fedgen_bench_plugins.tasks.text_corpora import CORPORA, Find, TextReader, topic_labels
+from fedgen_bench_plugins.tasks.text_corpora import CORPORA, TextReader, topic_labels
 from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, LATER, Params
 from fedgen_bench_plugins.tasks.text_samples import finished, prompts_of
 from fedgen_bench_plugins.tasks.text_windows import EvalText, windows

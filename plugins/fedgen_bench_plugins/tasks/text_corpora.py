@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from fedgen_bench import Chosen, DatasetSpec
+from fedgen_bench import Chosen, DatasetSpec, Find
 from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, files_of
-from fedgen_bench_plugins.datasets.sources import NO_SOURCE, OWN_TEXT, TextSource
+from fedgen_bench_plugins.datasets.sources import NO_TEXT, OWN_TEXT, TextSource
 from fedgen_bench_plugins.datasets.texts import Corpus
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-Find: TypeAlias = "Callable[[str | Path], Path]"
 _SHORT_LINES = 1000
 _LATENT = 64
 _TINY_ARTICLES = {"train": 640, "valid": 48, "test": 96}
@@ -29,7 +28,7 @@ _BEIGE_BOOK_PARTS = {
 _BEIGE_BOOK_VALID_RUNS = 24
 
 
-def read_ptb(find: Find, source: TextSource = NO_SOURCE) -> Corpus:  # noqa: ARG001 - as every reader
+def read_ptb(find: Find, source: TextSource = NO_TEXT) -> Corpus:  # noqa: ARG001 - as every reader
     """Penn Treebank in Mikolov's preprocessing."""
     folder = find(PTB.name)
     parts = {
@@ -39,13 +38,13 @@ def read_ptb(find: Find, source: TextSource = NO_SOURCE) -> Corpus:  # noqa: ARG
     return Corpus(parts["train"], parts["valid"], parts["test"], dict(PTB.sha256))
 
 
-def read_ptb_short(find: Find, source: TextSource = NO_SOURCE) -> Corpus:  # noqa: ARG001 - as every reader
+def read_ptb_short(find: Find, source: TextSource = NO_TEXT) -> Corpus:  # noqa: ARG001 - as every reader
     """Penn Treebank with the first 1,000 lines of validation and of test alone, for suites of many short runs."""
     whole = read_ptb(find)
     return replace(whole, valid=whole.valid[:_SHORT_LINES], test=whole.test[:_SHORT_LINES])
 
 
-def write_tiny_wire(find: Find, source: TextSource = NO_SOURCE) -> Corpus:  # noqa: ARG001 - as every reader
+def write_tiny_wire(find: Find, source: TextSource = NO_TEXT) -> Corpus:  # noqa: ARG001 - as every reader
     """Generated news lines; nothing is read."""
     import hashlib
 
@@ -69,7 +68,7 @@ def write_tiny_wire(find: Find, source: TextSource = NO_SOURCE) -> Corpus:  # no
     )
 
 
-def read_beige_book(find: Find, source: TextSource = NO_SOURCE) -> Corpus:  # noqa: ARG001 - as every reader
+def read_beige_book(find: Find, source: TextSource = NO_TEXT) -> Corpus:  # noqa: ARG001 - as every reader
     """Beige Book reports of the twelve districts from 2005 on, normalised as the pretraining text of `mini-lm`.
 
     Lines are ordered by district, then date; a report is a document. Columns are `district` (0 to 11 in alphabetical

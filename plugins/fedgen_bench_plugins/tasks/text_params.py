@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fedgen_bench_plugins.datasets.sources import NO_SOURCE, OWN_TEXT, TextSource
+from fedgen_bench_plugins.datasets.sources import NO_TEXT, OWN_TEXT, TextSource
 from fedgen_bench_plugins.tasks.text_beginning import Bos
 from fedgen_bench_plugins.tasks.text_samples import PROMPT_TOKENS
 
@@ -56,7 +56,7 @@ class Params:
     batch_windows: int = 8
     bos: Bos = "none"
     sample_tokens: int = 0
-    source: TextSource = NO_SOURCE
+    source: TextSource = NO_TEXT
     final_lines: int | None = None
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class Params:
             raise ValueError(
                 f"dataset `{OWN_TEXT}` is your own text. Say where it is with `path` in a table [task.params.source]."
             )
-        if self.dataset != OWN_TEXT and self.source != NO_SOURCE:
+        if self.dataset != OWN_TEXT and self.source != NO_TEXT:
             raise ValueError(f'`source` is read by dataset `{OWN_TEXT}` alone. Set dataset = "{OWN_TEXT}".')
         if not 0 <= self.heldout_fraction < 1:
             raise ValueError(f"heldout_fraction must be within 0 and 1, got {self.heldout_fraction}.")
