@@ -22,7 +22,7 @@ from fedgen_bench_plugins.tasks.image_generation import EvalImages, ImageGenerat
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from fedgen_bench.base.errors import DataError, Diverged, MissingDataError
+from fedgen_bench.base.errors import DataError, Diverged, MissingDataError, UsageError
 from fedgen_bench.contract.seeds import SeedTree
 
 with quiet_diffusers():
@@ -425,8 +425,8 @@ def test_read_unet_refuses_pickled_weights(tmp_path):
 
 
 def _absent(name):
-    if isinstance(name, Path):
-        return name
+    if Path(name).is_dir():
+        raise UsageError(f"There is no data set {name}.")
     raise MissingDataError(f"{name} is not there.")
 
 

@@ -94,6 +94,15 @@ def test_one_file_is_a_source(tmp_path):
     assert len(read(tmp_path / "book.text", split_by="line").train) == 8
 
 
+def test_english_can_be_written_as_the_text_of_mini_lm(tmp_path):
+    text = "He didn't pay\n$12.50 to Mr. Smith. She said:\n“Why?”\n\nThe next\nparagraph is short.\n日本語\n"
+    write(tmp_path, {"a.txt": text})
+    (found,) = documents(tmp_path, normalise=True)
+    assert found.lines == ("he did n't pay $ N to mr. smith", "she said why", "the next paragraph is short")
+    write(tmp_path, {"a.txt": "日本語\n"})
+    assert "hold no English sentence" in refusal(tmp_path, normalise=True)
+
+
 # Tables
 
 

@@ -18,6 +18,8 @@ class TextSource:
         text_column: the column of a table that holds a document's text.
         client_column: that names whose it is; empty for none.
         label_column: that holds its label; empty for the topics of a k-means.
+        normalise: write English as the text that `mini-lm` was trained on: one sentence a line, lower case, without
+            punctuation, numbers as `N`. Paragraphs end at an empty line. As it is when false.
         valid_share, test_share: of what is not given as a part of its own.
         split_by: `document` draws whole documents; `line` cuts the last lines off each document.
         split_seed: of the draw.
@@ -28,6 +30,7 @@ class TextSource:
     text_column: str = "text"
     client_column: str = ""
     label_column: str = ""
+    normalise: bool = False
     valid_share: float = 0.1
     test_share: float = 0.1
     split_by: Literal["document", "line"] = "document"

@@ -1,14 +1,15 @@
 """The user's own text: a folder of text files, or JSON lines, parquet or CSV with a text column.
 
-Lines are those of the files, without what ends in white space; empty ones are left out. A document is a file, or a row
+Lines are those of the files, without white space at their ends; empty ones are left out. A document is a file, or a row
 of a table. Documents are in the order of their files' paths, and of their rows.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +75,13 @@ def read_documents(place: Path, source: TextSource) -> list[Document]:
     files = files_of(place, _SUFFIXES, source.files)
     if only_format(files, _FORMATS, _TEXT, place) == _TEXT:
         _need_no_columns(source, place)
-        documents = [_of_file(file) for file in _with_clients(files)]
+        documents = [_of_file(file, client, source) for file, client in _with_clients(files)]
     else:
         documents = [document for file in files for document in _of_table(file, source)]
     full = [one for one in documents if one.lines]
     if not full:
-        raise DataError(f"{place} holds no text: its {len(files)} files are empty. Name another with `path`.")
+        lost = ", or hold no English sentence, which `normalise` looks for" if source.normalise else ""
+        raise DataError(f"{place} holds no text: its {len(files)} files are empty{lost}. Name another with `path`.")
     with_text = {one.client for one in full}
     if without := [one for one in documents if one.client not in with_text]:
         raise DataError(
@@ -103,9 +105,8 @@ def _with_clients(files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, str
     return ((file, file.folders[0] if known else None) for file in files)
 
 
-def _of_file(file_and_client: tuple[SourceFile, str | None]) -> Document:
-    file, client = file_and_client
-    return Document(file.name, _full(text_lines(file.path)), client, None, file.part)
+def _of_file(file: SourceFile, client: str | None, source: TextSource) -> Document:
+    return Document(file.name, prepared(text_lines(file.path), source), client, None, file.part)
 
 
 def _of_table(file: SourceFile, source: TextSource) -> Iterator[Document]:
@@ -117,7 +118,7 @@ def _of_table(file: SourceFile, source: TextSource) -> Iterator[Document]:
         where = f"{file.name}, {columns.rows[i]},"
         yield Document(
             where.removesuffix(","),
-            _full(_lines(text or "")),
+            prepared(_lines(text or ""), source),
             None if clients is None else _named(clients[i], where, "client"),
             None if labels is None else _named(labels[i], where, "label"),
             file.part,
@@ -134,8 +135,14 @@ def _lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def _full(lines: Iterator[str] | list[str]) -> tuple[str, ...]:
-    return tuple(line.rstrip() for line in lines if line.strip())
+def prepared(lines: Iterable[str], source: TextSource) -> tuple[str, ...]:
+    """The lines of a document that are trained on or scored."""
+    if not source.normalise:
+        return tuple(line.rstrip() for line in lines if line.strip())
+    from fedgen_bench_plugins.backbones.normalise import normalise
+
+    paragraphs = (" ".join(some) for is_empty, some in groupby(lines, lambda line: not line.strip()) if not is_empty)
+    return tuple(line for paragraph in paragraphs for line in normalise(paragraph))
 
 
 def _split(documents: Sequence[Document], source: TextSource) -> list[dict[Part, range]]:
