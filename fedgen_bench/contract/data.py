@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -19,16 +19,23 @@ class UnitTable:
 
     Args:
         columns: per-unit integer codes by name (`label`, `district`, ...), each of shape (n_units,).
+        on_demand: further ones that cost something, each made when `column` asks for it.
     """
 
     n_units: int
     columns: Mapping[str, np.ndarray]
+    on_demand: Mapping[str, Callable[[], np.ndarray]] = field(default_factory=dict)
 
     def column(self, name: str) -> np.ndarray:
         """One column. Raises ValueError, naming those there are, when it is missing."""
-        if name not in self.columns:
-            raise ValueError(f"These units have no column `{name}`. They have: {', '.join(self.columns) or 'none'}.")
-        return self.columns[name]
+        if name in self.columns:
+            return self.columns[name]
+        if name not in self.on_demand:
+            known = ", ".join((*self.columns, *self.on_demand)) or "none"
+            raise ValueError(f"These units have no column `{name}`. They have: {known}.")
+        made = self.on_demand[name]().view()
+        made.flags.writeable = False  # everybody reads the same
+        return made
 
 
 class Parts(Sequence["np.ndarray"]):

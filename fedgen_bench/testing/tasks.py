@@ -66,10 +66,11 @@ def check_units(task: Task) -> None:
 
     units = task.units(SEEDS)
     assert units.n_units > 0
-    for name, codes in units.columns.items():
+    for name in (*units.columns, *units.on_demand):
+        codes = units.column(name)
         assert codes.shape == (units.n_units,), f"column {name}: {codes.shape}"
         assert np.issubdtype(codes.dtype, np.integer), f"column {name} does not hold integers"
-        assert np.array_equal(codes, task.units(SEEDS).columns[name]), f"column {name} differs the second time"
+        assert np.array_equal(codes, task.units(SEEDS).column(name)), f"column {name} differs the second time"
 
 
 def check_client_data(task: Task) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -187,3 +188,20 @@ def test_backbone_that_loses_words_of_the_data_is_refused_at_load(monkeypatch):
     monkeypatch.setitem(language_modeling.CORPORA, "tiny-wire", TextReader(lambda _find, _source: corpus))
     with pytest.raises(DataError, match=r"`tiny-wire-lm` cannot spell a line of the text, 'the word zyzzyva'"):
         LanguageModeling(Params(dataset="tiny-wire", backbone="tiny-wire-lm")).load(lambda _name: None)
+
+
+def test_lengths_of_units_are_counted_only_for_partitioners_that_ask_for_them(registry):
+    task = LanguageModeling(Params(dataset="tiny-wire", backbone="tiny-wire-lm")).load(lambda _name: None)
+    units = task.units(SEEDS)
+    assert "_train_tokens" not in vars(task)
+    lengths = units.column("n_tokens")
+    spelled = [task.backbone.tokenizer(line)["input_ids"] for line in task.corpus.train[:8]]
+    assert lengths[0] == sum(len(ids) + 1 for ids in spelled)
+    assert lengths.shape == (units.n_units,)
+    assert not lengths.flags.writeable
+    spec = registry.get("partitioner", "pathological").spec
+    parts = spec.build(spec.params(shards_per_client=1, column="n_tokens")).split(units, 10, np.random.default_rng(1))
+    ranges = sorted((lengths[part].min(), lengths[part].max()) for part in parts)
+    assert all(longest <= shortest for (_, longest), (shortest, _) in pairwise(ranges))
+    with pytest.raises(ValueError, match=r"no column `n_words`\. They have: label, n_tokens\."):
+        units.column("n_words")

@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 
-from fedgen_bench import MetricSpec
+from fedgen_bench import MetricSpec, UnitTable
 from fedgen_bench.contract.protocols import PNG_SIGNATURE
 from fedgen_bench.testing import metrics, tasks, toy
 
@@ -54,6 +54,12 @@ class Infinite(Honest):
         return {**super().observe(module, data, seeds), "errors": (Weights(torch.tensor([1.0, math.inf])),)}
 
 
+class Lengths(Honest):
+    def units(self, seeds):
+        units = super().units(seeds)
+        return UnitTable(units.n_units, units.columns, {"length": lambda: units.columns["label"] + 0.5})
+
+
 class Writes(Honest):
     def showcase(self, module, seeds):
         return f"{module.weight.tolist()}"
@@ -92,6 +98,7 @@ def test_task_contract_accepts_a_text_that_is_shown():
     [
         (tasks.check_observe, TellsAnother, "two equal evaluations differ"),
         (tasks.check_observe, Infinite, "evidence `errors` is not finite"),
+        (tasks.check_units, Lengths, "column length does not hold integers"),
         (tasks.check_showcase, Jpeg, "is no PNG"),
         (tasks.check_showcase, Moves, "differ"),
         (tasks.check_showcase, Paints, "two equal pictures or texts differ"),

@@ -109,7 +109,8 @@ class LoadedLanguageModeling:
     def units(self, seeds: SeedTree) -> UnitTable:
         """Runs of `unit_lines` lines of a document; column `label` holds the topic, the others are the corpus' own.
 
-        There is no `label` where the corpus has none and too little text for topics.
+        There is no `label` where the corpus has none and too little text for topics. Column `n_tokens`, the units'
+        lengths, is made for partitioners that ask for it.
         """
         return self._units(seeds.key("split", purpose="topics"))
 
@@ -119,13 +120,20 @@ class LoadedLanguageModeling:
             groups = [self.corpus.train[start:end] for start, end in pairwise(self._bounds)]
             if (topics := topic_labels(groups, self.params.n_topics, key)) is not None:
                 columns["label"] = topics
-        return UnitTable(len(self._bounds) - 1, columns)
+        return UnitTable(len(self._bounds) - 1, columns, {"n_tokens": lambda: self._n_tokens})
 
     @cached_property
     def _train_tokens(self) -> list[list[int]]:
         """Tokens of every unit."""
         per_line = self._encode(self.corpus.train)
         return [[token for line in per_line[start:end] for token in line] for start, end in pairwise(self._bounds)]
+
+    @cached_property
+    def _n_tokens(self) -> np.ndarray:
+        """How many tokens each unit has, line ends included."""
+        import numpy as np
+
+        return np.fromiter(map(len, self._train_tokens), np.int64, len(self._train_tokens))
 
     def _encode(self, lines: Iterable[str]) -> list[list[int]]:
         """Tokens of each line with its line end."""
@@ -164,8 +172,7 @@ class LoadedLanguageModeling:
         import numpy as np
 
         tails = n_heldout(parts.sizes, self.params.heldout_fraction)
-        n_tokens = np.fromiter(map(len, self._train_tokens), np.int64, len(self._train_tokens))
-        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(n_tokens[parts.units])])
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(self._n_tokens[parts.units])])
         n_trained = before[parts.offsets[1:] - tails] - before[parts.offsets[:-1]]
         return Holdings(-(-n_trained // self.params.block_tokens), tails > 0)
 
