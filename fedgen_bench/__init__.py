@@ -41,6 +41,7 @@ from fedgen_bench.contract.plain import export_tensors, send_tensors, train_rece
 from fedgen_bench.contract.prompting import check_room, positions_of, stand_before_text
 from fedgen_bench.contract.reports import RoundReport, RunResult
 from fedgen_bench.contract.seeds import SeedTree, seeded_globals
+from fedgen_bench.contract.sending import to_device
 from fedgen_bench.contract.specs import (
     AdapterSpec,
     AttackSpec,
@@ -141,6 +142,7 @@ __all__ = [
     "sha256_of",
     "stacked",
     "stand_before_text",
+    "to_device",
     "train_received",
     "truncated",
     "tune",

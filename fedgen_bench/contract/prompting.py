@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -62,4 +62,34 @@ def stand_before_text(plain: nn.Module, attach: Callable[[], Adapted], words: to
             f"Before the text of a {kind} it is not what the same words are: logits differ by up to {off:.2g}. Choose "
             "another adapter."
         )
+    _send_places_along(adapted.module)
     return adapted
+
+
+def _send_places_along(module: Any) -> None:
+    """Numbers of peft's virtual tokens become buffers: it would send them to the device with every batch."""
+    places: dict[str, torch.Tensor] = getattr(module, "prompt_tokens", {})
+    if places:
+        for name, tokens in places.items():
+            module.register_buffer(_buffer_of(name), tokens, persistent=False)
+        module.prompt_tokens = _Buffers(module, places)
+
+
+class _Buffers(Mapping[str, "torch.Tensor"]):
+    """The numbers, wherever the module is now."""
+
+    def __init__(self, module: nn.Module, adapters: Iterable[str]) -> None:
+        self._module, self._adapters = module, tuple(adapters)
+
+    def __getitem__(self, adapter: str) -> torch.Tensor:
+        return self._module.get_buffer(_buffer_of(adapter))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._adapters)
+
+    def __len__(self) -> int:
+        return len(self._adapters)
+
+
+def _buffer_of(adapter: str) -> str:
+    return f"prompt_tokens_of_{adapter}"

@@ -60,10 +60,12 @@ def batch_order(n_examples: int, batch_size: int, n_steps: int, rng: np.random.G
     return [next(batches) for _ in range(n_steps)]
 
 
-def batch_of(data: Examples, order: np.ndarray, device: torch.device) -> Tensors:
-    """The chosen examples, on the device."""
-    index = torch.from_numpy(order)
-    return {name: tensor[index].to(device) for name, tensor in data.tensors.items()}
+def batches_of(data: Examples, order: list[np.ndarray], device: torch.device) -> Iterator[Tensors]:
+    """The batches of a fit, on the device, to which the examples and their order go once."""
+    tensors = {name: tensor.to(device) for name, tensor in data.tensors.items()}
+    index = torch.from_numpy(np.concatenate(order)).to(device)
+    for chosen in index.split([len(batch) for batch in order]):
+        yield {name: tensor[chosen] for name, tensor in tensors.items()}
 
 
 def order_digest(batches: list[np.ndarray]) -> str:

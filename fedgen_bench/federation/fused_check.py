@@ -9,7 +9,7 @@ import torch
 
 from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation.asked import Asked
-from fedgen_bench.federation.batches import batch_of, batch_order
+from fedgen_bench.federation.batches import batch_order, batches_of
 from fedgen_bench.federation.fused_fit import JointPass, joint_pass
 from fedgen_bench.federation.parameters import load_tensors
 from fedgen_bench.federation.trainer import TrainingPlan, autocast
@@ -28,9 +28,9 @@ def agrees(adapted: Adapted, task: Task, fusing: Fusing, asked: Sequence[Asked],
 
     A layer that mixes examples, or a parameter that is used outside of its layer, makes them differ.
     """
-    orders = (batch_order(one.data.n, plan.batch_size, 1, one.streams.batch_generator())[0] for one in asked)
+    orders = (batch_order(one.data.n, plan.batch_size, 1, one.streams.batch_generator()) for one in asked)
     device = next(iter(adapted.trainable.values())).device
-    batches = [batch_of(one.data, order, device) for one, order in zip(asked, orders, strict=True)]
+    batches = [next(batches_of(one.data, order, device)) for one, order in zip(asked, orders, strict=True)]
     adapted.module.train()
     try:
         with adapted.untrained.kept(f"{type(task).__name__}.losses"), seeded_globals(asked[0].streams.noise_key):

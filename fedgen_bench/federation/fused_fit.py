@@ -19,7 +19,7 @@ from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import FitReport
 from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation.asked import Asked
-from fedgen_bench.federation.batches import batch_of, batch_order, order_digest
+from fedgen_bench.federation.batches import batch_order, batches_of, order_digest
 from fedgen_bench.federation.grouped import Grouped
 from fedgen_bench.federation.moving_average import MovingAverage
 from fedgen_bench.federation.parameters import leading, padded
@@ -110,6 +110,7 @@ def _fit_together(
     rows = UnusedRows([joint.values[name] for name in joint.trained if id(adapted.trainable[name]) in tables], 2)
     average = None if plan.ema_decay is None else MovingAverage(plan.ema_decay, parameters)
     reported = joint.values | dict(zip(joint.trained, parameters if average is None else average.values, strict=True))
+    batches = [batches_of(one.data, order, device) for one, order in zip(asked, orders, strict=True)]
     steps: list[torch.Tensor] = []
     tensors: list[Tensors] = [{} for _ in asked]
     adapted.module.train()
@@ -117,10 +118,7 @@ def _fit_together(
         longest = asked[0]
         for step, rate in enumerate(plan.learning_rates(longest.streams.round_index, longest.n_steps)):
             n_active = sum(one.n_steps > step for one in asked)
-            batches = [
-                batch_of(one.data, order[step], device) for one, order in zip(asked[:n_active], orders, strict=False)
-            ]
-            losses = joint.losses(batches, noises[:n_active])
+            losses = joint.losses([next(one) for one in batches[:n_active]], noises[:n_active])
             losses.sum().backward()
             pulls.add_to_gradients(parameters)
             if plan.clip_norm is not None:
@@ -137,7 +135,7 @@ def _fit_together(
     adapted.module.eval()
     means = [total / one.n_steps for total, one in zip(totals_of(steps), asked, strict=True)]
     return [
-        FitReport(own, one.data.n, one.n_steps, mean, order_digest(order))
+        FitReport(_brought_back(own), one.data.n, one.n_steps, mean, order_digest(order))
         if math.isfinite(mean)
         else Diverged(f"Loss of client {one.streams.client_id} is {mean}.")
         for own, one, mean, order in zip(tensors, asked, means, orders, strict=True)
@@ -146,10 +144,15 @@ def _fit_together(
 
 @torch.no_grad()
 def _read_out(values: dict[str, torch.Tensor], client: int, like: Tensors) -> Tensors:
+    """A client's values as they are now, on the device: others are still being trained."""
     return {
-        name: stacked[client][leading(like[name].shape)].to("cpu", copy=True).contiguous()
+        name: stacked[client][leading(like[name].shape)].clone(memory_format=torch.contiguous_format)
         for name, stacked in values.items()
     }
+
+
+def _brought_back(tensors: Tensors) -> Tensors:
+    return {name: tensor.detach().cpu() for name, tensor in tensors.items()}
 
 
 @torch.no_grad()
@@ -168,11 +171,12 @@ class _Pulls:
     def __init__(self, adapted: Adapted, asked: Sequence[Asked], trained: Sequence[str]) -> None:
         chosen = {name: adapted.trainable[name] for name in trained}
         requests = [one.request for one in asked]
-        self._mus = [0.0 if one.penalty is None else one.penalty.mu for one in requests]
+        mus = [0.0 if one.penalty is None else one.penalty.mu for one in requests]
         anchors = [one.start if one.penalty is None else one.penalty.anchor or one.start for one in requests]
         nothing = {name: torch.zeros_like(parameter) for name, parameter in chosen.items()}
         corrections = [one.correction or nothing for one in requests]
-        self._anchors = _stacked(anchors, chosen) if any(self._mus) else None
+        self._anchors = _stacked(anchors, chosen) if any(mus) else None
+        self._mus = [one.new_tensor(mus) for one in chosen.values()] if any(mus) else []
         self._corrections = _stacked(corrections, chosen) if any(one.correction for one in requests) else None
 
     @torch.no_grad()
@@ -183,7 +187,7 @@ class _Pulls:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             if self._anchors is not None:
-                mus = parameter.new_tensor(self._mus).view(-1, *[1] * (parameter.ndim - 1))
+                mus = self._mus[i].view(-1, *[1] * (parameter.ndim - 1))
                 parameter.grad.addcmul_(parameter - self._anchors[i], mus)
             if self._corrections is not None:
                 parameter.grad.add_(self._corrections[i])

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from fedgen_bench.contract.sending import to_device
+
 _Forward = Callable[..., Any]
 
 
@@ -56,7 +58,7 @@ class Grouped:
         return isinstance(holder, nn.Embedding) and getattr(config, "peft_type", "") == "PROMPT_TUNING"
 
     def _prompts(self, tokens: torch.Tensor, batch_size: int, *_: Any, **__: Any) -> torch.Tensor:
-        counts = torch.tensor(self._groups(batch_size), device=tokens.device)
+        counts = to_device(torch.tensor(self._groups(batch_size)), tokens.device)
         return tokens[: len(counts)].repeat_interleave(counts, dim=0, output_size=batch_size)
 
     def _forward_of(self, holder: nn.Module, held: Mapping[str, torch.Tensor]) -> _Forward:
@@ -148,7 +150,8 @@ def _embedding(_layer: Any, held: Mapping[str, torch.Tensor], groups: _Groups) -
     def forward(index: torch.Tensor) -> torch.Tensor:
         sizes = groups(len(index))
         first = torch.arange(len(sizes), device=index.device) * table.shape[1]
-        offsets = first.repeat_interleave(torch.tensor(sizes, device=index.device), output_size=len(index))
+        counts = to_device(torch.tensor(sizes), index.device)
+        offsets = first.repeat_interleave(counts, output_size=len(index))
         return functional.embedding(index + offsets.view(-1, *[1] * (index.ndim - 1)), table.flatten(0, 1))
 
     return forward
@@ -158,7 +161,7 @@ def _rows(values: torch.Tensor, sizes: list[int], like: torch.Tensor) -> torch.T
     """Every client's values at each of its rows, to be combined with `like` (rows, ..., *values' shape)."""
     some = values[: len(sizes)].to(like.dtype)
     some = some.view(len(sizes), *[1] * (like.ndim - some.ndim), *some.shape[1:])
-    counts = torch.tensor(sizes, device=values.device)
+    counts = to_device(torch.tensor(sizes), values.device)
     return some.repeat_interleave(counts, dim=0, output_size=len(like))
 
 

@@ -14,7 +14,7 @@ from fedgen_bench.contract.data import Examples, Tensors
 from fedgen_bench.contract.messages import Fit, FitReport
 from fedgen_bench.contract.protocols import MicroBatching
 from fedgen_bench.contract.seeds import seeded_globals
-from fedgen_bench.federation.batches import FitStreams, batch_of, batch_order, order_digest
+from fedgen_bench.federation.batches import FitStreams, batch_order, batches_of, order_digest
 from fedgen_bench.federation.moving_average import MovingAverage
 from fedgen_bench.federation.parameters import dump_like, load_tensors, padded
 from fedgen_bench.federation.schedules import shares
@@ -131,7 +131,7 @@ def fit(
         Diverged: the loss is not a finite number.
         PluginError: tensors that are not the adapter's.
     """
-    batches = batch_order(data.n, plan.batch_size, n_steps, streams.batch_generator())
+    order = batch_order(data.n, plan.batch_size, n_steps, streams.batch_generator())
     adapted.fold(request.merges)
     load_tensors(adapted.trainable, request.start, adapted.low_rank)
     names = check_trainable(adapted, request)
@@ -149,8 +149,9 @@ def fit(
     losses: list[torch.Tensor] = []
     adapted.module.train()
     with adapted.untrained.kept(f"{type(task).__name__}.loss"), seeded_globals(streams.noise_key):
-        for batch, rate in zip(batches, plan.learning_rates(streams.round_index, n_steps), strict=True):
-            for loss in _losses(adapted.module, task, batch_of(data, batch, device), plan, noise):
+        rates = plan.learning_rates(streams.round_index, n_steps)
+        for batch, rate in zip(batches_of(data, order, device), rates, strict=True):
+            for loss in _losses(adapted.module, task, batch, plan, noise):
                 loss.backward()
                 losses.append(loss.detach())
             pull.add_to_gradients(parameters)
@@ -170,7 +171,7 @@ def fit(
         raise Diverged(f"Loss of client {streams.client_id} is {mean_loss}.")
     del optimizer, rows, pull, average  # as large as the model, each, and not needed beside what is reported
     trained = dump_like(adapted.trainable, request.start)
-    return FitReport(trained, data.n, n_steps, mean_loss, order_digest(batches))
+    return FitReport(trained, data.n, n_steps, mean_loss, order_digest(order))
 
 
 def _losses(

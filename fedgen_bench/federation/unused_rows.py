@@ -38,7 +38,7 @@ class UnusedRows:
                 used.logical_or_((table.grad != 0).flatten(used.ndim).any(dim=-1))
         optimizer.step()
         for table, start, used in self._kept:
-            table[~used] = start[~used]
+            torch.where(used.view(*used.shape, *[1] * (table.ndim - used.ndim)), table, start, out=table)
 
 
 def tables_of(module: nn.Module) -> list[nn.Parameter]:

@@ -204,7 +204,7 @@ def check_works_on_a_device(spec: AdapterSpec, ground: Ground) -> None:
         if not here.trainable:
             return
         ours = train(here, ground)
-        with pretended() as device:
+        with pretended(double=False) as device:
             there = attach(spec, ground)
             there.module.to(device.device)
             theirs = train(there, ground)

@@ -119,6 +119,9 @@ class _Module:
     def manual_seed_all(self, seed: int) -> None:
         """Its random numbers are the processor's."""
 
+    def get_rng_state(self, device: object = None) -> torch.Tensor:
+        return torch.random.get_rng_state()
+
     def _is_in_bad_fork(self) -> bool:
         return False
 
@@ -224,7 +227,7 @@ def _done(func: Any, args: Any, kwargs: dict[str, Any], there: Pretended) -> Any
     if operator in COPYING:
         source, blocking = copied(operator, args, kwargs)
         on_device = on_device if asked is not None else isinstance(args[0], _There)
-        if isinstance(source, _There) != on_device:
+        if source.numel() and isinstance(source, _There) != on_device:
             there.note("to" if on_device else "from", func, source.nbytes, waits=blocking)
     elif on_device:
         others = [one for one in tensors_and_generators(flat) if not isinstance(one, _There)]

@@ -146,7 +146,7 @@ def test_rounds_of_every_strategy_give_what_they_do_on_the_processor(registry):
         spec = with_defaults(registered.spec, registered.spec.trial, name)
         here = Simulation(spec).run(1)
         elsewhere = Simulation(spec)
-        with pretended() as there:
+        with pretended(double=False) as there:
             elsewhere.adapted.module.to(there.device)
             found = elsewhere.run(1).outcome()
         assert all(same_bits(ours, theirs) for ours, theirs in zip(here.outcome(), found, strict=True)), name

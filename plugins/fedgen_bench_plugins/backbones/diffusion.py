@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fedgen_bench import to_device
 from fedgen_bench_plugins.backbones.prediction import noise_of, snr_weights, target
 
 if TYPE_CHECKING:
@@ -60,10 +61,9 @@ class Noising:
 
 def drawn_noising(scheduler: Any, images: torch.Tensor, labels: torch.Tensor, generator: torch.Generator) -> Noising:
     """Timesteps and noise are drawn on the CPU from `generator`, so that every device sees the same ones."""
-    device = images.device
-    timesteps = torch.randint(len(scheduler.alphas_cumprod), (len(images),), generator=generator).to(device)
-    noise = torch.randn(images.shape, generator=generator).to(device)
-    return Noising(images, labels, timesteps, noise)
+    timesteps = torch.randint(len(scheduler.alphas_cumprod), (len(images),), generator=generator)
+    noise = torch.randn(images.shape, generator=generator)
+    return Noising(images, labels, to_device(timesteps, images.device), to_device(noise, images.device))
 
 
 def training_losses(

@@ -24,6 +24,7 @@ from fedgen_bench import (
     UnitTable,
     hookimpl,
     private_copy,
+    to_device,
 )
 from fedgen_bench_plugins.backbones.known import CIFARNET, MINI_UNET, TINY_SHAPES_UNET
 from fedgen_bench_plugins.datasets.known import CIFAR10, INCEPTION
@@ -190,7 +191,7 @@ class LoadedImageGeneration:
         if "noise" in batch:  # a micro-batch
             return Noising(**batch)
         images, labels = to_unit(batch["pixels"]), batch["labels"]
-        draws = torch.rand(2, len(labels), generator=generator).to(images.device)
+        draws = to_device(torch.rand(2, len(labels), generator=generator), images.device)
         if self.params.flip:
             images = torch.where((draws[0] < 0.5)[:, None, None, None], images.flip(-1), images)  # noqa: PLR2004 - half
         if self.params.label_dropout:
