@@ -18,7 +18,7 @@ from fedgen_bench.session.answers import Export
 from fedgen_bench.suite.load import load_suite
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.exporting import Loading
+    from fedgen_bench.contract.exporting import HowToLoad
     from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.session.workplace import Workplace
@@ -71,13 +71,15 @@ def export(
             torch.set_num_threads(spec.config.training.threads)
             experiment = assemble(spec, loader, torch.device(at.device))
             adapted, model = experiment.adapted, client_model(experiment, journal, kept, client)
-    datasets = build(at.registry, "task", spec.config.task).datasets
+    datasets = list(build(at.registry, "task", spec.config.task).datasets)
+    if exporter.name in at.registry.components["backbone"]:
+        datasets += at.registry.get("backbone", exporter.name).spec.made_from
     subject = Subject(
         client_id=client,
         n_steps=spec.config.evaluation.personalized_steps,
         licences={name: at.registry.get("dataset", name).spec.licence for name in datasets},
     )
-    made: list[Loading] = []
+    made: list[HowToLoad] = []
 
     def write(folder: Path) -> None:
         form, loading = write_model(
@@ -93,7 +95,7 @@ def export(
         seed=spec.seed,
         seeds=tuple(one.seed for one in chosen.siblings),
         client=client,
-        code=made[0].code.format(folder=out),
+        code=made[0].of(str(out)),
     )
 
 
