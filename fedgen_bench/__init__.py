@@ -32,13 +32,8 @@ from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext, ServerContext
 from fedgen_bench.contract.copies import private_copy
 from fedgen_bench.contract.data import ClientData, Examples, Holdings, MicroBatch, Parts, Tensors, UnitTable
-<<<<<<< HEAD
 from fedgen_bench.contract.datasets import Archive, Chosen, DataFile, DatasetSpec, Distribution, Find
-from fedgen_bench.contract.exporting import Loading, PeftAdapter
-=======
-from fedgen_bench.contract.datasets import Archive, Chosen, DataFile, DatasetSpec, Distribution
 from fedgen_bench.contract.exporting import HowToLoad, PeftAdapter
->>>>>>> f4c2e9c (How-to: use what was trained; exports say where their backbone is as its library knows it, take adapters by role and U-Nets without a LoRA loader)
 from fedgen_bench.contract.hookspecs import hookimpl
 from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
 from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Proximal, Update
