@@ -30,7 +30,6 @@ def export(
     contender: str,
     at: Workplace,
     *,
-    named: str,
     runs: Path,
     seed: int | None,
     client: int | None,
@@ -38,10 +37,7 @@ def export(
     merge: bool,
     out: Path,
 ) -> Export:
-    """Write the global model of a contender's run, or one client's, into the folder `out`.
-
-    `named`: the suite, as messages shall call it.
-    """
+    """Write the global model of a contender's run, or one client's, into the folder `out`."""
     import torch
 
     from fedgen_bench.federation.assembly import assemble
@@ -51,7 +47,7 @@ def export(
     from fedgen_bench.federation.seeding import seed_tree
 
     check_out(out)
-    command = f"fedgen-bench run --suite {named} --contender {contender}" + "".join(
+    command = f"fedgen-bench run --suite {source.option} --contender {contender}" + "".join(
         f" --set '{one}'" for one in overrides
     )
     suite = load_suite(source, at.registry)

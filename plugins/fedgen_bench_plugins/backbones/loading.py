@@ -34,7 +34,7 @@ class Backbone:
     sha256: str
 
 
-def load_backbone(name: str, find: Callable[[str], Path] | None = None) -> Backbone:
+def load_backbone(name: str, find: Callable[[str | Path], Path] | None = None) -> Backbone:
     """Load a causal LM with `AutoModelForCausalLM` from `name`; a GPT-2 comes with a forward pass of its own.
 
     `find` gives the folders of registered backbones.
@@ -93,7 +93,7 @@ def _read(where: Path | str, *, local: bool) -> tuple[Any, Any, Any]:
 
 
 def load_unet(
-    name: str, *, n_classes: int, image_size: int | None, find: Callable[[str], Path] | None = None
+    name: str, *, n_classes: int, image_size: int | None, find: Callable[[str | Path], Path] | None = None
 ) -> UNetBackbone:
     """Load a diffusers U-Net for images of `image_size` pixels a side and labels 0 to n_classes - 1.
 
