@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fedgen_bench_plugins.datasets.sources import NO_TEXT, OWN_TEXT, TextSource
-from fedgen_bench_plugins.tasks.text_beginning import Bos
+from fedgen_bench_plugins.tasks.text_beginning import Bos, LineEnd
 from fedgen_bench_plugins.tasks.text_samples import PROMPT_TOKENS
 
-LATER = frozenset({"bos", "final_lines", "sample_tokens", "source"})
+LATER = frozenset({"bos", "final_lines", "line_end", "sample_tokens", "source"})
 EVALUATION_ONLY = frozenset(
     {"context_tokens", "stride_tokens", "valid_subset_lines", "final_lines", "batch_windows", "sample_tokens"}
 )
@@ -39,6 +39,8 @@ class Params:
             text by itself, else `none`.
         sample_tokens: the global model of a finished run goes on with three lines of validation, for as many tokens at
             most, which makes `samples.md`; with 0 it does not.
+        line_end: the token that stands for a line's end: the tokenizer's `eos`, or its `newline`, which is what models
+            that were trained on running text end lines with.
         source: the text of `text_folder`, a table of its own.
         final_lines: lines of validation and of test that are evaluated after the last round, taken in equal runs across
             each; all when None.
@@ -55,6 +57,7 @@ class Params:
     valid_subset_lines: int = 400
     batch_windows: int = 8
     bos: Bos = "none"
+    line_end: LineEnd = "eos"
     sample_tokens: int = 0
     source: TextSource = NO_TEXT
     final_lines: int | None = None
