@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from fedgen_bench import seeded_globals
-from fedgen_bench_plugins.backbones import diffusion, unet
+from fedgen_bench_plugins.backbones import diffusion, prediction, unet
 from fedgen_bench_plugins.datasets import tiny_shapes
 
 UNET: dict[str, Any] = {
@@ -43,7 +43,7 @@ IMAGES, STEPS, BATCH, LEARNING_RATE, WARMUP_SHARE, EMA_DECAY, SNR_GAMMA, SEED = 
 
 def recipe_digest() -> str:
     """Identity of what `make` gives: this file, those of the data, the model and the loss, and torch's version."""
-    files = [inspect.getmodule(recipe_digest), tiny_shapes, unet, diffusion]
+    files = [inspect.getmodule(recipe_digest), tiny_shapes, unet, diffusion, prediction]
     text = "".join(inspect.getsource(one) for one in files)  # type: ignore[arg-type]
     return hashlib.sha256((text + torch.__version__).encode()).hexdigest()[:16]
 

@@ -249,7 +249,7 @@ class LoadedLanguageModeling:
         from torch.nn.functional import cross_entropy
 
         device = next(module.parameters()).device
-        total, n_correct = 0.0, 0
+        total, n_correct = 0.0, torch.zeros((), dtype=torch.int64, device=device)
         for inputs, targets in windows(data.tokens, self._beginning, self.params):
             for batch, wanted in zip(
                 inputs.split(self.params.batch_windows), targets.split(self.params.batch_windows), strict=True
@@ -258,7 +258,7 @@ class LoadedLanguageModeling:
                 tokens = wanted.to(device).flatten()
                 nll = cross_entropy(scores, tokens, reduction="none")
                 total += float(nll.cpu().sum(dtype=torch.float64))
-                n_correct += int(_predicted(scores, tokens).sum())
+                n_correct += _predicted(scores, tokens).sum()
         evidence = {
             "nll_nats": total, "n_words": float(data.n_words), "n_bytes": float(data.n_bytes),
             "n_tokens": float(len(data.tokens)), "n_correct_tokens": float(n_correct),
