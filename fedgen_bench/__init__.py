@@ -33,7 +33,7 @@ from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext,
 from fedgen_bench.contract.copies import private_copy
 from fedgen_bench.contract.data import ClientData, Examples, Holdings, MicroBatch, Parts, Tensors, UnitTable
 from fedgen_bench.contract.datasets import Archive, Chosen, DataFile, DatasetSpec, Distribution, Find
-from fedgen_bench.contract.exporting import HowToLoad, PeftAdapter
+from fedgen_bench.contract.exporting import Loading, PeftAdapter
 from fedgen_bench.contract.hookspecs import hookimpl
 from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
 from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Proximal, Update
@@ -85,7 +85,7 @@ __all__ = [
     "FitReport",
     "Ground",
     "Holdings",
-    "HowToLoad",
+    "Loading",
     "LowRank",
     "MetricSpec",
     "MicroBatch",
@@ -135,6 +135,7 @@ __all__ = [
     "private_copy",
     "product_norm",
     "profile",
+    "recomputed",
     "reproduce",
     "run_suite",
     "seeded_globals",
@@ -142,6 +143,7 @@ __all__ = [
     "sha256_of",
     "stacked",
     "stand_before_text",
+    "store_weights",
     "to_device",
     "train_received",
     "truncated",
@@ -152,6 +154,7 @@ __all__ = [
     "wrap_with_peft",
 ]
 
+_HEAVY = {"recomputed": "contract.recomputing", "store_weights": "contract.storage"}
 _FRONT_DOOR = frozenset(
     {
         "Session", "claims", "compare", "export", "leaderboard", "load_results", "profile", "reproduce", "run_suite",
@@ -161,7 +164,9 @@ _FRONT_DOOR = frozenset(
 
 
 def __getattr__(name: str) -> Any:
-    """The functions of `api`, which is imported when one is asked for: plugins import this package and stay light."""
+    """The functions of `api`, and what imports torch, imported when asked for: plugins that import this stay light."""
+    if name in _HEAVY:
+        return getattr(importlib.import_module(f"fedgen_bench.{_HEAVY[name]}"), name)
     if name in _FRONT_DOOR:
         return getattr(importlib.import_module("fedgen_bench.api"), name)
     raise AttributeError(f"module `fedgen_bench` has no attribute `{name}`")

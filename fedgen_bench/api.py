@@ -198,7 +198,7 @@ def reproduce(
 
 
 def export(
-    suite: str | Path,
+    suite: str,
     contender: str,
     *,
     out: str | Path,

@@ -59,6 +59,17 @@ def pick_device(wanted: str) -> str:
     return wanted
 
 
+def has_dtype(device: str, dtype: str) -> bool:
+    """Whether a device that is there computes in a dtype, by torch's name for it such as `bfloat16`."""
+    import torch
+
+    try:
+        torch.ones(1, dtype=getattr(torch, dtype), device=device).sum()
+    except (RuntimeError, TypeError):
+        return False
+    return True
+
+
 def own_device(device: str) -> str:
     """What a device means in this process: for a worker, `cuda` is one of the visible GPUs, by its place in turn."""
     place = own_place()

@@ -18,6 +18,7 @@ _LIBRARIES = (
     "torchvision",
     "pillow",
     "peft",
+    "bitsandbytes",
     "safetensors",
     "tokenizers",
     "numpy",

@@ -49,11 +49,13 @@ class FoldableBackbone:
         self._folded = tuple(merges)
 
     def _add(self, module: str, b: Any, a: Any) -> None:
+        import torch
         from torch import nn
 
         layer, original = self._layers[module], self._original[module]
-        if layer.weight is original:  # tied weights: only this module changes
-            layer.weight = nn.Parameter(original.detach().clone(), requires_grad=False)
+        if layer.weight is original:  # tied weights: only this module changes; sums are fp32, however W0 is stored
+            whole = torch.promote_types(original.dtype, torch.float32)
+            layer.weight = nn.Parameter(original.detach().to(whole, copy=True), requires_grad=False)
         update = b.to(original.device) @ a.to(original.device)
         layer.weight.add_(update.T if type(layer).__name__ == "Conv1D" else update)
 
@@ -152,7 +154,9 @@ def wrap_with_peft(module: nn.Module, config: Any, seeds: SeedTree) -> Adapted:
     )
     if not low_rank or trainable.keys() != {name for pair in low_rank for name in (pair.a, pair.b)}:
         return Adapted(wrapped, trainable)
-    backbone = FoldableBackbone({name: layer.get_base_layer() for name, layer in layers.items()})
+    bases = {name: layer.get_base_layer() for name, layer in layers.items()}
+    plain = all(base.weight.is_floating_point() for base in bases.values())  # quantised ones take no sum
+    backbone = FoldableBackbone(bases) if plain else None
     return Adapted(wrapped, trainable, low_rank, backbone=backbone)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench.base.errors import DataError, PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.adapting import factors_problem
+from fedgen_bench.contract.storage import train_in_fp32
 from fedgen_bench.federation.components import build
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def attach(registry: Registry, component: Component, task: Task, seeds: SeedTree
             adapted: Adapted = adapter.attach(module, seeds)
         except ValueError as error:
             raise PluginError(f"Adapter `{name}` does not fit this backbone: {error}") from error
+    _check_trained(name, adapted)
+    train_in_fp32(adapted.module, adapted.trainable.values())
     if registry.get("adapter", name).spec.low_rank and (problem := factors_problem(adapted)):
         raise PluginError(
             f"Adapter `{name}` declares `low_rank`, but {problem}. Train exactly the factors of linear layers, or do "
@@ -46,3 +49,13 @@ def attach(registry: Registry, component: Component, task: Task, seeds: SeedTree
             "context_tokens."
         )
     return adapted
+
+
+def _check_trained(name: str, adapted: Adapted) -> None:
+    """Raises PluginError when the adapter trains what the backbone stores in integers."""
+    for path, parameter in adapted.trainable.items():
+        if not parameter.is_floating_point():
+            raise PluginError(
+                f"Adapter `{name}` trains `{path}`, which the backbone stores quantised: it has no gradient. Leave "
+                "`quantization` out, or choose an adapter that leaves the backbone frozen, such as `lora`."
+            )

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fedgen_bench.contract.recomputing import kept_for_gradients, measured_parts
+from fedgen_bench.contract.seeds import seeded_globals
+from fedgen_bench.contract.storage import largest_cast_bytes
 from fedgen_bench.federation.trainer import autocast
 
 if TYPE_CHECKING:
@@ -29,8 +32,9 @@ class Footprint:
         module_bytes: the adapted module's parameters and buffers, once.
         trained_bytes: those of the adapter.
         n_moments: tensors of that size that the optimizer keeps, one more for a moving average.
-        fixed_bytes: what the loss of a batch keeps for its gradient whatever its size, such as weights in bf16.
-        example_bytes: what it keeps for each example.
+        fixed_bytes: what the loss of a batch keeps for its gradient whatever its size, such as weights in bf16, and the
+            largest weight that is cast when it is used.
+        example_bytes: what it keeps for each example, and what is computed again for the gradient, at its largest.
         batch_size: examples of a batch (or micro-batch), which has no more than who trains on it holds.
     """
 
@@ -66,34 +70,40 @@ def footprint(
     tensors = (*adapted.module.parameters(), *adapted.module.buffers())
     own = {one.untyped_storage()._cdata for one in tensors}  # noqa: SLF001 - an address would count as a write
     twice = {name: torch.cat([tensor, tensor]) for name, tensor in example.items()}
+    adapted.module.train()
     for_one, for_two = (_kept_bytes(adapted, task, batch, plan, own) for batch in (example, twice))
+    adapted.module.eval()
+    computed_in = torch.bfloat16 if plan.precision == "bf16" else torch.float32
     example_bytes = min(max(for_two - for_one, 0), for_one)
     return Footprint(
         module_bytes=sum(one.nbytes for one in tensors),
         trained_bytes=sum(one.nbytes for one in adapted.trainable.values()),
         n_moments=_MOMENTS[plan.optimizer] + (plan.ema_decay is not None),
-        fixed_bytes=for_one - example_bytes,
+        fixed_bytes=for_one - example_bytes + largest_cast_bytes(adapted.module, computed_in),
         example_bytes=example_bytes,
         batch_size=min(plan.examples_at_once, n_held),
     )
 
 
 def _kept_bytes(
-    adapted: Adapted, task: Task, batch: Mapping[str, torch.Tensor], plan: TrainingPlan, own: Collection[int]
+    adapted: Adapted, task: Task, batch: Mapping[str, torch.Tensor], plan: TrainingPlan, own: set[int]
 ) -> int:
-    """What the loss of a batch keeps for its gradient, besides the storages that are the module's own."""
+    """What the loss of a batch keeps for its gradient, besides the storages that are the module's own.
+
+    Of the parts that are computed again, the largest counts with all that it keeps then, the others with their inputs.
+    """
     kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage.nbytes()  # noqa: SLF001
-        return tensor
-
     precision = autocast(next(iter(batch.values())).device, plan.precision)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), precision:
+    with seeded_globals(0), kept_for_gradients(kept), measured_parts() as parts, precision:
         loss = task.loss(adapted.module, batch, torch.Generator().manual_seed(0))
     del loss
-    return sum(n_bytes for storage, n_bytes in kept.items() if storage not in own)
+    beside = own | kept.keys()
+    recomputed = max((_total(part, beside) for part in parts), default=0)
+    return _total(kept, own) + recomputed
+
+
+def _total(kept: Mapping[int, int], without: Collection[int]) -> int:
+    return sum(n_bytes for storage, n_bytes in kept.items() if storage not in without)
 
 
 def memory_bytes(device: str) -> int:

@@ -47,9 +47,10 @@ def agrees(adapted: Adapted, task: Task, fusing: Fusing, asked: Sequence[Asked],
 
 
 def _together(joint: JointPass, asked: Sequence[Asked], batches: Sequence[Tensors]) -> list[_Found]:
-    losses = joint.losses(batches, [one.streams.noise_generator() for one in asked])
     trained = [joint.values[name] for name in joint.trained]
-    gradients = torch.autograd.grad(losses.sum(), trained, materialize_grads=True)
+    with joint.grouped.installed():
+        losses = joint.losses(batches, [one.streams.noise_generator() for one in asked])
+        gradients = torch.autograd.grad(losses.sum(), trained, materialize_grads=True)
     return [(losses[client].detach(), [one[client] for one in gradients]) for client in range(len(asked))]
 
 

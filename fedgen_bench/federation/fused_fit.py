@@ -56,10 +56,13 @@ class JointPass:
     precision: str
 
     def losses(self, batches: Sequence[Tensors], noises: Sequence[torch.Generator]) -> torch.Tensor:
-        """Losses of shape (clients,), of the first of the clients: as many as there are batches."""
+        """Losses of shape (clients,), of the first of the clients: as many as there are batches.
+
+        `grouped` is installed, until their gradient is there: a module may compute parts of itself again for it.
+        """
         self.grouped.sizes = [len(next(iter(batch.values()))) for batch in batches]
         device = self.values[self.trained[0]].device
-        with self.grouped.installed(), autocast(device, self.precision):
+        with autocast(device, self.precision):
             return torch.stack(list(self.task.losses(self.module, batches, noises)))
 
 
@@ -118,8 +121,9 @@ def _fit_together(
         longest = asked[0]
         for step, rate in enumerate(plan.learning_rates(longest.streams.round_index, longest.n_steps)):
             n_active = sum(one.n_steps > step for one in asked)
-            losses = joint.losses([next(one) for one in batches[:n_active]], noises[:n_active])
-            losses.sum().backward()
+            with joint.grouped.installed():
+                losses = joint.losses([next(one) for one in batches[:n_active]], noises[:n_active])
+                losses.sum().backward()
             pulls.add_to_gradients(parameters)
             if plan.clip_norm is not None:
                 _clip_each(parameters, plan.clip_norm)

@@ -41,6 +41,7 @@ class Grouped:
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
         """While inside, the module takes batches of `sizes` rows, client after client, of the first of the clients."""
+        before = {holder: vars(holder).get("forward") for holder in self._holders}
         try:
             for holder, held in self._holders.items():
                 holder.forward = self._forward_of(holder, held)
@@ -48,8 +49,10 @@ class Grouped:
                     self._module.get_prompt = partial(self._prompts, held["weight"])
             yield
         finally:
-            for holder in self._holders:
+            for holder, forward in before.items():
                 vars(holder).pop("forward", None)
+                if forward is not None:
+                    holder.forward = forward
             vars(self._module).pop("get_prompt", None)
 
     def _is_soft_prompt(self, holder: nn.Module) -> bool:
@@ -208,12 +211,24 @@ def _with(holder: nn.Module, values: Mapping[str, torch.Tensor]) -> Iterator[Non
             parameters[name] = parameter
 
 
+def _is_plain_linear(layer: nn.Module) -> bool:
+    return (type(layer) is nn.Linear or type(layer).__name__ == "Conv1D") and _computes_as_its_kind(layer)
+
+
 def _is_plain_embedding(layer: nn.Module) -> bool:
-    return type(layer) is nn.Embedding and layer.max_norm is None and layer.padding_idx is None and not layer.sparse
+    if type(layer) is not nn.Embedding:
+        return False
+    usual = layer.max_norm is None and layer.padding_idx is None and not layer.sparse
+    return usual and _computes_as_its_kind(layer)
+
+
+def _computes_as_its_kind(layer: nn.Module) -> bool:
+    """Whether nobody gave this very layer a forward pass of its own."""
+    return "forward" not in vars(layer)
 
 
 _FORWARDS: tuple[tuple[Callable[[nn.Module], bool], Callable[..., _Forward]], ...] = (
-    (lambda layer: type(layer) is nn.Linear or type(layer).__name__ == "Conv1D", _linear),
+    (_is_plain_linear, _linear),
     (lambda layer: type(layer) is nn.LayerNorm, _norm),
     (_is_plain_embedding, _embedding),
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.base.devices import has_dtype
 from fedgen_bench.base.digits import show_bytes
 from fedgen_bench.base.errors import FedgenError, NotReadyError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
@@ -135,6 +136,22 @@ def _metric_problems(spec: CellSpec, task: Task, registry: Registry) -> Iterator
                 break
 
 
+def _lacking(adapted: Adapted, device: str) -> str:
+    """What is wrong where weights are stored in a dtype that the device does not have."""
+    kinds = {str(one.dtype).removeprefix("torch.") for one in adapted.module.parameters() if one.is_floating_point()}
+    for kind in sorted(kinds - {"float32"}):
+        if not has_dtype(device, kind):
+            return (
+                f"`{device}` has no {kind}, in which weights of the backbone are stored. Store them in another dtype "
+                "(`task.params.loading.dtype`), or choose another `--device`."
+            )
+    return ""
+
+
+def _folds(spec: CellSpec, registry: Registry) -> bool:
+    return bool(registry.get("strategy", spec.config.contender.strategy.name).spec.changes_backbone)
+
+
 def _cohort_kind(spec: CellSpec, registry: Registry) -> str:
     return str(registry.get("strategy", spec.config.contender.strategy.name).spec.cohort)
 
@@ -149,7 +166,22 @@ def _adapter_problems(
     adapted, problem = _tried(lambda: attach(loader.registry, adapter, task, seed_tree(loader.resolved(users[0]))))
     if problem:
         yield users, problem
-    if problem or not is_split:
+        return
+    if problem := _lacking(adapted, device):
+        yield users, problem
+        return
+    quantised = not all(one.is_floating_point() for one in adapted.module.parameters())
+    if quantised and (folding := [one for one in users if _folds(one, loader.registry)]):
+        names = ", ".join(sorted({f"`{one.config.contender.strategy.name}`" for one in folding}))
+        yield (
+            folding,
+            (
+                f"strategy {names} folds updates into the backbone, which is stored quantised and takes none. Leave "
+                "`quantization` out, or choose another strategy."
+            ),
+        )
+        return
+    if not is_split:
         return
     takes: dict[int, list[CellSpec]] = {}
     for some in _alike(users, lambda config: config.training):

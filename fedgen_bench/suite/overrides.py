@@ -42,13 +42,13 @@ def with_value(table: Mapping[str, Any], path: str, value: Any, *, said: str) ->
     changed = copy.deepcopy(dict(table))
     node: Any = changed
     *parents, last = path.strip().split(".")
-    for part in parents:
+    for depth, part in enumerate(parents):
         if isinstance(node, list):
             by_name = {str(one["name"]): one for one in node if isinstance(one, dict) and "name" in one}
             if part not in by_name:
                 raise UsageError(f"{said}: " + unknown("contender", part, by_name))
             node = by_name[part]
-        elif isinstance(node, dict) and (part in node or part in _MADE):
+        elif isinstance(node, dict) and (part in node or part in _MADE or "params" in parents[:depth]):
             node = node.setdefault(part, {})
         else:
             raise UsageError(f"{said}: " + unknown("table", part, node if isinstance(node, dict) else ()))

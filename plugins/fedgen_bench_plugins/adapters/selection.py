@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 def train_only(module: nn.Module, names: Collection[str], what: str) -> Adapted:
     """Freeze all but the parameters `names`, which keep name and value. `what` stands in the error.
 
-    Raises ValueError when there are none.
+    Raises ValueError when there are none, or one is stored quantised.
     """
     if not names:
         raise ValueError(f"This backbone has no {what}. Choose another adapter.")
     module.requires_grad_(requires_grad=False)
     chosen = {name: parameter for name, parameter in module.named_parameters() if name in names}
-    for parameter in chosen.values():
+    for name, parameter in chosen.items():
+        if not parameter.is_floating_point():
+            raise ValueError(
+                f"it would train `{name}`, which the backbone stores quantised: it has no gradient. Leave "
+                "`loading.quantization` out, or choose an adapter that leaves it frozen, such as `lora`."
+            )
         parameter.requires_grad_()
     return Adapted(module, chosen)
 

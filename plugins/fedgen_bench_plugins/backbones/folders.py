@@ -6,12 +6,36 @@ import json
 from pathlib import Path
 
 from fedgen_bench import DataError
+from fedgen_bench_plugins.backbones.options import Loading
 
 _POINTER = b"version https://git-lfs"
 _LENGTH = 8  # bytes that a safetensors file begins with: the length of its header, little-endian
 _LARGEST_HEADER = 100_000_000
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TOKENIZER_BEGINNINGS = ("tokenizer", "vocab", "spiece", "sentencepiece", "tekken")
+
+
+def chosen_within(name: str, where: Path | str, loading: Loading) -> Path | str:
+    """Where the model of a located backbone is: the subfolder of its folder, or the hub's name as it is.
+
+    Raises:
+        DataError: there is no such subfolder, or a revision is asked of a folder.
+    """
+    if not isinstance(where, Path):
+        return where
+    if loading.revision is not None:
+        raise DataError(
+            f"Backbone `{name}` is a folder here, and folders have no revisions. Leave `loading.revision` out, or give "
+            "a hub name."
+        )
+    if loading.subfolder is None:
+        return where
+    inner = where / loading.subfolder
+    if not inner.is_dir():
+        there = ", ".join(f"`{one.name}`" for one in sorted(where.iterdir()) if one.is_dir())
+        has = f"It has: {there}. Name one of them" if there else "It has none. Leave `loading.subfolder` out"
+        raise DataError(f"Backbone `{name}` has no subfolder `{loading.subfolder}`. {has}.")
+    return inner
 
 
 def check_folder(folder: Path, stem: str = "model") -> None:

@@ -5,14 +5,16 @@ Weights are safetensors only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import DataError, sha256_of
 from fedgen_bench_plugins.backbones.completeness import check_complete
-from fedgen_bench_plugins.backbones.folders import check_folder, check_tokenizer_files
+from fedgen_bench_plugins.backbones.folders import check_folder, check_tokenizer_files, chosen_within
+from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.backbones.probes import check_causal, check_tokenizer
 from fedgen_bench_plugins.backbones.quiet import quiet_transformers
 from fedgen_bench_plugins.backbones.shipped import LANGUAGE_MODELS, locate, weights_sha256
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A causal language model in fp32 on the CPU with its tokenizer; `sha256` names its weights."""
+    """A causal language model on the CPU with its tokenizer, computing in fp32; `sha256` names its weights."""
 
     name: str
     module: nn.Module
@@ -33,8 +35,14 @@ class Backbone:
     eos_id: int
     sha256: str
 
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers it has; several of a quantised weight share a byte."""
+        shapes = (getattr(getattr(one, "quant_state", None), "shape", one.shape) for one in self.module.parameters())
+        return sum(map(math.prod, shapes))
 
-def load_backbone(name: str, find: Callable[[str | Path], Path] | None = None) -> Backbone:
+
+def load_backbone(name: str, find: Callable[[str], Path] | None = None, loading: Loading = AS_IT_IS) -> Backbone:
     """Load a causal LM with `AutoModelForCausalLM` from `name`; a GPT-2 comes with a forward pass of its own.
 
     `find` gives the folders of registered backbones.
@@ -44,14 +52,15 @@ def load_backbone(name: str, find: Callable[[str | Path], Path] | None = None) -
             there or not its own, or it is not causal.
     """
     from fedgen_bench_plugins.backbones.gpt2 import made_lean
+    from fedgen_bench_plugins.backbones.holding import hold, quantized
 
-    where = locate(name, find)
-    local = isinstance(where, Path)
+    where = chosen_within(name, locate(name, find), loading)
+    how, local = quantized(loading), isinstance(where, Path)
     try:
         if isinstance(where, Path):
             check_folder(where)
             check_tokenizer_files(where)
-        module, tokenizer, info = _read(where, local=local)
+        module, tokenizer, info = _read(where, loading, how)
     except DataError as error:
         raise DataError(
             f"Backbone `{name}` cannot be loaded: {error} Shipped language models are {', '.join(LANGUAGE_MODELS)}."
@@ -65,6 +74,7 @@ def load_backbone(name: str, find: Callable[[str | Path], Path] | None = None) -
             "reached."
         ) from None
     check_complete(f"Backbone `{name}`", module, info)
+    hold(name, module, loading)
     check_tokenizer(name, tokenizer, module)
     check_causal(name, module)
     made_lean(module)
@@ -73,36 +83,50 @@ def load_backbone(name: str, find: Callable[[str | Path], Path] | None = None) -
     return Backbone(name, module, tokenizer, int(tokenizer.eos_token_id), sha256)
 
 
-def _read(where: Path | str, *, local: bool) -> tuple[Any, Any, Any]:
+def _read(where: Path | str, loading: Loading, how: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """Model in evaluation mode, tokenizer, and what the file lacked or had over; global streams stay where they are."""
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    place: dict[str, Any] = {"local_files_only": isinstance(where, Path), "trust_remote_code": False}
+    if not isinstance(where, Path):
+        place |= {"revision": loading.revision or "main", "subfolder": loading.subfolder or ""}
     with quiet_transformers():
         module, info = AutoModelForCausalLM.from_pretrained(
             where,
-            dtype=torch.float32,
+            dtype=loading.torch_dtype,
             use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=local,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            **how,
+            **place,
         )
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(where, **place)
     return module.eval(), tokenizer, info
 
 
 def load_unet(
-    name: str, *, n_classes: int, image_size: int | None, find: Callable[[str | Path], Path] | None = None
+    name: str,
+    *,
+    n_classes: int,
+    image_size: int | None,
+    find: Callable[[str], Path] | None = None,
+    loading: Loading = AS_IT_IS,
 ) -> UNetBackbone:
     """Load a diffusers U-Net for images of `image_size` pixels a side and labels 0 to n_classes - 1.
 
     Where there is no size the images are made to fit, and their labels are new to the backbone.
 
     Raises:
-        DataError: the model cannot be had, or is for other images or classes.
+        DataError: the model cannot be had, is for other images or classes, or is asked for quantised.
     """
     from fedgen_bench_plugins.backbones.unet import read_unet
 
-    where = locate(name, find)
-    return read_unet(name, where, n_classes=n_classes, image_size=image_size, local=isinstance(where, Path))
+    if loading.quantization != "none":
+        raise DataError(
+            f"Backbone `{name}` is a U-Net, and bitsandbytes quantises language models. Leave `loading.quantization` "
+            "out."
+        )
+    where = chosen_within(name, locate(name, find), loading)
+    return read_unet(
+        name, where, n_classes=n_classes, image_size=image_size, local=isinstance(where, Path), loading=loading
+    )

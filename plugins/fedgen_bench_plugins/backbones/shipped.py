@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedgen_bench import DataError, UsageError, cache_root
+from fedgen_bench_plugins.backbones.folders import chosen_within
+from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,11 +27,12 @@ LANGUAGE_MODELS = ("mini-lm", "tiny-wire-lm")
 UNETS = ("mini-unet", "tiny-shapes-unet")
 
 
-def locate(name: str, find: Callable[[str | Path], Path] | None = None) -> Path | str:
+def locate(name: str, find: Callable[[str], Path] | None = None) -> Path | str:
     """The folder of a backbone, which is made first if need be; `name` itself when it is for the hub to know.
 
-    Registered backbones are those that `find` knows by name, and a path leads where it says; without it, from the
-    working folder. A leading `~` is the home folder.
+    A leading `~` is the home folder.
+
+    Registered backbones are those that `find` knows by name.
 
     Raises:
         DataError: `name` can only be a folder and is none, or a backbone cannot be made or stored.
@@ -40,8 +43,7 @@ def locate(name: str, find: Callable[[str | Path], Path] | None = None) -> Path 
         return shipped(name)
     if find is not None and (registered := _registered(name, find)) is not None:
         return registered
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises where there is no such home
-    folder = path if find is None else find(path)
+    folder = Path(name).expanduser() if _has_home(name) else Path(name)
     if name and folder.is_dir():
         return folder
     if folder.is_file():
@@ -51,7 +53,7 @@ def locate(name: str, find: Callable[[str | Path], Path] | None = None) -> Path 
     return name
 
 
-def _registered(name: str, find: Callable[[str | Path], Path]) -> Path | None:
+def _registered(name: str, find: Callable[[str], Path]) -> Path | None:
     """What `find` gives for a backbone of this name; None when it knows none."""
     try:
         return find(name)
@@ -59,9 +61,14 @@ def _registered(name: str, find: Callable[[str | Path], Path]) -> Path | None:
         return None
 
 
-def folders_of(name: str, find: Callable[[str | Path], Path]) -> dict[str, Path]:
+def _has_home(name: str) -> bool:
+    """Whether a path begins with a home folder that is known."""
+    return os.path.expanduser(name) != name  # noqa: PTH111 - pathlib raises where there is no such home
+
+
+def folders_of(name: str, find: Callable[[str], Path], loading: Loading = AS_IT_IS) -> dict[str, Path]:
     """A backbone's folder for `TaskFactory.files` of a task with a parameter `backbone`; none when it is the hub's."""
-    where = locate(name, find)
+    where = chosen_within(name, locate(name, find), loading)
     if not isinstance(where, Path):
         return {}
     named = name in (*SHIPPED, *GENERATED) or _registered(name, find) is not None
@@ -104,8 +111,10 @@ def made_once(name: str, make: Callable[[Path], None]) -> Path:
 
 def weights_sha256(module: nn.Module) -> str:
     """Hash of all weights by name."""
+    import torch
+
     total = hashlib.sha256()
     for key, tensor in sorted(module.state_dict().items()):
         total.update(key.encode())
-        total.update(tensor.contiguous().numpy().tobytes())
+        total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()

@@ -21,6 +21,8 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from fedgen_bench import DataError, seeded_globals
 from fedgen_bench_plugins.backbones.completeness import check_complete
 from fedgen_bench_plugins.backbones.folders import check_folder, check_safetensors
+from fedgen_bench_plugins.backbones.holding import hold
+from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.backbones.shipped import UNETS, weights_sha256
 from fedgen_bench_plugins.backbones.unet_checks import probe, unfit
 
@@ -80,7 +82,7 @@ class ConditionalUNet(nn.Module):
 
 @dataclass(frozen=True)
 class UNetBackbone:
-    """A U-Net in fp32 on the CPU with its noise scheduler; `sha256` names its weights."""
+    """A U-Net on the CPU with its noise scheduler, computing in fp32; `sha256` names its weights."""
 
     name: str
     module: ConditionalUNet
@@ -106,7 +108,9 @@ def new_context(n_classes: int, n_tokens: int, width: int, key: int = 0) -> torc
     return torch.randn(n_classes + 1, n_tokens, width, generator=torch.Generator().manual_seed(key))
 
 
-def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int | None, local: bool) -> UNetBackbone:
+def read_unet(
+    name: str, where: Path | str, *, n_classes: int, image_size: int | None, local: bool, loading: Loading = AS_IT_IS
+) -> UNetBackbone:
     """Load a U-Net and its scheduler; weights are safetensors only.
 
     Where there is no size the images are made to fit, and their labels are new to it: it keeps its context tokens for
@@ -117,8 +121,8 @@ def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int |
     """
     with quiet_diffusers():
         try:
-            unet, info = _read_model(where, local=local)
-            scheduler = _read_scheduler(where, local=local)
+            unet, info = _read_model(_place(where, "unet", loading, local=local), loading)
+            scheduler = _read_scheduler(_place(where, "scheduler", loading, local=local))
             context = _read_context(where) if local else None
         except DataError as error:
             raise DataError(
@@ -136,7 +140,7 @@ def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int |
         raise DataError(f"Backbone `{name}` {problem}")
     width = unet.config.get("cross_attention_dim")
     if context is None and type(unet).__name__ == "UNet2DConditionModel":
-        if _subfolder(where, "text_encoder", local=local):
+        if _place(where, "text_encoder", loading, local=local).inner:
             raise DataError(
                 f"Backbone `{name}` is conditioned on texts (it comes with a `text_encoder`), and images here have "
                 f"labels. Use a U-Net without, or put tokens of every label beside it as `{CONTEXT}`."
@@ -149,46 +153,57 @@ def read_unet(name: str, where: Path | str, *, n_classes: int, image_size: int |
             f"Backbone `{name}` has context tokens of shape {tuple(context.shape)}; {n_classes} classes need "
             f"({n_classes + 1}, any, {width}). Use another data set or backbone."
         )
+    hold(name, unet, loading)
     module = ConditionalUNet(unet, context, n_classes).eval()
     probe(name, module, n_classes=n_classes, image_size=module.image_size)
     return UNetBackbone(name, module, scheduler, weights_sha256(module))
 
 
-def _subfolder(where: Path | str, inner: str, *, local: bool) -> str | None:
-    """`inner` when the parts have folders of their own."""
+@dataclass(frozen=True)
+class _Part:
+    """Where a part of a model is, as diffusers' `from_pretrained` has it; `inner` where it has a folder of its own."""
+
+    root: Path | str
+    inner: str
+    how: dict[str, Any]
+
+
+def _place(where: Path | str, inner: str, loading: Loading, *, local: bool) -> _Part:
     if local:
-        return inner if (Path(where) / inner).is_dir() else None
+        own = inner if (Path(where) / inner).is_dir() else ""
+        return _Part(where, own, {"subfolder": own or None, "local_files_only": True})
     from huggingface_hub import list_repo_files
 
-    return inner if any(file.startswith(f"{inner}/") for file in list_repo_files(str(where))) else None
+    base = f"{loading.subfolder}/" if loading.subfolder else ""
+    files = list_repo_files(str(where), revision=loading.revision)
+    own = inner if any(file.startswith(f"{base}{inner}/") for file in files) else ""
+    whole = f"{base}{own}".rstrip("/")
+    return _Part(where, own, {"subfolder": whole or None, "local_files_only": False, "revision": loading.revision})
 
 
-def _read_model(where: Path | str, *, local: bool) -> tuple[Any, Any]:
+def _read_model(part: _Part, loading: Loading) -> tuple[Any, Any]:
     """The model, and what its file lacked or had over; global streams stay where they are."""
     from diffusers import UNet2DConditionModel, UNet2DModel
 
-    subfolder = _subfolder(where, "unet", local=local)
-    place: dict[str, Any] = {"subfolder": subfolder, "local_files_only": local}
-    if local:
-        check_folder(Path(where) / (subfolder or ""), "diffusion_pytorch_model")
-    kind = UNet2DModel.load_config(where, **place).get("_class_name")
+    if part.how["local_files_only"]:
+        check_folder(Path(part.root) / part.inner, "diffusion_pytorch_model")
+    kind = UNet2DModel.load_config(part.root, **part.how).get("_class_name")
     known = {one.__name__: one for one in (UNet2DModel, UNet2DConditionModel)}
     if kind not in known:
         raise ValueError(f"it is a {kind}, which is none of {', '.join(known)}")
-    loading = {"output_loading_info": True, "ignore_mismatched_sizes": True, "low_cpu_mem_usage": False}
+    checks = {"output_loading_info": True, "ignore_mismatched_sizes": True, "low_cpu_mem_usage": False}
     with seeded_globals(0):
         model, info = known[kind].from_pretrained(
-            where, torch_dtype=torch.float32, use_safetensors=True, **loading, **place
+            part.root, torch_dtype=loading.torch_dtype, use_safetensors=True, **checks, **part.how
         )
     return model, info
 
 
-def _read_scheduler(where: Path | str, *, local: bool) -> Any:
+def _read_scheduler(part: _Part) -> Any:
     from diffusers import DDPMScheduler
 
-    place: dict[str, Any] = {"subfolder": _subfolder(where, "scheduler", local=local), "local_files_only": local}
-    scheduler = DDPMScheduler.from_pretrained(where, **place)
-    written = DDPMScheduler.load_config(where, **place).get("_class_name")
+    scheduler = DDPMScheduler.from_pretrained(part.root, **part.how)
+    written = DDPMScheduler.load_config(part.root, **part.how).get("_class_name")
     if written not in {None, *(one.__name__ for one in (DDPMScheduler, *scheduler.compatibles))}:
         raise DataError(f"its scheduler is a {written}, whose noise is not DDPM's. Use a U-Net trained with DDPM's.")
     return scheduler

@@ -89,7 +89,8 @@ class ImageGeneration:
         params = self.params
         extractors = extractors_at_hand(params.extractors, params.optional_extractors, find)
         weights = {f"extractor {name}": extractor_file(name, find) for name in extractors}
-        return {**self._reader.files(find, params.source), **folders_of(params.backbone, find), **weights}
+        backbone = folders_of(params.backbone, find, params.loading)
+        return {**self._reader.files(find, params.source), **backbone, **weights}
 
     def load(self, find: Find) -> LoadedImageGeneration:
         """Raises DataError when data, backbone or extractors cannot be had or do not fit each other."""
@@ -99,7 +100,9 @@ class ImageGeneration:
 
         params = self.params
         opened = self._reader.open(find, params.source)
-        backbone = load_unet(params.backbone, n_classes=len(opened.classes), image_size=opened.size, find=find)
+        backbone = load_unet(
+            params.backbone, n_classes=len(opened.classes), image_size=opened.size, find=find, loading=params.loading
+        )
         images = opened.load(backbone.module.image_size)
         check_sizes(params, images)
         if opened.size is None:

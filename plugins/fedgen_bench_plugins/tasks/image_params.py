@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.datasets.sources import NO_IMAGES, OWN_IMAGES, ImageSource
 
 _FEWEST_COMPARED = 2
-LATER = frozenset({"source"})
+LATER = frozenset({"loading", "source"})
 EVALUATION_ONLY = frozenset(
     {
         "sampler_steps", "guidance", "n_samples", "n_valid_samples", "n_reference", "n_scored", "n_subset",
@@ -38,6 +39,7 @@ class Params:
         optional_extractors: those that are used where their weights are at hand.
         batch_images: images in one forward pass of evaluation; it takes part in the bits of results.
         source: the images of `image_folder`, a table of its own.
+        loading: how the backbone is loaded and held, a table of its own.
     """
 
     dataset: Literal["cifar10", "tiny-shapes", "image_folder"] = "cifar10"
@@ -58,6 +60,7 @@ class Params:
     optional_extractors: tuple[str, ...] = ("inception-v3-compat",)
     batch_images: int = 50
     source: ImageSource = NO_IMAGES
+    loading: Loading = AS_IT_IS
 
     def __post_init__(self) -> None:
         counts = {

@@ -31,7 +31,7 @@ from fedgen_bench_plugins.backbones.known import MINI_LM, SMOLLM2, TINY_WIRE_LM
 from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, SMOLLM2_GGUF
 from fedgen_bench_plugins.datasets.texts import Corpus
 from fedgen_bench_plugins.tasks.heldout import n_heldout
-from fedgen_bench_plugins.tasks.text_beginning import beginning_of, line_end_of
+from fedgen_bench_plugins.tasks.text_beginning import beginning_of
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, TextReader, topic_labels
 from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, LATER, Params
 from fedgen_bench_plugins.tasks.text_samples import finished, prompts_of
@@ -75,13 +75,17 @@ class LanguageModeling:
     def files(self, find: Find) -> dict[str, Path | Chosen]:
         from fedgen_bench_plugins.backbones.shipped import folders_of
 
-        return {**self._reader.files(find, self.params.source), **folders_of(self.params.backbone, find)}
+        return {
+            **self._reader.files(find, self.params.source),
+            **folders_of(self.params.backbone, find, self.params.loading),
+        }
 
     def load(self, find: Find) -> LoadedLanguageModeling:
         """Raises DataError when data, backbone or its BOS cannot be had, or windows exceed the backbone's positions."""
         from fedgen_bench_plugins.backbones.loading import load_backbone
 
-        corpus, backbone = self._reader.read(find, self.params.source), load_backbone(self.params.backbone, find)
+        corpus = self._reader.read(find, self.params.source)
+        backbone = load_backbone(self.params.backbone, find, self.params.loading)
         task = LoadedLanguageModeling(self.params, corpus, backbone)
         if task.free_positions is not None and task.free_positions < 0:
             raise DataError(
@@ -98,12 +102,11 @@ class LoadedLanguageModeling:
 
     def __init__(self, params: Params, corpus: Corpus, backbone: Backbone) -> None:
         self.params, self.corpus, self.backbone = params, corpus, backbone
-        self.backbone_parameters = sum(parameter.numel() for parameter in backbone.module.parameters())
+        self.backbone_parameters = backbone.n_parameters
         self.provenance: Mapping[str, str] = {**corpus.provenance, f"backbone {backbone.name}": backbone.sha256}
         positions = positions_of(backbone.module)
         self.free_positions = None if positions is None else positions - params.longest
-        self._line_end = line_end_of(params.line_end, backbone)
-        self._beginning = beginning_of(params.bos, backbone, self._line_end)
+        self._beginning = beginning_of(params.bos, backbone)
         self._bounds = corpus.unit_bounds(params.unit_lines)
         self._units = lru_cache(maxsize=8)(self._label_units)
 
@@ -143,7 +146,7 @@ class LoadedLanguageModeling:
         lines = list(lines)
         encoded: list[list[int]] = self.backbone.tokenizer(lines, add_special_tokens=False)["input_ids"]
         check_spelled(self.backbone.name, self.backbone.tokenizer, lines, encoded)
-        return [[*ids, self._line_end] for ids in encoded]
+        return [[*ids, self.backbone.eos_id] for ids in encoded]
 
     def check_spelling(self) -> None:
         """Raises DataError when the tokenizer loses words of the text; some lines of every part, the rest when used."""
@@ -286,7 +289,7 @@ class LoadedLanguageModeling:
         draws = torch.rand(
             len(prompts), self.params.sample_tokens, generator=seeds.torch("evaluation", purpose="samples")
         )
-        start, end = self._beginning.token, self._line_end
+        start, end = self._beginning.token, self.backbone.eos_id
         rests = finished(module, torch.tensor(prompts, dtype=torch.int64), draws, start=start, end=end)
         decode = self.backbone.tokenizer.decode
         texts = [(decode(ours).strip(), decode(rest).strip()) for ours, rest in zip(prompts, rests, strict=True)]
