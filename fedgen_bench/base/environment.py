@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fedgen_bench.base.determinism import settings_of
+
 _LIBRARIES = (
     "fedgen-bench",
     "torch",
@@ -99,7 +101,10 @@ def processor() -> str:
 
 
 def fingerprint(device: str, threads: int, cohort: int = 1) -> dict[str, Any]:
-    """What two runs must share to be equal to the bit; `cohort`, clients trained in one pass, where it is not 1."""
+    """What two runs must share to be equal to the bit; `cohort`, clients trained in one pass, where it is not 1.
+
+    On a GPU also what is set for it (`determinism`). Raises UsageError when that cannot be known.
+    """
     import torch
 
     accelerator = torch.cuda.get_device_name(device) if device.startswith("cuda") else ""
@@ -116,4 +121,8 @@ def fingerprint(device: str, threads: int, cohort: int = 1) -> dict[str, Any]:
         "libraries": {name: version for name in _LIBRARIES if (version := _version(name))},
         "commit": git_commit(),
     }
+    if device.startswith("cuda"):
+        found["cuda"] = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    if settings := settings_of(device):
+        found["settings"] = settings
     return found if cohort == 1 else {**found, "cohort": cohort}

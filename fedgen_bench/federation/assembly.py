@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fedgen_bench.base.allocator import keep_freed_memory
+from fedgen_bench.base.determinism import settle
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.copies import lazily_copied
@@ -39,6 +40,7 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
         PluginError: components that cannot be built, or do not fit together.
     """
     keep_freed_memory()
+    settle(device.type)
     spec, registry = loader.resolved(spec), loader.registry
     config, contender, evaluation = spec.config, spec.config.contender, spec.config.evaluation
     task = loader.task(spec)

@@ -44,7 +44,9 @@ def tier(published: Mapping[str, Any], here: Mapping[str, Any], changes: Sequenc
     software = [
         _named(name, libraries[name], ours.get(name)) for name in libraries if ours.get(name) != libraries[name]
     ]
-    software += _differing(published, here, ("python", "system", "threads"))
+    software += _differing(published, here, ("python", "system", "threads", "cuda"))
+    theirs, own = (dict(environment.get("settings") or {}) for environment in (published, here))
+    software += _differing(theirs, own, sorted(theirs.keys() | own.keys()))
     kinds = [str(environment.get("device", "none")).partition(":")[0] for environment in (published, here)]
     if kinds[0] != kinds[1]:
         software.append(_named("device", *kinds))

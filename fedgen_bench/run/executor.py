@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.base.determinism import settle
 from fedgen_bench.base.devices import own_device, pick_device
 from fedgen_bench.base.errors import Diverged, FedgenError, StoreError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
@@ -68,6 +69,7 @@ class Executor:
         from fedgen_bench.federation.run_cell import run_cell
 
         device = own_device(pick_device(self._job.device))
+        settle(device)
         threads = spec.config.training.threads
         torch.set_num_threads(threads)
         began = time.monotonic()

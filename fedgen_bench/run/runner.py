@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence
 
+from fedgen_bench.base.determinism import settle
 from fedgen_bench.base.devices import pick_device
 from fedgen_bench.base.failures import interruptible
 from fedgen_bench.base.libraries import import_ahead
@@ -71,7 +72,7 @@ def _run_cells(
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.federation.preflight import preflight
 
-    pick_device(job.device)
+    settle(pick_device(job.device))
     import_ahead(libraries(todo, registry))
 
     def looked_at() -> Loader:
