@@ -15,6 +15,7 @@ from fedgen_bench.contract.protocols import PNG_SIGNATURE, Counting, Declaring, 
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.specs import TaskSpec
 from fedgen_bench.testing.bits import fingerprint
+from fedgen_bench.testing.exports import check_export
 from fedgen_bench.testing.locations import at, line_of
 from fedgen_bench.testing.structure import assert_has, assert_tensors, described
 
@@ -317,6 +318,7 @@ _CHECKS: tuple[Check, ...] = (
     check_observe,
     check_splits,
     check_showcase,
+    check_export,
     check_training_leaves_no_trace,
     check_works_on_a_device,
 )

@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 
-from fedgen_bench import MetricSpec, UnitTable
+from fedgen_bench import HowToLoad, MetricSpec, UnitTable
 from fedgen_bench.contract.protocols import PNG_SIGNATURE
 from fedgen_bench.testing import metrics, tasks, toy
 
@@ -39,6 +39,41 @@ class Honest(toy.LoadedToy):
 
     def showcase(self, module, seeds):
         return PNG_SIGNATURE + bytes(str(module.weight.tolist()), "ascii")
+
+
+class Weight(torch.nn.Module):
+    """The toy's module as a library has it that reads it from a file."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.load(f"{folder}/weight.pt"))
+
+
+class Exports(Honest):
+    name = base = "toy"
+    revision = licence = part = ""
+    code = "from test_task_contracts import Weight\nmodel = Weight({folder})"
+
+    def exporter(self):
+        return self
+
+    def save_model(self, module, folder):
+        torch.save(module.weight.detach() + self.off, folder / "weight.pt")
+        return HowToLoad(library="torch", code=self.code)
+
+    off = 0.0
+
+
+class ExportsAnother(Exports):
+    off = 1.0
+
+
+class ExportsNoPart(Exports):
+    part = "unet"
+
+
+class ExportsWithoutLicence(Exports):
+    licence = None
 
 
 class TellsAnother(Honest):
@@ -91,6 +126,7 @@ def test_task_contract_accepts_tensors_as_evidence_and_a_picture(check):
 
 def test_task_contract_accepts_a_text_that_is_shown():
     tasks.check_showcase(Writes())
+    tasks.check_export(Exports())
 
 
 @pytest.mark.parametrize(
@@ -99,6 +135,9 @@ def test_task_contract_accepts_a_text_that_is_shown():
         (tasks.check_observe, TellsAnother, "two equal evaluations differ"),
         (tasks.check_observe, Infinite, "evidence `errors` is not finite"),
         (tasks.check_units, Lengths, "column length does not hold integers"),
+        (tasks.check_export, ExportsAnother, "another model is loaded"),
+        (tasks.check_export, ExportsNoPart, "there is no part `unet`"),
+        (tasks.check_export, ExportsWithoutLicence, "`licence` of the exporter is no text"),
         (tasks.check_showcase, Jpeg, "is no PNG"),
         (tasks.check_showcase, Moves, "differ"),
         (tasks.check_showcase, Paints, "two equal pictures or texts differ"),
