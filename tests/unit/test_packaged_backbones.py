@@ -18,6 +18,7 @@ from fedgen_bench_plugins.backbones.known import SMOLLM2
 from fedgen_bench_plugins.backbones.loading import load_backbone
 from fedgen_bench_plugins.backbones.packaged import converted
 from fedgen_bench_plugins.datasets.known import SMOLLM2_GGUF
+from fedgen_bench_plugins.tasks.text_beginning import line_end_of
 
 from fedgen_bench.base.errors import DataError, MissingDataError
 from fedgen_bench.cli.main import cli
@@ -110,7 +111,7 @@ def test_a_gguf_becomes_a_folder_that_loads_as_any_other(llama):
     backbone = load_backbone(str(folder))
     assert torch.equal(backbone.module.get_input_embeddings().weight, torch.from_numpy(embedding))
     assert backbone.module.get_output_embeddings().weight is backbone.module.get_input_embeddings().weight
-    assert backbone.eos_id == 2
+    assert (backbone.eos_id, line_end_of("newline", backbone)) == (2, TOKENS.index("Ċ"))
     assert backbone.tokenizer("thab", add_special_tokens=False)["input_ids"] == [31, 3, 4]
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["model_type"] == "llama"
