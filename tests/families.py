@@ -64,15 +64,15 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def tiny(family: str) -> torch.nn.Module:
-    """A family's model in evaluation mode, always the same."""
+def tiny(family: str, **others: Any) -> torch.nn.Module:
+    """A family's model in evaluation mode, always the same; `others` go over its configuration."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     kind, sizes = FAMILIES[family]
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         torch.manual_seed(3)
-        config = AutoConfig.for_model(kind, **_TOKENS, **sizes)
+        config = AutoConfig.for_model(kind, **_TOKENS | sizes | others)
         model: torch.nn.Module = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     return model
 

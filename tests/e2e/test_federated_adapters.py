@@ -5,11 +5,14 @@ One of them runs in bf16 too, which processors without instructions for it are s
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 
 import pytest
 import torch
+from families import tiny
 from fedgen_bench_plugins.backbones import grounds
+from fedgen_bench_plugins.backbones.shipped import locate
 
 from fedgen_bench.contract.messages import Fit, Model
 from fedgen_bench.federation.assembly import assemble
@@ -56,7 +59,21 @@ ADAPTERS = (
 )
 def test_adapter_learns_in_a_federation_and_books_its_tensors(name, params, precision, registry, loader, tmp_path):
     adapter = f"contender.fedavg_full.adapter={{name='{name}',params={params}}}"
-    overrides = [*SHORT, adapter, f"training.precision={precision}"]
+    learns([*SHORT, adapter, f"training.precision={precision}"], registry, loader, tmp_path)
+
+
+@pytest.mark.parametrize("family", ["Bloom", "OPT", "SmolLM2, Llama with a tied head"])
+def test_one_suite_by_role_learns_on_any_backbone(family, registry, loader, tmp_path):
+    backbone, tokenizer = tmp_path / "backbone", locate("tiny-wire-lm")
+    tiny(family, vocab_size=245).save_pretrained(backbone)
+    for file in tokenizer.glob("tokenizer*"):
+        shutil.copy(file, backbone)
+    by_role = "{rank = 2, alpha = 4.0, targets = ['all', 'head'], ranks = {head = 1}}"
+    adapter = f"contender.fedavg_full.adapter={{name='lora',params={by_role}}}"
+    learns([*SHORT, adapter, f"task.params.backbone='{backbone}'"], registry, loader, tmp_path)
+
+
+def learns(overrides, registry, loader, tmp_path):
     suite = load_suite(registry.get("suite", "quick").spec, registry, overrides)
     (spec,) = expand(suite, registry, contenders=["fedavg_full"], seeds=[1])
     experiment = assemble(spec, loader, torch.device("cpu"))
