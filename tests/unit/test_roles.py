@@ -144,6 +144,18 @@ def test_roles_begin_and_train_as_the_names_that_they_mean(by_role, by_name, att
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 
 
+@pytest.mark.parametrize("role", ["attention", "values", "mlp", "mlp_output", "all", "head"])
+def test_many_layers_are_those_of_the_role_alone(role, attach):
+    """From twenty names on, peft shortens them."""
+    module = tiny("GPT-2", n_layer=24)
+    layers = layers_of(module, role)
+    assert [pair.module for pair in attach("lora", module, targets=[role]).low_rank] == layers
+    if role != "head":
+        inward = attach("ia3", module, outputs=[], inputs=[role]).trainable
+        assert list(inward) == [f"{name}.ia3_l" for name in layers]
+        assert {len(one) for one in inward.values()} == {1}  # of inputs
+
+
 def test_clients_of_their_own_ranks_take_roles(attach):
     module = tiny("SmolLM2, Llama with a tied head")
     adapted = attach("mixed_lora", module, client_ranks=[1, 2], targets=["attention", "head"])
