@@ -198,7 +198,7 @@ def reproduce(
 
 
 def export(
-    suite: str,
+    suite: str | Path,
     contender: str,
     *,
     out: str | Path,

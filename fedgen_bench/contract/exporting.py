@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -34,16 +35,20 @@ class PeftAdapter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loading:
+class HowToLoad:
     """How an exported folder is loaded.
 
     Args:
         library: what loads it, as model hubs call it: `peft`, `transformers`, `diffusers`.
-        code: lines of Python in which `{folder}` stands for the folder.
+        code: lines of Python in which `{folder}`, without quotes, stands for the folder.
     """
 
     library: str
     code: str
+
+    def of(self, folder: str) -> str:
+        """The code for a folder."""
+        return self.code.replace("{folder}", json.dumps(folder))
 
 
 class Exporter(Protocol):
@@ -69,10 +74,10 @@ class Exporter(Protocol):
     def part(self) -> str:
         """Dotted name, in the task's module, of the model as the library knows it; empty where the module is it."""
 
-    def save_adapter(self, adapter: PeftAdapter, folder: Path) -> Loading:
+    def save_adapter(self, adapter: PeftAdapter, folder: Path) -> HowToLoad:
         """Write an adapter of `part`, with whatever loading it needs beside the backbone."""
 
-    def save_model(self, module: nn.Module, folder: Path) -> Loading:
+    def save_model(self, module: nn.Module, folder: Path) -> HowToLoad:
         """Write the whole backbone; `module` is one as the task's `new_module` gives, with other values."""
 
 

@@ -13,7 +13,7 @@ from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.base.stats import interval
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.exporting import Exporter, Loading
+    from fedgen_bench.contract.exporting import Exporter, HowToLoad
     from fedgen_bench.exports.choosing import Chosen
 
 
@@ -33,7 +33,7 @@ class Subject:
 
 
 def card(
-    title: str, form: str, chosen: Chosen, subject: Subject, exporter: Exporter, loading: Loading, folder: str
+    title: str, form: str, chosen: Chosen, subject: Subject, exporter: Exporter, loading: HowToLoad, folder: str
 ) -> str:
     """`README.md`, with the head that model hubs read; `form` is what was written."""
     record = chosen.record
@@ -48,7 +48,7 @@ def card(
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
     lines += [f"# {one_line(title)}: {record.contender}, seed {record.seed}", ""]
     lines += [f"The {form} ({whose}) that this contender trained in suite `{record.config.suite}`.", ""]
-    lines += ["## Load", "", "```python", loading.code.format(folder=folder), "```", ""]
+    lines += ["## Load", "", "```python", loading.of(folder), "```", ""]
     lines += ["## Numbers", "", *_numbers(chosen, subject), ""]
     lines += [
         "## Origin",
@@ -65,6 +65,10 @@ def _numbers(chosen: Chosen, subject: Subject) -> Iterator[str]:
         yield ""
         yield "All clients and the global model, as the table has them:"
         yield ""
+    if len(siblings) == 1:
+        yield from (f"| metric | seed {record.seed} |", "|---|---|")
+        yield from (f"| {name} | {value!r} |" for name, value in sorted(record.metrics.items()))
+        return
     yield f"| metric | seed {record.seed} | mean of {len(siblings)} seeds | 95 % interval |"
     yield "|---|---|---|---|"
     for name, value in sorted(record.metrics.items()):

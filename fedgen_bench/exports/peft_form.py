@@ -42,7 +42,7 @@ def peft_adapter(adapted: Adapted, model: Model, exporter: Exporter) -> PeftAdap
     else:
         tensors = _as_peft_has_it(adapted, model, exporter.part)
         if exporter.part:
-            _rename(config, exporter.part)
+            _rename(adapted, config, exporter.part)
     config.base_model_name_or_path, config.revision, config.inference_mode = (
         exporter.base,
         exporter.revision or None,
@@ -98,12 +98,18 @@ def _as_peft_has_it(adapted: Adapted, model: Model, part: str) -> Tensors:
     return tensors
 
 
-def _rename(config: Any, part: str) -> None:
-    """Lists of modules in a config, in names of the part; an ending is one there, too."""
-    for key in ("target_modules", "feedforward_modules"):
-        names = getattr(config, key, None)
-        if names is not None and not isinstance(names, str):
-            setattr(config, key, sorted(name.removeprefix(f"{part}.") for name in names))
+def _rename(adapted: Adapted, config: Any, part: str) -> None:
+    """Have a config name modules by their names in the part."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers: dict[str, Any] = {
+        _inner(name.removeprefix(_PREFIX), part): layer
+        for name, layer in adapted.module.named_modules()
+        if isinstance(layer, BaseTunerLayer)
+    }
+    config.target_modules = sorted(layers)
+    if hasattr(config, "feedforward_modules"):
+        config.feedforward_modules = sorted(name for name, layer in layers.items() if layer.is_feedforward)
 
 
 def _inner(name: str, part: str) -> str:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.files import disk_error
+from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.exporting import Exporting
 from fedgen_bench.exports.peft_form import is_peft, peft_adapter
 from fedgen_bench.exports.whole import is_of_backbone, whole
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
-    from fedgen_bench.contract.exporting import Exporter, Loading
+    from fedgen_bench.contract.exporting import Exporter, HowToLoad, PeftAdapter
     from fedgen_bench.contract.messages import Model
     from fedgen_bench.contract.protocols import Task
 
@@ -33,27 +34,38 @@ def exporter_of(task: Task, name: str) -> Exporter:
     """The task's. Raises UsageError when it has none."""
     if not isinstance(task, Exporting):
         raise UsageError(f"Task `{name}` does not say how its backbone is exported. Give it a method `exporter`.")
-    return task.exporter()
+    with guarded(f"{type(task).__name__}.exporter"):
+        return task.exporter()
 
 
 def write_model(
     adapted: Adapted, model: Model, task: Task, exporter: Exporter, adapter: str, folder: Path, *, merge: bool
-) -> tuple[str, Loading]:
+) -> tuple[str, HowToLoad]:
     """Write what was trained, whichever way others load it; what was written, and how it is loaded.
 
     Raises:
         UsageError: the adapter is neither of peft nor made of the backbone's own parameters, or cannot be merged.
     """
-    if is_peft(adapted.module):
-        if merge:
-            return "model with the adapter merged into it", exporter.save_model(whole(adapted, model), folder)
-        return "adapter", exporter.save_adapter(peft_adapter(adapted, model, exporter), folder)
-    if not is_of_backbone(adapted, task.new_module()):
+    if is_peft(adapted.module) and not merge:
+        found = peft_adapter(adapted, model, exporter)
+        with guarded(f"{type(exporter).__name__}.save_adapter"):
+            return _described(found, len(model.merges)), exporter.save_adapter(found, folder)
+    if not is_peft(adapted.module) and not is_of_backbone(adapted, task.new_module()):
         raise UsageError(
             f"Adapter `{adapter}` is neither of peft nor made of the backbone's own parameters, so nothing else would "
             "load it. Attach it with `wrap_with_peft` to have it exported."
         )
-    return "model", exporter.save_model(whole(adapted, model), folder)
+    form = "model with the adapter merged into it" if is_peft(adapted.module) else "model"
+    module = whole(adapted, model)
+    with guarded(f"{type(exporter).__name__}.save_model"):
+        return form, exporter.save_model(module, folder)
+
+
+def _described(adapter: PeftAdapter, n_merges: int) -> str:
+    """What an adapter is, with its ranks where it has some."""
+    ranks = {len(one) for name, one in adapter.tensors.items() if name.endswith("lora_A.weight")}
+    said = f" of rank {min(ranks)}" if len(ranks) == 1 else f" of ranks {min(ranks)} to {max(ranks)}" if ranks else ""
+    return f"adapter{said}" + (f", {n_merges} updates of the backbone among them" if n_merges else "")
 
 
 def written_whole(out: Path, write: Callable[[Path], None]) -> None:

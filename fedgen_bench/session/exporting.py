@@ -18,7 +18,7 @@ from fedgen_bench.session.answers import Export
 from fedgen_bench.suite.load import load_suite
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.exporting import Loading
+    from fedgen_bench.contract.exporting import HowToLoad
     from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.federation.loader import Loader
     from fedgen_bench.session.workplace import Workplace
@@ -30,7 +30,6 @@ def export(
     contender: str,
     at: Workplace,
     *,
-    named: str,
     runs: Path,
     seed: int | None,
     client: int | None,
@@ -38,10 +37,7 @@ def export(
     merge: bool,
     out: Path,
 ) -> Export:
-    """Write the global model of a contender's run, or one client's, into the folder `out`.
-
-    `named`: the suite, as messages shall call it.
-    """
+    """Write the global model of a contender's run, or one client's, into the folder `out`."""
     import torch
 
     from fedgen_bench.federation.assembly import assemble
@@ -51,7 +47,7 @@ def export(
     from fedgen_bench.federation.seeding import seed_tree
 
     check_out(out)
-    command = f"fedgen-bench run --suite {named} --contender {contender}" + "".join(
+    command = f"fedgen-bench run --suite {source.option} --contender {contender}" + "".join(
         f" --set '{one}'" for one in overrides
     )
     suite = load_suite(source, at.registry)
@@ -71,13 +67,15 @@ def export(
             torch.set_num_threads(spec.config.training.threads)
             experiment = assemble(spec, loader, torch.device(at.device))
             adapted, model = experiment.adapted, client_model(experiment, journal, kept, client)
-    datasets = build(at.registry, "task", spec.config.task).datasets
+    datasets = list(build(at.registry, "task", spec.config.task).datasets)
+    if exporter.name in at.registry.components["backbone"]:
+        datasets += at.registry.get("backbone", exporter.name).spec.made_from
     subject = Subject(
         client_id=client,
         n_steps=spec.config.evaluation.personalized_steps,
         licences={name: at.registry.get("dataset", name).spec.licence for name in datasets},
     )
-    made: list[Loading] = []
+    made: list[HowToLoad] = []
 
     def write(folder: Path) -> None:
         form, loading = write_model(
@@ -93,7 +91,7 @@ def export(
         seed=spec.seed,
         seeds=tuple(one.seed for one in chosen.siblings),
         client=client,
-        code=made[0].code.format(folder=out),
+        code=made[0].of(str(out)),
     )
 
 

@@ -246,7 +246,7 @@ class Session:
 
     def export(
         self,
-        suite: str,
+        suite: str | Path,
         contender: str,
         *,
         out: str | Path,
@@ -258,7 +258,7 @@ class Session:
         """Write what a finished run of the store has trained, for peft, transformers or diffusers, with a model card.
 
         Args:
-            suite: a registered suite's name.
+            suite: a registered suite's name, or the path of a suite's `.toml` file.
             contender: by name.
             out: a folder that does not exist yet, or is empty.
             seed: of the run; when None the first of the suite's that has finished.
@@ -266,11 +266,11 @@ class Session:
             overrides: those that it was run with.
             merge: the whole model, with the adapter merged into it.
         """
+        source = self._source(suite)
         return exporting.export(
-            self._source(suite),
+            source,
             contender,
-            self._workplace,
-            named=suite,
+            self._workplace_of(source),
             runs=Path(self.runs),
             seed=seed,
             client=client,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.contract.params import make_params, problems_of
 from fedgen_bench.suite.compatibility import unfit
-from fedgen_bench.suite.schema import Evaluation, SuiteSpec, Training, accepted
+from fedgen_bench.suite.schema import Evaluation, SuiteSpec, Training, accepted, is_list, kind_of, models_in
 from fedgen_bench.suite.sizes import oversized
 from fedgen_bench.suite.sweeps import at_point
 
@@ -22,7 +22,7 @@ Problem = tuple[tuple[str, ...], str]
 
 def component_problems(table: Mapping[str, Any], registry: Registry) -> Iterator[Problem]:
     """Of a suite's table, whatever else is wrong with it: components that are not there, parameters they refuse."""
-    for kind, path, slot in _slots(table):
+    for kind, path, slot in _slots(SuiteSpec, table):
         if not isinstance(slot, dict) or not isinstance(name := slot.get("name"), str):
             continue
         known = registry.components[kind]
@@ -34,21 +34,20 @@ def component_problems(table: Mapping[str, Any], registry: Registry) -> Iterator
                 yield (*path, "params", *inner), f"{kind} `{name}`: {sentence}"
 
 
-def _slots(table: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
-    """(kind, path, what stands there) of every place of a suite's table that names a component."""
-    for kind in ("task", "partitioner", "attack"):
-        yield kind, (kind,), table.get(kind)
-    for i, contender in _items(table.get("contender")):
-        if isinstance(contender, dict):
-            for kind in ("strategy", "adapter"):
-                yield kind, ("contender", i, kind), contender.get(kind)
-            for way in ("uplink", "downlink"):
-                for j, link in _items(contender.get(way)):
-                    yield "compressor", ("contender", i, way, j), link
-
-
-def _items(value: Any) -> Iterator[tuple[str, Any]]:
-    return ((str(i), item) for i, item in enumerate(value if isinstance(value, list) else ()))
+def _slots(
+    model: type[BaseModel], table: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    """(kind, path, what stands there) of every place of a suite's table that holds a component."""
+    for name, field in model.model_fields.items() if isinstance(table, dict) else ():
+        found = table.get(name)
+        listed = enumerate(found if isinstance(found, list) else ()) if is_list(field) else None
+        at = [((*path, name), found)] if listed is None else [((*path, name, str(i)), one) for i, one in listed]
+        for where, one in at:
+            for inner in models_in(field.annotation):
+                if kind := kind_of(field):
+                    yield kind, where, one
+                else:
+                    yield from _slots(inner, one, where)
 
 
 def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:

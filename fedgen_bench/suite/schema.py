@@ -1,4 +1,4 @@
-"""What a suite's TOML may hold: strict, nothing unknown, nothing coerced."""
+"""What a suite's TOML may hold: strict, nothing unknown, nothing coerced. `Args` of a table say what its keys mean."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import copy
 import types
 import typing
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from fedgen_bench.registry.kinds import NAME
 
@@ -21,6 +23,13 @@ Curve = Literal["constant", "linear", "cosine"]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+@dataclass(frozen=True)
+class OfKind:
+    """Mark of a key whose value names components of a kind."""
+
+    kind: str
+
+
 class Strict(BaseModel):
     """A table that holds nothing unknown and coerces nothing."""
 
@@ -28,29 +37,49 @@ class Strict(BaseModel):
 
 
 class Component(Strict):
-    """A component by name with its parameters."""
+    """A component by name with its parameters.
+
+    Args:
+        name: of a registered component.
+        params: its parameters; what is left out has its default.
+    """
 
     name: str
     params: dict[str, Any] = {}
 
 
 class Task(Component):
-    """The task, and its parameters as the streams see them where `--set` or a sweep's point has changed them.
+    """Data, backbone, loss and evaluation.
 
-    Of `pairs_as` only parameters that bear on evaluation alone are read (see `TaskSpec.evaluation_only`).
+    Args:
+        pairs_as: parameters that bear on evaluation alone (see `TaskSpec.evaluation_only`), as the random streams see
+            them; set by `--set` and points of a sweep, so that equal work stays paired; `params` when left out.
     """
 
     pairs_as: dict[str, Any] = {}
 
 
 class Attack(Component):
-    """What hostile clients do, and how many there are."""
+    """What hostile clients do to their updates, and how many there are.
+
+    Args:
+        fraction: share of the population that is hostile, more than 0 and less than 1.
+    """
 
     fraction: Annotated[float, Field(gt=0, lt=1)]
 
 
 class SuiteHead(Strict):
-    """Identity of a suite. A published version never changes."""
+    """Identity of a suite. A published version never changes.
+
+    Args:
+        name: lower case letters, digits, `.`, `_`, `-`.
+        version: whole number from 1.
+        title: heading of the leaderboard.
+        reference: contender that the others are compared with, seed by seed.
+        full_model: contender whose uplink is the base of the "uplink saved" column.
+        notes: stands under the leaderboard; empty when left out.
+    """
 
     name: Annotated[str, Field(pattern=NAME.pattern)]
     version: Positive
@@ -61,7 +90,16 @@ class SuiteHead(Strict):
 
 
 class Federation(Strict):
-    """Population, cohort and budget in rounds."""
+    """Population, cohort and budget in rounds.
+
+    Args:
+        n_clients: clients in the population.
+        clients_per_round: clients that are asked in a round.
+        rounds: rounds.
+        min_updates: valid updates below which a round, and with it the cell, fails; 1 when left out.
+        max_update_norm: bound on the Euclidean norm of what a client changed: its update minus what it received; none
+            when left out.
+    """
 
     n_clients: Annotated[int, Field(ge=1, le=10_000_000)]
     clients_per_round: Positive
@@ -71,7 +109,14 @@ class Federation(Strict):
 
 
 class Schedule(Strict):
-    """How the learning rate changes: over the rounds, and within every fit (see `federation.schedules`)."""
+    """How the learning rate changes: over the rounds, and within every fit (see `federation.schedules`).
+
+    Args:
+        over_rounds: how the learning rate goes over the rounds: `constant` (default), `linear` or `cosine`.
+        warmup_rounds: first rounds in which it rises; 0 when left out.
+        within_fit: how it goes over the steps of every fit: `constant` (default), `linear` or `cosine`.
+        warmup_steps: first steps of every fit in which it rises; 0 when left out.
+    """
 
     over_rounds: Curve = "constant"
     warmup_rounds: Warmup = 0
@@ -87,7 +132,23 @@ class Schedule(Strict):
 
 
 class Training(Strict):
-    """Local work of one client in one round, equal for every contender."""
+    """Local work of one client in one round, equal for every contender.
+
+    Args:
+        optimizer: `adamw` (default) or `sgd`; made anew for every fit.
+        local_steps: optimizer steps of a client in a round; give this or `local_epochs`.
+        local_epochs: passes over the client's data in a round.
+        batch_size: examples in a batch; the last of an epoch may be smaller.
+        micro_batch_size: examples of a batch that go through the network at a time; all of them when left out.
+        weight_decay: of the optimizer; 0 when left out. Rows of embeddings that no batch of a fit has used (labels,
+            words, positions) do not decay.
+        clip_norm: bound on the gradient's norm; none when left out.
+        precision: `fp32` (default) or `bf16` (autocast, for training and evaluation).
+        threads: processor threads of a cell; 1 when left out. More threads give other bits.
+        ema_decay: makes a fit give the moving average of its steps' tensors instead of the last ones; none when left
+            out.
+        schedule: how the learning rate changes; constant when left out.
+    """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     local_steps: Positive | None = None
@@ -103,12 +164,21 @@ class Training(Strict):
 
 
 class Metrics(Strict):
-    """Which metrics are read, and when."""
+    """Which metrics are read, and when.
 
-    metric: str
-    other_metrics: tuple[str, ...] = ()
-    optional_metrics: tuple[str, ...] = ()
-    round_metric: str | None = None
+    Args:
+        metric: the metric that ranks (`fedgen-bench list metric`); it is read on the test part.
+        other_metrics: more metrics, shown beside it.
+        optional_metrics: as `other_metrics`, but each is left out where the task cannot give what it needs.
+        round_metric: the metric that is followed: read after rounds and on clients' own data, and the only one there;
+            when left out, `metric`, and the others beside it.
+        every: the validation subset is evaluated after every so many rounds and after the last; 1 when left out.
+    """
+
+    metric: Annotated[str, OfKind("metric")]
+    other_metrics: Annotated[tuple[str, ...], OfKind("metric")] = ()
+    optional_metrics: Annotated[tuple[str, ...], OfKind("metric")] = ()
+    round_metric: Annotated[str | None, OfKind("metric")] = None
     every: Positive = 1
 
     @property
@@ -128,7 +198,13 @@ class Metrics(Strict):
 
 
 class Evaluation(Metrics):
-    """What is measured, when, and the target of the convergence columns."""
+    """What is measured, when, and the target of the convergence columns.
+
+    Args:
+        target: value of the followed metric that "rounds to target" and "uplink to target" wait for.
+        personalized_clients: clients whose own held-out data are evaluated in the end; 0 when left out.
+        personalized_steps: local steps that each of them takes before that; 0 when left out.
+    """
 
     target: Annotated[float, Field(allow_inf_nan=False)]
     personalized_clients: EvaluatedClients = 0
@@ -136,43 +212,72 @@ class Evaluation(Metrics):
 
 
 class Seeds(Strict):
-    """Leaderboard seeds, and the one that tuning may see."""
+    """Leaderboard seeds, and the one that tuning may see.
+
+    Args:
+        leaderboard: seeds that a ranked row must have, each once.
+        tuning: the one seed that tuning sees; never one of the others.
+    """
 
     leaderboard: tuple[Seed, ...]
     tuning: Seed
 
 
 class Contender(Strict):
-    """A row: strategy + adapter + hyperparameters. `ranked = false` makes it a reference row.
+    """A row of the table: a strategy on an adapter.
 
-    `uplink` and `downlink` are compressors in front of the wire, the first one first.
+    Args:
+        name: of the row.
+        strategy: the federated method.
+        adapter: what is trained on the backbone and travels.
+        learning_rate: of the local optimizer.
+        ranked: `false` makes it a reference row; true when left out.
+        uplink: compressors of what the client changed, the first one first; none when left out.
+        downlink: compressors of what the server sends, the first one first; none when left out.
     """
 
     name: Annotated[str, Field(pattern=NAME.pattern)]
-    strategy: Component
-    adapter: Component
+    strategy: Annotated[Component, OfKind("strategy")]
+    adapter: Annotated[Component, OfKind("adapter")]
     learning_rate: PositiveFloat
     ranked: bool = True
-    uplink: tuple[Component, ...] = ()
-    downlink: tuple[Component, ...] = ()
+    uplink: Annotated[tuple[Component, ...], OfKind("compressor")] = ()
+    downlink: Annotated[tuple[Component, ...], OfKind("compressor")] = ()
 
 
 class Tuning(Strict):
-    """The tuning rule: rounds of a trial and, by contender, its grid: overrides of the contender's table."""
+    """The tuning rule, for `fedgen-bench tune`.
+
+    Args:
+        rounds: rounds of a trial.
+        grid: by contender, a list of trials, each a table of overrides of the contender's values.
+    """
 
     rounds: Positive
     grid: dict[str, tuple[dict[str, int | float], ...]]
 
 
 class SweepPoint(Strict):
-    """A value of a sweep's axis, and the values of the suite that it sets, by path as `--set` has them."""
+    """A point of a sweep's axis.
+
+    Args:
+        value: on the axis, each once; two points or more.
+        set: values of the suite that hold at this point, by path as in `--set`.
+    """
 
     value: Annotated[float, Field(allow_inf_nan=False)]
     set: Annotated[dict[str, int | float], Field(min_length=1)]
 
 
 class Sweep(Strict):
-    """An ablation of suite `of`: some contenders run once for every point of an axis."""
+    """An ablation of another suite: some contenders run once for every point of an axis.
+
+    Args:
+        of: the suite that this one is an ablation of.
+        axis: what is varied: `rank`, `epochs`, `alpha`, ...
+        contenders: those that run once for every point; the others run once.
+        point: the axis.
+    """
 
     of: Annotated[str, Field(pattern=NAME.pattern)]
     axis: Annotated[str, Field(pattern=NAME.pattern)]
@@ -181,17 +286,31 @@ class Sweep(Strict):
 
 
 class SuiteSpec(Strict):
-    """A whole suite, validated."""
+    """A whole suite, validated.
+
+    Args:
+        suite: what it is called.
+        task: data, backbone, loss and evaluation.
+        partitioner: how the task's data are split over clients.
+        federation: population, cohort and budget in rounds.
+        training: local work of one client in one round, equal for every contender.
+        evaluation: what is measured, when, and the target of the convergence columns.
+        seeds: leaderboard seeds, and the one that tuning may see.
+        contender: the rows of the table.
+        attack: what hostile clients do to their updates; nobody is hostile when left out.
+        tuning: the tuning rule, for `fedgen-bench tune`.
+        sweep: makes it an ablation of another suite: some contenders run once for every point of an axis.
+    """
 
     suite: SuiteHead
-    task: Task
-    partitioner: Component
+    task: Annotated[Task, OfKind("task")]
+    partitioner: Annotated[Component, OfKind("partitioner")]
     federation: Federation
     training: Training
     evaluation: Evaluation
     seeds: Seeds
     contender: tuple[Contender, ...]
-    attack: Attack | None = None
+    attack: Annotated[Attack | None, OfKind("attack")] = None
     tuning: Tuning | None = None
     sweep: Sweep | None = None
 
@@ -227,13 +346,22 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, tuple) else copy.deepcopy(value)
 
 
+def kind_of(field: FieldInfo) -> str | None:
+    """The kind of component that a key's value names, None for any other key."""
+    return next((one.kind for one in field.metadata if isinstance(one, OfKind)), None)
+
+
+def is_list(field: FieldInfo) -> bool:
+    """Whether a key holds a list."""
+    return typing.get_origin(field.annotation) is tuple
+
+
 def accepted(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """What every table of a model accepts, by path (list items under every index up to 99)."""
     yield prefix, list(model.model_fields)
     for name, one in model.model_fields.items():
         for inner in models_in(one.annotation):
-            in_list = typing.get_origin(one.annotation) is tuple
-            prefixes = [(*prefix, name, str(i)) for i in range(100)] if in_list else [(*prefix, name)]
+            prefixes = [(*prefix, name, str(i)) for i in range(100)] if is_list(one) else [(*prefix, name)]
             for each in prefixes:
                 yield from accepted(inner, each)
 

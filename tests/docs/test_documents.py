@@ -131,11 +131,23 @@ def test_suites_page_lists_the_adapters_that_there_are():
     assert sorted(shown) == sorted(load_registry([], environ={}).components["adapter"])
 
 
+def maker(name):
+    """A module of `docs/` that writes files there."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_command_line_page_is_what_the_commands_say():
-    spec = importlib.util.spec_from_file_location("make_cli", ROOT / "docs" / "make_cli.py")
-    make_cli = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_cli)
+    make_cli = maker("make_cli")
     assert make_cli.TARGET.read_text(encoding="utf-8") == make_cli.text()
+
+
+def test_schema_of_suites_and_table_of_keys_are_what_the_code_says():
+    make_schema = maker("make_schema")
+    assert make_schema.SCHEMA.read_text(encoding="utf-8") == make_schema.schema()
+    assert make_schema.PAGE.read_text(encoding="utf-8") == make_schema.page()
 
 
 def test_readme_names_every_command():

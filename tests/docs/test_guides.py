@@ -45,7 +45,7 @@ def run(suite, *arguments):
 
 def test_every_guide_has_a_test():
     assert {page.stem for page in GUIDES.glob("*.md")} == {
-        "adapter", "backbone", "partitioner", "task", "metric", "tracker", "compressor", "profile",
+        "adapter", "backbone", "partitioner", "task", "metric", "tracker", "compressor", "profile", "export",
     }  # fmt: skip
 
 
@@ -152,3 +152,15 @@ def test_compressor_guide_gives_back_signs_and_mean():
     whole = signs.decompress(packed, sent)
     assert whole["w"].tolist() == [[2.5, -2.5, 2.5], [-2.5, 2.5, 2.5]]
     assert whole["n"].tolist() == [7]
+
+
+def test_export_guide_hands_over_what_others_load():
+    page = (GUIDES / "export.md").read_text(encoding="utf-8")
+    for line in "".join(re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)).splitlines():
+        result = CliRunner().invoke(cli, [*line.split()[1:], "--device", "cpu"], standalone_mode=False)
+        assert result.return_value == 0, (line, result.output, result.exception)
+    said = re.search(r"```python\n(.*?)```", Path("wire-lora/README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    shown = re.search(r"```text\n(.*?)```", page, re.DOTALL)[1]
+    assert re.sub(r"from_pretrained\(\"/[^\"]*", 'from_pretrained("BACKBONE', said) == shown
+    assert {one.name for one in Path("wire-model").iterdir()} >= {"model.safetensors", "config.json", "README.md"}
+    assert "of client 3" in Path("wire-client-3/README.md").read_text(encoding="utf-8")

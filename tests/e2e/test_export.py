@@ -18,6 +18,7 @@ from fedgen_bench_plugins.tasks.heldout import n_heldout
 from fedgen_bench import Session, StoreError, UsageError
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.loader import Loader
+from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.results.store import Store
 
@@ -70,6 +71,52 @@ personalized_steps = 2
 [seeds]
 leaderboard = [1, 2]
 tuning = 9
+"""
+IMAGES = """
+[suite]
+name = "pictures"
+version = 1
+title = "Pictures"
+reference = "fedgen_edge"
+full_model = "fedgen_edge"
+[task]
+name = "image_generation"
+[task.params]
+dataset = "tiny-shapes"
+backbone = "tiny-shapes-unet"
+sampler_steps = 2
+n_samples = 10
+n_valid_samples = 10
+n_scored = 20
+n_subset = 10
+noise_levels = 1
+extractors = []
+optional_extractors = []
+[partitioner]
+name = "iid"
+[federation]
+n_clients = 2
+clients_per_round = 2
+rounds = 1
+[training]
+optimizer = "adamw"
+local_steps = 2
+batch_size = 4
+precision = "fp32"
+threads = 1
+[evaluation]
+metric = "denoising_loss"
+target = 0.1
+personalized_clients = 1
+personalized_steps = 1
+[seeds]
+leaderboard = [1, 2]
+tuning = 9
+[[contender]]
+name = "fedgen_edge"
+learning_rate = 0.05
+strategy = { name = "fedgen_edge" }
+adapter = { name = "lora", params = { rank = 2, targets = ["attention"] } }
 """
 READER = '''
 """Perplexity per word of texts under models that are loaded as their cards say; knows nothing of us."""
@@ -239,3 +286,25 @@ def test_kept_states_outlast_a_later_run(session):
     kept = sorted(Path(opened.runs).rglob("keep-*"))
     opened.run(suite, contenders=["fedgen_edge"], seeds=[1])
     assert sorted(Path(opened.runs).rglob("keep-*")) == kept != []
+
+
+def test_lora_that_diffusers_loads_has_the_published_denoising_loss(tmp_path):
+    (tmp_path / "pictures.toml").write_text(IMAGES, encoding="utf-8")
+    opened = Session(runs=tmp_path / "runs", leaderboards=tmp_path / "boards", device="cpu", jobs=1)
+    results = opened.run(str(tmp_path / "pictures.toml"), seeds=[1])
+    made = opened.export(str(tmp_path / "pictures.toml"), "fedgen_edge", out=tmp_path / "out")
+    known = {}
+    exec(made.code, known)
+    (stored,) = results.stored
+    task = Loader(opened.registry, finder(opened.registry)).task(stored.spec)
+
+    def loss(unet):
+        module = task.new_module()
+        module.unet = unet
+        with torch.inference_mode():
+            found = task.observe(module, task.split("test"), seed_tree(stored.spec))
+        return found["noise_error"] / found["n_noise_errors"]
+
+    published = stored.result.metrics["test/denoising_loss"]
+    assert loss(known["unet"].eval()) == pytest.approx(published, rel=1e-6)
+    assert loss(task.new_module().unet) != pytest.approx(published, rel=1e-3)

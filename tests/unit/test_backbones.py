@@ -12,6 +12,7 @@ from fedgen_bench_plugins.backbones.loading import load_backbone, load_unet
 from fedgen_bench_plugins.backbones.pretrain import pretrain
 
 from fedgen_bench.base.errors import DataError
+from fedgen_bench.registry.datasets import Places, finder
 
 
 @pytest.fixture
@@ -69,3 +70,14 @@ def test_backbone_of_the_other_kind_is_refused_with_the_names_of_this_one():
 def test_pretraining_without_its_texts_names_the_file(tmp_path):
     with pytest.raises(DataError, match=r"There is no .*\.parquet, which the recipe trains on\. Name the folder"):
         pretrain(shipped.SHIPPED["mini-lm"] / "recipe.toml", tmp_path, tmp_path / "work", print)
+
+
+def test_path_of_a_backbone_leads_where_the_suite_says(registry, tmp_path, monkeypatch):
+    (tmp_path / "suites" / "models" / "own").mkdir(parents=True)
+    find = finder(registry, Places(beside=tmp_path / "suites"))
+    monkeypatch.chdir(tmp_path)
+    assert shipped.locate("models/own", find) == tmp_path / "suites" / "models" / "own"
+    assert shipped.folders_of("models/own", find) == {"backbone": tmp_path / "suites" / "models" / "own"}
+    assert shipped.locate("models/own") == "models/own"  # a name of the hub's, from here
+    with pytest.raises(DataError, match=f"There is no folder `{tmp_path}/suites/models/none` for a backbone"):
+        shipped.locate("./models/none", find)

@@ -11,10 +11,11 @@ import torch
 from fedgen_bench_plugins.backbones import grounds
 from fedgen_bench_plugins.backbones.exporting import LanguageModelExporter, UNetExporter
 from fedgen_bench_plugins.backbones.loading import load_backbone, load_unet
+from fedgen_bench_plugins.backbones.unet import quiet_diffusers
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from fedgen_bench import Adapted, Model, UsageError
+from fedgen_bench import Adapted, Model, UsageError, seeded_globals
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.exports.writing import check_out, exporter_of, write_model
 from fedgen_bench.federation.parameters import dump_tensors, load_tensors
@@ -116,6 +117,7 @@ LANGUAGE_MODEL_CASES = [
     ("mixed_lora", {}, "peft"),
     ("dora", {"targets": ["c_attn", "lm_head"]}, "peft"),
     ("ia3", {}, "peft"),
+    ("lora", {"targets": ["all", "head"], "ranks": {"mlp": 2}}, "peft"),
     ("prompt", {"n_tokens": 5}, "peft"),
     ("prefix", {"n_tokens": 5}, "peft"),
     ("full", {}, "transformers"),
@@ -150,6 +152,27 @@ def test_merged_model_needs_no_peft_and_leaves_a_tied_embedding_alone(name, para
     merged = loaded(tmp_path / "out", language_model)
     torch.testing.assert_close(logits(merged), expected, rtol=1e-4, atol=1e-4)
     assert torch.equal(merged.transformer.wte.weight, language_model.module.transformer.wte.weight)
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_tied_head_of_another_architecture_changes_alone(merge, attach, language_model, tmp_path):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=245, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=64, tie_word_embeddings=True, bos_token_id=1, eos_token_id=1,
+    )  # fmt: skip
+    with seeded_globals(3):
+        LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
+    language_model.tokenizer.save_pretrained(tmp_path / "base")
+    llama = load_backbone(str(tmp_path / "base"))
+    adapted = attach("lora", llama.module, targets=["attention", "head"], rank=3)
+    model = Model(trained(adapted))
+    expected = outputs(adapted, model, logits)
+    written(adapted, model, llama, tmp_path / "out", merge=merge)
+    found = loaded(tmp_path / "out", llama)
+    torch.testing.assert_close(logits(found), expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(found.get_input_embeddings().weight, llama.module.get_input_embeddings().weight)
 
 
 @pytest.mark.parametrize("merge", [False, True])
@@ -192,7 +215,8 @@ def test_what_stands_before_a_text_is_not_merged(name, attach, language_model, t
     ("name", "params"),
     [
         ("lora", {"targets": ATTENTION, "ranks": {"to_q": 5}, "rank": 3, "alpha": 7.0}),
-        ("dora", {"targets": ATTENTION, "rank": 3}),
+        ("lora", {"targets": ["attention", "mlp"], "ranks": {"values": 2}}),
+        ("dora", {"targets": ["attention"], "rank": 3}),
     ],
 )
 def test_unet_lora_changes_what_diffusers_computes(name, params, attach, unet, tmp_path):
@@ -207,12 +231,34 @@ def test_unet_lora_changes_what_diffusers_computes(name, params, attach, unet, t
     torch.testing.assert_close(noise(again), outputs(adapted, model, noise), rtol=1e-4, atol=1e-5)
 
 
-def test_other_unet_adapters_are_loaded_by_peft(attach, unet, tmp_path):
-    adapted = attach("ia3", unet.module, outputs=["to_k", "to_v"], inputs=["ff.net.2"])
+@pytest.mark.parametrize("params", [{}, {"outputs": ["to_k", "to_v"], "inputs": ["ff.net.2"]}])
+def test_other_unet_adapters_are_loaded_by_peft(params, attach, unet, tmp_path):
+    adapted = attach("ia3", unet.module, **params)
     model = Model(trained(adapted))
     written(adapted, model, unet, tmp_path / "out")
     again = plain_unet(unet)
     again.unet = PeftModel.from_pretrained(again.unet, tmp_path / "out").eval()
+    torch.testing.assert_close(noise(again), outputs(adapted, model, noise), rtol=1e-4, atol=1e-5)
+
+
+def test_lora_of_a_unet_that_diffusers_gives_none_is_loaded_by_peft(attach, tmp_path):
+    from diffusers import DDPMScheduler, UNet2DModel
+
+    with quiet_diffusers(), seeded_globals(3):
+        made = UNet2DModel(
+            sample_size=16, layers_per_block=1, block_out_channels=(8, 8), norm_num_groups=4, attention_head_dim=4,
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        )  # fmt: skip
+        made.save_pretrained(tmp_path / "base")
+        DDPMScheduler().save_pretrained(tmp_path / "base")
+    backbone = load_unet(str(tmp_path / "base"), n_classes=10, image_size=16)
+    adapted = attach("lora", backbone.module, targets=["to_q", "to_out.0"])
+    model = Model(trained(adapted))
+    _, loading = written(adapted, model, backbone, tmp_path / "out")
+    known = {}
+    exec(loading.of(str(tmp_path / "out")), known)
+    again = copy.deepcopy(backbone.module)
+    again.unet = known["unet"].eval()
     torch.testing.assert_close(noise(again), outputs(adapted, model, noise), rtol=1e-4, atol=1e-5)
 
 

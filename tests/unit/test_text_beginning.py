@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fedgen_bench_plugins.tasks.language_modeling import LoadedLanguageModeling
-from fedgen_bench_plugins.tasks.text_beginning import adds_bos, beginning_of
+from fedgen_bench_plugins.tasks.text_beginning import adds_bos, beginning_of, line_end_of
 from fedgen_bench_plugins.tasks.text_corpora import Corpus
 from fedgen_bench_plugins.tasks.text_params import Params
 from fedgen_bench_plugins.tasks.text_windows import windows
@@ -78,13 +78,20 @@ def test_windows_differ_in_what_they_begin_with_alone(bos):
 def test_auto_follows_the_tokenizers_habit(adds, everywhere):
     mine = backbone(adds=adds)
     assert adds_bos(mine.tokenizer) is adds
-    found = beginning_of("auto", mine)
+    found = beginning_of("auto", mine, mine.eos_id)
     assert (found.token, found.everywhere) == ((BOS, True) if everywhere else (EOS, False))
 
 
 def test_tokenizer_without_a_bos_goes_without_or_is_told():
     mine = backbone(bos=None)
-    assert beginning_of("auto", mine) == beginning_of("none", mine)
+    assert beginning_of("auto", mine, mine.eos_id) == beginning_of("none", mine, mine.eos_id)
     for bos in ("once", "every_window"):
         with pytest.raises(DataError, match=rf"`mine` has no beginning-of-sequence token, which bos `{bos}` puts"):
             made(bos, mine)
+
+
+def test_lines_end_as_the_task_says():
+    mine = backbone()
+    assert line_end_of("eos", mine) == EOS
+    with pytest.raises(DataError, match="`mine` has no token for a line feed, which line_end `newline`"):
+        line_end_of("newline", mine)

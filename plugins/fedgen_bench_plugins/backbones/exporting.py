@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench import Loading, PeftAdapter
-from fedgen_bench_plugins.backbones.shipped import GENERATED, SHIPPED, locate
+from fedgen_bench import HowToLoad, PeftAdapter
+from fedgen_bench_plugins.backbones.shipped import GENERATED, SHIPPED
 
 if TYPE_CHECKING:
     from fedgen_bench_plugins.backbones.loading import Backbone
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 _LORA_FILE = "pytorch_lora_weights.safetensors"  # what diffusers looks for in a folder
 
 
-def _base(name: str) -> str:
-    where = locate(name)
-    return str(where.resolve()) if isinstance(where, Path) else where
+def _base(model: Any) -> str:
+    """Where a library has read a model from: a folder, or the hub under a name."""
+    where = str(model.config["_name_or_path"] if hasattr(model, "load_config") else model.config.name_or_path)
+    return str(Path(where).resolve()) if Path(where).is_dir() else where
 
 
 def _licence(name: str) -> str:
@@ -39,7 +40,7 @@ class LanguageModelExporter:
 
     @property
     def base(self) -> str:
-        return _base(self.backbone.name)
+        return _base(self.backbone.module)
 
     @property
     def revision(self) -> str:
@@ -49,30 +50,30 @@ class LanguageModelExporter:
     def licence(self) -> str:
         return _licence(self.backbone.name)
 
-    def save_adapter(self, adapter: PeftAdapter, folder: Path) -> Loading:
+    def save_adapter(self, adapter: PeftAdapter, folder: Path) -> HowToLoad:
         adapter.save(folder)
         self.backbone.tokenizer.save_pretrained(folder)
         revision = f', revision="{self.revision}"' if self.revision else ""
-        return Loading(
+        return HowToLoad(
             library="peft",
             code="from peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            f'base = AutoModelForCausalLM.from_pretrained("{self.base}"{revision}, dtype="float32")\n'
-            'model = PeftModel.from_pretrained(base, "{folder}")\n'
-            'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+            f'base = AutoModelForCausalLM.from_pretrained({json.dumps(self.base)}{revision}, dtype="float32")\n'
+            "model = PeftModel.from_pretrained(base, {folder})\n"
+            "tokenizer = AutoTokenizer.from_pretrained({folder})",
         )
 
-    def save_model(self, module: Any, folder: Path) -> Loading:
+    def save_model(self, module: Any, folder: Path) -> HowToLoad:
         """A head that is not the embedding any more is written beside it, and the config says so."""
         head = module.get_output_embeddings()
         if head is not None and head.weight is not module.get_input_embeddings().weight:
             module.config.tie_word_embeddings = False
         module.save_pretrained(folder)
         self.backbone.tokenizer.save_pretrained(folder)
-        return Loading(
+        return HowToLoad(
             library="transformers",
             code="from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            'model = AutoModelForCausalLM.from_pretrained("{folder}", dtype="float32")\n'
-            'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
+            'model = AutoModelForCausalLM.from_pretrained({folder}, dtype="float32")\n'
+            "tokenizer = AutoTokenizer.from_pretrained({folder})",
         )
 
 
@@ -89,7 +90,7 @@ class UNetExporter:
 
     @property
     def base(self) -> str:
-        return _base(self.backbone.name)
+        return _base(self.backbone.module.unet)
 
     @property
     def revision(self) -> str:
@@ -99,19 +100,19 @@ class UNetExporter:
     def licence(self) -> str:
         return _licence(self.backbone.name)
 
-    def save_adapter(self, adapter: PeftAdapter, folder: Path) -> Loading:
-        base = self._load(self.base, "unet" if Path(self.base, "unet").is_dir() else "")
+    def save_adapter(self, adapter: PeftAdapter, folder: Path) -> HowToLoad:
+        base = self._load(json.dumps(self.base), "unet" if Path(self.base, "unet").is_dir() else "")
         if adapter.config.peft_type == "LORA" and hasattr(self.backbone.module.unet, "load_lora_adapter"):
             save_diffusers_lora(adapter, folder / _LORA_FILE)
-            where = f'"{{folder}}", prefix=None, weight_name="{_LORA_FILE}"'
-            return Loading(library="diffusers", code=f"{base}\nunet.load_lora_adapter({where})")
+            where = f'{{folder}}, prefix=None, weight_name="{_LORA_FILE}"'
+            return HowToLoad(library="diffusers", code=f"{base}\nunet.load_lora_adapter({where})")
         adapter.save(folder)
-        return Loading(
+        return HowToLoad(
             library="peft",
-            code=f'from peft import PeftModel\n{base}\nunet = PeftModel.from_pretrained(unet, "{{folder}}")',
+            code=f"from peft import PeftModel\n{base}\nunet = PeftModel.from_pretrained(unet, {{folder}})",
         )
 
-    def save_model(self, module: Any, folder: Path) -> Loading:
+    def save_model(self, module: Any, folder: Path) -> HowToLoad:
         from safetensors.torch import save_file
 
         from fedgen_bench_plugins.backbones.unet import CONTEXT, quiet_diffusers
@@ -121,12 +122,12 @@ class UNetExporter:
             self.backbone.scheduler.save_pretrained(folder / "scheduler")
         if module.context is not None:
             save_file({"context": module.context.detach().cpu().contiguous()}, folder / CONTEXT)
-        return Loading(library="diffusers", code=self._load("{folder}", "unet"))
+        return HowToLoad(library="diffusers", code=self._load("{folder}", "unet"))
 
     def _load(self, where: str, subfolder: str) -> str:
         kind = type(self.backbone.module.unet).__name__
         inner = f', subfolder="{subfolder}"' if subfolder else ""
-        return f'from diffusers import {kind}\n\nunet = {kind}.from_pretrained("{where}"{inner})'
+        return f"from diffusers import {kind}\n\nunet = {kind}.from_pretrained({where}{inner})"
 
 
 def save_diffusers_lora(adapter: PeftAdapter, path: Path) -> None:

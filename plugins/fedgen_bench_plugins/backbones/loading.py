@@ -42,7 +42,7 @@ class Backbone:
         return sum(map(math.prod, shapes))
 
 
-def load_backbone(name: str, find: Callable[[str], Path] | None = None, loading: Loading = AS_IT_IS) -> Backbone:
+def load_backbone(name: str, find: Callable[[str | Path], Path] | None = None, loading: Loading = AS_IT_IS) -> Backbone:
     """Load a causal LM with `AutoModelForCausalLM` from `name`; a GPT-2 comes with a forward pass of its own.
 
     `find` gives the folders of registered backbones.
@@ -109,7 +109,7 @@ def load_unet(
     *,
     n_classes: int,
     image_size: int | None,
-    find: Callable[[str], Path] | None = None,
+    find: Callable[[str | Path], Path] | None = None,
     loading: Loading = AS_IT_IS,
 ) -> UNetBackbone:
     """Load a diffusers U-Net for images of `image_size` pixels a side and labels 0 to n_classes - 1.

@@ -27,12 +27,11 @@ LANGUAGE_MODELS = ("mini-lm", "tiny-wire-lm")
 UNETS = ("mini-unet", "tiny-shapes-unet")
 
 
-def locate(name: str, find: Callable[[str], Path] | None = None) -> Path | str:
+def locate(name: str, find: Callable[[str | Path], Path] | None = None) -> Path | str:
     """The folder of a backbone, which is made first if need be; `name` itself when it is for the hub to know.
 
-    A leading `~` is the home folder.
-
-    Registered backbones are those that `find` knows by name.
+    Registered backbones are those that `find` knows by name, and a path leads where it says; without it, from the
+    working folder. A leading `~` is the home folder.
 
     Raises:
         DataError: `name` can only be a folder and is none, or a backbone cannot be made or stored.
@@ -43,7 +42,8 @@ def locate(name: str, find: Callable[[str], Path] | None = None) -> Path | str:
         return shipped(name)
     if find is not None and (registered := _registered(name, find)) is not None:
         return registered
-    folder = Path(name).expanduser() if _has_home(name) else Path(name)
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises where there is no such home
+    folder = path if find is None else find(path)
     if name and folder.is_dir():
         return folder
     if folder.is_file():
@@ -53,7 +53,7 @@ def locate(name: str, find: Callable[[str], Path] | None = None) -> Path | str:
     return name
 
 
-def _registered(name: str, find: Callable[[str], Path]) -> Path | None:
+def _registered(name: str, find: Callable[[str | Path], Path]) -> Path | None:
     """What `find` gives for a backbone of this name; None when it knows none."""
     try:
         return find(name)
@@ -61,12 +61,7 @@ def _registered(name: str, find: Callable[[str], Path]) -> Path | None:
         return None
 
 
-def _has_home(name: str) -> bool:
-    """Whether a path begins with a home folder that is known."""
-    return os.path.expanduser(name) != name  # noqa: PTH111 - pathlib raises where there is no such home
-
-
-def folders_of(name: str, find: Callable[[str], Path], loading: Loading = AS_IT_IS) -> dict[str, Path]:
+def folders_of(name: str, find: Callable[[str | Path], Path], loading: Loading = AS_IT_IS) -> dict[str, Path]:
     """A backbone's folder for `TaskFactory.files` of a task with a parameter `backbone`; none when it is the hub's."""
     where = chosen_within(name, locate(name, find), loading)
     if not isinstance(where, Path):

@@ -31,7 +31,7 @@ from fedgen_bench_plugins.backbones.known import MINI_LM, SMOLLM2, TINY_WIRE_LM
 from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, SMOLLM2_GGUF
 from fedgen_bench_plugins.datasets.texts import Corpus
 from fedgen_bench_plugins.tasks.heldout import n_heldout
-from fedgen_bench_plugins.tasks.text_beginning import beginning_of
+from fedgen_bench_plugins.tasks.text_beginning import beginning_of, line_end_of
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, TextReader, topic_labels
 from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, LATER, Params
 from fedgen_bench_plugins.tasks.text_samples import finished, prompts_of
@@ -106,7 +106,8 @@ class LoadedLanguageModeling:
         self.provenance: Mapping[str, str] = {**corpus.provenance, f"backbone {backbone.name}": backbone.sha256}
         positions = positions_of(backbone.module)
         self.free_positions = None if positions is None else positions - params.longest
-        self._beginning = beginning_of(params.bos, backbone)
+        self._line_end = line_end_of(params.line_end, backbone)
+        self._beginning = beginning_of(params.bos, backbone, self._line_end)
         self._bounds = corpus.unit_bounds(params.unit_lines)
         self._units = lru_cache(maxsize=8)(self._label_units)
 
@@ -146,7 +147,7 @@ class LoadedLanguageModeling:
         lines = list(lines)
         encoded: list[list[int]] = self.backbone.tokenizer(lines, add_special_tokens=False)["input_ids"]
         check_spelled(self.backbone.name, self.backbone.tokenizer, lines, encoded)
-        return [[*ids, self.backbone.eos_id] for ids in encoded]
+        return [[*ids, self._line_end] for ids in encoded]
 
     def check_spelling(self) -> None:
         """Raises DataError when the tokenizer loses words of the text; some lines of every part, the rest when used."""
@@ -289,7 +290,7 @@ class LoadedLanguageModeling:
         draws = torch.rand(
             len(prompts), self.params.sample_tokens, generator=seeds.torch("evaluation", purpose="samples")
         )
-        start, end = self._beginning.token, self.backbone.eos_id
+        start, end = self._beginning.token, self._line_end
         rests = finished(module, torch.tensor(prompts, dtype=torch.int64), draws, start=start, end=end)
         decode = self.backbone.tokenizer.decode
         texts = [(decode(ours).strip(), decode(rest).strip()) for ours, rest in zip(prompts, rests, strict=True)]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fedgen_bench_plugins.backbones.loading import Backbone
 
 Bos = Literal["none", "once", "every_window", "auto"]
+LineEnd = Literal["eos", "newline"]
 _ANY_WORD = "a"
 
 
@@ -37,14 +38,31 @@ class Beginning:
         return begun
 
 
-def beginning_of(bos: Bos, backbone: Backbone) -> Beginning:
-    """What texts begin with under a policy (see `text_params.Params.bos`).
+def line_end_of(wanted: LineEnd, backbone: Backbone) -> int:
+    """The token that ends every line (see `text_params.Params.line_end`).
+
+    Raises:
+        DataError: the tokenizer has no token of its own for a line feed.
+    """
+    if wanted == "eos":
+        return backbone.eos_id
+    ids: list[int] = backbone.tokenizer("\n", add_special_tokens=False)["input_ids"]
+    if len(ids) != 1 or ids[0] == backbone.tokenizer.unk_token_id:
+        raise DataError(
+            f"The tokenizer of backbone `{backbone.name}` has no token for a line feed, which line_end `newline` ends "
+            "lines with. Set line_end to `eos`."
+        )
+    return ids[0]
+
+
+def beginning_of(bos: Bos, backbone: Backbone, line_end: int) -> Beginning:
+    """What texts begin with under a policy (see `text_params.Params.bos`); `line_end` is the token for one.
 
     Raises:
         DataError: the policy asks for a BOS and the tokenizer has none.
     """
     if bos == "none" or (bos == "auto" and not adds_bos(backbone.tokenizer)):
-        return Beginning(backbone.eos_id)
+        return Beginning(line_end)
     if backbone.tokenizer.bos_token_id is None:
         raise DataError(
             f"The tokenizer of backbone `{backbone.name}` has no beginning-of-sequence token, which bos `{bos}` puts "

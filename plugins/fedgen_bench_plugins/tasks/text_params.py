@@ -7,10 +7,10 @@ from typing import Literal
 
 from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.datasets.sources import NO_TEXT, OWN_TEXT, TextSource
-from fedgen_bench_plugins.tasks.text_beginning import Bos
+from fedgen_bench_plugins.tasks.text_beginning import Bos, LineEnd
 from fedgen_bench_plugins.tasks.text_samples import PROMPT_TOKENS
 
-LATER = frozenset({"bos", "final_lines", "loading", "sample_tokens", "source"})
+LATER = frozenset({"bos", "final_lines", "line_end", "loading", "sample_tokens", "source"})
 EVALUATION_ONLY = frozenset(
     {"context_tokens", "stride_tokens", "valid_subset_lines", "final_lines", "batch_windows", "sample_tokens"}
 )
@@ -40,6 +40,8 @@ class Params:
             text by itself, else `none`.
         sample_tokens: the global model of a finished run goes on with three lines of validation, for as many tokens at
             most, which makes `samples.md`; with 0 it does not.
+        line_end: the token that stands for a line's end: the tokenizer's `eos`, or its `newline`, which is what models
+            that were trained on running text end lines with.
         source: the text of `text_folder`, a table of its own.
         loading: how the backbone is loaded and held, a table of its own.
         final_lines: lines of validation and of test that are evaluated after the last round, taken in equal runs across
@@ -57,6 +59,7 @@ class Params:
     valid_subset_lines: int = 400
     batch_windows: int = 8
     bos: Bos = "none"
+    line_end: LineEnd = "eos"
     sample_tokens: int = 0
     source: TextSource = NO_TEXT
     loading: Loading = AS_IT_IS
