@@ -259,7 +259,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("params", "where", "said"),
     [
-        ({"dataset": "text_folder"}, (), "Say where it is with `path` in a table [task.params.source]"),
+        ({"dataset": "text_folder"}, (), "Say where it is with `path` in [task.params.source]"),
         ({"source": {"path": "x"}}, (), 'Set dataset = "text_folder"'),
         ({"source": {"valid_share": 0.6, "test_share": 0.4}}, ("source",), "together must be below 1"),
         ({"source": {"valid_share": -0.1}}, ("source",), "valid_share must be at least 0"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.datasets.sources import NO_IMAGES, OWN_IMAGES, ImageSource
@@ -62,6 +62,8 @@ class Params:
     source: ImageSource = NO_IMAGES
     loading: Loading = AS_IT_IS
 
+    own: ClassVar[tuple[str, ...]] = (OWN_IMAGES,)  # data sets that read `source`
+
     def __post_init__(self) -> None:
         counts = {
             "sampler_steps", "n_scored", "n_subset", "noise_levels", "batch_images",
@@ -75,11 +77,11 @@ class Params:
         for name in ("heldout_fraction", "label_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}.")
-        if self.dataset == OWN_IMAGES and not self.source.path:
+        if self.dataset in self.own and not self.source.path:
             raise ValueError(
-                f"dataset `{OWN_IMAGES}` is your own images. Say where they are with `path` in [task.params.source]."
+                f"dataset `{self.dataset}` is your own images. Say where they are with `path` in [task.params.source]."
             )
-        if self.dataset != OWN_IMAGES and self.source != NO_IMAGES:
+        if self.dataset not in self.own and self.source != NO_IMAGES:
             raise ValueError(f'`source` is read by dataset `{OWN_IMAGES}` alone. Set dataset = "{OWN_IMAGES}".')
         if not abs(self.guidance) < float("inf"):
             raise ValueError(f"guidance must be a finite number, got {self.guidance}.")

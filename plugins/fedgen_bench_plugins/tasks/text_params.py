@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.datasets.sources import NO_TEXT, OWN_TEXT, TextSource
@@ -65,6 +65,8 @@ class Params:
     loading: Loading = AS_IT_IS
     final_lines: int | None = None
 
+    own: ClassVar[tuple[str, ...]] = (OWN_TEXT,)  # data sets that read `source`
+
     def __post_init__(self) -> None:
         counts = {
             "block_tokens",
@@ -86,11 +88,11 @@ class Params:
             raise ValueError(
                 f"stride_tokens ({self.stride_tokens}) must not exceed context_tokens ({self.context_tokens})."
             )
-        if self.dataset == OWN_TEXT and not self.source.path:
+        if self.dataset in self.own and not self.source.path:
             raise ValueError(
-                f"dataset `{OWN_TEXT}` is your own text. Say where it is with `path` in a table [task.params.source]."
+                f"dataset `{self.dataset}` is your own text. Say where it is with `path` in [task.params.source]."
             )
-        if self.dataset != OWN_TEXT and self.source != NO_TEXT:
+        if self.dataset not in self.own and self.source != NO_TEXT:
             raise ValueError(f'`source` is read by dataset `{OWN_TEXT}` alone. Set dataset = "{OWN_TEXT}".')
         if not 0 <= self.heldout_fraction < 1:
             raise ValueError(f"heldout_fraction must be within 0 and 1, got {self.heldout_fraction}.")
