@@ -292,9 +292,12 @@ class LoadedLanguageModeling:
         )
         start, end = self._beginning.token, self._line_end
         rests = finished(module, torch.tensor(prompts, dtype=torch.int64), draws, start=start, end=end)
-        decode = self.backbone.tokenizer.decode
-        texts = [(decode(ours).strip(), decode(rest).strip()) for ours, rest in zip(prompts, rests, strict=True)]
-        return "\n".join(map(" >> ".join, texts))
+        both = zip(prompts, rests, strict=True)
+        return "\n".join(f"{self._decoded(prompt)} >> {self._decoded(rest)}" for prompt, rest in both)
+
+    def _decoded(self, tokens: list[int]) -> str:
+        """Their text on one line."""
+        return " ".join(self.backbone.tokenizer.decode(tokens).split())
 
 
 def _predicted(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
