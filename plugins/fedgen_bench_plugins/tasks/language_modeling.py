@@ -35,6 +35,7 @@ from fedgen_bench_plugins.tasks.text_beginning import beginning_of, line_end_of
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, TextReader, topic_labels
 from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, LATER, Params
 from fedgen_bench_plugins.tasks.text_samples import finished, prompts_of
+from fedgen_bench_plugins.tasks.text_scoring import score
 from fedgen_bench_plugins.tasks.text_windows import EvalText, windows
 
 if TYPE_CHECKING:
@@ -245,27 +246,12 @@ class LoadedLanguageModeling:
         return [MicroBatch({"blocks": some}, n.sum() / counts.sum()) for some, n in parts]
 
     def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, float]:
-        """Summed negative log-likelihood (fp32 per token, float64 sum) of an `EvalText`, and what it is counted in.
-
-        A token is predicted correctly when it is more likely than every other.
-        """
-        import torch
-        from torch.nn.functional import cross_entropy
-
-        device = next(module.parameters()).device
-        total, n_correct = 0.0, torch.zeros((), dtype=torch.int64, device=device)
-        for inputs, targets in windows(data.tokens, self._beginning, self.params):
-            for batch, wanted in zip(
-                inputs.split(self.params.batch_windows), targets.split(self.params.batch_windows), strict=True
-            ):
-                scores = module(input_ids=batch.to(device)).logits[:, -wanted.shape[1] :].flatten(0, 1).float()
-                tokens = wanted.to(device).flatten()
-                nll = cross_entropy(scores, tokens, reduction="none")
-                total += float(nll.cpu().sum(dtype=torch.float64))
-                n_correct += _predicted(scores, tokens).sum()
+        """Summed negative log-likelihood and predicted tokens of an `EvalText`, and what they are counted in."""
+        groups = windows(data.tokens, self._beginning, self.params)
+        found = score(module, groups, self.params.batch_windows)
         evidence = {
-            "nll_nats": total, "n_words": float(data.n_words), "n_bytes": float(data.n_bytes),
-            "n_tokens": float(len(data.tokens)), "n_correct_tokens": float(n_correct),
+            "nll_nats": found.nats, "n_words": float(data.n_words), "n_bytes": float(data.n_bytes),
+            "n_tokens": float(len(data.tokens)), "n_correct_tokens": float(found.n_correct),
         }  # fmt: skip
         return evidence if data.floor_nats is None else {**evidence, "floor_nats": data.floor_nats}
 
@@ -298,13 +284,6 @@ class LoadedLanguageModeling:
     def _decoded(self, tokens: list[int]) -> str:
         """Their text on one line."""
         return " ".join(self.backbone.tokenizer.decode(tokens).split())
-
-
-def _predicted(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Where a token, shape (n,), has a higher score than all others; `scores`, shape (n, vocabulary), lose its own."""
-    own = scores.gather(1, tokens[:, None])
-    others = scores.scatter_(1, tokens[:, None], -float("inf")).amax(dim=1)
-    return own[:, 0] > others
 
 
 def _spread(n: int, wanted: int | None, runs: int) -> Sequence[int]:
