@@ -59,7 +59,7 @@ def test_uniform_model_has_perplexity_v_per_word_and_log2_v_bits_per_token(regis
     task = LoadedLanguageModeling(
         Params(context_tokens=3, stride_tokens=2),
         Corpus([], [], [], {}),
-        SimpleNamespace(name="uniform", module=Uniform(50), eos_id=0, sha256=""),
+        SimpleNamespace(name="uniform", module=Uniform(50), eos_id=0, sha256="", n_parameters=0),
     )
     found = task.observe(Uniform(50), EvalText(torch.arange(7), 7, 28, 7 * math.log(10)), None)
     assert found["n_tokens"] == 7
@@ -92,7 +92,7 @@ def test_token_accuracy_is_the_share_of_tokens_that_are_likelier_than_every_othe
     task = LoadedLanguageModeling(
         Params(context_tokens=3, stride_tokens=2),
         Corpus([], [], [], {}),
-        SimpleNamespace(name="counting", module=Counting(10), eos_id=0, sha256=""),
+        SimpleNamespace(name="counting", module=Counting(10), eos_id=0, sha256="", n_parameters=0),
     )
     found = task.observe(Counting(10), EvalText(torch.tensor(text), 1, 1, None), None)
     assert registry.get("metric", "token_accuracy").spec.build(None).compute(found) == pytest.approx(share)

@@ -30,7 +30,7 @@ def backbone(*, adds=False, bos="<s>"):
         words.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", BOS)])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<e>", unk_token="<unk>", bos_token=bos)
     return SimpleNamespace(
-        name="mine", tokenizer=tokenizer, eos_id=EOS, sha256="", module=SimpleNamespace(parameters=list)
+        name="mine", tokenizer=tokenizer, eos_id=EOS, sha256="", n_parameters=0, module=SimpleNamespace(parameters=list)
     )
 
 

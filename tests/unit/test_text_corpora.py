@@ -49,7 +49,7 @@ def loaded(corpus, **params):
 
     tokenizer.unk_token = tokenizer.unk_token_id = None
     backbone = SimpleNamespace(
-        name="none", module=SimpleNamespace(parameters=list), eos_id=EOS, sha256="", tokenizer=tokenizer
+        name="none", module=SimpleNamespace(parameters=list), eos_id=EOS, sha256="", n_parameters=0, tokenizer=tokenizer
     )
     return LoadedLanguageModeling(Params(**params), corpus, backbone)
 
