@@ -221,7 +221,7 @@ def _done(func: Any, args: Any, kwargs: dict[str, Any], there: Pretended) -> Any
     own = [one for one in flat if isinstance(one, _There)]
     asked = kwargs.get("device")
     on_device = bool(own) if asked is None else _is_there(asked)
-    if (on_device or any(map(_names_device, flat))) and not _has_kernel(func):
+    if (own or any(map(_names_device, flat))) and not _has_kernel(func):
         with _Operations(there):  # the operators that it is made of, which autograd would have shown
             return func.decompose(*args, **kwargs)
     if operator in COPYING:

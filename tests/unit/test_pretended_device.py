@@ -124,6 +124,14 @@ def test_a_device_without_float64_refuses_it():
             torch.zeros((), dtype=torch.float64, device=there.device)
 
 
+def test_in_inference_mode_what_is_brought_back_is_back():
+    with pretended() as there, torch.inference_mode():
+        back = torch.zeros(2, device=there.device).cpu()
+        assert back.device.type == "cpu"
+        assert [one.kind for one in there.events] == ["from"]
+        assert (back + torch.ones(2)).numpy().tolist() == [1.0, 1.0]
+
+
 def test_an_event_names_the_line_that_asked():
     with pretended() as there:
         float(torch.zeros(1, device=there.device))
