@@ -12,7 +12,7 @@ import click
 
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.safe_text import one_line, printable
-from fedgen_bench.cli import options
+from fedgen_bench.cli import completion, options
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.targets import find_target, is_file
 from fedgen_bench.suite.source import is_suite_file, suite_source
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@click.argument("target")
+@click.argument("target", shell_complete=completion.anything)
 @options.plugin
 @click.option("--list", "only_list", is_flag=True, help="List the checks, run none.")
 def command(target: str, plugins: tuple[Path, ...], only_list: bool) -> int:  # noqa: FBT001 - click passes flags so

@@ -52,15 +52,18 @@ def components(*kinds: str) -> Complete:
     )
 
 
-def _suites(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Names of registered suites, and suites' files in the folder that is typed."""
-    folder = typed[: typed.rfind("/") + 1]
-    try:
-        files = [f"{folder}{file.name}" for file in sorted(Path(folder).expanduser().glob("*.toml"))]
-    except (OSError, RuntimeError):  # the latter where there is no such home
-        files = []
-    own = [CompletionItem(file) for file in files if file.startswith(typed)]
-    return [*components("suite")(ctx, param, typed), *own]
+def _or_suite_files(named: Complete) -> Complete:
+    """What `named` offers, and suites' files in the folder that is typed."""
+
+    def complete(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+        folder = typed[: typed.rfind("/") + 1]
+        try:
+            files = [f"{folder}{file.name}" for file in sorted(Path(folder).expanduser().glob("*.toml"))]
+        except (OSError, RuntimeError):  # the latter where there is no such home
+            files = []
+        return [*named(ctx, param, typed), *(CompletionItem(file) for file in files if file.startswith(typed))]
+
+    return complete
 
 
 def _suite(ctx: click.Context) -> dict[str, Any]:
@@ -84,9 +87,9 @@ def _single_files(ctx: click.Context) -> Offers:
     return [(f"{name}=", one.summary) for name, one in known_datasets(_registry(ctx)).items() if one.is_file]
 
 
-suites: Complete = _suites
+suites = _or_suite_files(components("suite"))
 engines = components("engine")
-anything = components(*KINDS)
+anything = _or_suite_files(components(*KINDS))
 fetchable = components("dataset", "backbone")
 backbones = components("backbone")
 contenders, seeds, single_files = map(_completing, (_contenders, _seeds, _single_files))

@@ -105,14 +105,18 @@ def _slot(kind: str, model: type[BaseModel], generated: Schema, registry: Regist
     slot = copy.deepcopy(generated)
     _describe(slot, model)
     slot["properties"]["name"] |= _names(registry, kind)
-    alternatives, definitions = [], {kind: slot}
-    for name, registered in sorted(registry.components[kind].items()):
-        params, more = _parameters(registered.spec, f"{kind}.{name}.")
-        alternatives.append(
-            {"description": registered.spec.summary, "properties": {"name": {"const": name}, "params": params}}
-        )
-        definitions |= more
-    return definitions | {kind: slot | ({"anyOf": alternatives} if alternatives else {})}
+    definitions, decided, offered = {kind: slot}, Schema(), list[Schema]()
+    for name, registered in sorted(registry.components[kind].items(), reverse=True):
+        own = f"{kind}.{name}"
+        params, tables = _parameters(registered.spec, f"{own}.")
+        definitions |= {own: params} | tables
+        then = {"properties": {"params": {"$ref": f"#/definitions/{own}"}}}
+        named = {"properties": {"name": {"const": name}}, "required": ["name"]}
+        decided = {"if": named, "then": then} | ({"else": decided} if decided else {})
+        offered.insert(0, then)
+    slot |= decided
+    slot["anyOf"] = [{"$comment": "always true: the others are for completion, which does not read `if`"}, *offered]
+    return definitions
 
 
 def _names(registry: Registry, kind: str) -> Schema:

@@ -262,7 +262,8 @@ def test_files_complete_beside_names(tmp_path, monkeypatch):
     def offered(words, typed):
         return [one.value for one in complete(words, typed)]
 
-    assert offered(["run", "--suite"], "my") == ["my_suite.toml"]
+    for words in (["run", "--suite"], ["show"], ["check"], ["export"]):
+        assert offered(words, "my") == ["my_suite.toml"]
     assert offered(["run", "--suite"], "below/") == ["below/quick-own.toml"]
     assert offered(["run", "--suite"], "~nobody/") == []
     assert "quick" in offered(["run", "--suite"], "")
