@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from fedgen_bench_plugins.datasets import tiny_shapes
 from PIL import Image
 
-from fedgen_bench import SeedTree
+from fedgen_bench import NotReadyError, SeedTree
 from fedgen_bench.cli.main import cli
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.registry.datasets import finder
@@ -85,3 +85,19 @@ def test_the_guide_reads_letters_by_a_plugin():
     units = task.units(SeedTree("task", "adapter", "partitioner", "strategy", 1))
     assert units.columns["writer"].tolist() == [0, 0, 1, 0]
     assert task.split("test").n_words == 3  # two words and the line's end
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({}, r"There is no folder or file .*texts, which `path` in \[task\.params\.source\] names\."),
+        ({"a": "It was late.\n\n" * 40, "b": "He is well now.\n\n" * 40}, r"Column `document` has 2 values; 5 clients"),
+    ],
+)
+def test_what_is_wrong_with_data_is_told_before_anything_is_trained(texts, said):
+    for name, text in texts.items():
+        Path("texts").mkdir(exist_ok=True)
+        Path(f"texts/{name}.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(NotReadyError, match=said):
+        run("my_suite", TEXT)
+    assert not Path("leaderboards").exists()

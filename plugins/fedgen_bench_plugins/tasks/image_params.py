@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.datasets.sources import NO_IMAGES, OWN_IMAGES, ImageSource
@@ -62,7 +62,7 @@ class Params:
     source: ImageSource = NO_IMAGES
     loading: Loading = AS_IT_IS
 
-    own: ClassVar[tuple[str, ...]] = (OWN_IMAGES,)  # data sets that read `source`
+    own = (OWN_IMAGES,)  # data sets that read `source`
 
     def __post_init__(self) -> None:
         counts = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.datasets.sources import NO_TEXT, OWN_TEXT, TextSource
@@ -65,7 +65,7 @@ class Params:
     loading: Loading = AS_IT_IS
     final_lines: int | None = None
 
-    own: ClassVar[tuple[str, ...]] = (OWN_TEXT,)  # data sets that read `source`
+    own = (OWN_TEXT,)  # data sets that read `source`
 
     def __post_init__(self) -> None:
         counts = {
