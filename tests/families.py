@@ -49,6 +49,10 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "Mistral": ("mistral", _LLAMA),
     "Mixtral": ("mixtral", {**_LLAMA, "num_local_experts": 2}),
     "Qwen2": ("qwen2", {**_LLAMA, "tie_word_embeddings": True}),
+    "Qwen2 MoE": (
+        "qwen2_moe",
+        {**_LLAMA, "num_experts": 4, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 24},
+    ),
     "Qwen3": ("qwen3", _HEADS),
     "Gemma": ("gemma", _HEADS),
     "Gemma 2": ("gemma2", _HEADS),

@@ -170,6 +170,32 @@ def test_a_name_of_the_backbone_is_a_name_whatever_role_is_called_so(attach):
     assert [pair.module for pair in attach("lora", module, targets=["mlp"]).low_rank] == ["mlp"]
 
 
+class CrossAttentionDecoderLayer(torch.nn.Module):
+    """A block that is called after its attention, which computes queries, keys, values and gates in one layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.attn = torch.nn.ModuleDict({"in_proj_qkvz": torch.nn.Linear(3, 12), "out_proj": torch.nn.Linear(3, 3)})
+        self.feed_forward = torch.nn.ModuleDict(
+            {
+                "router": torch.nn.Linear(3, 2),
+                "experts": torch.nn.ModuleList(
+                    torch.nn.ModuleDict({"w1": torch.nn.Linear(3, 6), "w2": torch.nn.Linear(6, 3)}) for _ in range(2)
+                ),
+            }
+        )
+
+
+def test_block_called_after_its_attention_and_a_router_mislead_nobody():
+    module = torch.nn.ModuleDict({"layers": torch.nn.ModuleList([CrossAttentionDecoderLayer()])})
+    last = {role: [name.removeprefix("layers.0.") for name in layers_of(module, role)] for role in ROLES}
+    assert last["attention"] == ["attn.in_proj_qkvz", "attn.out_proj"]
+    assert last["queries"] == last["keys"] == last["values"] == ["attn.in_proj_qkvz"]
+    assert last["mlp"] == [f"feed_forward.experts.{i}.{one}" for i in (0, 1) for one in ("w1", "w2")]
+    assert last["mlp_output"] == ["feed_forward.experts.0.w2", "feed_forward.experts.1.w2"]
+    assert set(last["all"]) == {*last["attention"], *last["mlp"], "feed_forward.router"}
+
+
 def test_roles_of_a_unet():
     module = grounds.UNET.load()
     last = {

@@ -2,12 +2,12 @@
 
 A role is resolved from the backbone's own structure, so that no architecture needs an entry anywhere:
 
-- Attention is every linear layer inside a module whose class or name says attention. Which of them computes queries,
+- Attention is every linear layer inside a module whose class or name ends in attention. Which of them computes queries,
   keys or values, its name tells (`q_proj`, `to_k`, `Wqkv`, `query_key_value`); one that computes all three counts as
   each of them.
 - The MLP is every linear layer inside a module whose class or name says MLP or feed-forward. A block with attention
   and no such module has its MLP in what stands beside the attention (OPT's `fc1` and `fc2`). The last layer of each is
-  its output.
+  its output. A layer that stands alone, as a router to experts does, is no MLP.
 - The head is what the model gives as its output embeddings.
 - `all` is every linear layer but the head; layers that are for something else (a U-Net's time embedding) count here
   alone.
@@ -36,11 +36,11 @@ ROLES = {
 }
 
 _ATTENTION = re.compile(r"attention$|attn\d*$", re.IGNORECASE)
-_ATTENTION_CLASS = re.compile(r"attention", re.IGNORECASE)
+_ATTENTION_CLASS = re.compile(r"attention\d*$", re.IGNORECASE)
 _MLP = re.compile(r"mlp$|ffn$|^ff$|feed_?forward$|moe$|experts?$", re.IGNORECASE)
 _MLP_CLASS = re.compile(r"(mlp|ffn|feed_?forward)$", re.IGNORECASE)
 _SAID = {"queries": ("query", "q"), "keys": ("key", "k"), "values": ("value", "v")}
-_QKV = re.compile("w?q?k?v?")
+_QKV = re.compile("w?q?k?v?z?")
 _FUSED = "c_attn"  # GPT-2's name says neither queries, keys nor values
 
 
@@ -62,7 +62,7 @@ def layers_of(module: nn.Module, role: str) -> list[str]:
     modules = dict(module.named_modules())
     if role in {"mlp", "mlp_output"}:
         mlps = _mlps(modules, linear)
-        layers = {name for mlp in mlps for name in (mlp if role == "mlp" else mlp[1:][-1:])}
+        layers = {name for mlp in mlps for name in (mlp if role == "mlp" else mlp[-1:])}
         return [name for name in linear if name in layers]
     attention = [name for name in linear if _within_attention(modules, name)]
     return attention if role == "attention" else [name for name in attention if _computes(name, role)]
@@ -82,7 +82,8 @@ def _above(name: str) -> list[str]:
 
 
 def _last(name: str) -> str:
-    return name.rsplit(".", 1)[-1]
+    """The last part of a name that is no number: `experts` of `mlp.experts.0`."""
+    return next((part for part in reversed(name.split(".")) if not part.isdigit()), "")
 
 
 def _is_attention(name: str, module: nn.Module) -> bool:
@@ -114,7 +115,7 @@ def _mlps(modules: dict[str, nn.Module], linear: list[str]) -> list[list[str]]:
         mlp = next((name for name in above if _is_mlp(name, modules[name]) or _has_mlp_beside(modules[name])), None)
         if mlp is not None:
             mlps.setdefault(mlp, []).append(layer)
-    return list(mlps.values())
+    return [layers for layers in mlps.values() if len(layers) > 1]
 
 
 def _has_mlp_beside(module: nn.Module) -> bool:
