@@ -41,22 +41,33 @@ def whole(adapted: Adapted, model: Model) -> nn.Module:
     if not hasattr(module.base_model, "merge_and_unload"):
         kind = str(module.peft_config["default"].peft_type.value).lower().replace("_", " ")
         raise UsageError(f"peft merges no {kind} into a backbone's weights. Leave out `--merge`.")
-    _untie(module)
+    _make_own(module)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")
         merged: nn.Module = module.merge_and_unload()
     return merged
 
 
-def _untie(module: nn.Module) -> None:
-    """Give adapted layers whose weight is another's, too, one of their own: a merged update changes them alone."""
+def _make_own(module: nn.Module) -> None:
+    """Give adapted layers a weight in fp32 that is nobody else's: a merged update changes them alone, unrounded.
+
+    Raises:
+        UsageError: a weight is quantised, and an update that is merged into it would be, too.
+    """
+    import torch
     from peft.tuners.tuners_utils import BaseTunerLayer
     from torch import nn
 
     users = Counter(id(one) for _, one in module.named_parameters(remove_duplicate=False))
     for layer in module.modules():
-        if isinstance(layer, BaseTunerLayer):
-            base: Any = layer.get_base_layer()
-            weight = getattr(base, "weight", None)
-            if weight is not None and users[id(weight)] > 1:
-                base.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+        base: Any = layer.get_base_layer() if isinstance(layer, BaseTunerLayer) else None
+        weight = getattr(base, "weight", None)
+        if weight is None:
+            continue
+        if not weight.is_floating_point():
+            raise UsageError(
+                "The backbone's weights are quantised, so nothing is merged into them. Leave out `--merge`."
+            )
+        whole = torch.promote_types(weight.dtype, torch.float32)
+        if users[id(weight)] > 1 or weight.dtype is not whole:
+            base.weight = nn.Parameter(weight.detach().to(whole, copy=True), requires_grad=False)

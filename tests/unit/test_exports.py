@@ -11,9 +11,10 @@ import torch
 from fedgen_bench_plugins.backbones import grounds
 from fedgen_bench_plugins.backbones.exporting import LanguageModelExporter, UNetExporter
 from fedgen_bench_plugins.backbones.loading import load_backbone, load_unet
+from fedgen_bench_plugins.backbones.options import Loading
 from fedgen_bench_plugins.backbones.unet import quiet_diffusers
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from fedgen_bench import Adapted, Model, UsageError, seeded_globals
 from fedgen_bench.contract.params import make_params
@@ -273,6 +274,57 @@ def test_whole_unet_is_a_backbone_again(name, params, merge, attach, unet, tmp_p
     written(adapted, model, unet, tmp_path / "out", merge=merge)
     again = load_unet(str(tmp_path / "out"), n_classes=10, image_size=16)
     torch.testing.assert_close(noise(again.module), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_backbone_that_is_stored_in_bf16_gives_the_same_numbers(merge, attach, tmp_path):
+    loading = Loading(dtype="bf16", gradient_checkpointing=True)
+    backbone = load_backbone("tiny-wire-lm", loading=loading)
+    adapted = attach("lora", backbone.module, targets=ALL_LINEAR)
+    model = Model(trained(adapted))
+    expected = outputs(adapted, model, logits)
+    exporter = LanguageModelExporter(backbone, loading)
+    _, how = write_model(adapted, model, task_of(backbone), exporter, "some", tmp_path, merge=merge)
+    known = {}
+    exec(how.of(str(tmp_path)), known)
+    torch.testing.assert_close(logits(known["model"].eval()), expected, rtol=1e-4, atol=1e-4)
+    assert known["model"].config.use_cache
+
+
+def test_unet_that_is_stored_in_bf16_gives_the_same_numbers(attach, tmp_path):
+    loading = Loading(dtype="bf16")
+    backbone = load_unet("tiny-shapes-unet", n_classes=10, image_size=16, loading=loading)
+    adapted = attach("lora", backbone.module, targets=ATTENTION)
+    model = Model(trained(adapted))
+    _, how = write_model(
+        adapted, model, task_of(backbone), UNetExporter(backbone, loading), "some", tmp_path, merge=False
+    )
+    known = {}
+    exec(how.of(str(tmp_path)), known)
+    again = load_unet("tiny-shapes-unet", n_classes=10, image_size=16).module
+    again.unet = known["unet"].eval()
+    torch.testing.assert_close(noise(again), outputs(adapted, model, noise), rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_is_merged_into_quantised_weights(attach, language_model, tmp_path):
+    adapted = attach("lora", language_model.module)
+    layer = next(one for one in adapted.module.modules() if hasattr(one, "lora_A")).get_base_layer()
+    layer.weight = torch.nn.Parameter(layer.weight.to(torch.int8), requires_grad=False)
+    with pytest.raises(UsageError, match=r"weights are quantised, .* Leave out `--merge`"):
+        written(adapted, Model(trained(adapted)), language_model, tmp_path / "out", merge=True)
+
+
+def test_code_names_place_and_quantisation_of_a_hub_backbone(language_model):
+    module = copy.deepcopy(language_model.module)
+    module.config.name_or_path = "owner/model"
+    module.config.quantization_config = BitsAndBytesConfig(load_in_8bit=True)
+    loading = Loading(revision="abc", subfolder="inner", quantization="8bit")
+    exporter = LanguageModelExporter(replace(language_model, module=module), loading)
+    assert (exporter.base, exporter.revision) == ("owner/model", "abc")
+    assert exporter._loaded_base() == (
+        'AutoModelForCausalLM.from_pretrained("owner/model", revision="abc", subfolder="inner", dtype="float32", '
+        "quantization_config=BitsAndBytesConfig(**{'load_in_8bit': True}))"
+    )
 
 
 def test_adapter_of_nobodys_format_gets_a_sentence(language_model, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import HowToLoad, PeftAdapter
+from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.backbones.shipped import GENERATED, SHIPPED
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ def _base(model: Any) -> str:
     return str(Path(where).resolve()) if Path(where).is_dir() else where
 
 
+def _call(kind: str, where: str, **options: str) -> str:
+    """`kind.from_pretrained` of a place, which is Python as it stands; options that are empty are left out."""
+    given = "".join(f", {name}={json.dumps(value)}" for name, value in options.items() if value)
+    return f"{kind}.from_pretrained({where}{given})"
+
+
 def _licence(name: str) -> str:
     return "apache-2.0" if name in (*SHIPPED, *GENERATED) else ""
 
@@ -32,6 +39,7 @@ class LanguageModelExporter:
     """Adapters in peft's format, models in transformers', each with the tokenizer."""
 
     backbone: Backbone
+    loading: Loading = AS_IT_IS
     part: str = ""
 
     @property
@@ -44,7 +52,7 @@ class LanguageModelExporter:
 
     @property
     def revision(self) -> str:
-        return getattr(self.backbone.module.config, "_commit_hash", None) or ""
+        return getattr(self.backbone.module.config, "_commit_hash", None) or self.loading.revision or ""
 
     @property
     def licence(self) -> str:
@@ -53,20 +61,37 @@ class LanguageModelExporter:
     def save_adapter(self, adapter: PeftAdapter, folder: Path) -> HowToLoad:
         adapter.save(folder)
         self.backbone.tokenizer.save_pretrained(folder)
-        revision = f', revision="{self.revision}"' if self.revision else ""
         return HowToLoad(
             library="peft",
-            code="from peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            f'base = AutoModelForCausalLM.from_pretrained({json.dumps(self.base)}{revision}, dtype="float32")\n'
+            code=f"from peft import PeftModel\n{self._imports}\n\nbase = {self._loaded_base()}\n"
             "model = PeftModel.from_pretrained(base, {folder})\n"
             "tokenizer = AutoTokenizer.from_pretrained({folder})",
         )
+
+    @property
+    def _imports(self) -> str:
+        quantized = "" if self.loading.quantization == "none" else ", BitsAndBytesConfig"
+        return f"from transformers import AutoModelForCausalLM, AutoTokenizer{quantized}"
+
+    def _loaded_base(self) -> str:
+        """The backbone with the numbers that it was trained with: rounded as they were stored, computing in fp32."""
+        kind, where = "AutoModelForCausalLM", json.dumps(self.base)
+        inner = "" if Path(self.base).is_dir() else self.loading.subfolder or ""
+        dtype = str(self.loading.torch_dtype).removeprefix("torch.")
+        loaded = _call(kind, where, revision=self.revision, subfolder=inner, dtype=dtype)
+        if self.loading.quantization != "none":
+            config: Any = self.backbone.module.config
+            how = {k: v for k, v in config.quantization_config.to_diff_dict().items() if not k.startswith("_")}
+            return f"{loaded.removesuffix(')')}, quantization_config=BitsAndBytesConfig(**{how!r}))"
+        return loaded if dtype == "float32" else f"{loaded}.float()"
 
     def save_model(self, module: Any, folder: Path) -> HowToLoad:
         """A head that is not the embedding any more is written beside it, and the config says so."""
         head = module.get_output_embeddings()
         if head is not None and head.weight is not module.get_input_embeddings().weight:
             module.config.tie_word_embeddings = False
+        if self.loading.gradient_checkpointing:
+            module.config.use_cache = True  # it is off for training alone
         module.save_pretrained(folder)
         self.backbone.tokenizer.save_pretrained(folder)
         return HowToLoad(
@@ -82,6 +107,7 @@ class UNetExporter:
     """LoRA in diffusers' format where its U-Net takes it, other adapters in peft's; models as `unet.py` reads them."""
 
     backbone: UNetBackbone
+    loading: Loading = AS_IT_IS
     part: str = "unet"
 
     @property
@@ -94,14 +120,17 @@ class UNetExporter:
 
     @property
     def revision(self) -> str:
-        return self.backbone.module.unet.config.get("_commit_hash") or ""
+        return self.loading.revision or ""
 
     @property
     def licence(self) -> str:
         return _licence(self.backbone.name)
 
     def save_adapter(self, adapter: PeftAdapter, folder: Path) -> HowToLoad:
-        base = self._load(json.dumps(self.base), "unet" if Path(self.base, "unet").is_dir() else "")
+        base = self._load(json.dumps(self.base), self._inner(), revision=self.revision)
+        if self.loading.dtype != "fp32":
+            dtype = str(self.loading.torch_dtype)
+            base = f"import torch\n{base.removesuffix(')')}, torch_dtype={dtype}).float()"
         if adapter.config.peft_type == "LORA" and hasattr(self.backbone.module.unet, "load_lora_adapter"):
             save_diffusers_lora(adapter, folder / _LORA_FILE)
             where = f'{{folder}}, prefix=None, weight_name="{_LORA_FILE}"'
@@ -124,10 +153,16 @@ class UNetExporter:
             save_file({"context": module.context.detach().cpu().contiguous()}, folder / CONTEXT)
         return HowToLoad(library="diffusers", code=self._load("{folder}", "unet"))
 
-    def _load(self, where: str, subfolder: str) -> str:
+    def _inner(self) -> str:
+        """The subfolder of the backbone's place that the U-Net is in; empty where it lies at the top."""
+        from fedgen_bench_plugins.backbones.unet import place
+
+        part = place(self.base, "unet", self.loading, local=Path(self.base).is_dir())
+        return part.how["subfolder"] or ""
+
+    def _load(self, where: str, subfolder: str, **options: str) -> str:
         kind = type(self.backbone.module.unet).__name__
-        inner = f', subfolder="{subfolder}"' if subfolder else ""
-        return f"from diffusers import {kind}\n\nunet = {kind}.from_pretrained({where}{inner})"
+        return f"from diffusers import {kind}\n\nunet = {_call(kind, where, subfolder=subfolder, **options)}"
 
 
 def save_diffusers_lora(adapter: PeftAdapter, path: Path) -> None:

@@ -121,8 +121,8 @@ def read_unet(
     """
     with quiet_diffusers():
         try:
-            unet, info = _read_model(_place(where, "unet", loading, local=local), loading)
-            scheduler = _read_scheduler(_place(where, "scheduler", loading, local=local))
+            unet, info = _read_model(place(where, "unet", loading, local=local), loading)
+            scheduler = _read_scheduler(place(where, "scheduler", loading, local=local))
             context = _read_context(where) if local else None
         except DataError as error:
             raise DataError(
@@ -140,7 +140,7 @@ def read_unet(
         raise DataError(f"Backbone `{name}` {problem}")
     width = unet.config.get("cross_attention_dim")
     if context is None and type(unet).__name__ == "UNet2DConditionModel":
-        if _place(where, "text_encoder", loading, local=local).inner:
+        if place(where, "text_encoder", loading, local=local).inner:
             raise DataError(
                 f"Backbone `{name}` is conditioned on texts (it comes with a `text_encoder`), and images here have "
                 f"labels. Use a U-Net without, or put tokens of every label beside it as `{CONTEXT}`."
@@ -160,7 +160,7 @@ def read_unet(
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Where a part of a model is, as diffusers' `from_pretrained` has it; `inner` where it has a folder of its own."""
 
     root: Path | str
@@ -168,20 +168,21 @@ class _Part:
     how: dict[str, Any]
 
 
-def _place(where: Path | str, inner: str, loading: Loading, *, local: bool) -> _Part:
+def place(where: Path | str, inner: str, loading: Loading, *, local: bool) -> Part:
+    """Where the part `inner` of a model is, which lies in a folder of its own or at the top."""
     if local:
         own = inner if (Path(where) / inner).is_dir() else ""
-        return _Part(where, own, {"subfolder": own or None, "local_files_only": True})
+        return Part(where, own, {"subfolder": own or None, "local_files_only": True})
     from huggingface_hub import list_repo_files
 
     base = f"{loading.subfolder}/" if loading.subfolder else ""
     files = list_repo_files(str(where), revision=loading.revision)
     own = inner if any(file.startswith(f"{base}{inner}/") for file in files) else ""
     whole = f"{base}{own}".rstrip("/")
-    return _Part(where, own, {"subfolder": whole or None, "local_files_only": False, "revision": loading.revision})
+    return Part(where, own, {"subfolder": whole or None, "local_files_only": False, "revision": loading.revision})
 
 
-def _read_model(part: _Part, loading: Loading) -> tuple[Any, Any]:
+def _read_model(part: Part, loading: Loading) -> tuple[Any, Any]:
     """The model, and what its file lacked or had over; global streams stay where they are."""
     from diffusers import UNet2DConditionModel, UNet2DModel
 
@@ -199,7 +200,7 @@ def _read_model(part: _Part, loading: Loading) -> tuple[Any, Any]:
     return model, info
 
 
-def _read_scheduler(part: _Part) -> Any:
+def _read_scheduler(part: Part) -> Any:
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler.from_pretrained(part.root, **part.how)

@@ -294,7 +294,7 @@ class LoadedImageGeneration:
         """For diffusers and peft."""
         from fedgen_bench_plugins.backbones.exporting import UNetExporter
 
-        return UNetExporter(self.backbone)
+        return UNetExporter(self.backbone, self.params.loading)
 
     def showcase(self, module: nn.Module, seeds: SeedTree) -> bytes:
         """A strip of generated images, two a class, classes in order; PNG."""

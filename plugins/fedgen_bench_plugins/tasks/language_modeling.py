@@ -264,7 +264,7 @@ class LoadedLanguageModeling:
         """For peft and transformers."""
         from fedgen_bench_plugins.backbones.exporting import LanguageModelExporter
 
-        return LanguageModelExporter(self.backbone)
+        return LanguageModelExporter(self.backbone, self.params.loading)
 
     def showcase(self, module: nn.Module, seeds: SeedTree) -> str | None:
         """Lines of validation that the model finishes behind `>>`, where `sample_tokens` asks for them."""
