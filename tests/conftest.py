@@ -21,7 +21,13 @@ from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
-SLOW = ("crash", "e2e", "contract/test_engines.py", "unit/test_published")  # what workers take first, the longest first
+SLOW = (
+    "crash",
+    "e2e",
+    "gpu",
+    "contract/test_engines.py",
+    "unit/test_published",
+)  # what workers take first, the longest first
 
 
 def pytest_configure(config):
