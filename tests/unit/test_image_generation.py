@@ -425,6 +425,8 @@ def test_read_unet_refuses_pickled_weights(tmp_path):
 
 
 def _absent(name):
+    if isinstance(name, Path):
+        return name
     if Path(name).is_dir():
         raise UsageError(f"There is no data set {name}.")
     raise MissingDataError(f"{name} is not there.")
