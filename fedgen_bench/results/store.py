@@ -2,7 +2,7 @@
 
 Layout below the root: `fedgen.sqlite`, `lock`, and `cells/<identity>/` with `state-<round>.safetensors` (the strategy's
 state after a round; the last two are kept), `keep-<round>.safetensors` (clients' private states) and
-`final.safetensors` (what was exported); of a finished run the last one alone.
+`final.safetensors` (what was exported); of a finished run the last one alone, unless it keeps what its clients have.
 """
 
 from __future__ import annotations

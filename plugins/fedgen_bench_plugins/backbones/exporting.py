@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fedgen_bench_plugins.backbones.loading import Backbone
     from fedgen_bench_plugins.backbones.unet import UNetBackbone
 
+_APACHE = frozenset({*SHIPPED, *GENERATED, "smollm2-135m"})
 _LORA_FILE = "pytorch_lora_weights.safetensors"  # what diffusers looks for in a folder
 
 
@@ -31,7 +32,7 @@ def _call(kind: str, where: str, **options: str) -> str:
 
 
 def _licence(name: str) -> str:
-    return "apache-2.0" if name in (*SHIPPED, *GENERATED) else ""
+    return "apache-2.0" if name in _APACHE else ""
 
 
 @dataclass(frozen=True)
