@@ -45,18 +45,14 @@ def _keys(documented: type) -> Iterator[_Key]:
     if issubclass(documented, BaseModel):
         for name, one in documented.model_fields.items():
             default = None if one.is_required() else one.default
-            yield _Key(
-                name,
-                said.get(name, ""),
-                default,
-                next(iter(models_in(one.annotation)), None),
-                kind_of(one),
-                is_list(one),
-            )
-        return
-    for name, hint in typing.get_type_hints(documented).items():
-        is_table = isinstance(hint, type) and dataclasses.is_dataclass(hint)
-        yield _Key(name, said.get(name, ""), *((None, hint) if is_table else (getattr(documented(), name), None)))
+            inner = next(iter(models_in(one.annotation)), None)
+            yield _Key(name, said.get(name, ""), default, inner, kind_of(one), is_list(one))
+    elif dataclasses.is_dataclass(documented):
+        hints, usual = typing.get_type_hints(documented), documented()
+        for knob in dataclasses.fields(documented):
+            table = hints[knob.name] if dataclasses.is_dataclass(hints[knob.name]) else None
+            default = None if table else getattr(usual, knob.name)
+            yield _Key(knob.name, said.get(knob.name, ""), default, table)
 
 
 @dataclass
