@@ -12,6 +12,7 @@ from fedgen_bench.contract.copies import private_copy
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.storage import has_stored, largest_cast_bytes, store_weights, train_in_fp32
 from fedgen_bench.testing.backbones import ground_of
+from fedgen_bench.testing.pretended import pretended
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 
@@ -124,3 +125,19 @@ def test_updates_are_folded_into_fp32_weights(registry):
     assert torch.equal(base.weight, before.float() + product)
     adapted.fold([])
     assert base.weight is before
+
+
+def test_stored_weights_compute_on_a_device_what_they_do_on_the_processor(registry):
+    ground, spec = ground_of(registry, "language_model"), registry.get("adapter", "lora").spec
+    found = []
+    with pretended(double=False) as there:
+        for device in ("cpu", there.device):
+            low, _ = pair(ground)
+            adapted = spec.build(spec.params()).attach(low, SEEDS)
+            train_in_fp32(adapted.module, adapted.trainable.values())
+            adapted.module.to(device)
+            batch = {name: one.to(device) for name, one in ground.inputs().items()}
+            loss = ground.loss(adapted.module, batch, torch.Generator())
+            trained = [one.requires_grad_() for one in adapted.trainable.values()]
+            found.append([one.cpu() for one in (loss.detach(), *torch.autograd.grad(loss, trained))])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
