@@ -122,6 +122,9 @@ class _Module:
     def get_rng_state(self, device: object = None) -> torch.Tensor:
         return torch.random.get_rng_state()
 
+    def set_rng_state(self, state: torch.Tensor, device: object = None) -> None:
+        torch.random.set_rng_state(state)
+
     def _is_in_bad_fork(self) -> bool:
         return False
 
