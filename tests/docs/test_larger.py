@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,9 @@ ROOT = Path(__file__).parents[2]
         ("8B (the shape of Llama-3.1-8B)", "`prefix`, 16 tokens"),
     ],
 )
-def test_rows_of_the_page_are_what_footprints_tell(registry, model, name):
-    spec = importlib.util.spec_from_file_location("make_larger", ROOT / "docs" / "make_larger.py")
-    make_larger = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_larger)
+def test_rows_of_the_page_are_what_footprints_tell(registry, model, name, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    make_larger = importlib.import_module("make_larger")
     page = make_larger.TARGET.read_text(encoding="utf-8")
     table = page.partition(f"**{model}**")[2].partition("Weights alone")[0]
     assert f"\n{make_larger.row(registry, model, name)}\n" in table, "Run `python docs/make_larger.py`."
