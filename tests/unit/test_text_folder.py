@@ -7,6 +7,8 @@ import re
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fedgen_bench_plugins.datasets.sources import TextSource
 from fedgen_bench_plugins.datasets.text_folder import own_files, read_documents, read_text_folder
@@ -82,6 +84,15 @@ def test_the_first_folder_is_the_client_where_all_files_lie_in_one(tmp_path):
     assert [one.client for one in documents(tmp_path)] == ["anna", "bert"]
     write(tmp_path, {"readme.txt": "3"})
     assert {one.client for one in documents(tmp_path)} == {None}
+
+
+def test_parts_that_nobody_trains_on_need_no_folders_of_clients(tmp_path):
+    write(tmp_path, {"train/anna/x.txt": "1", "train/bert/x.txt": "2", "valid/x.txt": "3", "test.txt": "4"})
+    assert [one.client for one in documents(tmp_path)] == [None, "anna", "bert", None]
+    assert read(tmp_path).columns["client"].tolist() == [0, 1]
+    (tmp_path / "valid/x.txt").unlink()
+    write(tmp_path, {"test.txt": ""})
+    assert "2 documents of 2 clients are too few to draw `test`" in refusal(tmp_path)
 
 
 def test_a_pattern_chooses_files_of_any_name(tmp_path):
@@ -235,6 +246,8 @@ def test_provenance_names_what_was_read_of_each_part(tmp_path):
         ({"a.csv": "text\nx\na,b,c\n"}, {}, r"cannot be read as CSV \(.*Row #3: Expected 1 columns, got 3.*\)"),
         ({"a.jsonl": '{"text": "x"}\nnot\n'}, {}, r"a\.jsonl, line 2, is no JSON"),
         ({"a.jsonl": '["text"]'}, {}, r"a\.jsonl, line 1, is no JSON object"),
+        ({"a.jsonl": '{"text": "\\ud83d"}'}, {}, r"line 1, holds half a character .* in column `text`"),
+        ({"a.csv": "text,text\nx,y\n"}, {}, r"a\.csv has 2 columns `text`\. Give each a name of its own"),
         ({"a.jsonl": '{"text": ["x"]}'}, {}, r"line 1, holds a list in column `text`"),
         ({"a.jsonl": '{"text": "x", "by": ""}'}, {"client_column": "by"}, r"line 1, names no client"),
         ({"a.parquet": "none"}, {}, r"a\.parquet cannot be read as parquet"),
@@ -250,6 +263,12 @@ def test_a_parquet_column_that_is_no_text_or_not_there_is_told(tmp_path):
     pd.DataFrame({"text": [b"x"], "body": ["y"]}).to_parquet(tmp_path / "a.parquet")
     assert "has a column `text` of binary. It must hold text." in refusal(tmp_path)
     assert "no column `txt`: its columns are text, body." in refusal(tmp_path, text_column="txt")
+
+
+def test_a_parquet_column_that_is_no_utf8_is_told(tmp_path):
+    ends, content = (pa.py_buffer(one) for one in (b"\0\0\0\0\2\0\0\0", b"a\xff"))
+    pq.write_table(pa.table({"text": pa.StringArray.from_buffers(1, ends, content)}), tmp_path / "a.parquet")
+    assert "a.parquet cannot be read as parquet ('utf-8' codec can't decode" in refusal(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):

@@ -76,7 +76,7 @@ def _indexed(
 
 def _in_order(labels: set[str]) -> list[str]:
     numbers = all(one.removeprefix("-").isdecimal() for one in labels)
-    return sorted(labels, key=int) if numbers else sorted(labels)
+    return sorted(labels, key=lambda one: (int(one), one)) if numbers else sorted(labels)
 
 
 def _split(entries: Sequence[Entry], source: ImageSource) -> list[Part]:

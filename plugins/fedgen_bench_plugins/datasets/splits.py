@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,9 +39,7 @@ def split_by_draw(
     """
     parts: list[Part] = [part or "train" for part in given]
     pool = [i for i, part in enumerate(parts) if part == "train"]
-    held = dict.fromkeys(owners, 0)
-    for i in pool:
-        held[owners[i]] += 1
+    held = Counter(owners[i] for i in pool)
     order = np.random.Generator(np.random.Philox(key=seed)).permutation(pool).tolist()
     for part, share in shares.items():
         if part in given:

@@ -83,7 +83,7 @@ def read_documents(place: Path, source: TextSource) -> list[Document]:
         lost = ", or hold no English sentence, which `normalise` looks for" if source.normalise else ""
         raise DataError(f"{place} holds no text: its {len(files)} files are empty{lost}. Name another with `path`.")
     with_text = {one.client for one in full}
-    if without := [one for one in documents if one.client not in with_text]:
+    if without := [one for one in documents if one.client is not None and one.client not in with_text]:
         raise DataError(
             f"Client `{without[0].client}` has no text ({without[0].name} is empty). Fill it, or take it out."
         )
@@ -100,9 +100,9 @@ def _need_no_columns(source: TextSource, place: Path) -> None:
 
 
 def _with_clients(files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, str | None]]:
-    """Text files with the first folder that each lies in, where all of them lie in one."""
-    known = all(file.folders for file in files)
-    return ((file, file.folders[0] if known else None) for file in files)
+    """Text files with the first folder that each lies in, where all of them that are trained on lie in one."""
+    known = all(file.folders for file in files if file.part in {None, "train"})
+    return ((file, file.folders[0] if known and file.folders else None) for file in files)
 
 
 def _of_file(file: SourceFile, client: str | None, source: TextSource) -> Document:
