@@ -221,6 +221,26 @@ def test_what_is_wrong_with_a_table_is_told(tmp_path, columns, source, said):
     assert said in refusal(tmp_path, **source)
 
 
+def test_damaged_images_of_a_table_are_told(tmp_path):
+    path = tmp_path / "data.parquet"
+    pq.write_table(pa.table({"image": [picture()] * 9, "label": [1] * 9}), path, compression="none")
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + bytes(one ^ 0x5A for one in content[4:60]) + content[60:])
+    assert "data.parquet cannot be read as parquet (" in refusal(tmp_path)
+
+
+def test_two_columns_of_a_name_are_told(tmp_path):
+    images, labels = pa.array([picture()]), pa.array([1])
+    table = pa.Table.from_arrays([images, images, labels], names=["image", "image", "label"])
+    pq.write_table(table, tmp_path / "data.parquet")
+    assert "has 2 columns `image`. Give each a name of its own." in refusal(tmp_path)
+
+
+def test_notes_beside_a_table_that_are_no_names_are_left_alone(tmp_path):
+    parquet(tmp_path / "data.parquet", image=[picture()] * 9, label=[1] * 9, metadata={"huggingface": "[" * 100_000})
+    assert opened(tmp_path).classes == ("1",)
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fedgen_bench import DataError
-from fedgen_bench_plugins.datasets.tables import first_line, lacking
+from fedgen_bench_plugins.datasets.tables import check_columns, unreadable
 
 _ROWS_AT_ONCE = 256
 
@@ -25,8 +25,7 @@ def read_beside(path: Path, image: str, names: Collection[str]) -> tuple[int, Ma
 
     try:
         schema = pq.read_schema(path)
-        if missing := [name for name in (image, *names) if name not in schema.names]:
-            raise lacking(path, missing, schema.names)
+        check_columns(path, (image, *names), schema.names)
         kind = schema.field(image).type
         if not any(is_one(_encoding(kind)) for is_one in (types.is_binary, types.is_large_binary)):
             raise DataError(
@@ -36,8 +35,8 @@ def read_beside(path: Path, image: str, names: Collection[str]) -> tuple[int, Ma
         return pq.read_metadata(path).num_rows, {
             name: table.column(name).cast(pa.string()).to_pylist() for name in names
         }
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as parquet ({first_line(error)}). Replace the file.") from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from None
 
 
 def _encoding(kind: Any) -> Any:
@@ -49,14 +48,22 @@ def _encoding(kind: Any) -> Any:
 
 
 def encoded(paths: Sequence[Path], image: str) -> Iterator[bytes | None]:
-    """Encoded images of some files, read a few rows at a time; None where a row holds none."""
+    """Encoded images of some files, read a few rows at a time; None where a row holds none.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     for path in paths:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[image]):
-                for one in batch.column(0).to_pylist():
-                    yield one["bytes"] if isinstance(one, dict) else one
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[image]):
+                    for one in batch.column(0).to_pylist():
+                        yield one["bytes"] if isinstance(one, dict) else one
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(path, error) from None
 
 
 def class_names(path: Path, label: str) -> Mapping[str, str]:
@@ -67,5 +74,5 @@ def class_names(path: Path, label: str) -> Mapping[str, str]:
         written = json.loads((pq.read_schema(path).metadata or {})[b"huggingface"])
         names = written["info"]["features"][label]["names"]
         return {str(i): str(name) for i, name in enumerate(names)}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from fedgen_bench import DataError
 from fedgen_bench_plugins.datasets.text_files import text_lines
 
 _LARGEST_BLOCK = 1 << 30
+_HALF = re.compile("[\ud800-\udfff]")  # JSON can spell half of a character that takes two code units
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,20 @@ def read_columns(path: Path, names: Collection[str]) -> Columns:
     return FORMATS[path.suffix.lower()](path, names)
 
 
-def lacking(path: Path, missing: Collection[str], known: Collection[str], where: str = "") -> DataError:
-    """The error for columns that are not there."""
-    named = " and ".join(f"`{name}`" for name in missing)
-    listed = f"its columns are {', '.join(map(str, known))}" if known else "it has no column"
-    return DataError(f"{path}{where} has no column {named}: {listed}. Name the right ones in [task.params.source].")
+def check_columns(path: Path, names: Collection[str], known: Collection[str], where: str = "") -> None:
+    """Raises DataError for columns that are not there, or there several times."""
+    if missing := [name for name in names if name not in known]:
+        named = " and ".join(f"`{name}`" for name in missing)
+        listed = f"its columns are {', '.join(map(str, known))}" if known else "it has no column"
+        raise DataError(f"{path}{where} has no column {named}: {listed}. Name the right ones in [task.params.source].")
+    counts = Counter(list(known))
+    if several := [name for name in names if counts[name] > 1]:
+        raise DataError(f"{path}{where} has {counts[several[0]]} columns `{several[0]}`. Give each a name of its own.")
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """The error for a parquet file whose reader raises one."""
+    return DataError(f"{path} cannot be read as parquet ({_first_line(error)}). Replace the file.")
 
 
 def _json_lines(path: Path, names: Collection[str]) -> Columns:
@@ -50,8 +62,7 @@ def _json_lines(path: Path, names: Collection[str]) -> Columns:
         if not line.strip():
             continue
         row, where = _object(line, path, number), f", line {number},"
-        if missing := [name for name in names if name not in row]:
-            raise lacking(path, missing, row, where)
+        check_columns(path, names, row, where)
         for name in names:
             values[name].append(_text(row[name], path, where, name))
         rows.append(f"line {number}")
@@ -69,6 +80,8 @@ def _object(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def _text(value: Any, path: Path, where: str, name: str) -> str | None:
+    if isinstance(value, str) and _HALF.search(value):
+        raise DataError(f"{path}{where} holds half a character (\\ud800 to \\udfff) in column `{name}`. Mend it.")
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, int | float):
@@ -90,8 +103,7 @@ def _csv(path: Path, names: Collection[str]) -> Columns:
     try:
         with csv.open_csv(path, **form) as opened:
             known = opened.schema.names
-        if missing := [name for name in names if name not in known]:
-            raise lacking(path, missing, known)
+        check_columns(path, names, known)
         as_text = csv.ConvertOptions(
             include_columns=list(names), column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
         )
@@ -100,7 +112,7 @@ def _csv(path: Path, names: Collection[str]) -> Columns:
         for _ in text_lines(path):  # a line that is no UTF-8 is told as such
             pass
         raise DataError(
-            f"{path} cannot be read as CSV ({first_line(error)}). It begins with a row of names; text with a comma, "
+            f"{path} cannot be read as CSV ({_first_line(error)}). It begins with a row of names; text with a comma, "
             "quote or line end in it stands in double quotes."
         ) from None
     return _of_arrow(table, names)
@@ -113,16 +125,14 @@ def _parquet(path: Path, names: Collection[str]) -> Columns:
 
     try:
         schema = pq.read_schema(path)
-        if missing := [name for name in names if name not in schema.names]:
-            raise lacking(path, missing, schema.names)
+        check_columns(path, names, schema.names)
         for name in names:
             kind = schema.field(name).type
             if not (_is_text(kind) or types.is_integer(kind) or types.is_floating(kind)):
                 raise DataError(f"{path} has a column `{name}` of {kind}. It must hold text.")
-        table = pq.read_table(path, columns=list(names))
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as parquet ({first_line(error)}). Replace the file.") from None
-    return _of_arrow(table, names)
+        return _of_arrow(pq.read_table(path, columns=list(names)), names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise unreadable(path, error) from None
 
 
 def _of_arrow(table: Any, names: Collection[str]) -> Columns:
@@ -139,7 +149,7 @@ def _is_text(kind: Any) -> bool:
     return bool(types.is_string(own) or types.is_large_string(own) or types.is_null(own))
 
 
-def first_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """What an error says, on one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
