@@ -13,6 +13,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
+import transformers
 from click.testing import CliRunner
 from fedgen_bench_plugins.backbones.known import SMOLLM2
 from fedgen_bench_plugins.backbones.loading import load_backbone
@@ -134,6 +135,16 @@ def test_what_is_no_gguf_of_this_backbone_is_refused(llama, tmp_path):
         with pytest.raises(DataError, match=said):
             converted("tiny", "llama", file)
     assert not list((tmp_path / "cache" / "backbones").glob("tiny-*/config.json"))
+
+
+@pytest.mark.usefixtures("index")
+def test_a_file_that_transformers_cannot_find_its_way_in_is_to_blame_and_not_the_cache(llama, monkeypatch):
+    def fails(*_, **__):
+        raise OSError("Can't load the configuration")
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", fails)
+    with pytest.raises(DataError, match=r"tiny\.gguf cannot be read as backbone `tiny` \(Can't load the"):
+        converted("tiny", "llama", llama[0])
 
 
 @pytest.mark.usefixtures("index")

@@ -83,13 +83,12 @@ def _convert(name: str, file: Path, folder: Path) -> None:
             plain: Any = type(module)(module.config)
             plain.load_state_dict(module.state_dict())
             plain.tie_weights()
-            plain.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
-    except OSError:
-        raise
     except Exception as error:  # noqa: BLE001 - what a file holds makes its readers raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"{file} cannot be read as backbone `{name}` ({reason}). Copy it again.") from None
+    with quiet_transformers():
+        plain.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     for one in folder.glob("*config.json"):
         found = json.loads(one.read_text(encoding="utf-8"))
         kept = {key: value for key, value in found.items() if key not in _NOT_OF_THE_MODEL}
