@@ -57,11 +57,17 @@ def test_names_are_folders_of_the_wheel_local_folders_or_the_hubs(tmp_path):
     assert shipped.locate("mini-unet") == package / "mini_unet"
     assert shipped.locate(str(tmp_path)) == tmp_path
     assert shipped.locate("owner/name") == "owner/name"
-    assert {*shipped.LANGUAGE_MODELS, *shipped.UNETS} == {*shipped.SHIPPED, *shipped.GENERATED}
+    assert {*shipped.LANGUAGE_MODELS, *shipped.UNETS} == {*shipped.SHIPPED, *shipped.GENERATED, *shipped.PACKAGED}
+
+
+@pytest.mark.parametrize(("kind", "names"), [("language_model", shipped.LANGUAGE_MODELS), ("unet", shipped.UNETS)])
+def test_messages_name_the_backbones_that_are_registered(registry, kind, names):
+    specs = [one.spec for one in registry.components["backbone"].values()]
+    assert {one.name for one in specs if one.kind == kind} == set(names)
 
 
 def test_backbone_of_the_other_kind_is_refused_with_the_names_of_this_one():
-    with pytest.raises(DataError, match=r"`mini-unet` cannot be loaded: .*models are mini-lm, tiny-wire-lm\."):
+    with pytest.raises(DataError, match=r"`mini-unet` cannot be loaded: .*models are mini-lm, tiny-wire-lm, smollm2"):
         load_backbone("mini-unet")
     with pytest.raises(DataError, match=r"`mini-lm` cannot be loaded: .*U-Nets are mini-unet, tiny-shapes-unet\."):
         load_unet("mini-lm", n_classes=10, image_size=16)

@@ -167,7 +167,7 @@ def test_missing_weights_shards_and_configs_are_told(folder):
 
 def test_config_that_no_library_knows_is_one_sentence(folder):
     (folder / "config.json").write_text(json.dumps({"model_type": "nothing"}))
-    refuses(folder, r"cannot be loaded \(.*nothing.*\)\. Give a shipped name")
+    refuses(folder, r"cannot be loaded \(.*nothing.*\)\. Give one of our names")
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/no/where", "a/b/c", "~/nowhere", "~nobody/x", "", "../m"])

@@ -63,15 +63,15 @@ def load_backbone(name: str, find: Callable[[str | Path], Path] | None = None, l
         module, tokenizer, info = _read(where, loading, how)
     except DataError as error:
         raise DataError(
-            f"Backbone `{name}` cannot be loaded: {error} Shipped language models are {', '.join(LANGUAGE_MODELS)}."
+            f"Backbone `{name}` cannot be loaded: {error} Our language models are {', '.join(LANGUAGE_MODELS)}."
         ) from None
     except Exception as error:  # noqa: BLE001 - what others put into a folder makes its readers raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         place = "" if local else "there is no folder of this name, and "
         raise DataError(
-            f"Backbone `{name}` cannot be loaded ({place}{reason}). Give a shipped name ({', '.join(LANGUAGE_MODELS)}),"
-            " a local folder with config.json, model.safetensors and tokenizer, or a hub name where the hub can be "
-            "reached."
+            f"Backbone `{name}` cannot be loaded ({place}{reason}). Give one of our names "
+            f"({', '.join(LANGUAGE_MODELS)}), a local folder with config.json, model.safetensors and tokenizer, or a "
+            "hub name where the hub can be reached."
         ) from None
     check_complete(f"Backbone `{name}`", module, info)
     hold(name, module, loading)

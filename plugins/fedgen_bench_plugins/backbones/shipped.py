@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 SHIPPED = {name: Path(__file__).parent / name.replace("-", "_") for name in ("mini-lm", "mini-unet")}
 GENERATED = ("tiny-wire-lm", "tiny-shapes-unet")  # each by a module of its name, which has `make` and `recipe_digest`
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)  # owner/name, or the name alone
-LANGUAGE_MODELS = ("mini-lm", "tiny-wire-lm")
+PACKAGED = ("smollm2-135m",)
+LANGUAGE_MODELS = ("mini-lm", "tiny-wire-lm", *PACKAGED)
 UNETS = ("mini-unet", "tiny-shapes-unet")
 
 

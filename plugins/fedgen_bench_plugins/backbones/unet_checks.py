@@ -26,7 +26,7 @@ def _channels(config: Any, image_size: int | None) -> str:
     n_in, n_out = config.in_channels, config.out_channels
     fold = math.isqrt(max(n_in // 3, 0))
     if n_out == 2 * n_in:
-        return f"predicts a variance too ({n_out} channels out of {n_in}). Use one that predicts noise alone."
+        return f"predicts a variance too ({n_out} channels out of {n_in}). Use one without."
     if n_in == n_out == _LATENT_CHANNELS:
         return (
             f"works on an autoencoder's latents ({n_in} channels), as Stable Diffusion's does; images here are pixels. "

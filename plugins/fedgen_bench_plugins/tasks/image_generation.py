@@ -1,4 +1,4 @@
-"""Image generation with any diffusers U-Net: noise-prediction training, DDIM samples, features for FID and its kin."""
+"""Image generation with any diffusers U-Net for pixels: training, DDIM samples, features for FID and its kin."""
 
 from __future__ import annotations
 
@@ -323,7 +323,7 @@ def register_backbones() -> list[BackboneSpec]:
 
 @hookimpl
 def register_tasks() -> list[TaskSpec]:
-    summary = "Noise-prediction training of any diffusers U-Net, and FID, KID and denoising loss of it."
+    summary = "Training of any diffusers U-Net for pixels, and FID, KID and denoising loss of it."
     trial = {
         "dataset": "tiny-shapes", "backbone": "tiny-shapes-unet", "n_samples": 40, "n_valid_samples": 40,
         "n_reference": 200, "n_scored": 20, "n_subset": 10, "sampler_steps": 4, "optional_extractors": (),

@@ -24,7 +24,7 @@ class Params:
 
     Args:
         dataset: `cifar10`, `tiny-shapes` (generated, 16 x 16), or `image_folder`, which is your own.
-        backbone: a shipped name, a local folder, or a hub name.
+        backbone: a registered name, a local folder, or a hub name.
         snr_gamma: min-SNR weighting of the training loss; none when left out.
         flip: mirror half of the training images.
         label_dropout: share of the training images that are trained without their label, for guidance.

@@ -23,7 +23,7 @@ class Params:
     Args:
         dataset: `ptb`, `ptb-short` (1,000 lines of validation and of test), `beige-book`, `tiny-wire`, or
             `text_folder`, which is your own.
-        backbone: a shipped name, a local folder, or a hub name.
+        backbone: a registered name, a local folder, or a hub name.
         block_tokens: length of a training example in tokens.
         unit_lines: consecutive lines of a document that stay together when data are split over clients (tiny wire: one
             article).
