@@ -14,7 +14,8 @@ from pathlib import Path
 from fedgen_bench.base.docstrings import arguments_of, first_sentence
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.json_schema import schema_text
-from fedgen_bench.suite.schema import SuiteSpec, kind_of, models_in
+from fedgen_bench.suite.schema import SuiteSpec
+from fedgen_bench.suite.structure import kind_of, models_in
 
 SCHEMA, PAGE = (Path(__file__).with_name(name) for name in ("suite.schema.json", "suites.md"))
 

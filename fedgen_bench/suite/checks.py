@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.contract.params import make_params, problems_of
 from fedgen_bench.suite.compatibility import unfit
-from fedgen_bench.suite.schema import Evaluation, SuiteSpec, Training, accepted, is_list, kind_of, models_in
+from fedgen_bench.suite.schema import Evaluation, SuiteSpec, Training
 from fedgen_bench.suite.sizes import oversized
+from fedgen_bench.suite.structure import accepted, is_list, kind_of, models_in
 from fedgen_bench.suite.sweeps import at_point
 
 if TYPE_CHECKING:

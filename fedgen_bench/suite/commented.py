@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from fedgen_bench.base.docstrings import arguments_of, first_sentence
 from fedgen_bench.base.toml_text import WIDTH, toml_key, toml_value
-from fedgen_bench.suite.schema import SuiteSpec, is_list, kind_of, models_in
+from fedgen_bench.suite.schema import SuiteSpec
+from fedgen_bench.suite.structure import is_list, kind_of, models_in
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry

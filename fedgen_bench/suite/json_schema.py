@@ -16,7 +16,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from fedgen_bench.base.docstrings import arguments_of, summary_of
 from fedgen_bench.contract.params import model_of
-from fedgen_bench.suite.schema import SuiteSpec, is_list, kind_of, models_in
+from fedgen_bench.suite.schema import SuiteSpec
+from fedgen_bench.suite.structure import is_list, kind_of, models_in
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -14,7 +14,8 @@ from fedgen_bench.contract.params import problems_of
 from fedgen_bench.suite.checks import component_problems, cross_problems
 from fedgen_bench.suite.lines import lines_of
 from fedgen_bench.suite.overrides import apply_overrides
-from fedgen_bench.suite.schema import SuiteSpec, accepted
+from fedgen_bench.suite.schema import SuiteSpec
+from fedgen_bench.suite.structure import accepted
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource

@@ -19,7 +19,8 @@ from fedgen_bench.contract import contexts, data, hookspecs, messages, reports, 
 from fedgen_bench.contract.seeds import STREAMS
 from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry
-from fedgen_bench.suite.schema import SuiteSpec, models_in
+from fedgen_bench.suite.schema import SuiteSpec
+from fedgen_bench.suite.structure import models_in
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

@@ -16,7 +16,8 @@ from fedgen_bench.cli.main import cli
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.json_schema import suite_json_schema
 from fedgen_bench.suite.new_suite import new_suite
-from fedgen_bench.suite.schema import SuiteSpec, models_in
+from fedgen_bench.suite.schema import SuiteSpec
+from fedgen_bench.suite.structure import models_in
 from fedgen_bench.testing import toy
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "suite.schema.json"
