@@ -14,13 +14,13 @@ from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.base.spans import span
 from fedgen_bench.results.files import TUNING
 from fedgen_bench.results.folders import write_together
-from fedgen_bench.results.publish import finished, lacking, publish, ranked
-from fedgen_bench.results.recording import records_of
+from fedgen_bench.results.publish import lacking, publish, ranked
 from fedgen_bench.results.store import Store
 from fedgen_bench.run.ahead import libraries
 from fedgen_bench.run.events import OnEvent, log_rounds
 from fedgen_bench.run.tuning import scored, trials
 from fedgen_bench.session.answers import OnPlan, Plan, Tuning
+from fedgen_bench.session.collecting import stored_results
 from fedgen_bench.session.frames import Results
 from fedgen_bench.session.workplace import Workplace
 from fedgen_bench.suite.cells import CellSpec, expand
@@ -29,8 +29,6 @@ from fedgen_bench.suite.load import load_suite
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
     from fedgen_bench.registry.placement import Placement
-    from fedgen_bench.registry.registry import Registry
-    from fedgen_bench.results.table import Table
     from fedgen_bench.run.dry_run import Forecast
     from fedgen_bench.suite.schema import SuiteSpec
 
@@ -73,12 +71,6 @@ def run(
         except WouldLoseError as error:
             kept, table = error, ranked(own, at.registry, store)
         return replace(stored_results(store, own, table, at.registry), ended=ended, kept=kept)
-
-
-def stored_results(store: Store, suite: SuiteSpec, table: Table, registry: Registry) -> Results:
-    """All ended runs of a suite, with the table that was made of them."""
-    stored = finished(store, suite)
-    return Results(table=table, records=tuple(records_of(stored, suite)), registry=registry, stored=tuple(stored))
 
 
 def forecast(source: SuiteSource, selection: Selection, at: Workplace, on_plan: OnPlan) -> tuple[Forecast, ...]:

@@ -11,32 +11,23 @@ from typing import TYPE_CHECKING, Any, Literal
 from fedgen_bench.base.devices import pick_device
 from fedgen_bench.base.environment import fingerprint
 from fedgen_bench.base.errors import UsageError
-from fedgen_bench.base.files import inside
 from fedgen_bench.registry.datasets import places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
 from fedgen_bench.results.checking import check_folder, remake
 from fedgen_bench.results.contrasts import Contrast, contrasts
-from fedgen_bench.results.files import CLAIMS, RESULTS
-from fedgen_bench.results.folders import write_together
-from fedgen_bench.results.leaderboard import build_table
-from fedgen_bench.results.publish import finished, publish, ranked
+from fedgen_bench.results.files import RESULTS
 from fedgen_bench.results.published import has_results, open_folder
-from fedgen_bench.results.recording import records_of
-from fedgen_bench.results.store import Store
-from fedgen_bench.review.claims.gathering import gather
-from fedgen_bench.review.claims.judging import judged, written
 from fedgen_bench.review.validation import Report, validate
 from fedgen_bench.run.cohorts import Cohort
 from fedgen_bench.run.events import OnEvent
-from fedgen_bench.session import exporting, profiling, rerunning, running
+from fedgen_bench.session import collecting, exporting, judging, profiling, rerunning, running
 from fedgen_bench.session.answers import Export, OnPlan, Reproduction, Tuning, Verdicts
 from fedgen_bench.session.frames import Results
 from fedgen_bench.session.profiling import Profile
 from fedgen_bench.session.rerunning import RerunSelection
-from fedgen_bench.session.running import Selection, stored_results
+from fedgen_bench.session.running import Selection
 from fedgen_bench.session.workplace import Workplace
-from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.source import suite_source
 
 if TYPE_CHECKING:
@@ -285,22 +276,11 @@ class Session:
 
     def claims(self, suite: str | Path) -> Verdicts:
         """Judge the claims about a suite's reference from published results; write `claims.md` with its charts."""
-        name = self._source(suite).name
-        evidence = gather(Path(self.leaderboards), name, self.registry)
-        folder = inside(Path(self.leaderboards), name)
-        write_together(folder, written(evidence, self.registry))
-        return Verdicts(judged(evidence, self.registry), folder / CLAIMS)
+        return judging.judge(Path(self.leaderboards), self._source(suite).name, self.registry)
 
     def check_claims(self, suite: str | Path) -> tuple[str, ...]:
         """Files of the claims that are not what the published results give; charts are not compared, their data are."""
-        name = self._source(suite).name
-        evidence = gather(Path(self.leaderboards), name, self.registry)
-        files = written(evidence, self.registry)
-        folder = inside(Path(self.leaderboards), name)
-        exact = sorted((name, content) for name, content in files.items() if not name.endswith(".svg"))
-        return tuple(
-            name for name, content in exact if not (folder / name).is_file() or (folder / name).read_bytes() != content
-        )
+        return judging.outdated(Path(self.leaderboards), self._source(suite).name, self.registry)
 
     def leaderboard(self, suite: str | Path, *, replace: bool = False) -> Results:
         """Write a suite's leaderboard from the store.
@@ -312,11 +292,9 @@ class Session:
         Raises:
             WouldLoseError: there is such a folder, and it is not to be replaced.
         """
+        runs, leaderboards = Path(self.runs), Path(self.leaderboards)
         source = self._source(suite)
-        spec = load_suite(source, self.registry)
-        with Store(Path(self.runs), create=False) as store:
-            table, _ = publish(source, spec, self.registry, store, Path(self.leaderboards), replace=replace)
-            return stored_results(store, spec, table, self.registry)
+        return collecting.published(source, self.registry, runs=runs, leaderboards=leaderboards, replace=replace)
 
     def check_leaderboard(self, suite: str | Path) -> tuple[str, ...]:
         """Files of a suite's published folder that are not what its results give."""
@@ -331,17 +309,12 @@ class Session:
         """Results of a published folder, or of a store's suite; the session's own folders do not matter."""
         folder = Path(where)
         if has_results(folder):
-            found = open_folder(folder)
-            table = build_table(load_suite(found.source, self.registry), found.records, self.registry)
-            messages = tuple(found.messages)
-            return Results(table=table, records=tuple(found.records), registry=self.registry, messages=messages)
+            return collecting.of_folder(folder, self.registry)
         if suite is None:
             raise UsageError(
                 f"{folder} holds no {RESULTS}. If it is a store, name the suite: `load_results(..., suite=)`."
             )
-        spec = load_suite(self._source(suite), self.registry)
-        with Store(folder, read_only=True) as store:
-            return stored_results(store, spec, ranked(spec, self.registry, store), self.registry)
+        return collecting.of_store(folder, self._source(suite), self.registry)
 
     def compare(
         self, suite: str | Path, first: str, second: str, *, published: str | Path | None = None
@@ -350,9 +323,7 @@ class Session:
         source = self._source(suite)
         if published is not None:
             return contrasts(open_folder(Path(published) / source.name).records, first, second)
-        spec = load_suite(source, self.registry)
-        with Store(Path(self.runs), read_only=True) as store:
-            return contrasts(records_of(finished(store, spec), spec), first, second)
+        return collecting.stored_contrasts(Path(self.runs), source, self.registry, first, second)
 
     @property
     def _workplace(self) -> Workplace:

@@ -1,0 +1,58 @@
+"""Results that are there already, in a store or a published folder, with the table that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedgen_bench.results.contrasts import Contrast, contrasts
+from fedgen_bench.results.leaderboard import build_table
+from fedgen_bench.results.publish import finished, publish, ranked
+from fedgen_bench.results.published import open_folder
+from fedgen_bench.results.recording import records_of
+from fedgen_bench.results.store import Store
+from fedgen_bench.session.frames import Results
+from fedgen_bench.suite.load import load_suite
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.specs import SuiteSource
+    from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.results.table import Table
+    from fedgen_bench.suite.schema import SuiteSpec
+
+
+def stored_results(store: Store, suite: SuiteSpec, table: Table, registry: Registry) -> Results:
+    """All ended runs of a suite, with the table that was made of them."""
+    stored = finished(store, suite)
+    return Results(table=table, records=tuple(records_of(stored, suite)), registry=registry, stored=tuple(stored))
+
+
+def of_store(runs: Path, source: SuiteSource, registry: Registry) -> Results:
+    """A store's results of a suite; nothing is written."""
+    suite = load_suite(source, registry)
+    with Store(runs, read_only=True) as store:
+        return stored_results(store, suite, ranked(suite, registry, store), registry)
+
+
+def of_folder(folder: Path, registry: Registry) -> Results:
+    """What a published folder holds."""
+    found = open_folder(folder)
+    table = build_table(load_suite(found.source, registry), found.records, registry)
+    return Results(table=table, records=tuple(found.records), registry=registry, messages=tuple(found.messages))
+
+
+def published(source: SuiteSource, registry: Registry, *, runs: Path, leaderboards: Path, replace: bool) -> Results:
+    """A store's results of a suite, published."""
+    suite = load_suite(source, registry)
+    with Store(runs, create=False) as store:
+        table, _ = publish(source, suite, registry, store, leaderboards, replace=replace)
+        return stored_results(store, suite, table, registry)
+
+
+def stored_contrasts(
+    runs: Path, source: SuiteSource, registry: Registry, first: str, second: str
+) -> tuple[Contrast, ...]:
+    """Two contenders of a store's suite, seed by seed."""
+    suite = load_suite(source, registry)
+    with Store(runs, read_only=True) as store:
+        return contrasts(records_of(finished(store, suite), suite), first, second)
