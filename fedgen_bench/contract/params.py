@@ -75,10 +75,10 @@ def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tupl
 
 def _names(params: type, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Names of the parameters of every table, by its path."""
-    hints = typing.get_type_hints(params)
-    yield path, list(hints)
-    for name, hint in hints.items():
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+    hints, names = typing.get_type_hints(params), [knob.name for knob in dataclasses.fields(params)]
+    yield path, names
+    for name in names:
+        if dataclasses.is_dataclass(hint := hints[name]) and isinstance(hint, type):
             yield from _names(hint, (*path, name))
 
 

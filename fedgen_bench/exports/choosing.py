@@ -51,9 +51,9 @@ def choose(
     """
     name, version = suite.suite.name, suite.suite.version
     stored = store.runs(name, version)
-    known = {cell.contender for cell in expand(suite, registry)}
-    if contender not in known | {run.spec.contender for run in stored}:
-        raise UsageError(unknown("contender", contender, known | {run.spec.contender for run in stored}))
+    known = {cell.contender for cell in expand(suite, registry)} | {run.spec.contender for run in stored}
+    if contender not in known:
+        raise UsageError(unknown("contender", contender, known))
     runs = {
         run.spec.seed: run
         for run in stored

@@ -70,7 +70,7 @@ def client_model(experiment: Experiment, journal: Journal, kept: Checkpoint, cli
     """A client's own model as it was measured: after the local steps that follow the last round.
 
     Raises:
-        UsageError: the client holds no data to train on.
+        UsageError: the client holds no data to train on, or the strategy gives it no model of its own.
     """
     if not experiment.n_examples(client_id):
         raise UsageError(
@@ -79,7 +79,9 @@ def client_model(experiment: Experiment, journal: Journal, kept: Checkpoint, cli
     state = decode_state(kept.state, experiment.first_state())
     states = ClientStates(journal.keep_file, kept.keep_rounds)
     fit = personal_fit(experiment, state, states, client_id)
-    assert fit is not None, "a strategy that trains has a model for each client"
+    if fit is None:
+        name = experiment.config.contender.strategy.name
+        raise UsageError(f"Strategy `{name}` gives client {client_id} no model of its own. Leave out `--client`.")
     n_steps = experiment.config.evaluation.personalized_steps
     if not n_steps:
         return Model(fit.start, fit.merges)

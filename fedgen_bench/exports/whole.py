@@ -68,6 +68,6 @@ def _make_own(module: nn.Module) -> None:
             raise UsageError(
                 "The backbone's weights are quantised, so nothing is merged into them. Leave out `--merge`."
             )
-        whole = torch.promote_types(weight.dtype, torch.float32)
-        if users[id(weight)] > 1 or weight.dtype is not whole:
-            base.weight = nn.Parameter(weight.detach().to(whole, copy=True), requires_grad=False)
+        unrounded = torch.promote_types(weight.dtype, torch.float32)
+        if users[id(weight)] > 1 or weight.dtype is not unrounded:
+            base.weight = nn.Parameter(weight.detach().to(unrounded, copy=True), requires_grad=False)

@@ -119,6 +119,6 @@ class Evaluator:
             shown = self.task.showcase(self.adapted.module, seed_tree(self.spec))
         if isinstance(shown, str):
             return printable(shown, keep="\n")
-        if shown is not None and not shown.startswith(PNG_SIGNATURE):
+        if shown is not None and not (isinstance(shown, bytes) and shown.startswith(PNG_SIGNATURE)):
             raise PluginError("The task's showcase is no PNG. Return a PNG file's bytes, a text, or None.")
         return shown

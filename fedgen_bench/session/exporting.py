@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,9 +48,8 @@ def export(
     from fedgen_bench.federation.seeding import seed_tree
 
     check_out(out)
-    command = f"fedgen-bench run --suite {source.option} --contender {contender}" + "".join(
-        f" --set '{one}'" for one in overrides
-    )
+    settings = (word for one in overrides for word in ("--set", one))
+    command = shlex.join(["fedgen-bench", "run", "--suite", source.option, "--contender", contender, *settings])
     suite = load_suite(source, at.registry)
     with Store(runs, read_only=True) as store:
         chosen = choose(store, suite, at.registry, contender, seed, overrides, command)

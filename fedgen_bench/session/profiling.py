@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST_ROUNDS = 2  # of a cell, where nothing else is asked for: the first and one that is like all others
 _ROUNDS = "federation.rounds"
+_WARMUP = "training.schedule.warmup_rounds"
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,9 @@ def _chosen(source: SuiteSource, selection: Selection, at: Workplace, rounds: in
     if rounds is not None or not any(one.partition("=")[0].strip() == _ROUNDS for one in overrides):
         n_rounds = min(suite.federation.rounds, MOST_ROUNDS) if rounds is None else rounds
         overrides = (*overrides, f"{_ROUNDS}={n_rounds}")
+        schedule = suite.training.schedule
+        if schedule is not None and schedule.warmup_rounds >= n_rounds:  # which leaves none at the full rate
+            overrides = (*overrides, f"{_WARMUP}=0")
     return replace(
         selection,
         contenders=selection.contenders or (suite.suite.reference,),

@@ -245,7 +245,7 @@ def test_card_tells_numbers_and_origin(export, session):
         ("centralized", {"client": 0}, "has no clients"),
         ("fedgen_edge", {"client": 4}, "no client 4: clients are 0 to 3"),
         ("fedgen_edge", {"seed": 2}, r"no run of `fedgen_edge` of suite `small` under seed 2\. It has 1"),
-        ("fedgen_edge", {"overrides": ["federation.rounds=1"]}, r"Run it first: .* --set 'federation.rounds=1'"),
+        ("fedgen_edge", {"overrides": ["federation.rounds=1"]}, r"Run it first: .* --set federation.rounds=1`"),
         ("fedgen_age", {}, "Did you mean `fedgen_edge`"),
         ("prompt", {"merge": True}, "merges no prompt tuning"),
     ],

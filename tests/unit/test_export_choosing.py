@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from fedgen_bench import DataError, Session, StoreError, UsageError
+from fedgen_bench.exports import models
 from fedgen_bench.exports.choosing import choose
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
@@ -61,6 +63,24 @@ def test_task_without_an_exporter_is_told_and_nothing_is_written(session, tmp_pa
     with pytest.raises(UsageError, match="Task `toy` does not say how its backbone is exported"):
         session.export("toy", "fedavg", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_command_that_is_told_can_be_pasted_into_a_shell(session, tmp_path):
+    session.run("toy", contenders=["fedavg"], seeds=[1])
+    with pytest.raises(UsageError, match=r"Run it first: `fedgen-bench .* --set 'partitioner=\{name=\"iid\"\}'`"):
+        session.export("toy", "fedavg", overrides=['partitioner={name="iid"}'], out=tmp_path / "out")
+
+
+def test_client_that_the_strategy_gives_no_model_is_told(monkeypatch):
+    for name in ("decode_state", "ClientStates", "personal_fit"):
+        monkeypatch.setattr(models, name, lambda *_: None)
+    contender = SimpleNamespace(strategy=SimpleNamespace(name="mine"))
+    experiment = SimpleNamespace(
+        n_examples=lambda _: 1, first_state=lambda: None, config=SimpleNamespace(contender=contender)
+    )
+    kept = SimpleNamespace(state=b"", keep_rounds=())
+    with pytest.raises(UsageError, match="Strategy `mine` gives client 3 no model of its own"):
+        models.client_model(experiment, SimpleNamespace(keep_file=None), kept, 3)
 
 
 def test_components_and_files_are_those_of_the_run(registry):

@@ -95,6 +95,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_run(tmp_p
     [
         (None, (), 2), (None, ("federation.rounds=1",), 1), (None, ("federation.rounds=9",), 9),
         (3, ("federation.rounds=9",), 3), (None, ("training.local_steps=1",), 2), (7, (), 7),
+        (1, ("training.schedule.warmup_rounds=1",), 1), (None, ("training.schedule.warmup_rounds=1",), 2),
     ],
 )  # fmt: skip
 def test_rounds_are_those_asked_for_in_one_way_or_the_other(rounds, overrides, expected, tmp_path):
