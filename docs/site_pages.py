@@ -18,6 +18,7 @@ from typing import Any
 import griffe
 from mkdocs.structure.files import File
 
+from fedgen_bench.contract.params import tables_in
 from fedgen_bench.contract.specs import ComponentSpec, SuiteSource
 from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry
@@ -142,6 +143,7 @@ def _component(name: str, found: Registered, card: str) -> Iterator[str]:
         params: dict[str, Any] = dataclasses.asdict(spec.params())
         if params:
             documents.append(inspect.getdoc(spec.params))
+            documents += [f"[{name}]\n{inspect.getdoc(table)}" for name, table in tables_in(spec.params).items()]
         for text in filter(None, documents):
             yield f"```text\n{text}\n```\n" if text is not spec.summary else f"{text}\n"
         if params:

@@ -39,6 +39,7 @@ def command(name: str, like: str | None, out: Path | None, plugins: tuple[Path, 
         click.echo(printable(str(path)))
     place = shlex.quote(str(file))
     click.echo(
-        printable(f"Next: mend it, then `fedgen-bench check {place}` and `fedgen-bench run --suite {place}`"), err=True
+        printable(f"Next: edit it, then `fedgen-bench check {place}` and `fedgen-bench run --suite {place}`"),
+        err=True,
     )
     return 0

@@ -16,6 +16,7 @@ from fedgen_bench.cli.catalogue import describe
 from fedgen_bench.contract.backbones import BackboneSpec
 from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.datasets import DatasetSpec
+from fedgen_bench.contract.params import tables_in
 from fedgen_bench.suite.source import is_suite_file, suite_source
 
 
@@ -62,3 +63,5 @@ def _documents(spec: Any) -> Iterator[str]:
     else:
         documented = [spec.build, *([spec.params] if dataclasses.fields(spec.params) else [])]
         yield from filter(None, map(inspect.getdoc, documented))
+        for name, table in tables_in(spec.params).items():
+            yield f"[{name}]\n{inspect.getdoc(table)}"

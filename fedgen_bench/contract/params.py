@@ -75,11 +75,16 @@ def make_params(params: type, values: Mapping[str, Any]) -> tuple[Any, list[tupl
 
 def _names(params: type, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Names of the parameters of every table, by its path."""
-    hints, names = typing.get_type_hints(params), [knob.name for knob in dataclasses.fields(params)]
-    yield path, names
-    for name in names:
-        if dataclasses.is_dataclass(hint := hints[name]) and isinstance(hint, type):
-            yield from _names(hint, (*path, name))
+    yield path, [knob.name for knob in dataclasses.fields(params)]
+    for name, table in tables_in(params).items():
+        yield from _names(table, (*path, name))
+
+
+def tables_in(params: type) -> dict[str, type]:
+    """Name -> what it is read into, of every parameter that is a table of its own."""
+    hints = typing.get_type_hints(params)
+    kinds = {knob.name: hints[knob.name] for knob in dataclasses.fields(params)}
+    return {name: kind for name, kind in kinds.items() if dataclasses.is_dataclass(kind) and isinstance(kind, type)}
 
 
 def defaults(params: type) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 
 from fedgen_bench.base.docstrings import arguments_of, first_sentence
 from fedgen_bench.base.toml_text import WIDTH, toml_key, toml_value
+from fedgen_bench.contract.params import tables_in
 from fedgen_bench.suite.schema import SuiteSpec
 from fedgen_bench.suite.structure import is_list, kind_of, models_in
 
@@ -49,9 +49,9 @@ def _keys(documented: type) -> Iterator[_Key]:
             inner = next(iter(models_in(one.annotation)), None)
             yield _Key(name, said.get(name, ""), default, inner, kind_of(one), is_list(one))
     elif dataclasses.is_dataclass(documented):
-        hints, usual = typing.get_type_hints(documented), documented()
+        tables, usual = tables_in(documented), documented()
         for knob in dataclasses.fields(documented):
-            table = hints[knob.name] if dataclasses.is_dataclass(hints[knob.name]) else None
+            table = tables.get(knob.name)
             default = None if table else getattr(usual, knob.name)
             yield _Key(knob.name, said.get(knob.name, ""), default, table)
 

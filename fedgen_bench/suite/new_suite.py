@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "suite.schema.json"
 _HEAD = f"""#:schema ./{SCHEMA}
-# What a line says that begins with `# ` is about the next one; `#key = value` is left out and has this default.
+# A comment is about the line below it. `#key = value` is left out and has this default; `# key: ...` is left out and
+# has none.
 """
 
 

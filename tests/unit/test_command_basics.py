@@ -253,6 +253,7 @@ def test_what_is_registered_besides_components_is_held_to_its_types(kind, spec, 
         ("mini-lm", ["backbone mini-lm (from", "Kind: language_model", "mini_lm/recipe.toml"]),
         ("claim/rank", ["claim rank (from", "Claim 6. Holds when a doubling"]),
         ("fedprox", ["strategy fedprox (version 1, from", "mu = "]),
+        ("language_modeling", ["[source]\nThe user's own text.", "split_by: `document` draws", "[loading]\n"]),
     ],
 )
 def test_show_says_what_there_is_of_each_kind(name, told):

@@ -16,13 +16,13 @@ class TextSource:
         path: a folder of text files or of tables, or one such file.
         files: which files of a folder, as a pattern below it (`**/*.md`); empty for all of a kind that is known.
         text_column: the column of a table that holds a document's text.
-        client_column: that names whose it is; empty for none.
-        label_column: that holds its label; empty for the topics of a k-means.
+        client_column: the column of a table that names whose a document is; empty for none.
+        label_column: the column of a table that holds a document's label; empty for the topics of a k-means.
         normalise: write English as the text that `mini-lm` was trained on: one sentence a line, lower case, without
             punctuation, numbers as `N`. Paragraphs end at an empty line. As it is when false.
-        valid_share, test_share: of what is not given as a part of its own.
+        valid_share, test_share: of all text, for a part that is not given as files of its own.
         split_by: `document` draws whole documents; `line` cuts the last lines off each document.
-        split_seed: of the draw.
+        split_seed: decides which documents are drawn.
     """
 
     path: str = ""
@@ -51,10 +51,10 @@ class ImageSource:
         files: which files of a folder, as a pattern below it (`**/*.png`); empty for all of a kind that is known.
         client_folders: the first folder that an image lies in is its client, the one below its class.
         image_column: the column of a parquet file that holds encoded images, or {bytes, path} of them.
-        label_column: that holds their classes; empty where all are of one.
-        client_column: that names whose each is; empty for none.
-        valid_share, test_share: of what is not given as a part of its own.
-        split_seed: of the draw.
+        label_column: the column that holds the images' classes; empty where all are of one.
+        client_column: the column that names whose each image is; empty for none.
+        valid_share, test_share: of all images, for a part that is not given as files of its own.
+        split_seed: decides which images are drawn.
     """
 
     path: str = ""
