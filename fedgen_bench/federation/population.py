@@ -165,7 +165,8 @@ def make_population(task: Task, partitioner: Any, federation: Federation, seeds:
     Clients without training examples are never asked.
 
     Raises:
-        PluginError: a partition that is not disjoint, is out of range, or leaves too few clients with data.
+        PluginError: the partitioner refuses, or its partition is not disjoint, is out of range, or leaves too few
+            clients with data.
         UsageError: more clients or rounds than this machine can hold.
     """
     need_memory(federation)
@@ -174,7 +175,11 @@ def make_population(task: Task, partitioner: Any, federation: Federation, seeds:
     for column in units.columns.values():
         column.flags.writeable = False  # every seed's partition reads the same
     with guarded(f"{type(partitioner).__name__}.split"):
-        parts = Parts.joined(partitioner.split(units, federation.n_clients, seeds.numpy("split")))
+        try:
+            split = partitioner.split(units, federation.n_clients, seeds.numpy("split"))
+        except ValueError as error:
+            raise PluginError(f"The partitioner cannot split these data: {error}") from error
+        parts = Parts.joined(split)
     if len(parts) != federation.n_clients or not _disjoint(parts.units, units.n_units):
         raise PluginError(
             f"The partitioner must give {federation.n_clients} disjoint arrays of unit indices below {units.n_units}."

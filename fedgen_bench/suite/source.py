@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
 
 SUFFIX = ".toml"
+_GIVE = f"Give the path of a suite's {SUFFIX} file, or the name of a registered suite (see `list suite`)."
 
 
 def is_suite_file(suite: str | Path) -> bool:
@@ -33,8 +34,11 @@ def suite_source(suite: str | Path, registry: Registry) -> SuiteSource:
     if is_suite_file(suite):
         return _own(Path(suite), registry)
     name = str(suite)
-    if name not in registry.components["suite"] and Path(f"{name}{SUFFIX}").is_file():
-        raise UsageError(f"Unknown suite `{name}`. Did you mean the file `{name}{SUFFIX}`?")
+    if name not in registry.components["suite"]:
+        if Path(f"{name}{SUFFIX}").is_file():
+            raise UsageError(f"Unknown suite `{name}`. Did you mean the file `{name}{SUFFIX}`?")
+        if Path(name).is_dir():
+            raise UsageError(f"{name} is a folder. {_GIVE}")
     source: SuiteSource = registry.get("suite", name).spec
     return source
 
@@ -58,17 +62,16 @@ def _own(path: Path, registry: Registry) -> SuiteSource:
 
 def _text(file: Path) -> str:
     """Raises UsageError where there is no text to be read."""
-    give = f"Give the path of a suite's {SUFFIX} file, or the name of a registered suite (see `list suite`)."
     try:
         info = file.stat()
         if not stat.S_ISREG(info.st_mode):
-            raise UsageError(f"{file} is {'a folder' if stat.S_ISDIR(info.st_mode) else 'no plain file'}. {give}")
+            raise UsageError(f"{file} is {'a folder' if stat.S_ISDIR(info.st_mode) else 'no plain file'}. {_GIVE}")
         if info.st_size > MAX_TEXT_BYTES:
             raise UsageError(f"{file}: larger than {MAX_TEXT_BYTES} bytes. A suite is a short text.")
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError(f"There is no file {file}. {give}") from None
+        raise UsageError(f"There is no file {file}. {_GIVE}") from None
     except OSError as error:
-        raise UsageError(f"{file} cannot be read ({error.strerror or error}). {give}") from None
+        raise UsageError(f"{file} cannot be read ({error.strerror or error}). {_GIVE}") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is no UTF-8 text from byte {error.start:,} on. Save it as UTF-8.") from None

@@ -176,6 +176,16 @@ def test_too_few_clients_with_data_are_refused():
         population_of(Counted(), BY_HAND, per_round=3)
 
 
+def test_what_a_partitioner_refuses_is_told_as_its_own():
+    class Refusing:
+        def split(self, units, *_):
+            return units.column("district")
+
+    federation = Federation(n_clients=2, clients_per_round=1, rounds=1)
+    with pytest.raises(PluginError, match=r"^The partitioner cannot split these data: These units have no column `dis"):
+        make_population(Counted(), Refusing(), federation, SEEDS)
+
+
 def test_pooled_examples_are_those_of_all_clients_in_their_order():
     population = population_of(Counted(), BY_HAND)
     points = population.task.toy.points

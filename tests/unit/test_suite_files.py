@@ -245,6 +245,11 @@ def test_name_without_its_ending_is_told(registry, tmp_path, monkeypatch):
         suite_source("my_suite", registry)
 
 
+def test_folder_is_told(registry, tmp_path):
+    with pytest.raises(UsageError, match=r"is a folder\. Give the path of a suite's \.toml file, or the name"):
+        suite_source(str(tmp_path), registry)
+
+
 def test_show_and_check_take_the_file(tmp_path):
     file = str(write(tmp_path, toy.SUITE.replace('"toy"', '"mine"', 1)))
     plugin = ["--plugin", toy.__file__]

@@ -213,6 +213,7 @@ def test_provenance_names_what_was_read_of_each_part(tmp_path):
         ({".a.txt": "x"}, {}, r"holds no file whose name ends in .*, and no other"),
         ({"a.txt": "x"}, {"files": "*.md"}, r"holds no file that `files` = '\*\.md' names; it holds"),
         ({"a.txt": "x"}, {"files": "/etc/*"}, r"`files` of \[task\.params\.source\] is no pattern below a folder"),
+        ({"a.json": "[]"}, {"files": "*.json"}, r"a\.json is JSON, which is no text\. Write one object a line into"),
         ({"a.txt": "\n", "b.txt": ""}, {}, r"holds no text: its 2 files are empty"),
         ({"a.txt": "x", "b.jsonl": "{}"}, {}, r"mixes formats \(a\.txt, b\.jsonl\)"),
         ({"a.txt": b"one\ncaf\xe9\n"}, {}, r"a\.txt, line 2, is no UTF-8\. Save it as UTF-8"),

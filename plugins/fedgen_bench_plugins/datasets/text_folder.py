@@ -75,6 +75,7 @@ def read_documents(place: Path, source: TextSource) -> list[Document]:
     files = files_of(place, _SUFFIXES, source.files)
     if only_format(files, _FORMATS, _TEXT, place) == _TEXT:
         _need_no_columns(source, place)
+        _need_no_json(files)
         documents = [_of_file(file, client, source) for file, client in _with_clients(files)]
     else:
         documents = [document for file in files for document in _of_table(file, source)]
@@ -97,6 +98,14 @@ def _need_no_columns(source: TextSource, place: Path) -> None:
                 f"{place} holds text files, which have no columns; {name} is of tables ({', '.join(FORMATS)}). Leave "
                 "it out: the folders that files lie in are their clients."
             )
+
+
+def _need_no_json(files: Sequence[SourceFile]) -> None:
+    """A list of objects, or lines of them under another name, would be read as a text with many braces."""
+    if found := next((one for one in files if one.suffix == ".json"), None):
+        raise DataError(
+            f"{found.name} is JSON, which is no text. Write one object a line into a file ending in .jsonl."
+        )
 
 
 def _with_clients(files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, str | None]]:
