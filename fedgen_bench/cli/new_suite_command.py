@@ -17,7 +17,7 @@ from fedgen_bench.cli import completion, options
     "--like",
     default=None,
     metavar="NAME|FILE",
-    help="A suite to begin from.  [default: a small one on text of your own]",
+    help="A suite to begin from.  [default: a small one on the text files of a folder `texts`]",
     shell_complete=completion.suites,
 )
 @click.option(
