@@ -68,7 +68,7 @@ class Exporter(Protocol):
 
     @property
     def licence(self) -> str:
-        """The backbone's; empty when it is not known."""
+        """The backbone's, as model hubs name it; empty when it is not known, or has no such name."""
 
     @property
     def part(self) -> str:

@@ -327,6 +327,11 @@ def test_code_names_place_and_quantisation_of_a_hub_backbone(language_model):
     )
 
 
+@pytest.mark.parametrize(("name", "licence"), [("tiny-wire-lm", "apache-2.0"), ("mini-lm", ""), ("owner/model", "")])
+def test_licence_is_told_only_where_it_is_known(name, licence, language_model):
+    assert LanguageModelExporter(replace(language_model, name=name)).licence == licence
+
+
 def test_adapter_of_nobodys_format_gets_a_sentence(language_model, tmp_path):
     module = copy.deepcopy(language_model.module)
     shift = torch.nn.Parameter(torch.zeros(3))

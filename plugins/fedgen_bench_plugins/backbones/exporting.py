@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import HowToLoad, PeftAdapter
 from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
-from fedgen_bench_plugins.backbones.shipped import LANGUAGE_MODELS, UNETS
+from fedgen_bench_plugins.backbones.shipped import GENERATED
 
 if TYPE_CHECKING:
     from fedgen_bench_plugins.backbones.loading import Backbone
     from fedgen_bench_plugins.backbones.unet import UNetBackbone
 
-_APACHE = frozenset({*LANGUAGE_MODELS, *UNETS})
+_APACHE = frozenset({*GENERATED, "smollm2-135m"})  # a shipped one has its data's terms (its README)
 _LORA_FILE = "pytorch_lora_weights.safetensors"  # what diffusers looks for in a folder
 
 
