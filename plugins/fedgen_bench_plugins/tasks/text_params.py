@@ -45,7 +45,7 @@ class Params:
         source: the text of `text_folder`, a table of its own.
         loading: how the backbone is loaded and held, a table of its own.
         final_lines: lines of validation and of test that are evaluated after the last round, taken in equal runs across
-            each; all when None.
+            each; all of them when left out.
     """
 
     dataset: Literal["ptb", "ptb-short", "beige-book", "tiny-wire", "text_folder"] = "ptb"
