@@ -5,6 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch")
+
 from families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
