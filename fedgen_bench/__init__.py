@@ -6,7 +6,7 @@ These are the names that plugins use; importing them loads no heavy library.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.cache import cache_root
 from fedgen_bench.base.errors import (
@@ -57,6 +57,10 @@ from fedgen_bench.contract.specs import (
     TaskSpec,
 )
 from fedgen_bench.registry.datasets import Places, find_dataset
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.recomputing import recomputed
+    from fedgen_bench.contract.storage import store_weights
 
 __version__ = "0.1.0"
 
