@@ -71,6 +71,9 @@ def footprint(
     own = {one.untyped_storage()._cdata for one in tensors}  # noqa: SLF001 - an address would count as a write
     twice = {name: torch.cat([tensor, tensor]) for name, tensor in example.items()}
     adapted.module.train()
+    for layer in adapted.module.modules():
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 - refuses a batch of one
+            layer.eval()
     for_one, for_two = (_kept_bytes(adapted, task, batch, plan, own) for batch in (example, twice))
     adapted.module.eval()
     computed_in = torch.bfloat16 if plan.precision == "bf16" else torch.float32

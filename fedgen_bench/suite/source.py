@@ -1,4 +1,7 @@
-"""Which suite a command means: a registered one by its name, or one's own by the path of its file."""
+"""Which suite a command means: a registered one by its name, or one's own by the path of its file.
+
+What reads a suite's tables is imported when a file is read: commands that only tell stay light.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from typing import TYPE_CHECKING
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.suite.lines import lines_of
-from fedgen_bench.suite.load import MAX_TEXT_BYTES, load_suite, place_in
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
@@ -44,6 +46,8 @@ def suite_source(suite: str | Path, registry: Registry) -> SuiteSource:
 
 
 def _own(path: Path, registry: Registry) -> SuiteSource:
+    from fedgen_bench.suite.load import load_suite, place_in
+
     file = path.expanduser()
     unnamed = SuiteSource(name=file.stem, text=_text(file), path=str(path), beside=file.absolute().parent)
     source = replace(unnamed, name=load_suite(unnamed, registry).suite.name)
@@ -62,6 +66,8 @@ def _own(path: Path, registry: Registry) -> SuiteSource:
 
 def _text(file: Path) -> str:
     """Raises UsageError where there is no text to be read."""
+    from fedgen_bench.suite.load import MAX_TEXT_BYTES
+
     try:
         info = file.stat()
         if not stat.S_ISREG(info.st_mode):

@@ -227,7 +227,10 @@ def register_tasks():
 
 def test_check_of_a_task_whose_evaluation_moves_batch_norm_says_so(tmp_path):
     text = LEAKY[: LEAKY.index("        module.remembered")] + LEAKY[LEAKY.index("        return super().loss") :]
-    text = text.replace("found = super()", "module.norm.train()(data.repeat(2, 1))\n        found = super()")
+    text = text.replace(
+        "found = super()",
+        "module.norm.train()(data.repeat(2, 1).to(module.norm.running_mean.device))\n        found = super()",
+    )
     text = text.replace(' + getattr(module, "remembered", 0)', "")
     (tmp_path / "moving.py").write_text(text, encoding="utf-8")
     code, lines = check(str(tmp_path / "moving.py"))

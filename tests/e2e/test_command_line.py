@@ -97,7 +97,7 @@ def cells(root):
         (["tune", *TOY, "--contender", "fedavgg"], "Unknown tuned contender `fedavgg`. Did you mean `fedavg`?"),
         (["tune", "--suite", "quick"], "has no [tuning] table"),
         (["leaderboard", *TOY, "--check"], "holds no results.json"),
-        (["data", "fetch", "ptbb"], "Unknown data set `ptbb`. Did you mean `ptb`?"),
+        (["data", "fetch", "ptbb"], "Unknown data set or backbone `ptbb`. Did you mean `ptb`?"),
     ],
     ids=lambda value: " ".join(Path(one).name for one in value) if isinstance(value, list) else "",
 )

@@ -12,7 +12,7 @@ from fedgen_bench.contract.copies import private_copy
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.contract.storage import has_stored, largest_cast_bytes, store_weights, train_in_fp32
 from fedgen_bench.testing.backbones import ground_of
-from fedgen_bench.testing.pretended import pretended
+from fedgen_bench.testing.pretended import plain_attention, pretended
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1)
 
@@ -130,7 +130,7 @@ def test_updates_are_folded_into_fp32_weights(registry):
 def test_stored_weights_compute_on_a_device_what_they_do_on_the_processor(registry):
     ground, spec = ground_of(registry, "language_model"), registry.get("adapter", "lora").spec
     found = []
-    with pretended(double=False) as there:
+    with plain_attention(), pretended(double=False) as there:
         for device in ("cpu", there.device):
             low, _ = pair(ground)
             adapted = spec.build(spec.params()).attach(low, SEEDS)

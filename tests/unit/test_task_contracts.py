@@ -31,7 +31,7 @@ class Honest(toy.LoadedToy):
     def observe(self, module, data, seeds):
         points, name = data if isinstance(data, tuple) else (data, "")
         found = {**super().observe(module, points, seeds), "names": ("x", "y", "z")}
-        errors = (module.weight.detach() - points.mean(dim=0)).square()
+        errors = (module.weight.detach().cpu() - points.mean(dim=0)).square()
         return found if name in {"", "valid_subset"} else {**found, "errors": Weights(errors)}
 
     def evidence(self, split):
