@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from fedgen_bench.base import workers
+from fedgen_bench.contract.params import make_params
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
@@ -20,6 +22,7 @@ from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
+from fedgen_bench.testing.adapters import SEEDS
 
 SLOW = (
     "crash",
@@ -88,6 +91,21 @@ def forked(monkeypatch):
 def registry():
     """Everything that is installed, and the toy world."""
     return load_registry([toy.__file__], environ={})
+
+
+@pytest.fixture(scope="session")
+def attach(registry):
+    """An adapter on a private copy of a module, in evaluation mode."""
+
+    def make(name, module, **values):
+        spec = registry.get("adapter", name).spec
+        params, problems = make_params(spec.params, values)
+        assert problems == []
+        adapted = spec.build(params).attach(copy.deepcopy(module), SEEDS)
+        adapted.module.eval()
+        return adapted
+
+    return make
 
 
 @pytest.fixture(scope="session")

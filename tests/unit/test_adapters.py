@@ -28,21 +28,6 @@ def backbones():
 
 
 @pytest.fixture(scope="module")
-def attach(registry):
-    """An adapter on a private copy of a module, in evaluation mode."""
-
-    def make(name, module, **values):
-        spec = registry.get("adapter", name).spec
-        params, problems = make_params(spec.params, values)
-        assert problems == []
-        adapted = spec.build(params).attach(copy.deepcopy(module), SEEDS)
-        adapted.module.eval()
-        return adapted
-
-    return make
-
-
-@pytest.fixture(scope="module")
 def llama():
     """A random decoder with RMS norms, no bias, untied head, and two query heads a key head."""
     from transformers import LlamaConfig, LlamaForCausalLM

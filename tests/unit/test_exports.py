@@ -17,10 +17,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from fedgen_bench import Adapted, Model, UsageError, seeded_globals
-from fedgen_bench.contract.params import make_params
 from fedgen_bench.exports.writing import check_out, exporter_of, write_model
 from fedgen_bench.federation.parameters import dump_tensors, load_tensors
-from fedgen_bench.testing.adapters import SEEDS
 
 ALL_LINEAR = ["c_attn", "c_proj", "c_fc", "lm_head"]
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -42,21 +40,6 @@ def language_model():
 @pytest.fixture(scope="module")
 def unet():
     return load_unet("tiny-shapes-unet", n_classes=10, image_size=16)
-
-
-@pytest.fixture(scope="module")
-def attach(registry):
-    """An adapter on a private copy of a module."""
-
-    def make(name, module, **values):
-        spec = registry.get("adapter", name).spec
-        params, problems = make_params(spec.params, values)
-        assert problems == []
-        adapted = spec.build(params).attach(copy.deepcopy(module), SEEDS)
-        adapted.module.eval()
-        return adapted
-
-    return make
 
 
 def task_of(backbone):

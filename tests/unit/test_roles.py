@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from families import FAMILIES, GROUND, tiny
@@ -13,25 +11,10 @@ from fedgen_bench_plugins.backbones import grounds
 from fedgen_bench import Update, stacked
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.federation.parameters import dump_tensors, load_tensors
-from fedgen_bench.testing.adapters import SEEDS, train
+from fedgen_bench.testing.adapters import train
 
 WITH_ATTENTION = [family for family in FAMILIES if family != "Mamba"]
 EVERYTHING = {"rank": 2, "targets": ["all", "head"], "ranks": {"head": 1, "attention": 3}}
-
-
-@pytest.fixture(scope="module")
-def attach(registry):
-    """An adapter on a private copy of a module, in evaluation mode."""
-
-    def make(name, module, **values):
-        spec = registry.get("adapter", name).spec
-        params, problems = make_params(spec.params, values)
-        assert problems == []
-        adapted = spec.build(params).attach(copy.deepcopy(module), SEEDS)
-        adapted.module.eval()
-        return adapted
-
-    return make
 
 
 def outputs(module):
