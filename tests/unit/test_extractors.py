@@ -4,6 +4,7 @@ import time
 
 import pytest
 import torch
+from fedgen_bench_plugins.datasets import cifar10
 from fedgen_bench_plugins.extractors import Extractor, load_extractor
 from fedgen_bench_plugins.extractors.convnet import CifarNet
 from fedgen_bench_plugins.extractors.fidelity import SHIPPED, CifarNetExtractor, cifarnet, inception
@@ -54,6 +55,11 @@ def test_features_are_those_of_the_batch_normalised_network(extractor):
     assert found.features.dtype == found.logits.dtype == torch.float32
     torch.testing.assert_close(found.features, features)
     torch.testing.assert_close(found.logits, logits)
+
+
+def test_cifarnet_tells_the_classes_of_cifar10(extractor):
+    assert extractor.classes == cifar10.CLASSES
+    assert CifarNet().head.out_features == len(extractor.classes)
 
 
 def test_features_of_an_image_do_not_depend_on_its_batch(extractor):

@@ -18,6 +18,7 @@ from fedgen_bench_plugins.backbones.unet import (
 )
 from fedgen_bench_plugins.datasets.image_parts import ImageSet
 from fedgen_bench_plugins.datasets.images import Images
+from fedgen_bench_plugins.extractors import Extractor
 from fedgen_bench_plugins.tasks.image_generation import EvalImages, ImageGeneration, LoadedImageGeneration, Params
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -216,6 +217,37 @@ def test_guidance_changes_what_is_generated(make):
     with torch.inference_mode():
         plain, guided = (make(guidance=w)._generate(make().new_module(), labels, SEEDS, "x") for w in (1.0, 4.0))
     assert not torch.equal(plain, guided)
+
+
+def telling(classes):
+    """An extractor that takes every image for its class 1."""
+
+    class Told(torch.nn.Module):
+        def forward(self, pixels):
+            n = len(pixels)
+            return torch.zeros(n, 2), torch.tensor([[0.0, 1.0, 0.0]]).expand(n, 3)
+
+    return Extractor("told", "1" * 64, Told(), classes)
+
+
+def test_what_is_generated_is_told_where_an_extractor_knows_the_classes(make):
+    task = make()
+    task.extractors = [telling(("x", "y", "z")), telling(task.images.classes)]
+    with torch.inference_mode():
+        found = task.observe(task.new_module(), task.split("valid"), SEEDS)
+    assert found["generated/predicted"].tolist() == [1] * 5
+    assert found.keys() == task.evidence("valid")
+    assert "generated/predicted" not in task.evidence("valid_subset")
+
+
+@pytest.mark.parametrize("classes", [("x", "y", "z"), ("b", "a", "c"), ()])
+def test_nothing_is_told_by_an_extractor_of_other_classes(make, classes):
+    task = make()
+    task.extractors = [telling(classes)]
+    with torch.inference_mode():
+        found = task.observe(task.new_module(), task.split("valid"), SEEDS)
+    assert "generated/predicted" not in found
+    assert found.keys() == task.evidence("valid")
 
 
 def test_reference_is_cut_to_what_is_asked_for(make):

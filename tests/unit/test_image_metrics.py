@@ -92,6 +92,18 @@ def test_fid_by_class_compares_a_class_with_its_own():
     assert found == pytest.approx({"a": 9.0, "b": 1.0}, rel=1e-6)
 
 
+def test_class_accuracy_is_the_share_taken_for_their_class():
+    # by hand: of class "a" 2 of 3 images, of "b" 0 of 1, of "c" there is none; together 2 of 4
+    evidence = {
+        "classes": ("a", "b", "c"),
+        "generated/labels": torch.tensor([0, 0, 0, 1]),
+        "generated/predicted": torch.tensor([0, 0, 2, 0]),
+    }
+    assert compute("class_accuracy", evidence) == 50.0
+    assert compute("class_accuracy_by_class", evidence) == {"a": pytest.approx(200 / 3), "b": 0.0}
+    assert not SPECS["class_accuracy"].lower_is_better
+
+
 def test_kid_of_two_points():
     # by hand, d = 2: k(x, x) + k(y, y) - 2 k(x, y) = (4/2 + 1)^3 + (4/2 + 1)^3 - 2 (0/2 + 1)^3
     evidence = given(with_features([(2.0, 0.0)] * 6), with_features([(0.0, 2.0)] * 4))
@@ -167,10 +179,10 @@ def test_metrics_raise_key_error_without_evidence(name):
 
 def test_metrics_name_their_extractor_and_direction():
     for name, spec in SPECS.items():
-        if name != "denoising_loss":
+        if name not in {"denoising_loss", "class_accuracy", "class_accuracy_by_class"}:
             assert name.endswith(("_cifarnet", "_inception_v3_compat"))
             assert name.rpartition("_cifarnet")[1].strip("_") in spec.unit
-        assert spec.lower_is_better is not name.startswith("is_")
+        assert spec.lower_is_better is not name.startswith(("is_", "class_"))
     assert "inception-v3-compat" in SPECS["fid_inception_v3_compat"].unit
     assert SPECS["fid_cifarnet"].build.__doc__.startswith("Fréchet distance")
 

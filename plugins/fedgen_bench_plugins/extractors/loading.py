@@ -27,11 +27,18 @@ class Features:
 
 @dataclass(frozen=True)
 class Extractor:
-    """A feature extractor in evaluation mode; `sha256` is that of its weights' file."""
+    """A feature extractor in evaluation mode.
+
+    Args:
+        name: of it.
+        sha256: of its weights' file.
+        classes: names of what its logits tell apart, where data sets here have them.
+    """
 
     name: str
     sha256: str
     _module: nn.Module = field(repr=False)
+    classes: tuple[str, ...] = ()
 
     def features(self, pixels: torch.Tensor, device: torch.device) -> Features:
         """Features of uint8 pixels of shape (n, 3, height, width), computed in batches on the device in fp32."""
@@ -73,10 +80,11 @@ def load_extractor(name: str, find: Callable[[str], Path]) -> Extractor:
         UsageError: no such extractor.
         DataError: the weights cannot be had, or are not this extractor's.
     """
+    from fedgen_bench_plugins.datasets.cifar10 import CLASSES
     from fedgen_bench_plugins.extractors import fidelity
 
     path = extractor_file(name, find)
     build = fidelity.cifarnet if name == "cifarnet" else fidelity.inception
     with seeded_globals(0):  # layers draw initial values, all of which the file replaces
         module = build(path)
-    return Extractor(name, sha256_of(path), module)
+    return Extractor(name, sha256_of(path), module, CLASSES if name == "cifarnet" else ())

@@ -210,7 +210,8 @@ class LoadedImageGeneration:
         """`noise_error` (sum of mean squared errors, float64) and `n_noise_errors`; for splits also features.
 
         Those are, for every extractor, `generated/<extractor>` and `reference/<extractor>`; from a backbone that knows
-        labels also `generated/labels`, `reference/labels` and the names of the `classes`.
+        labels also `generated/labels`, `reference/labels` and the names of the `classes`, and where an extractor tells
+        these very classes `generated/predicted`, what it takes each image for.
         """
         evidence = self._noise_evidence(module, data, seeds)
         if not data.n_samples:
@@ -225,6 +226,8 @@ class LoadedImageGeneration:
         for i, extractor in enumerate(self.extractors):
             evidence[f"generated/{extractor.name}"] = extractor.features(pixels, device)
             evidence[f"reference/{extractor.name}"] = self._reference(i, data.part, device)
+        if classifier := self._classifier:
+            evidence["generated/predicted"] = evidence[f"generated/{classifier.name}"].logits.argmax(dim=1)
         return evidence
 
     def evidence(self, split: str) -> frozenset[str]:
@@ -233,7 +236,14 @@ class LoadedImageGeneration:
         if self.split(split).n_samples:
             found |= {"classes", "generated/labels", "reference/labels"} if self.backbone.module.labelled else set()
             found |= {f"{of}/{one.name}" for one in self.extractors for of in ("generated", "reference")}
+            found |= {"generated/predicted"} if self._classifier else set()
         return frozenset(found)
+
+    @property
+    def _classifier(self) -> Extractor | None:
+        """The extractor whose logits are of the classes that images are generated for."""
+        known = (one for one in self.extractors if one.classes == tuple(self.images.classes))
+        return next(known, None) if self.backbone.module.labelled else None
 
     def _reference_features(self, extractor: int, part: str, device: torch.device) -> Features:
         return self.extractors[extractor].features(self.split(part).pixels, device)
