@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 def command(session: Session, suite: str, contenders: tuple[str, ...]) -> int:
     """Run a suite's tuning grid: the same number of trials for every contender, the tuning seed, validation data only.
 
-    Writes `leaderboards/<suite>/tuning.csv`; the suite's values are chosen from it by hand and a test holds them to it.
+    Writes `leaderboards/<suite>/tuning.csv` and, where ways of personalisation are tuned (on slices of clients'
+    training parts), `personalization.csv`; the suite's values are chosen from them by hand and a test holds them to it.
     """
     with Progress() as progress:
         tuning = session.tune(suite, contenders=contenders, on_plan=progress.begin, on_event=progress.note)
-    click.echo(tuning.text, nl=False)
+    for text in tuning.tables.values():
+        click.echo(text, nl=False)
     return 0

@@ -51,6 +51,10 @@ class EvaluationTask:
     Args:
         fit: the model (`start` and `merges`), and how the client trains it first.
         n_steps: of that training; none when 0.
+        learning_rate: of that training; the contender's when None.
+        anchor: what is measured lies between these tensors and the trained ones, anchor + share x (trained - anchor);
+            the trained ones when None.
+        share: see `anchor`.
         round_index: of its random streams.
         client_id: whose held-out tail it is measured on, and whose examples it is trained on; None for `split`.
         split: what a model of no client is measured on, see `Task.split`.
@@ -59,6 +63,9 @@ class EvaluationTask:
 
     fit: Fit
     n_steps: int = 0
+    learning_rate: float | None = None
+    anchor: Tensors | None = None
+    share: float = 1.0
     round_index: int = -1
     client_id: int | None = None
     split: str = ""

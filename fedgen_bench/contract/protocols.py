@@ -126,6 +126,14 @@ class Counting(Protocol):
 
 
 @runtime_checkable
+class HoldingOut(Protocol):
+    """What a task has besides so that ways of personalisation are tuned on a slice of clients' training parts."""
+
+    def trained_units(self, units: np.ndarray) -> np.ndarray:
+        """The units that `client_data(units)` does not hold out, in their order."""
+
+
+@runtime_checkable
 class Fusing(Protocol):
     """What a task has besides where several clients may be trained in one pass through the backbone (`--cohort`)."""
 

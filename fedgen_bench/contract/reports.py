@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+GLOBAL, KEPT, PERSONALIZED = "global", "kept", "personalized"  # models that clients' own data are measured with
+
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerEntry:
@@ -51,7 +53,7 @@ class RunResult:
 
     Args:
         metrics: final metrics by `<split>/<metric>`, those with parts by `<split>/<metric>/<part>`.
-        per_client: the followed metric by model (`global`, `personalized`) and client id.
+        per_client: the followed metric by model (`global`, `kept`, `personalized`) and client id.
         showcase: base64 of a PNG of what the global model generates; empty when there is none.
         sample: text that it generates; empty when there is none.
     """

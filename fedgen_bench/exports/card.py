@@ -93,7 +93,11 @@ def _of_client(chosen: Chosen, subject: Subject) -> Iterator[str]:
     yield f"| on held-out data of client {subject.client_id} | {record.followed} |"
     yield "|---|---|"
     steps = f", after {subject.n_steps} more local steps" if subject.n_steps else ""
-    names = {"global": "the global model", "personalized": f"this export{steps}"}
+    names = {
+        "global": "the global model",
+        "kept": "what the client had after its last round",
+        "personalized": f"this export{steps}",
+    }
     yield from (f"| {names[model]} | {value!r} |" for model, value in measured.items())
 
 

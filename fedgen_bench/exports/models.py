@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import StoreError, UsageError
-from fedgen_bench.contract.engines import EvaluationTask
-from fedgen_bench.contract.messages import Model
-from fedgen_bench.federation.client_evaluation import personal_fit
+from fedgen_bench.federation.client_evaluation import own_task
 from fedgen_bench.federation.client_states import ClientStates
+from fedgen_bench.federation.evaluation_work import model_of as model_of_task
 from fedgen_bench.federation.final_result import model_of, tensors_digest
 from fedgen_bench.federation.statecodec import decode_state
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.messages import Model
     from fedgen_bench.exports.choosing import Chosen
     from fedgen_bench.federation.experiment import Experiment
     from fedgen_bench.results.journal import Checkpoint, Journal
@@ -78,14 +78,10 @@ def client_model(experiment: Experiment, journal: Journal, kept: Checkpoint, cli
         )
     state = decode_state(kept.state, experiment.first_state())
     states = ClientStates(journal.keep_file, kept.keep_rounds)
-    fit = personal_fit(experiment, state, states, client_id)
-    if fit is None:
+    task = own_task(experiment, state, states, experiment.export(state, None), client_id, experiment.config.own)
+    if task is None:
         name = experiment.config.contender.strategy.name
         raise UsageError(f"Strategy `{name}` gives client {client_id} no model of its own. Leave out `--client`.")
-    n_steps = experiment.config.evaluation.personalized_steps
-    if not n_steps:
-        return Model(fit.start, fit.merges)
     work = experiment.work()
     assert work.evaluation is not None, "that of an experiment measures"
-    task = EvaluationTask(fit=fit, n_steps=n_steps, round_index=experiment.n_rounds, client_id=client_id)
-    return Model(work.fitted(work.evaluation.asked(task)).tensors, fit.merges)
+    return model_of_task(task, work.fitted(work.evaluation.asked(task)) if task.n_steps else None)

@@ -16,9 +16,11 @@ class Asked:
     Args:
         data: the client's training examples.
         streams: where its batches and its noise come from.
+        learning_rate: of its steps, before a schedule; that of the plan when None.
     """
 
     request: Fit
     data: Examples
     streams: FitStreams
     n_steps: int
+    learning_rate: float | None = None

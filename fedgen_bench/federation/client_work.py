@@ -103,7 +103,8 @@ class ClientWork:
     def fitted(self, asked: Asked) -> FitReport:
         """Train as asked."""
         with span("fit", asked.streams.client_id), guarded(f"{type(self.task).__name__}.loss"):
-            return fit(self.adapted, self.task, asked.data, asked.request, self.plan, asked.streams, asked.n_steps)
+            plan = self.plan.at(asked.learning_rate)
+            return fit(self.adapted, self.task, asked.data, asked.request, plan, asked.streams, asked.n_steps)
 
     def working(self, task: ClientTask) -> Generator[Asked, FitReport, ClientOutcome]:
         """One task, worked off by whoever answers the fits; raises as `run` does."""

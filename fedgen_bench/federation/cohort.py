@@ -140,7 +140,7 @@ class Answers:
         if len(asked) > 1 and isinstance(task, Fusing) and self._agree(task, asked):
             try:
                 with span("fit", f"{len(asked)} clients"), guarded(f"{type(task).__name__}.losses"):
-                    return list(fit_together(self.adapted, task, asked, self.plan))
+                    return list(fit_together(self.adapted, task, asked, self.plan.at(asked[0].learning_rate)))
             except Exception as error:  # noqa: BLE001 - the first of them raises it
                 return [error] * len(asked)
         return list(map(self._alone, asked))
@@ -161,13 +161,14 @@ class Answers:
 
 
 def _alike(one: Asked, other: Asked) -> bool:
-    """Whether two fits train the same tensors of the same backbone on examples of one layout."""
+    """Whether two fits train the same tensors of the same backbone, at one rate, on examples of one layout."""
     layouts = (
         {name: (tensor.dtype, tensor.shape[1:]) for name, tensor in each.data.tensors.items()} for each in (one, other)
     )
     ours, theirs = one.request, other.request
     return (
-        ours.trainable == theirs.trainable
+        one.learning_rate == other.learning_rate
+        and ours.trainable == theirs.trainable
         and len(ours.merges) == len(theirs.merges)
         and next(layouts) == next(layouts)
         and all(map(equal_merges, ours.merges, theirs.merges))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.spans import span
-from fedgen_bench.contract.messages import Model
+from fedgen_bench.contract.messages import FitReport, Model
 from fedgen_bench.federation.asked import Asked
 from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.federation.between import between
 from fedgen_bench.federation.cohort import Found, in_cohorts
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ def gathered(tasks: Iterable[EvaluationTask], cohort: int) -> Iterator[list[Eval
     """What is worked off together: tasks that train, `cohort` at a time; any other alone."""
     for trains, some in itertools.groupby(tasks, lambda task: task.n_steps > 0):
         yield from in_cohorts(some, cohort if trains else 1)
+
+
+def model_of(task: EvaluationTask, trained: FitReport | None) -> Model:
+    """What a task measures, after the training that it asks for."""
+    tensors = task.fit.start if trained is None else trained.tensors
+    if task.anchor is not None:
+        tensors = between(task.anchor, tensors, task.share)
+    return Model(tensors, task.fit.merges)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +65,14 @@ class EvaluationWork:
             for task, answer in zip(some, found, strict=True):
                 if isinstance(answer, Exception):
                     raise answer
-                tensors = task.fit.start if answer is None else answer.tensors
-                yield self._measured(Model(tensors, task.fit.merges), task)
+                yield self._measured(model_of(task, answer), task)
 
     def asked(self, task: EvaluationTask) -> Asked:
         """The local steps of a task whose model is trained before it is measured."""
         assert task.client_id is not None, "only a client trains"
         streams = FitStreams(self.seeds, task.round_index, task.client_id)
-        return Asked(task.fit, self.clients(task.client_id).train, streams, task.n_steps)
+        data = self.clients(task.client_id).train
+        return Asked(task.fit, data, streams, task.n_steps, task.learning_rate)
 
     def _measured(self, model: Model, task: EvaluationTask) -> Mapping[str, float]:
         if task.client_id is None:

@@ -152,6 +152,10 @@ class Experiment:
             low_rank=ranks,
         )
 
+    def last_context(self, client_id: int, keep: Tensors) -> ClientContext:
+        """What the strategy is told about a client after the last round."""
+        return self.context(self.n_rounds, client_id, keep)
+
     def first_state(self) -> Any:
         """The strategy's state before the first round, watched."""
         start = {name: lazily_copied(tensor) for name, tensor in self.start.items()}

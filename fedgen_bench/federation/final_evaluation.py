@@ -14,7 +14,8 @@ from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.engines import Evaluating, EvaluationTask
 from fedgen_bench.contract.messages import Fit, Model
-from fedgen_bench.federation.client_evaluation import client_tasks
+from fedgen_bench.contract.reports import GLOBAL
+from fedgen_bench.federation.client_evaluation import client_tasks, ways_of
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.engines import Engine, Work
@@ -28,7 +29,8 @@ class Scores:
 
     Args:
         splits: metrics as `<split>/<metric>`.
-        clients: by `global` and `personalized`, each evaluated client's followed metric; empty where none are asked.
+        clients: by `global`, `kept` and `personalized`, each evaluated client's followed metric; empty where none are
+            asked.
     """
 
     splits: dict[str, float] = field(default_factory=dict)
@@ -38,22 +40,25 @@ class Scores:
 def final_scores(
     experiment: Experiment, state: Any, states: ClientStates, model: Model | None, work: Work, engine: Engine
 ) -> Scores:
-    """The global model on validation and test, then clients on their own data; in a tuning trial on validation alone.
+    """The global model on validation and test, then clients on their own data; of a tuning trial one of the two.
+
+    A trial is on validation or, where it compares ways of personalisation, on clients' own data.
 
     Raises:
         Diverged: a loss or a metric is not finite.
         PluginError: what measuring finds wrong; an engine that gives other metrics than it was given tasks for.
     """
-    tuning = experiment.spec.purpose == "tune"
-    splits = () if model is None else ("valid",) if tuning else ("valid", "test")
-    scores = Scores(clients={} if tuning else {"global": {}, "personalized": {}})
+    tuning, own = experiment.spec.purpose == "tune", bool(experiment.config.personalization_trials)
+    splits = () if model is None or own else ("valid",) if tuning else ("valid", "test")
+    asks_clients = own or not tuning
+    scores = Scores(clients={one: {} for one in (GLOBAL, *ways_of(experiment.config))} if asks_clients else {})
     asked: deque[tuple[str, int | None]] = deque()
 
     def tasks() -> Iterator[EvaluationTask]:
         for split in splits:
             assert model is not None
             yield EvaluationTask(fit=Fit(model.tensors, merges=model.merges), split=split)
-        for of, task in () if tuning else client_tasks(experiment, state, states, model):
+        for of, task in client_tasks(experiment, state, states, model) if asks_clients else ():
             asked.append((of, task.client_id))
             yield task
 
@@ -63,7 +68,7 @@ def final_scores(
     passing("final.evaluated")
     for metrics in measured:
         of, client_id = asked.popleft()
-        scores.clients[of][str(client_id)] = metrics[experiment.config.evaluation.followed]
+        scores.clients.setdefault(of, {})[str(client_id)] = metrics[experiment.config.evaluation.followed]
     return scores
 
 

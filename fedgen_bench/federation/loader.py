@@ -63,10 +63,12 @@ class Loader:
     def population(self, spec: CellSpec) -> Population:
         """The population of a cell whose content is known."""
         seeds, config = seed_tree(spec), spec.config
-        key = canonical([config.task, dict(spec.content), seeds.partitioner, seeds.seed, config.federation])
+        sliced = bool(config.personalization_trials)
+        key = canonical([config.task, dict(spec.content), seeds.partitioner, seeds.seed, config.federation, sliced])
         if key not in self._populations:
             partitioner = build(self.registry, "partitioner", config.partitioner)
             task = self.task(spec)
             with span("split", seeds.seed):
-                self._populations = {key: make_population(task, partitioner, config.federation, seeds)}
+                made = make_population(task, partitioner, config.federation, seeds, training_parts=sliced)
+                self._populations = {key: made}
         return self._populations[key]

@@ -57,7 +57,8 @@ class PackedEvaluation:
     Args:
         task: without the tensors.
         body: the model's tensors; equal where one model is measured on several data.
-        pulls: those of the penalty's anchor and of the correction, as `anchor/<name>` and `correction/<name>`.
+        pulls: those of the penalty's anchor, of the correction, and of what is measured near to, as `anchor/<name>`,
+            `correction/<name>` and `near/<name>`.
         others: tasks that are worked off with it, in one pass where that can be.
     """
 
@@ -132,14 +133,14 @@ def unpack_outcome(packed: PackedOutcome) -> ClientOutcome:
     return packed.outcome if packed.keep is None else replace(packed.outcome, keep=_load(packed.keep))
 
 
-_ANCHOR, _CORRECTION = "anchor/", "correction/"
+_ANCHOR, _CORRECTION, _NEAR = "anchor/", "correction/", "near/"
 
 
 def pack_evaluation(task: EvaluationTask, blueprint: Blueprint) -> PackedEvaluation:
     """The task as bytes, for a worker that has or builds the work of `blueprint`."""
     fit, penalty = task.fit, task.fit.penalty
     anchor = {} if penalty is None or penalty.anchor is None else penalty.anchor
-    pulls = _named(_ANCHOR, anchor) | _named(_CORRECTION, fit.correction or {})
+    pulls = _named(_ANCHOR, anchor) | _named(_CORRECTION, fit.correction or {}) | _named(_NEAR, task.anchor or {})
     bare = replace(
         fit,
         start={},
@@ -148,7 +149,8 @@ def pack_evaluation(task: EvaluationTask, blueprint: Blueprint) -> PackedEvaluat
         merges=(),
     )
     merges = tuple(map(_save, fit.merges))
-    return PackedEvaluation(blueprint, replace(task, fit=bare), _save(fit.start), merges, _save(pulls))
+    bare_task = replace(task, fit=bare, anchor=None if task.anchor is None else {})
+    return PackedEvaluation(blueprint, bare_task, _save(fit.start), merges, _save(pulls))
 
 
 def unpack_evaluation(packed: PackedEvaluation) -> EvaluationTask:
@@ -165,7 +167,8 @@ def unpack_evaluation(packed: PackedEvaluation) -> EvaluationTask:
         fit.n_steps,
         tuple(map(_load, packed.merges)),
     )
-    return replace(packed.task, fit=whole)
+    anchor = None if packed.task.anchor is None else _under(_NEAR, pulls)
+    return replace(packed.task, fit=whole, anchor=anchor)
 
 
 def _named(prefix: str, tensors: Tensors) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ from fedgen_bench.base.errors import PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.data import ClientData, Examples, Holdings, Parts
-from fedgen_bench.contract.protocols import Counting
+from fedgen_bench.contract.protocols import Counting, HoldingOut
 from fedgen_bench.contract.seeds import SeedTree, digest
 from fedgen_bench.suite.sizes import need_memory
 
@@ -159,14 +159,17 @@ class Population:
         return Examples(whole, at)
 
 
-def make_population(task: Task, partitioner: Any, federation: Federation, seeds: SeedTree) -> Population:
+def make_population(
+    task: Task, partitioner: Any, federation: Federation, seeds: SeedTree, *, training_parts: bool = False
+) -> Population:
     """Split the task's units, from their own stream.
 
-    Clients without training examples are never asked.
+    Clients without training examples are never asked. With `training_parts` a client has what it would train on alone,
+    so that what it holds out is a slice of that.
 
     Raises:
         PluginError: the partitioner refuses, or its partition is not disjoint, is out of range, or leaves too few
-            clients with data.
+            clients with data; a task that does not say what clients train on.
         UsageError: more clients or rounds than this machine can hold.
     """
     need_memory(federation)
@@ -184,6 +187,8 @@ def make_population(task: Task, partitioner: Any, federation: Federation, seeds:
         raise PluginError(
             f"The partitioner must give {federation.n_clients} disjoint arrays of unit indices below {units.n_units}."
         )
+    if training_parts:
+        parts = _training_parts(task, parts)
     population = Population(task, parts, federation, seeds)
     if len(population.eligible) < federation.clients_per_round:
         raise PluginError(
@@ -191,6 +196,17 @@ def make_population(task: Task, partitioner: Any, federation: Federation, seeds:
             "a round. Use fewer clients or more data."
         )
     return population
+
+
+def _training_parts(task: Task, parts: Parts) -> Parts:
+    what = type(task).__name__
+    if not isinstance(task, HoldingOut):
+        raise PluginError(
+            f"{what} has no `trained_units`, so ways of personalisation cannot be tuned on clients' training parts. "
+            "Add it, or leave out [tuning.personalization]."
+        )
+    with guarded(f"{what}.trained_units"):
+        return Parts.joined([task.trained_units(parts[i].copy()) for i in range(len(parts))])
 
 
 def _disjoint(held: np.ndarray, n_units: int) -> bool:

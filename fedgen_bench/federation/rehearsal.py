@@ -10,6 +10,7 @@ from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.messages import FitReport, Model
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.asked import Asked
+from fedgen_bench.federation.client_evaluation import near, own_fit, ways_of
 from fedgen_bench.federation.exchange import begin
 from fedgen_bench.federation.experiment import Experiment
 from fedgen_bench.federation.parameters import load_tensors
@@ -56,13 +57,16 @@ def rehearse(experiment: Experiment, state: Any) -> None:
     cohort = experiment.cohort(0)
     with guarded(f"{experiment.strategy_name}.aggregate", state=state):
         after = experiment.strategy.aggregate(state, iter([update] * len(cohort)), experiment.round_context(0))
-    for who in (None, ctx):
-        model = experiment.export(after, who)
-        if model is None:
+    everybodys = experiment.export(after, None)
+    for model in (everybodys, experiment.export(after, ctx)):
+        if model is not None:
+            _load(experiment, model, name)
+    for way in ways_of(experiment.config).values():
+        request = own_fit(experiment, after, {}, client_id, way)
+        if request is None:
             continue
-        _load(experiment, model, name)
-        if who is not None and experiment.config.evaluation.personalized_steps:
-            request = experiment.personalize(after, who, model)
+        near(experiment, everybodys, request, way)
+        if way.steps:
             check_trainable(experiment.adapted, request)
             _load(experiment, Model(request.start, request.merges), name)
 

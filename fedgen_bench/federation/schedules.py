@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fedgen_bench.suite.schema import Curve
+    from fedgen_bench.suite.strict import Curve
 
 
 @lru_cache(maxsize=256)

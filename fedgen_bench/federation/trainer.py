@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,6 +48,10 @@ class TrainingPlan:
     ema_decay: float | None = None
     schedule: Schedule | None = None
     n_rounds: int = 0
+
+    def at(self, learning_rate: float | None) -> TrainingPlan:
+        """The plan with another learning rate; the same one when None."""
+        return self if learning_rate is None else replace(self, learning_rate=learning_rate)
 
     @property
     def examples_at_once(self) -> int:

@@ -16,6 +16,7 @@ TIMING = "timing.csv"
 ENVIRONMENT = "environment.json"
 MANIFEST = "SHA256SUMS"
 TUNING = "tuning.csv"
+PERSONALIZATION = "personalization.csv"
 CLAIMS = "claims.md"
 CLAIMS_FOLDER = "claims"
 REPRODUCTION = "reproduction.json"
@@ -26,7 +27,8 @@ _OF_CLAIMS = re.compile(rf"{CLAIMS_FOLDER}/[^/]+\.(csv|svg|md)")
 
 def is_known(name: str, registry: Registry) -> bool:
     """Whether a published folder may hold a file of this name, which is relative to it."""
-    written = {RESULTS, BANDS, LEDGER, METRICS, TIMING, ENVIRONMENT, MANIFEST, TUNING, CLAIMS, REPRODUCTION, *_BY_HAND}
+    tuned = {TUNING, PERSONALIZATION}
+    written = {RESULTS, BANDS, LEDGER, METRICS, TIMING, ENVIRONMENT, MANIFEST, CLAIMS, REPRODUCTION, *tuned, *_BY_HAND}
     return name in written | table_names(registry) or _OF_CLAIMS.fullmatch(name) is not None
 
 

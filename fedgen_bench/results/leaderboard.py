@@ -122,7 +122,7 @@ def _data(records: Iterable[Record]) -> dict[str, str]:
 
 def _setup(suite: SuiteSpec, records: Sequence[Record]) -> dict[str, Any]:
     """The suite's tables, and every contender's choices."""
-    sections = ("task", "partitioner", "federation", "training", "evaluation", "attack", "sweep")
+    sections = ("task", "partitioner", "federation", "training", "evaluation", "personalization", "attack", "sweep")
     setup = {name: plain(table) for name in sections if (table := getattr(suite, name)) is not None}
     setup["contender"] = {one.name: plain(one) for one in suite.contender} | _added(suite, records)
     return setup

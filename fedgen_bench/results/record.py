@@ -18,7 +18,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 MaybeSha256 = Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
 ClientId = Annotated[str, Field(pattern="^[0-9]{1,9}$")]
-ModelName = Literal["global", "personalized"]
+ModelName = Literal["global", "kept", "personalized"]
 CohortKind = Literal["sampled", "pooled", "none"]
 Unfinished = Literal["failed", "diverged", "crashed", "running"]
 SHOWN = ("showcase", "sample")  # what a model generates, where it does

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedgen_bench.run.tuning import Scored, tuning_csv
+from fedgen_bench.results.files import PERSONALIZATION
+from fedgen_bench.run.tuning import Scored, personalization_csv, tuning_csv
 
 if TYPE_CHECKING:
     from fedgen_bench.review.claims.findings import Finding
@@ -40,19 +41,23 @@ class Tuning:
     """A suite's trials.
 
     Args:
-        metric: what they are judged by, on validation data.
         trials: in the suite's order.
-        path: the table that was written.
+        path: the table of those of training that was written; that of personalisation stands beside it.
     """
 
-    metric: str
     trials: tuple[Scored, ...]
     path: Path
 
     @property
     def text(self) -> str:
-        """The table as CSV."""
-        return tuning_csv(self.metric, self.trials)
+        """The trials of training as CSV."""
+        return tuning_csv(self.trials)
+
+    @property
+    def tables(self) -> Mapping[str, str]:
+        """What is written, by name: trials of training and, where there are any, of personalisation."""
+        own = personalization_csv(self.trials)
+        return {self.path.name: self.text} | ({PERSONALIZATION: own} if own else {})
 
 
 @dataclass(frozen=True)

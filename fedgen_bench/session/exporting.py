@@ -72,7 +72,7 @@ def export(
         datasets += at.registry.get("backbone", exporter.name).spec.made_from
     subject = Subject(
         client_id=client,
-        n_steps=spec.config.evaluation.personalized_steps,
+        n_steps=spec.config.own.steps,
         licences={name: at.registry.get("dataset", name).spec.licence for name in datasets},
     )
     made: list[HowToLoad] = []

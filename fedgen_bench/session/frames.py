@@ -62,7 +62,7 @@ class Results:
 
     @cached_property
     def clients(self) -> pd.DataFrame:
-        """One row for every evaluated client of a run and model (`global`, `personalized`): the followed metric."""
+        """The followed metric of every evaluated client of a run, by model (`global`, `kept`, `personalized`)."""
         return self._frame(
             ("model", "client_id", self.table.followed.metric),
             lambda record: [

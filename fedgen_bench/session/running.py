@@ -100,19 +100,17 @@ def tune(
     on_plan: OnPlan,
     on_event: OnEvent,
 ) -> Tuning:
-    """Run what is left of the suite's trials, of some contenders or all, and write `tuning.csv`."""
+    """Run what is left of the suite's trials, of some contenders or all, and write what came of them."""
     suite = load_suite(source, at.registry)
     everything = trials(source, suite, at.registry)
-    chosen = tuple(trial.spec for trial in trials(source, suite, at.registry, contenders))
+    chosen = tuple({trial.spec.digest: trial.spec for trial in trials(source, suite, at.registry, contenders)}.values())
     with at.warmed(chosen) as place, Store(runs) as store:
         on_plan(Plan(chosen, suite.evaluation.followed, place.jobs, emulation(chosen, at.device)))
         at.run(chosen, store, place, on_event)
         stored = store.runs(source.name, suite.suite.version, "tune")
-    lower = at.registry.get("metric", suite.evaluation.metric).spec.lower_is_better
-    metric = f"valid/{suite.evaluation.metric}"
     folder = inside(leaderboards, source.name)
-    tuning = Tuning(metric, scored(metric, everything, stored, lower_is_better=lower), folder / TUNING)
-    write_together(folder, {tuning.path.name: tuning.text.encode()})
+    tuning = Tuning(scored(everything, stored, at.registry), folder / TUNING)
+    write_together(folder, {name: text.encode() for name, text in tuning.tables.items()})
     return tuning
 
 

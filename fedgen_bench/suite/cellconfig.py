@@ -8,16 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from fedgen_bench.suite.schema import (
-    Component,
-    EvaluatedClients,
-    Federation,
-    Metrics,
-    OwnSteps,
-    Strict,
-    Training,
-    plain,
-)
+from fedgen_bench.suite.personalization import ResolvedWay
+from fedgen_bench.suite.schema import Component, Federation, Metrics, Training, plain
+from fedgen_bench.suite.strict import EvaluatedClients, OwnSteps, Strict
 
 
 class Resolved(Component):
@@ -85,7 +78,13 @@ class AtPoint(Strict):
 
 
 class CellConfig(Strict):
-    """Everything that determines a cell's result, with all defaults filled in."""
+    """Everything that determines a cell's result, with all defaults filled in.
+
+    Args:
+        personalization: of a suite that has the table.
+        personalization_trials: of a trial that compares several; all training is then without the slice of clients'
+            training parts that they are measured on.
+    """
 
     suite: str
     suite_version: int
@@ -98,6 +97,21 @@ class CellConfig(Strict):
     contender: ResolvedContender
     attack: ResolvedAttack | None = None
     point: AtPoint | None = None
+    personalization: ResolvedWay | None = None
+    personalization_trials: tuple[ResolvedWay, ...] = ()
+
+    @property
+    def own(self) -> ResolvedWay:
+        """How clients go on by themselves; of a suite without the table as its `evaluation` says."""
+        if self.personalization is not None:
+            return self.personalization
+        return ResolvedWay(
+            clients=self.evaluation.personalized_clients,
+            steps=self.evaluation.personalized_steps,
+            start="kept",
+            learning_rate=self.contender.learning_rate,
+            interpolation=1.0,
+        )
 
     @property
     def method(self) -> str:

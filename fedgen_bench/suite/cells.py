@@ -19,6 +19,7 @@ from fedgen_bench.suite.cellconfig import (
 )
 from fedgen_bench.suite.compatibility import unfit
 from fedgen_bench.suite.contenders import added_contenders
+from fedgen_bench.suite.personalization import resolved as resolved_personalization
 from fedgen_bench.suite.schema import Component, SuiteSpec, Task
 from fedgen_bench.suite.sweeps import Variant, variants
 
@@ -167,6 +168,9 @@ def _config(variant: Variant, seed: int, registry: Registry) -> CellConfig:
         if attack is None
         else ResolvedAttack(**_filled("attack", attack, registry), fraction=attack.fraction),
         point=variant.point,
+        personalization=None
+        if suite.personalization is None
+        else resolved_personalization(suite.personalization, contender.personalization, contender.learning_rate),
     )
 
 

@@ -71,6 +71,7 @@ def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
         yield ("federation", "min_updates"), "min_updates exceeds clients_per_round."
     yield from _training_problems(suite.training)
     yield from _schedule_problems(suite)
+    yield from _personalization_problems(suite)
     if not suite.seeds.leaderboard or len(set(suite.seeds.leaderboard)) != len(suite.seeds.leaderboard):
         yield ("seeds", "leaderboard"), "Leaderboard seeds must be given, each once."
     if suite.seeds.tuning in suite.seeds.leaderboard:
@@ -78,11 +79,13 @@ def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
     yield from oversized(suite)
     yield from _sweep_problems(suite, registry)
     if suite.tuning is not None:
-        for name in suite.tuning.grid:
-            if name not in names:
-                yield ("tuning", "grid", name), unknown("contender", name, names)
-        if len({len(grid) for grid in suite.tuning.grid.values()}) > 1:
-            yield ("tuning", "grid"), "Grids differ in size. Give every contender the same number of trials."
+        for key in ("grid", "personalization"):
+            grids = getattr(suite.tuning, key)
+            for name in grids:
+                if name not in names:
+                    yield ("tuning", key, name), unknown("contender", name, names)
+            if len({len(grid) for grid in grids.values()}) > 1:
+                yield ("tuning", key), "Grids differ in size. Give every contender the same number of trials."
 
 
 def _training_problems(training: Training) -> Iterator[Problem]:
@@ -105,6 +108,19 @@ def _schedule_problems(suite: SuiteSpec) -> Iterator[Problem]:
         if n is not None and (rising := getattr(schedule, key)) >= n:
             text = f"{key} ({rising}) leaves none of {whole} ({n}) at the full rate. Lower it."
             yield ("training", "schedule", key), text
+
+
+def _personalization_problems(suite: SuiteSpec) -> Iterator[Problem]:
+    if suite.personalization is None:
+        said = [i for i, one in enumerate(suite.contender) if one.personalization is not None]
+        for path in (("contender", str(i), "personalization") for i in said):
+            yield path, "There is no [personalization] table that this could differ from. Add one."
+        if suite.tuning is not None and suite.tuning.personalization:
+            yield ("tuning", "personalization"), "There is no [personalization] table to tune. Add one."
+        return
+    for key in ("personalized_clients", "personalized_steps"):
+        if getattr(suite.evaluation, key):
+            yield ("evaluation", key), "[personalization] says this. Remove it here."
 
 
 def _sweep_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:

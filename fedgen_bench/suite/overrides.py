@@ -9,7 +9,7 @@ from typing import Any
 
 from fedgen_bench.base.errors import UsageError, unknown
 
-_MADE = frozenset({"params", "schedule"})  # tables that a path may begin
+_MADE = frozenset({"params", "personalization", "schedule"})  # tables that a path may begin
 
 
 def apply_overrides(table: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

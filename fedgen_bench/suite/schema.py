@@ -5,24 +5,21 @@ from __future__ import annotations
 import copy
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from fedgen_bench.registry.kinds import NAME
+from fedgen_bench.suite.personalization import OwnWay, Personalization
+from fedgen_bench.suite.strict import (
+    Curve,
+    EvaluatedClients,
+    OwnSteps,
+    Positive,
+    PositiveFloat,
+    Seed,
+    Strict,
+    Warmup,
+)
 from fedgen_bench.suite.structure import OfKind
-
-Positive = Annotated[int, Field(ge=1, le=1_000_000)]
-Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
-EvaluatedClients = Annotated[int, Field(ge=0, le=10_000_000)]
-OwnSteps = Annotated[int, Field(ge=0, le=1_000_000)]
-Warmup = Annotated[int, Field(ge=0, le=1_000_000)]
-Curve = Literal["constant", "linear", "cosine"]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Strict(BaseModel):
-    """A table that holds nothing unknown and coerces nothing."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class Component(Strict):
@@ -34,7 +31,7 @@ class Component(Strict):
     """
 
     name: str
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
 
 
 class Task(Component):
@@ -45,7 +42,7 @@ class Task(Component):
             them; set by `--set` and points of a sweep, so that equal work stays paired; `params` when left out.
     """
 
-    pairs_as: dict[str, Any] = {}
+    pairs_as: dict[str, Any] = Field(default_factory=dict)
 
 
 class Attack(Component):
@@ -191,8 +188,10 @@ class Evaluation(Metrics):
 
     Args:
         target: value of the followed metric that "rounds to target" and "uplink to target" wait for.
-        personalized_clients: clients whose own held-out data are evaluated in the end; 0 when left out.
-        personalized_steps: local steps that each of them takes before that; 0 when left out.
+        personalized_clients: clients whose own held-out data are evaluated in the end; 0 when left out. A suite
+            with `[personalization]` says it there.
+        personalized_steps: local steps that each of them takes before that, from what it kept, at the training rate; 0
+            when left out.
     """
 
     target: Annotated[float, Field(allow_inf_nan=False)]
@@ -223,6 +222,7 @@ class Contender(Strict):
         ranked: `false` makes it a reference row; true when left out.
         uplink: compressors of what the client changed, the first one first; none when left out.
         downlink: compressors of what the server sends, the first one first; none when left out.
+        personalization: what its clients do otherwise than `[personalization]` says.
     """
 
     name: Annotated[str, Field(pattern=NAME.pattern)]
@@ -232,6 +232,10 @@ class Contender(Strict):
     ranked: bool = True
     uplink: Annotated[tuple[Component, ...], OfKind("compressor")] = ()
     downlink: Annotated[tuple[Component, ...], OfKind("compressor")] = ()
+    personalization: OwnWay | None = None
+
+
+Grid = dict[str, tuple[dict[str, int | float], ...]]
 
 
 class Tuning(Strict):
@@ -239,11 +243,14 @@ class Tuning(Strict):
 
     Args:
         rounds: rounds of a trial.
-        grid: by contender, a list of trials, each a table of overrides of the contender's values.
+        grid: by contender, a list of trials, each a table of overrides of the contender's values; judged on validation.
+        personalization: as `grid`, judged on a slice of clients' own training parts, which nobody trains on (see
+            `[personalization]`); none when left out.
     """
 
     rounds: Positive
-    grid: dict[str, tuple[dict[str, int | float], ...]]
+    grid: Grid
+    personalization: Grid = Field(default_factory=dict)
 
 
 class SweepPoint(Strict):
@@ -287,6 +294,7 @@ class SuiteSpec(Strict):
         seeds: leaderboard seeds, and the one that tuning may see.
         contender: the rows of the table.
         attack: what hostile clients do to their updates; nobody is hostile when left out.
+        personalization: how clients go on by themselves after the last round; as `evaluation` says when left out.
         tuning: the tuning rule, for `fedgen-bench tune`.
         sweep: makes it an ablation of another suite: some contenders run once for every point of an axis.
     """
@@ -300,6 +308,7 @@ class SuiteSpec(Strict):
     seeds: Seeds
     contender: tuple[Contender, ...]
     attack: Annotated[Attack | None, OfKind("attack")] = None
+    personalization: Personalization | None = None
     tuning: Tuning | None = None
     sweep: Sweep | None = None
 
@@ -313,6 +322,8 @@ _ONLY_WHEN_GIVEN = frozenset(
         "optional_metrics",
         "pairs_as",
         "pairs_without",
+        "personalization",
+        "personalization_trials",
         "point",
         "round_metric",
         "schedule",

@@ -17,7 +17,7 @@ _CLIENT_BYTES, _ASKED_BYTES = 64, 24  # what a split is drawn with and counted i
 
 def oversized(suite: SuiteSpec) -> Iterator[tuple[tuple[str, ...], str]]:
     """(path, sentence) of everything in one cell of the suite that no machine would finish."""
-    federation, training, evaluation = suite.federation, suite.training, suite.evaluation
+    federation, training, evaluation, own = suite.federation, suite.training, suite.evaluation, suite.personalization
     asked = federation.rounds * federation.clients_per_round
     per_client = training.local_steps or training.local_epochs or 1
     what = "local steps" if training.local_steps else "local epochs"
@@ -28,6 +28,7 @@ def oversized(suite: SuiteSpec) -> Iterator[tuple[tuple[str, ...], str]]:
             evaluation.personalized_clients * evaluation.personalized_steps,
             "personalized_clients x personalized_steps",
         ),
+        (("personalization", "steps"), own.clients * own.steps if own else 0, "clients x steps"),
     ):
         if work > MOST_STEPS:
             days = work / 10_000 / 86_400

@@ -87,9 +87,13 @@ class LoadedToy:
         """All but the last point are trained on; the last is held out when there are at least two."""
         import torch
 
-        kept = units[:-1] if len(units) > 1 else units
+        kept = self.trained_units(units)
         tail = self.points[torch.from_numpy(units[-1:])] if len(units) > 1 else None
         return ClientData(Examples({"x": self.points[torch.from_numpy(kept)]}, len(kept)), tail)
+
+    def trained_units(self, units: np.ndarray) -> np.ndarray:
+        """All but the last where there are two."""
+        return units[:-1] if len(units) > 1 else units
 
     def holdings(self, parts: Parts) -> Holdings:
         """The same, counted."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GROUP = "values"
 _ROUNDING = 1e-6  # of sums in another order, and below a metric's minimum
-_OF_CLIENTS = ("global", "personalized", "personalized_unseen")
+_OF_CLIENTS = ("global", "kept", "personalized", "personalized_unseen")
 _SPREAD = ("mean", "std", "worst_decile")
 
 
@@ -48,7 +48,7 @@ def _metrics(record: Record, registry: Registry) -> Iterator[str]:
                 start = f"{split}/{metric}"
                 if not any(key == start or key.startswith(f"{start}/") for key in record.metrics):
                     yield f"`metrics.{start}` is missing, and there is a global model. Publish it again."
-    for model in ("global", "personalized"):
+    for model in ("global", "kept", "personalized"):
         start = f"{model}/{record.followed}"
         mean, worst = (record.metrics.get(f"{start}/{what}") for what in ("mean", "worst_decile"))
         if mean is None or worst is None or record.followed not in known:
@@ -67,7 +67,7 @@ def _outside(where: str, value: float, spec: Any) -> Iterator[str]:
 
 def _clients(record: Record) -> Iterator[str]:
     """Clients' values within the population, and their spread computed again."""
-    most, n_clients = record.config.evaluation.personalized_clients, record.config.federation.n_clients
+    most, n_clients = record.config.own.clients, record.config.federation.n_clients
     for model, of_client in record.per_client.items():
         if len(of_client) > most:
             yield f"`per_client.{model}` has {len(of_client)} clients, the suite evaluates {most}."

@@ -42,6 +42,7 @@ _WITHIN = (
     "that a better value may stand below."
 )
 _OWN = ("personalized_mean", "worst_decile_mean")
+_OF_CLIENTS = ("personalized/", "kept/", "global/")
 _BYTES = tuple(column for column in _LOWER_IS_BETTER if column.endswith("_bytes"))
 
 
@@ -128,9 +129,9 @@ class Markdown:
                 f"mean ± standard deviation over seeds {', '.join(map(str, table.seeds))}. {better} is better."
             ),
             (
-                f"- **personalised**, **worst decile**: {own} on clients' own held-out tails, after {_steps(table)} "
-                "from the tensors that the method gives the client; mean over the evaluated clients, and mean of the "
-                f"worst tenth of them. Not comparable with the quality column: {why}."
+                f"- **personalised**, **worst decile**: {own} on clients' own held-out tails, after {_steps(table)}; "
+                "mean over the evaluated clients, and mean of the worst tenth of them. Not comparable with the quality "
+                f"column: {why}."
             )
             if any(row[column] is not None for row in table.rows for column in _OWN)
             else "- **personalised**, **worst decile**: this suite evaluates no client's own data.",
@@ -167,14 +168,10 @@ class Markdown:
                 key
                 for values in table.others.values()
                 for key in values
-                if not key.startswith(("personalized/", "global/"))
-                and key != f"test/{table.metric}"
-                and _part(key) is None
+                if not key.startswith(_OF_CLIENTS) and key != f"test/{table.metric}" and _part(key) is None
             }
         )
-        names += sorted(
-            {key for values in table.others.values() for key in values if key.startswith(("personalized/", "global/"))}
-        )
+        names += sorted({key for values in table.others.values() for key in values if key.startswith(_OF_CLIENTS)})
         rows = [
             [escape(name), *(show(values.get(key)) for key in names)] for name, values in table.others.items() if values
         ]
@@ -200,7 +197,7 @@ class Markdown:
         return lines
 
     def _setup(self, table: Table) -> list[str]:
-        sections = ("task", "partitioner", "federation", "training", "evaluation", "attack", "sweep")
+        sections = ("task", "partitioner", "federation", "training", "evaluation", "personalization", "attack", "sweep")
         shown = [name for name in sections if name in table.setup]
         lines = ["## Set-up", "", *(f"- {name}: {escape(_flat(table.setup[name]))}" for name in shown)]
         lines.append("- contenders:")
@@ -214,15 +211,24 @@ class Markdown:
 
 
 def _steps(table: Table) -> str:
-    """How many steps clients take for themselves; under a sweep of it, as their rows say."""
+    """How many steps clients take for themselves, and from where; under a sweep of it, as their rows say."""
+    if way := table.setup.get("personalization"):
+        return f"{_way(way)}, which [Set-up](#set-up) shows where contenders differ"
+    given = "from the tensors that the method gives the client"
     usual = int(table.setup["evaluation"]["personalized_steps"])
     points = table.setup.get("sweep", {}).get("point", ())
     at = {point["value"]: int(point["set"].get("evaluation.personalized_steps", usual)) for point in points}
     if set(at.values()) <= {usual}:
-        return f"{usual} more local steps"
+        return f"{usual} more local steps {given}"
     axis = table.setup["sweep"]["axis"]
     listed = ", ".join(f"{n} at {axis}={value:g}" for value, n in at.items())
-    return f"more local steps ({listed}, {usual} elsewhere)"
+    return f"more local steps ({listed}, {usual} elsewhere) {given}"
+
+
+def _way(way: Mapping[str, Any]) -> str:
+    """What clients do by themselves, in words."""
+    start = {"global": "the global model", "kept": "what the client kept"}[way["start"]]
+    return f"{way['steps']} local steps from {start} on their own data"
 
 
 def _part(key: str) -> tuple[str, str, str] | None:

@@ -16,3 +16,10 @@ def n_heldout(n_units: np.ndarray, fraction: float) -> np.ndarray:
 
     tail = np.round(n_units * fraction).astype(np.int64)
     return np.where(n_units - tail < _FEWEST_TRAIN_UNITS, 0, tail)
+
+
+def without_tail(units: np.ndarray, fraction: float) -> np.ndarray:
+    """A client's units that are trained on: all but those that are held out."""
+    import numpy as np
+
+    return units[: len(units) - int(n_heldout(np.array(len(units)), fraction))]

@@ -28,7 +28,7 @@ from fedgen_bench import (
 )
 from fedgen_bench_plugins.backbones.known import CIFARNET, MINI_UNET, TINY_SHAPES_UNET
 from fedgen_bench_plugins.datasets.known import CIFAR10, INCEPTION
-from fedgen_bench_plugins.tasks.heldout import n_heldout
+from fedgen_bench_plugins.tasks.heldout import n_heldout, without_tail
 from fedgen_bench_plugins.tasks.image_checks import check_compared, check_labels, check_sizes
 from fedgen_bench_plugins.tasks.image_params import EVALUATION_ONLY, LATER, Params
 from fedgen_bench_plugins.tasks.image_sets import IMAGE_SETS, ImageReader
@@ -133,13 +133,15 @@ class LoadedImageGeneration:
 
     def client_data(self, units: np.ndarray) -> ClientData:
         """Images and labels; the last ones are held out when at least two are left to train on."""
-        import numpy as np
-
-        n_kept = len(units) - int(n_heldout(np.array(len(units)), self.params.heldout_fraction))
-        kept, tail = units[:n_kept], units[n_kept:]
+        kept = self.trained_units(units)
+        tail = units[len(kept) :]
         pixels, labels = _tensors(self.images.train.take(kept))
         heldout = EvalImages(*_tensors(self.images.train.take(tail)), n_scored=len(tail)) if len(tail) else None
         return ClientData(Examples({"pixels": pixels, "labels": labels}, len(kept)), heldout)
+
+    def trained_units(self, units: np.ndarray) -> np.ndarray:
+        """All but the tail."""
+        return without_tail(units, self.params.heldout_fraction)
 
     def holdings(self, parts: Parts) -> Holdings:
         """Images that each client trains on, and whether it holds a tail out."""

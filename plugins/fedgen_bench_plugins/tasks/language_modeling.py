@@ -30,7 +30,7 @@ from fedgen_bench import (
 from fedgen_bench_plugins.backbones.known import MINI_LM, SMOLLM2, TINY_WIRE_LM
 from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, SMOLLM2_GGUF
 from fedgen_bench_plugins.datasets.texts import Corpus
-from fedgen_bench_plugins.tasks.heldout import n_heldout
+from fedgen_bench_plugins.tasks.heldout import n_heldout, without_tail
 from fedgen_bench_plugins.tasks.text_beginning import beginning_of, line_end_of
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, TextReader, topic_labels
 from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, LATER, Params
@@ -157,11 +157,10 @@ class LoadedLanguageModeling:
 
     def client_data(self, units: np.ndarray) -> ClientData:
         """Blocks for training; the last units are held out when at least two are left to train on."""
-        import numpy as np
         import torch
 
-        n_kept = len(units) - int(n_heldout(np.array(len(units)), self.params.heldout_fraction))
-        kept, tail = units[:n_kept], units[n_kept:]
+        kept = self.trained_units(units)
+        tail = units[len(kept) :]
         length = self.params.block_tokens
         stream = [self._beginning.token, *(token for unit in kept for token in self._train_tokens[unit])]
         n_blocks = -(-(len(stream) - 1) // length)
@@ -172,6 +171,10 @@ class LoadedLanguageModeling:
         lines = [i for unit in tail for i in range(self._bounds[unit], self._bounds[unit + 1])]
         heldout = self._eval_text("train", lines) if lines else None
         return ClientData(Examples({"blocks": self._beginning.put(blocks)}, n_blocks), heldout)
+
+    def trained_units(self, units: np.ndarray) -> np.ndarray:
+        """All but the tail."""
+        return without_tail(units, self.params.heldout_fraction)
 
     def holdings(self, parts: Parts) -> Holdings:
         """Blocks that each client trains on, from the number of its tokens, and whether it holds a tail out."""
