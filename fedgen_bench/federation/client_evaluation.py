@@ -54,11 +54,13 @@ def client_tasks(
             if own is not None:
                 fit = Fit(own.tensors, merges=own.merges)
                 yield KEPT, EvaluationTask(fit=fit, client_id=client_id, metrics=names)
-    for name, way in ways_of(config).items():
-        for client_id in clients:
+    for client_id in clients:
+        trained: dict[ResolvedWay, Fit] = {}
+        for name, way in ways_of(config).items():
             task = own_task(experiment, state, states, model, client_id, way)
             if task is not None:
-                yield name, task
+                fit = trained.setdefault(way.model_copy(update={"interpolation": 1.0}), task.fit)
+                yield name, replace(task, fit=fit)
 
 
 def own_task(

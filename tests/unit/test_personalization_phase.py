@@ -18,7 +18,7 @@ from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.federation.asked import Asked
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.batches import FitStreams
-from fedgen_bench.federation.client_evaluation import evaluated_clients
+from fedgen_bench.federation.client_evaluation import client_tasks, evaluated_clients
 from fedgen_bench.federation.client_states import ClientStates
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.final_evaluation import final_scores
@@ -280,3 +280,31 @@ def test_fits_at_different_rates_are_not_trained_in_one_pass(registry, assembled
     assert not answers.go_together([slow, fast])
     first, second = answers([slow, fast])
     assert not same_bits(first.tensors, second.tensors)
+
+
+def test_ways_that_differ_in_what_is_made_of_a_fit_are_trained_once(registry, assembled):
+    grid = """
+[tuning.personalization]
+fedgen_edge = [
+    { "personalization.interpolation" = 0.25 },
+    { "personalization.interpolation" = 0.5 },
+    { "personalization.steps" = 1 },
+]
+"""
+    source, suite = suite_of(registry, tuning=grid)
+    spec = next(one.spec for one in trials(source, suite, registry) if one.spec.config.personalization_trials)
+    experiment = assembled(spec)
+    state, work = experiment.first_state(), experiment.work()
+    answers, trained = work.answers, []
+
+    def counted(asked):
+        trained.extend((one.streams.client_id, one.n_steps) for one in asked)
+        return answers(asked)
+
+    tasks = list(client_tasks(experiment, state, ClientStates(None), experiment.export(state, None)))
+    shared = list(work.evaluation.each((task for _, task in tasks), counted, 1))
+    clients = evaluated_clients(experiment)
+    assert trained == [(client_id, n_steps) for client_id in clients for n_steps in (2, 1)]
+    apart = [next(work.evaluation.each([task], answers, 1)) for _, task in tasks]
+    assert shared == apart
+    assert len({metrics["toy_loss"] for metrics in shared}) > 2 * len(clients)
