@@ -15,6 +15,7 @@ from fedgen_bench.contract.messages import Fit, Payload
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.federation.client_evaluation import evaluated_clients
 from fedgen_bench.federation.exchange import begin
 from fedgen_bench.federation.footprint import Footprint, footprint
 from fedgen_bench.federation.loader import Loader
@@ -36,7 +37,8 @@ _QUICK_SECONDS = 1.0
 class Forecast:
     """One cell before it is run; bytes are exact as long as no update is quarantined and payloads keep their layout.
 
-    Estimates are the seconds of all local steps, and the bytes of memory that a process holds when it trains a client.
+    Estimates are the seconds of all local steps, those after the last round included, and the bytes of memory that a
+    process holds when it trains a client.
     """
 
     run: str
@@ -75,7 +77,8 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
                     down, up = down + there, up + back
         if steps and spec.contender not in step_seconds:
             step_seconds[spec.contender] = _seconds_a_step(experiment)
-        seconds = steps * step_seconds.get(spec.contender, 0.0)
+        own_steps = len(evaluated_clients(experiment)) * spec.config.own.steps
+        seconds = (steps + own_steps if steps else 0) * step_seconds.get(spec.contender, 0.0)
         memory = _memory(experiment).on(device.type) if steps else 0
         forecasts[spec.digest] = Forecast(spec.name, experiment.n_rounds, steps, down, up, seconds, memory)
     return [forecasts[spec.digest] for spec in specs]

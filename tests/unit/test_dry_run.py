@@ -36,9 +36,22 @@ def test_bytes_are_exact_from_one_encoding_of_each_layout(registry, toy_suite, m
 def test_one_split_serves_all_cells_of_a_seed(registry, toy_suite, monkeypatch):
     made = []
     make = dry_run.Loader.population.__globals__["make_population"]
-    monkeypatch.setattr("fedgen_bench.federation.loader.make_population", lambda *given: made.append(1) or make(*given))
+    counted = lambda *given, **named: made.append(1) or make(*given, **named)  # noqa: E731
+    monkeypatch.setattr("fedgen_bench.federation.loader.make_population", counted)
     forecast(expand(toy_suite(), registry), Loader(registry, finder(registry)), torch.device("cpu"))
     assert len(made) == 2
+
+
+def test_seconds_are_also_those_of_clients_after_the_last_round(registry, toy_suite, monkeypatch):
+    monkeypatch.setattr(dry_run, "_seconds_a_step", lambda _: 1.0)
+
+    def seconds(steps):
+        suite = toy_suite(f"evaluation.personalized_steps={steps}")
+        specs = expand(suite, registry, contenders=["fedavg"], seeds=[1])
+        (one,) = forecast(specs, Loader(registry, finder(registry)), torch.device("cpu"))
+        return one.seconds, one.local_steps
+
+    assert [seconds(0), seconds(5)] == [(24.0, 24), (34.0, 24)]  # two clients are evaluated
 
 
 @pytest.mark.parametrize("seconds_a_step", [0.5, 4.0])
