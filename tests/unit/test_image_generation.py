@@ -16,8 +16,10 @@ from fedgen_bench_plugins.backbones.unet import (
     quiet_diffusers,
     read_unet,
 )
+from fedgen_bench_plugins.captions import Captions, captions_of
 from fedgen_bench_plugins.datasets.image_parts import ImageSet
 from fedgen_bench_plugins.datasets.images import Images
+from fedgen_bench_plugins.datasets.sources import ImageSource
 from fedgen_bench_plugins.extractors import Extractor
 from fedgen_bench_plugins.tasks.image_generation import EvalImages, ImageGeneration, LoadedImageGeneration, Params
 from PIL import Image
@@ -255,12 +257,34 @@ def test_reference_is_cut_to_what_is_asked_for(make):
     assert len(make().split("test").pixels) == 18
 
 
-def test_showcase_is_a_strip_of_two_a_class(make):
-    task = make()
+def showcase(task):
     with torch.inference_mode():
-        strips = [task.showcase(task.new_module(), SEEDS) for _ in range(2)]
-    assert strips[0] == strips[1]
-    assert Image.open(io.BytesIO(strips[0])).size == (2 * N_CLASSES * SIZE, SIZE)
+        first, second = (task.showcase(task.new_module(), SEEDS) for _ in range(2))
+    assert first == second
+    return Image.open(io.BytesIO(first))
+
+
+def test_showcase_is_a_strip_of_two_a_class_over_real_ones(make):
+    task = make()
+    picture = showcase(task)
+    assert picture.size == (2 * N_CLASSES * SIZE, 2 * SIZE)
+    assert captions_of(picture.text, picture.width) == Captions(("a", "b", "c"), "real images")
+    # labels of the test images are 0, 1, 2, 0, 1, 2, ...: the first two of a class are 0 and 3, 1 and 4, 2 and 5
+    shown = np.asarray(picture)[SIZE:].reshape(SIZE, 2 * N_CLASSES, SIZE, 3).transpose(1, 3, 0, 2)
+    assert np.array_equal(shown, task.images.test.pixels[[0, 3, 1, 4, 2, 5]])
+
+
+def test_showcase_shows_none_of_the_user_s_own_images(make):
+    picture = showcase(make(dataset="image_folder", source=ImageSource(path="mine")))
+    assert picture.size == (2 * N_CLASSES * SIZE, SIZE)
+    assert captions_of(picture.text, picture.width) == Captions(("a", "b", "c"))
+
+
+def test_showcase_of_a_backbone_without_labels_names_no_class(make, tmp_path):
+    task = make()
+    task.backbone = own(saved(tmp_path, plain_unet()))
+    picture = showcase(task)
+    assert captions_of(picture.text, picture.width) == Captions((), "real images")
 
 
 def test_provenance_names_files_backbone_and_extractors(make):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fedgen_bench import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _MODE = "RGB"
 
@@ -115,11 +119,20 @@ def _decoded(content: bytes | None, size: int, where: str) -> np.ndarray:
     )
 
 
-def grid_png(pixels: np.ndarray) -> bytes:
-    """uint8 pixels of shape (rows, columns, 3, height, width) as one PNG, images side by side."""
+def grid(pixels: np.ndarray) -> Image:
+    """uint8 pixels of shape (rows, columns, 3, height, width) as one picture, images side by side."""
     from PIL import Image
 
     rows, columns, _, height, width = pixels.shape
-    out = io.BytesIO()
-    Image.fromarray(pixels.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)).save(out, format="PNG")
+    return Image.fromarray(pixels.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3))
+
+
+def grid_png(pixels: np.ndarray, texts: Mapping[str, str] | None = None) -> bytes:
+    """`grid` as a PNG, with texts in it by keyword."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info, out = PngInfo(), io.BytesIO()
+    for keyword, text in (texts or {}).items():
+        info.add_text(keyword, text)
+    grid(pixels).save(out, format="PNG", pnginfo=info)
     return out.getvalue()

@@ -6,20 +6,21 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from fedgen_bench import NoParams, StoreError, TableFormatSpec, hookimpl, one_line
+from fedgen_bench import NoParams, StoreError, TableFormatSpec, hookimpl
+from fedgen_bench_plugins.captions import Captions, captions_of
+from fedgen_bench_plugins.sheets import sheet_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from fedgen_bench.authors.tables import Table
 
-_WIDTH = 1000  # of a row's picture at least, in pixels
-_FONT = 22
-_GAP = 8
-
 
 class Samples:
-    """One row a contender of the first leaderboard seed: its name, and its picture at a whole multiple of its size."""
+    """One row a contender of the first leaderboard seed: its name and picture, below the names of the columns.
+
+    What is alike in all pictures, such as real images, is a row of its own before the others.
+    """
 
     def __init__(self, params: NoParams) -> None:
         self.params = params
@@ -32,40 +33,30 @@ class Samples:
         """
         if not table.showcase:
             return None
-        from PIL import Image, ImageDraw, ImageFont
-
         order = {row["contender"]: place for place, row in enumerate(table.rows)}
         names = sorted(table.showcase, key=order.__getitem__)
-        pictures = [_enlarged(_picture(name, table.showcase[name])) for name in names]
-        font = ImageFont.load_default(_FONT)
-        left = max(int(font.getlength(one_line(name))) for name in names) + 2 * _GAP
-        width = left + max(one.width for one in pictures) + _GAP
-        sheet = Image.new("RGB", (width, sum(one.height + _GAP for one in pictures) + _GAP), "white")
-        draw, top = ImageDraw.Draw(sheet), _GAP
-        for name, picture in zip(names, pictures, strict=True):
-            draw.text((_GAP, top + picture.height // 2), one_line(name), fill="black", font=font, anchor="lm")
-            sheet.paste(picture, (left, top))
-            top += picture.height + _GAP
-        out = io.BytesIO()
-        sheet.save(out, format="PNG", optimize=True)
-        return out.getvalue()
+        read = {name: _read(name, table.showcase[name]) for name in names}
+        rows = [(name, _halves(picture)[0] if said.below else picture) for name, (picture, said) in read.items()]
+        picture, said = read[names[0]]
+        alike = [(said.below, _halves(picture)[1])] if said.below else []
+        return sheet_png([*alike, *rows], said.columns)
 
 
-def _picture(name: str, text: str) -> Image:
+def _read(name: str, text: str) -> tuple[Image, Captions]:
     from PIL import Image
 
     try:
-        return Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)).convert("RGB")
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as picture:
+            return picture.convert("RGB"), captions_of(getattr(picture, "text", {}), picture.width)
     except (ValueError, OSError) as error:
         raise StoreError(f"The published picture of `{name}` cannot be read. Restore the results.") from error
 
 
-def _enlarged(picture: Image) -> Image:
-    """At least `_WIDTH` wide, every pixel a square of whole pixels."""
-    from PIL.Image import Resampling
-
-    factor = -(-_WIDTH // picture.width)
-    return picture.resize((factor * picture.width, factor * picture.height), Resampling.NEAREST)
+def _halves(picture: Image) -> tuple[Image, Image]:
+    """The upper and the lower half."""
+    middle = picture.height // 2
+    upper, lower = (0, 0, picture.width, middle), (0, middle, picture.width, picture.height)
+    return picture.crop(upper), picture.crop(lower)
 
 
 @hookimpl

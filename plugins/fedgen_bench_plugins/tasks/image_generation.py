@@ -309,12 +309,26 @@ class LoadedImageGeneration:
         return UNetExporter(self.backbone, self.params.loading)
 
     def showcase(self, module: nn.Module, seeds: SeedTree) -> bytes:
-        """A strip of generated images, two a class, classes in order; PNG."""
+        """A strip of generated images, two a class, classes in order, over a strip of real ones; PNG with `Captions`.
+
+        The user's own images are not shown: what is shown is published.
+        """
+        import numpy as np
+
+        from fedgen_bench_plugins.captions import Captions
         from fedgen_bench_plugins.datasets.images import grid_png
 
-        labels = self._labels_in_turn(_SHOWN_PER_CLASS * len(self.images.classes)).sort().values
-        pixels = self._generate(module, labels, seeds, "showcase")
-        return grid_png(pixels[None].numpy())
+        classes = self.images.classes
+        labels = self._labels_in_turn(_SHOWN_PER_CLASS * len(classes)).sort().values
+        strips = [self._generate(module, labels, seeds, "showcase").numpy()]
+        test = self.images.test
+        firsts = [np.flatnonzero(test.labels == label)[:_SHOWN_PER_CLASS] for label in range(len(classes))]
+        real = np.concatenate(firsts)
+        below = "real images" if self.params.dataset not in self.params.own and len(real) == len(labels) else ""
+        if below:
+            strips.append(test.pixels[real])
+        columns = tuple(classes) if self.backbone.module.labelled else ()
+        return grid_png(np.stack(strips), Captions(columns, below).to_text())
 
 
 def _tensors(images: Images) -> tuple[torch.Tensor, torch.Tensor]:
