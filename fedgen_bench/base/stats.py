@@ -87,6 +87,27 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def power(ratio: float, n: int, level: float) -> float:
+    """How often the two-sided t test of `p_value` on n differences finds p below `level`.
+
+    Its square is noncentral F with 1 and n - 1 degrees of freedom and noncentrality n ratio^2 (Cohen 1988, ch. 2).
+
+    Args:
+        ratio: the true mean of the differences over their standard deviation.
+        n: two or more.
+        level: above 0, below 1.
+    """
+    from scipy.special import ncfdtr, stdtrit
+
+    bound = stdtrit(n - 1, 1 - level / 2)
+    return float(1 - ncfdtr(1, n - 1, n * ratio**2, bound**2))
+
+
+def n_for_power(ratio: float, level: float, most: int, wanted: float = 0.8) -> int | None:
+    """The fewest differences with that `power`; None where `most` have less."""
+    return next((n for n in range(2, most + 1) if power(ratio, n, level) >= wanted), None)
+
+
 def bca_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987): 10,000 resamples, fixed draws.
 

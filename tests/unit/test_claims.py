@@ -25,6 +25,7 @@ from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.review.claims.evidence import Evidence, Published, Scale
 from fedgen_bench.review.claims.findings import Chart, Comparison, Finding, Point, adjusted, combined, compare
+from fedgen_bench.review.claims.formats import comparison_grid, told
 from fedgen_bench.review.claims.judging import claims_of, judged, written
 from fedgen_bench.review.claims.page import page_files
 from fedgen_bench.suite.load import load_suite
@@ -116,6 +117,31 @@ def test_holm_decides_over_all_comparisons():
     found = adjusted([comparison(1.0, 0.03), None, comparison(1.0, 0.04)])
     assert [one.p for one in found] == [0.06, 0.06]
     assert {one.outcome for one in found} == {"undecided"}
+
+
+def test_an_undecided_comparison_names_the_seeds_that_would_decide_it():
+    nothing = {1: 0.0, 2: 0.0, 3: 0.0}
+    one = compare("x", {1: 1.0, 2: 2.0, 3: 3.0}, nothing, lower_is_better=False)  # effect 2, deviation 1, p 0.074
+    (alone,) = adjusted([one])
+    assert (alone.level, alone.seeds_to_decide) == (0.05, 5)
+    certain = compare("y", {1: 5.0, 2: 5.0, 3: 5.1}, nothing, lower_is_better=False)
+    first, second, decided = adjusted([one, one, certain])
+    assert (first.level, second.level, decided.level) == (0.025, 0.025, 0.05)  # Holm stops with two of three left
+    assert first.seeds_to_decide == 6
+    none = compare("z", {1: -1.0, 2: 0.0, 3: 1.0}, nothing, lower_is_better=False)
+    grid = comparison_grid([first, none, decided], ("a", "b"))
+    assert grid.head[-2:] == ("seeds to decide", "outcome")
+    assert [row[-2] for row in grid.rows] == ["6", "more than 100", "–"]
+    assert "seeds to decide" not in comparison_grid([decided], ("a", "b")).head
+    assert told([first]).endswith("-0.484 to +4.48; 6 seeds to decide).")
+    assert "seeds to decide" not in told([decided])
+
+
+def test_one_seed_tells_nothing_of_how_many_would_decide():
+    one = compare("x", {1: 1.0}, {1: 0.0}, lower_is_better=False)
+    assert one.outcome == "undecided"
+    assert one.seeds_to_decide is None
+    assert "seeds to decide" not in comparison_grid([one], ("a", "b")).head
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from made_records import made
 from scipy import stats as scipy_stats
 
-from fedgen_bench.base.stats import bca_interval, holm, interval, p_value, prediction_half_width
+from fedgen_bench.base.stats import bca_interval, holm, interval, n_for_power, p_value, power, prediction_half_width
 from fedgen_bench.results.bands import FLOOR, band, bands, bands_csv
 
 
@@ -47,6 +47,43 @@ def test_holm_never_exceeds_one_and_keeps_the_order():
     assert max(adjusted) <= 1.0
     assert adjusted[1] <= adjusted[2] <= adjusted[0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize(
+    ("ratio", "n", "level", "wanted"),
+    [
+        (2.0, 3, 0.05, 0.4707494312784346),  # three seeds decide 47 % of the time, ...
+        (3.0, 3, 0.05, 0.7452680070062834),  # ... 75 %, ...
+        (5.0, 3, 0.05, 0.9754622687331688),  # ... and 98 %
+        (0.5, 33, 0.05, 0.795365841487504),
+        (0.5, 34, 0.05, 0.8077775012792737),
+        (1.0, 10, 0.05, 0.8030968566327218),
+        (1.0, 5, 0.025, 0.25608883409967176),
+        (0.2, 50, 0.01, 0.11338136339624535),
+        (1.5, 6, 0.05 / 3, 0.5922344373098651),
+    ],
+)
+def test_power_is_that_of_statsmodels(ratio, n, level, wanted):
+    # statsmodels 0.14, TTestPower().power(ratio, n, level, alternative="two-sided")
+    assert power(ratio, n, level) == power(-ratio, n, level) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_power_without_an_effect_is_the_level():
+    assert power(0.0, 4, 0.05) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "level", "wanted"),  # TTestPower().solve_power(ratio, None, level, 0.8, "two-sided"), rounded up
+    [(5, 0.05, 3), (3, 0.05, 4), (2, 0.05, 5), (1, 0.05, 10), (0.5, 0.05, 34), (0.5, 0.025, 41), (1.2, 0.05 / 6, 12)],
+)
+def test_n_for_power_is_the_fewest_with_it(ratio, level, wanted):
+    assert n_for_power(ratio, level, 100) == wanted
+
+
+def test_n_for_power_ends():
+    assert n_for_power(0.3, 0.05, 100) == 90
+    assert n_for_power(0.28, 0.05, 100) is None
+    assert n_for_power(0.0, 0.05, 100) is None
 
 
 def test_prediction_half_width_is_the_textbook_one():

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fedgen_bench.base.stats import Interval, holm, interval, p_value
+from fedgen_bench.base.stats import Interval, holm, interval, n_for_power, p_value
 from fedgen_bench.review.claims.evidence import BySeed, Published, mean
 
 Verdict = Literal["holds", "does not hold", "not decided", "no evidence"]
 LEVEL = 0.05
+MOST_SEEDS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class Comparison:
         theirs: mean of the second.
         advantage: of ours over theirs in units of the metric, above zero when ours is better: mean and 95 % interval.
         p: two-sided, of Student's t test that the advantage is zero; adjusted once it went through `adjusted`.
+        level: that p had to be below, before the adjustment, where Holm's procedure stopped.
     """
 
     what: str
@@ -30,6 +32,7 @@ class Comparison:
     theirs: float
     advantage: Interval
     p: float
+    level: float = LEVEL
 
     @property
     def outcome(self) -> Literal["better", "worse", "undecided"]:
@@ -37,6 +40,15 @@ class Comparison:
         if self.p >= LEVEL:
             return "undecided"
         return "better" if self.advantage.mean > 0 else "worse"
+
+    @property
+    def seeds_to_decide(self) -> int | None:
+        """The fewest with a power of 80 % at `level` if the effect and its deviation are those observed.
+
+        None where more than `MOST_SEEDS` are needed, or one seed tells no deviation.
+        """
+        mean, std = self.advantage.mean, self.advantage.std
+        return n_for_power(mean / std if std else 0.0, self.level, MOST_SEEDS)
 
 
 @dataclass(frozen=True)
@@ -101,11 +113,16 @@ def compare(what: str, ours: BySeed, theirs: BySeed, *, lower_is_better: bool) -
 
 
 def adjusted(comparisons: Iterable[Comparison | None]) -> list[Comparison]:
-    """Those that could be made, with Holm's correction over all of them."""
+    """Those that could be made, with Holm's correction over all of them.
+
+    The procedure stops at the level that the first undecided one misses: 5 % over the number of all that are left.
+    """
     made = [comparison for comparison in comparisons if comparison is not None]
+    found = holm([comparison.p for comparison in made])
+    n_left = sum(p >= LEVEL for p in found)
     return [
-        replace(comparison, p=p)
-        for comparison, p in zip(made, holm([comparison.p for comparison in made]), strict=True)
+        replace(comparison, p=p, level=LEVEL / n_left if p >= LEVEL else LEVEL)
+        for comparison, p in zip(made, found, strict=True)
     ]
 
 

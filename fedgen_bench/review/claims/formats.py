@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from fedgen_bench.base.stats import Interval
-from fedgen_bench.review.claims.findings import Comparison, Grid
+from fedgen_bench.review.claims.findings import MOST_SEEDS, Comparison, Grid
 
 
 def number(value: float | None) -> str:
@@ -41,11 +41,20 @@ def probability(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"  # noqa: PLR2004 - where digits stop telling
 
 
+def seeds(comparison: Comparison) -> str:
+    """How many would decide it; a dash where it is decided, or nothing is known from one seed."""
+    if comparison.outcome != "undecided" or comparison.advantage.n == 1:
+        return "–"
+    return str(comparison.seeds_to_decide or f"more than {MOST_SEEDS}")
+
+
 def comparison_grid(comparisons: Sequence[Comparison], names: tuple[str, str], caption: str = "") -> Grid:
-    """One line a comparison; `names` head the two columns of means."""
-    head = ("compared", *names, "advantage", "95 % interval", "p (Holm)", "seeds", "outcome")
+    """One line a comparison; `names` head the two columns of means. Seeds to decide stand where one is undecided."""
+    needed = [seeds(one) for one in comparisons]
+    shown = any(one != "–" for one in needed)
+    head = ("compared", *names, "advantage", "95 % interval", "p (Holm)", "seeds")
     return Grid(
-        head,
+        (*head, *(("seeds to decide",) if shown else ()), "outcome"),
         tuple(
             (
                 one.what,
@@ -55,17 +64,24 @@ def comparison_grid(comparisons: Sequence[Comparison], names: tuple[str, str], c
                 between(one.advantage),
                 probability(one.p),
                 str(one.advantage.n),
+                *((more,) if shown else ()),
                 one.outcome,
             )
-            for one in comparisons
+            for one, more in zip(comparisons, needed, strict=True)
         ),
         caption,
     )
 
 
 def told(comparisons: Sequence[Comparison], unit: str = "") -> str:
-    """One sentence for each comparison: outcome, advantage and interval."""
+    """One sentence for each comparison: outcome, advantage and interval, and where undecided, what would decide it."""
     of = f" {unit}" if unit else ""
     return " ".join(
-        f"{one.what}: {one.outcome} ({one.advantage.mean:+.3g}{of}, {between(one.advantage)})." for one in comparisons
+        f"{one.what}: {one.outcome} ({one.advantage.mean:+.3g}{of}, {between(one.advantage)}{_remaining(one)})."
+        for one in comparisons
     )
+
+
+def _remaining(comparison: Comparison) -> str:
+    needed = seeds(comparison)
+    return "" if needed == "–" else f"; {needed} seeds to decide"

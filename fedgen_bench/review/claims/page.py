@@ -12,6 +12,11 @@ from fedgen_bench.review.claims.evidence import Evidence
 from fedgen_bench.review.claims.findings import Chart, Finding, Grid
 from fedgen_bench.review.claims.views import View
 
+_OF_UNDECIDED = (
+    "An undecided comparison names the seeds that would decide it if its effect and deviation were those observed, "
+    "which so few seeds tell only roughly."
+)
+
 
 def page_files(evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[View]) -> dict[str, bytes]:
     """Every file by its name below the published folder. Raises PluginError for a chart without a name of its own."""
@@ -37,6 +42,7 @@ def _page(evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[V
         "",
         f"Judged of `{main.suite.reference}` from published results: {', '.join(sources)}.",
         f"Written by `fedgen-bench claims --suite {main.suite.name}`; docs/claims.md says what the words mean.",
+        _OF_UNDECIDED,
         "",
         *_grid(
             Grid(
