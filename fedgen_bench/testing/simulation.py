@@ -57,7 +57,7 @@ class Simulation(ToyFederation):
         rebuild: build the strategy anew before every call, so that nothing can hide in the instance.
         backwards: train a round's clients in descending order; updates are aggregated in ascending order all the same.
         watch: compare every argument of every call with a copy taken before it.
-        note: remember every client's last fit in `trained`.
+        note: remember in `trained`, of every client, the last fit that its update was made from.
         forget: drop the strategy's part of every private state after each round.
         quarantine: go on without what the gate refuses, as a run does; raise it when False.
     """

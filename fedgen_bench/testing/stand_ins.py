@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, MutableMapping
+from collections.abc import Callable, Generator, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -68,7 +68,7 @@ class Gathering(StandIn):
 
 @dataclass(frozen=True)
 class Trained:
-    """A client's last fit of a round: what it was told, what it asked for and what it got."""
+    """A client's fit: what it was told, what it asked for and what it got."""
 
     ctx: ClientContext
     request: Fit
@@ -81,7 +81,7 @@ class Trained:
 
 
 class Noted(StandIn):
-    """A strategy whose clients' fits are noted, by client."""
+    """A strategy whose clients' fits are noted, by client: of several the one that the update was made from."""
 
     def __init__(self, strategy: Any, trained: MutableMapping[int, Trained]) -> None:
         super().__init__(strategy)
@@ -91,13 +91,26 @@ class Noted(StandIn):
         """The client half, passed through."""
         half = self._strategy.client(payload, ctx)
         answer: Any = None
+        fits: list[Trained] = []
         while True:
             try:
                 request = half.send(answer)
             except StopIteration as end:
+                if fits:
+                    self._trained[ctx.client_id] = _sent(fits, end.value)
                 return end.value
             answer = yield request
-            self._trained[ctx.client_id] = Trained(ctx, request, answer)
+            fits.append(Trained(ctx, request, answer))
+
+
+def _sent(fits: Sequence[Trained], update: Any) -> Trained:
+    """The last fit whose report has what was sent; the last one where none has."""
+    sent = update.tensors if isinstance(update, Update) else {}
+    for one in reversed(fits):
+        common = one.report.tensors.keys() & sent.keys()
+        if common and all(sent[name].equal(one.report.tensors[name]) for name in common):
+            return one
+    return fits[-1]
 
 
 class Watched(StandIn):

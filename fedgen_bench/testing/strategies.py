@@ -12,6 +12,7 @@ from fedgen_bench.contract.specs import StrategySpec
 from fedgen_bench.testing.answers import check_rehearsal
 from fedgen_bench.testing.bits import same_bits
 from fedgen_bench.testing.locations import at
+from fedgen_bench.testing.personalization import check_personalize
 from fedgen_bench.testing.promises import close, declared_checks
 from fedgen_bench.testing.simulation import Simulation
 from fedgen_bench.testing.toy_federation import SHARDS
@@ -191,6 +192,7 @@ _TRAINED: tuple[Check, ...] = (
     check_trains,
     check_booked_bytes,
     check_client_without_data,
+    check_personalize,
 )
 _AVERAGED: tuple[Check, ...] = (check_one_client, check_identical_clients)
 _PURE = ("check_global_generators_unmoved", "check_arguments_unchanged", "check_deterministic")
@@ -205,6 +207,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "check_name_order": (*_PURE, "check_no_hidden_state"),
     "check_trains": _PURE,
     "check_client_without_data": ("check_export_layout",),
+    "check_personalize": (*_PURE, "check_export_layout"),
     "check_one_client": _LEARNS,
     "check_identical_clients": (*_LEARNS, "check_one_client"),
     "check_exact": (*_LEARNS, "check_identical_clients"),

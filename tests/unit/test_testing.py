@@ -12,7 +12,7 @@ from fedgen_bench_baselines.fedavg import FedAvg, State
 
 from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.contract.lowrank import stacked, truncated
-from fedgen_bench.contract.messages import Fit, Model, Payload, Update
+from fedgen_bench.contract.messages import Fit, Model, Payload, Proximal, Update
 from fedgen_bench.contract.specs import NoParams, StrategySpec
 from fedgen_bench.testing import contracts_of, promises, strategies
 from fedgen_bench.testing.contracts import Contract
@@ -114,6 +114,31 @@ class DividesByExamples(Base):
         return {name: one * share for name, one in state.tensors.items()}
 
 
+class GoesOnFromKeep(Base):
+    def personalize(self, state, ctx):
+        return Fit(start={name: ctx.keep[name] for name in state.tensors})
+
+
+class GoesOnElsewhere(Base):
+    def personalize(self, state, ctx):
+        return Fit(start=ctx.start)
+
+
+class GoesOnUnderAShortPull(Base):
+    def personalize(self, state, ctx):
+        return Fit(start=state.tensors, penalty=Proximal(0.1, anchor={"left": state.tensors["left"]}))
+
+
+class GoesOnWithStrangers(Base):
+    def personalize(self, state, ctx):
+        return Fit(start=state.tensors, trainable=frozenset({"left", "centre"}))
+
+
+class GoesOnWordless(Base):
+    def personalize(self, state, ctx):
+        return state.tensors
+
+
 BROKEN = [
     (Draws, strategies.check_global_generators_unmoved),
     (Hidden, strategies.check_no_hidden_state),
@@ -127,19 +152,38 @@ BROKEN = [
     (Lazy, strategies.check_trains),
     (RemembersClients, strategies.check_execution_order),
     (DividesByExamples, strategies.check_client_without_data),
+    (GoesOnFromKeep, strategies.check_personalize),
+    (GoesOnElsewhere, strategies.check_personalize),
+    (GoesOnUnderAShortPull, strategies.check_personalize),
+    (GoesOnWithStrangers, strategies.check_personalize),
+    (GoesOnWordless, strategies.check_personalize),
 ]
 
 
 @pytest.mark.parametrize(("broken", "check"), BROKEN)
 def test_contract_catches_a_strategy_that_breaks_it(broken, check):
     spec = StrategySpec(name=broken.__name__, summary="", build=broken, params=NoParams)
-    with pytest.raises((AssertionError, FedgenError, ZeroDivisionError)):
+    with pytest.raises((AssertionError, FedgenError, KeyError, ZeroDivisionError)):
         check(spec)
 
 
 @pytest.mark.parametrize("check", sorted({check for _, check in BROKEN}, key=lambda one: one.__name__))
 def test_contract_lets_an_honest_strategy_through(check):
     check(StrategySpec(name="base", summary="", build=Base, params=NoParams))
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (GoesOnElsewhere, r"client 0 with no private state: it begins at .*, the exported model is "),
+        (GoesOnUnderAShortPull, "its pull lacks `right`, which is trained"),
+        (GoesOnWithStrangers, "Fit.trainable names `centre`, which the adapter does not have"),
+        (GoesOnWordless, "it returned a dict. Return a `Fit`"),
+    ],
+)
+def test_what_a_client_goes_on_with_is_told(broken, said):
+    with pytest.raises(AssertionError, match=said):
+        strategies.check_personalize(StrategySpec(name="one", summary="", build=broken))
 
 
 @dataclass(frozen=True)
