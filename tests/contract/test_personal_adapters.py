@@ -131,7 +131,7 @@ def _report(request, added):
 
 
 def test_feddpa_round_is_the_one_followed_by_hand(simulate):
-    # One step of one client from B = 0 with rate 0.1. The toy's gradient by its weight w is w - m, so a rank's column of
+    # One step of one client from B = 0, rate 0.1. The toy's gradient by its weight w is w - m, so a rank's column of
     # B moves by -0.1 s (w - m) (a u), with a its row of A and u the module's input; A stays. In round 0 that is so for
     # federated and local ranks alike: what is received adds nothing yet.
     how = {"shards": [range(4)], "n_steps": 1}
