@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from fedgen_bench.suite.personalization import ResolvedWay
 
 
+Point = Mapping[str, float | str]
+
+
 @dataclass(frozen=True)
 class Trial:
     """One point of a contender's grid.
@@ -38,7 +41,7 @@ class Trial:
     """
 
     contender: str
-    overrides: tuple[tuple[str, float], ...]
+    overrides: tuple[tuple[str, float | str], ...]
     spec: CellSpec
     metric: str
 
@@ -70,7 +73,7 @@ def trials(source: SuiteSource, suite: SuiteSpec, registry: Registry, contenders
     return made
 
 
-def _cell(source: SuiteSource, suite: SuiteSpec, registry: Registry, name: str, point: Mapping[str, float]) -> CellSpec:
+def _cell(source: SuiteSource, suite: SuiteSpec, registry: Registry, name: str, point: Point) -> CellSpec:
     """A contender with a point's values, under the tuning seed; measured after its last round."""
     assert suite.tuning is not None, "there are trials"
     rounds = suite.tuning.rounds
@@ -80,7 +83,7 @@ def _cell(source: SuiteSource, suite: SuiteSpec, registry: Registry, name: str, 
     return spec
 
 
-def _own_trials(suite: SuiteSpec, name: str, points: Sequence[tuple[Mapping[str, float], CellSpec]]) -> Iterator[Trial]:
+def _own_trials(suite: SuiteSpec, name: str, points: Sequence[tuple[Point, CellSpec]]) -> Iterator[Trial]:
     """Trials of personalisation: those that differ in nothing else share a cell."""
     ways: dict[str, list[ResolvedWay]] = {}
     places = []

@@ -235,7 +235,7 @@ class Contender(Strict):
     personalization: OwnWay | None = None
 
 
-Grid = dict[str, tuple[dict[str, int | float], ...]]
+Grid = dict[str, tuple[dict[str, int | float | str], ...]]
 
 
 class Tuning(Strict):

@@ -169,6 +169,7 @@ def test_nothing_lies_between_a_client_and_a_global_model_that_is_not_there(ran)
         ({"table": TABLE + 'start = "elsewhere"\n'}, "'global' or 'kept'"),
         ({"table": "", "edge": "personalization = { steps = 1 }\n"}, "There is no [personalization] table"),
         ({"table": "", "tuning": "[tuning.personalization]\nfedavg = [{ learning_rate = 1.0 }]\n"}, "table to tune"),
+        ({"tuning": '[tuning.personalization]\nfedavg = [{ "personalization.start" = true }]\n'}, "start"),
         ({"tuning": "[tuning.personalization]\nfedavgg = [{ learning_rate = 1.0 }]\n"}, "Did you mean"),
         (
             {"tuning": "[tuning.personalization]\nfedavg = [{ learning_rate = 1.0 }]\nfedgen_edge = []\n"},
@@ -191,7 +192,7 @@ TUNED = """
 [tuning.personalization]
 fedgen_edge = [
     { "personalization.learning_rate" = 0.01 },
-    { "personalization.learning_rate" = 0.1, "personalization.interpolation" = 0.5 },
+    { "personalization.start" = "kept", "personalization.learning_rate" = 0.1, "personalization.interpolation" = 0.5 },
 ]
 local_only = [{ learning_rate = 0.01 }, { learning_rate = 0.1 }]
 """
@@ -215,7 +216,8 @@ def test_ways_that_follow_the_same_training_share_a_cell(tuned):
     cells = {name: {one.spec.digest for one in own if one.contender == name} for name in ("fedgen_edge", "local_only")}
     assert {name: len(found) for name, found in cells.items()} == {"fedgen_edge": 1, "local_only": 2}
     (shared,) = {one.spec.config.personalization_trials for one in own if one.contender == "fedgen_edge"}
-    assert [(way.learning_rate, way.interpolation) for way in shared] == [(0.01, 1.0), (0.1, 0.5)]
+    ways = [(way.start, way.learning_rate, way.interpolation) for way in shared]
+    assert ways == [("global", 0.01, 1.0), ("kept", 0.1, 0.5)]
 
 
 def test_the_tables_name_the_best_of_each_grid(tuned):
