@@ -14,7 +14,13 @@ from torch import nn
 from fedgen_bench.base.errors import DataError
 
 with quiet_diffusers():
-    from diffusers import DDIMPipeline, DDIMScheduler, DDPMScheduler, UNet2DModel
+    from diffusers import (
+        DDIMPipeline,
+        DDIMScheduler,
+        DDPMScheduler,
+        DPMSolverMultistepScheduler,
+        UNet2DModel,
+    )
 
 
 @pytest.fixture
@@ -130,6 +136,52 @@ def test_ddim_gives_the_images_of_diffusers_pipeline(kind):
             scheduler, latents, torch.zeros(3, dtype=torch.long), n_steps=7,
         )  # fmt: skip
     assert torch.allclose((ours / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1), torch.from_numpy(theirs), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers hands tensors to numpy
+@pytest.mark.parametrize(("kind", "spacing"), [("epsilon", "leading"), ("v_prediction", "trailing")])
+def test_second_order_is_diffusers_dpm_solver_multistep(kind, spacing):
+    scheduler = DDPMScheduler(1000, prediction_type=kind, timestep_spacing=spacing, clip_sample=False)
+    latents = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    labels = torch.zeros(2, dtype=torch.long)
+
+    def predict(images, timesteps, labels):  # noqa: ARG001 - as a U-Net is called
+        return torch.tanh(images * (1 + timesteps[0] / 1000))
+
+    timesteps = sampling.ddim_timesteps(scheduler, 8)
+    solver, theirs = DPMSolverMultistepScheduler.from_config(scheduler.config), latents
+    solver.set_timesteps(8)
+    solver.timesteps = torch.tensor(timesteps)  # with `leading` its own list is another one
+    abar = scheduler.alphas_cumprod[timesteps]
+    solver.sigmas = torch.cat([((1 - abar) / abar).sqrt(), torch.zeros(1)])
+    for timestep in timesteps:
+        theirs = solver.step(predict(theirs, torch.full((2,), timestep), None), timestep, theirs).prev_sample
+    ours, plain = (
+        sampling.sample_ddim(predict, scheduler, latents, labels, n_steps=8, second_order=second)
+        for second in (True, False)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert (plain - theirs).abs().max() > 0.1
+
+
+def test_second_order_errs_less_than_first_order_of_twice_the_steps():
+    scheduler = DDPMScheduler(
+        1000, beta_schedule="squaredcos_cap_v2", timestep_spacing="trailing", clip_sample=False
+    )  # fmt: skip
+    latents = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    labels = torch.zeros(2, dtype=torch.long)
+
+    def predict(images, timesteps, labels):  # noqa: ARG001 - as a U-Net is called
+        alpha = scheduler.alphas_cumprod[timesteps][:, None, None, None]
+        return (1 - alpha).sqrt() * images / (alpha * 0.25 + 1 - alpha)  # exact for pixels from N(0, 0.5^2)
+
+    # by hand: the flow keeps a pixel at so many deviations; where it begins, that is sqrt(abar / 4 + 1 - abar) = 1
+    exact = 0.5 * latents
+    first, second = (
+        (sampling.sample_ddim(predict, scheduler, latents, labels, n_steps=n, second_order=two) - exact).abs().mean()
+        for n, two in ((20, False), (10, True))
+    )
+    assert second < first
 
 
 # --- the sampler's list of timesteps ---------------------------------------------------------------------------------

@@ -221,6 +221,38 @@ def test_guidance_changes_what_is_generated(make):
     assert not torch.equal(plain, guided)
 
 
+def test_dpm_solver_gives_other_images_than_ddim(make):
+    labels = torch.arange(3)
+    with torch.inference_mode():
+        found = [make(sampler=one)._generate(make().new_module(), labels, SEEDS, "x") for one in ("ddim", "dpm_solver")]
+    assert not torch.equal(*found)
+
+
+def test_images_are_generated_after_rounds_where_that_is_asked_for(make):
+    task = make(n_subset_samples=4)
+    own = task.client_data(np.arange(5, 30)).heldout
+    with torch.inference_mode():
+        ours, theirs = (task.observe(task.new_module(), one, SEEDS) for one in (task.split("valid_subset"), own))
+    assert ours["generated/labels"].tolist() == [0, 1, 2, 0]
+    assert theirs["reference/labels"].tolist() == [28 % 3, 29 % 3]  # a tenth of 25 images, rounded down
+    assert theirs["generated/labels"].tolist() == [1, 2, 1, 2]
+    assert ours.keys() == theirs.keys() == task.evidence("valid_subset")
+    assert "generated/labels" not in make().evidence("valid_subset")
+
+
+def test_a_client_s_images_are_compared_with_its_own(make):
+    class Brightness(torch.nn.Module):
+        def forward(self, pixels):
+            return pixels.float().mean((2, 3)), pixels.float().mean((2, 3))
+
+    task = make(n_subset_samples=2)
+    task.extractors = [Extractor("bright", "1" * 64, Brightness())]
+    own = task.client_data(np.arange(30)).heldout
+    with torch.inference_mode():
+        found = task.observe(task.new_module(), own, SEEDS)["reference/bright"].features
+    assert torch.equal(found, own.pixels.float().mean((2, 3)))
+
+
 def telling(classes):
     """An extractor that takes every image for its class 1."""
 
@@ -297,6 +329,8 @@ def test_provenance_names_files_backbone_and_extractors(make):
         ({"n_samples": 1}, "n_samples must be at least 2"),
         ({"n_valid_samples": 0}, "n_valid_samples must be at least 2"),
         ({"n_reference": 1}, "n_reference must be at least 2"),
+        ({"n_subset_samples": 1}, "n_subset_samples must be at least 2"),
+        ({"n_subset_samples": -1}, "n_subset_samples must be at least 2"),
         ({"guidance": float("nan")}, "guidance must be a finite number"),
         ({"sampler_steps": 0}, "sampler_steps must be at least 1"),
         ({"heldout_fraction": 1.0}, "heldout_fraction must be"),

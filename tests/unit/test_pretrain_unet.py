@@ -132,6 +132,23 @@ def test_pretraining_resumed_after_an_interruption_ends_with_the_same_weights(re
     assert (tmp_path / "again" / "loss.csv").read_text() == (tmp_path / "untouched" / "loss.csv").read_text()
 
 
+def test_bf16_trains_other_weights_and_keeps_them_in_fp32(recipe, data, tmp_path):
+    short = recipe.read_text().replace("steps = 6", "steps = 2")
+    found = []
+    for precision in ("fp32", "bf16"):
+        recipe.write_text(f'{short}precision = "{precision}"\n')
+        found.append(content(recipe, work(recipe, data, tmp_path / precision))[1])
+    assert {one.dtype for one in found[1].values()} == {torch.float32}
+    assert not all(torch.equal(one, found[1][name]) for name, one in found[0].items())
+    assert all(torch.allclose(one, found[1][name], atol=0.05) for name, one in found[0].items())
+
+
+def test_recipe_of_another_precision_is_refused(recipe):
+    recipe.write_text(recipe.read_text() + 'precision = "fp16"\n')
+    with pytest.raises(ValueError, match="precision must be fp32 or bf16, got fp16"):
+        pretrain_unet.load_recipe(recipe)
+
+
 def test_batches_differ_by_step_and_worker_and_drop_labels(recipe, data):
     made = pretrain_unet.load_recipe(recipe)
     images, heldout = pretrain_unet._read(made, data)
@@ -143,6 +160,19 @@ def test_batches_differ_by_step_and_worker_and_drop_labels(recipe, data):
     labels = torch.cat([pretrain_unet._batch(images, made, step, 0)[1] for step in range(200)])
     # 800 labels, a tenth of them dropped: 80, standard deviation 8.5; four of them are allowed.
     assert abs(int((labels == 10).sum()) - 80) < 34
+
+
+def test_export_shows_what_it_generates_beside_real_images(recipe, data, tmp_path):
+    recipe.write_text(recipe.read_text().replace("steps = 6", "steps = 1"))
+    made = pretrain_unet.load_recipe(recipe)
+    work(recipe, data, tmp_path / "work")
+    folder = pretrain_unet._export(made, pretrain_unet._read(made, data)[1], tmp_path / "work")
+    with Image.open(folder / "samples.png") as sheet:
+        # four vehicles; ten generated and ten real images of 32 pixels twice as large, columns and rows 8 pixels apart
+        assert sheet.height == 30 + 4 * (64 + 8) + 8
+        # the last image of a class is real: all of one colour, which says the class
+        shown = [sheet.getpixel((sheet.width - 40, 38 + 72 * place + 32)) for place in range(4)]
+    assert shown == [(25 * label, 255 - 25 * label, 128) for label in cifar10.VEHICLES]
 
 
 def test_rate_warms_up_falls_and_cools_down(recipe):

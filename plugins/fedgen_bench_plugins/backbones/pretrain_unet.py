@@ -15,7 +15,7 @@ import time
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -29,8 +29,9 @@ from fedgen_bench_plugins.backbones.pretrain import Say
 from fedgen_bench_plugins.backbones.sampling import sample_ddim
 from fedgen_bench_plugins.backbones.unet import CONTEXT, ConditionalUNet, new_context, quiet_diffusers
 from fedgen_bench_plugins.datasets import cifar10
-from fedgen_bench_plugins.datasets.images import Images, grid_png
+from fedgen_bench_plugins.datasets.images import Images, grid
 from fedgen_bench_plugins.datasets.known import CIFAR10
+from fedgen_bench_plugins.sheets import sheet_png
 
 _N_HELDOUT = 512
 _GRID_COLUMNS = 10
@@ -42,7 +43,9 @@ class Training:
     """AdamW, an exponential moving average of the weights, random flips.
 
     The rate warms up linearly over `warmup_steps`, falls linearly as if to be zero at `decay_steps`, and is taken to
-    zero over the last `cooldown_steps` of `steps`.
+    zero over the last `cooldown_steps` of `steps`. The average's decay is (step + 1) / (step + 10), `ema_decay` at
+    most: with 1.0 it is over a share of all steps, about the last tenth (the power law of arXiv 2312.02696, section
+    3.1, with gamma 8). With precision `bf16` the network computes under autocast; weights and their average stay fp32.
     """
 
     steps: int
@@ -57,6 +60,11 @@ class Training:
     seed: int
     workers: int
     checkpoint_every: int
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.precision not in {"fp32", "bf16"}:
+            raise ValueError(f"precision must be fp32 or bf16, got {self.precision}.")
 
 
 @dataclass(frozen=True)
@@ -153,7 +161,7 @@ def pretrain(path: Path, data: Path, workdir: Path, say: Say) -> Path:
     """Run or resume the recipe in `workdir`; return the folder with the finished backbone.
 
     It holds `unet/` and `scheduler/` as diffusers writes them (weights fp16), `context.safetensors`, `recipe.json`,
-    `loss.csv`, and `samples.png`, a grid of generated images.
+    `loss.csv`, and `samples.png`, generated images of the classes it was trained on beside held-out ones.
 
     Raises:
         DataError: the data are not there or not those of the recipe.
@@ -162,11 +170,11 @@ def pretrain(path: Path, data: Path, workdir: Path, say: Say) -> Path:
     workdir.mkdir(parents=True, exist_ok=True)
     rendezvous = workdir / "rendezvous"
     rendezvous.unlink(missing_ok=True)
-    _read(recipe, data)
+    _, heldout = _read(recipe, data)
     spawn: Any = torch.multiprocessing.spawn  # type: ignore[attr-defined]
     spawn(_worker, (path, data, workdir, rendezvous), nprocs=recipe.training.workers)
     say(f"trained {recipe.training.steps} steps")
-    return _export(recipe, workdir)
+    return _export(recipe, heldout, workdir)
 
 
 def _worker(rank: int, path: Path, data: Path, workdir: Path, rendezvous: Path) -> None:
@@ -197,7 +205,8 @@ def _worker(rank: int, path: Path, data: Path, workdir: Path, rendezvous: Path) 
     for step in range(first, training.steps):
         pixels, labels, generator = _batch(images, recipe, step, rank)
         optimizer.param_groups[0]["lr"] = _rate(step, training)
-        loss = training_loss(parallel, scheduler, pixels, labels, generator, training.snr_gamma)
+        with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16"):
+            loss = training_loss(parallel, scheduler, pixels, labels, generator, training.snr_gamma)
         loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
@@ -227,7 +236,7 @@ def _with(recipe: Recipe, tensors: dict[str, torch.Tensor]) -> ConditionalUNet:
     return module.eval()
 
 
-def _export(recipe: Recipe, workdir: Path) -> Path:
+def _export(recipe: Recipe, heldout: Images, workdir: Path) -> Path:
     backbone = workdir / "backbone"
     fresh, scheduler = build(recipe)
     _, average = load_checkpoint(workdir / "checkpoint.safetensors", fresh, [])
@@ -239,17 +248,17 @@ def _export(recipe: Recipe, workdir: Path) -> Path:
     save_file({"context": context}, backbone / CONTEXT)
     shutil.copy(workdir / "loss.csv", backbone / "loss.csv")
     (backbone / "recipe.json").write_text(json.dumps({"digest": recipe.digest, **asdict(recipe)}, indent=1) + "\n")
-    _save_grid(_with(recipe, average), scheduler, backbone / "samples.png")
+    _save_grid(_with(recipe, average), scheduler, heldout, backbone / "samples.png")
     return backbone
 
 
 @torch.no_grad()
-def _save_grid(module: ConditionalUNet, scheduler: Any, path: Path) -> None:
-    """A row of generated images a class, all rows from the same latents."""
-    n_classes, size = len(cifar10.CLASSES), cifar10.SIZE
-    latents = torch.randn(_GRID_COLUMNS, 3, size, size, generator=torch.Generator().manual_seed(0))
-    rows = [
-        sample_ddim(module, scheduler, latents, torch.full((_GRID_COLUMNS,), label), n_steps=_GRID_STEPS)
-        for label in range(n_classes)
-    ]
-    path.write_bytes(grid_png(to_pixels(torch.stack(rows)).numpy()))
+def _save_grid(module: ConditionalUNet, scheduler: Any, heldout: Images, path: Path) -> None:
+    """A row a class that is held out: generated images, in all rows from the same latents, and real ones."""
+    latents = torch.randn(_GRID_COLUMNS, 3, cifar10.SIZE, cifar10.SIZE, generator=torch.Generator().manual_seed(0))
+    rows = []
+    for label in np.unique(heldout.labels):
+        made = sample_ddim(module, scheduler, latents, torch.full((_GRID_COLUMNS,), label), n_steps=_GRID_STEPS)
+        real = heldout.pixels[np.flatnonzero(heldout.labels == label)[:_GRID_COLUMNS]]
+        rows.append((cifar10.CLASSES[label], grid(np.concatenate([to_pixels(made).numpy(), real])[None])))
+    path.write_bytes(sheet_png(rows, ("generated", "real")))

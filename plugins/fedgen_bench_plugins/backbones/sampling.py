@@ -1,7 +1,8 @@
-"""Deterministic DDIM sampling along a scheduler's own list of timesteps, which is checked before anything is drawn."""
+"""Deterministic sampling, by DDIM or DPM-Solver++, along a scheduler's list of timesteps, which is checked first."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -70,12 +71,14 @@ def sample_ddim(
     n_steps: int,
     guidance: float = 1.0,
     null_label: int = -1,
+    second_order: bool = False,
 ) -> torch.Tensor:
     """Deterministic DDIM (arXiv 2010.02502, eta = 0) from `latents`; images in [-1, 1] of the same shape.
 
     A step goes from a timestep of the list to the next one, and from the last one to the scheduler's end. With
     `guidance` w other than 1 the prediction is p_null + w (p_label - p_null) (arXiv 2207.12598), which takes two
-    passes a step; `null_label` is the label that stands for none.
+    passes a step; `null_label` is the label that stands for none. With `second_order` it is DPM-Solver++(2M)
+    (arXiv 2211.01095, algorithm 2), whose first and last steps are DDIM's; no step takes more passes for it.
 
     Raises:
         DataError: see `ddim_timesteps`.
@@ -83,7 +86,7 @@ def sample_ddim(
     ddim, timesteps = _ddim(scheduler, n_steps)
     alphas = [ddim.alphas_cumprod[timestep] for timestep in timesteps] + [ddim.final_alpha_cumprod]
     bound = ddim.config.clip_sample_range if ddim.config.clip_sample else None
-    images = latents
+    images, passed = latents, _Passed()
     for timestep, (now, then) in zip(timesteps, pairwise(alphas), strict=True):
         steps = torch.full((len(images),), timestep, device=images.device)
         predicted = module(images, steps, labels)
@@ -91,12 +94,31 @@ def sample_ddim(
             without = module(images, steps, torch.full_like(labels, null_label))
             predicted = without + guidance * (predicted - without)
         noise, clean = (part(scheduler, predicted.float(), images, now) for part in (noise_of, image_of))
-        images = _step(noise, clean, then, bound)
+        if bound is not None:
+            clean = clean.clamp(-bound, bound)
+        if second_order and timestep not in (timesteps[0], timesteps[-1]):
+            ahead = clean + passed.ahead(clean, now, then)
+            noise = (images - now**0.5 * ahead) / (1 - now) ** 0.5
+            images = _step(noise, ahead, then)
+        else:
+            images = _step(noise, clean, then)
+        passed = _Passed(clean, now)
     return images
 
 
-def _step(noise: torch.Tensor, clean: torch.Tensor, then: torch.Tensor, bound: float | None) -> torch.Tensor:
-    """Equation 12 of the paper to abar `then`; the predicted image is cut to [-bound, bound]."""
-    if bound is not None:
-        clean = clean.clamp(-bound, bound)
+def _step(noise: torch.Tensor, clean: torch.Tensor, then: torch.Tensor) -> torch.Tensor:
+    """Equation 12 of DDIM's paper to abar `then`."""
     return then**0.5 * clean + (1 - then) ** 0.5 * noise
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """The predicted image of the step before, and the abar that it was predicted at."""
+
+    clean: torch.Tensor | float = 0.0
+    abar: torch.Tensor | float = 0.0
+
+    def ahead(self, clean: torch.Tensor, now: torch.Tensor, then: torch.Tensor) -> torch.Tensor:
+        """What is added to `clean`: its change over the step before, by 2 r; r is that step by this one (log SNR)."""
+        before, here, there = (torch.as_tensor(abar).logit() for abar in (self.abar, now, then))
+        return (clean - self.clean) * ((there - here) / (2 * (here - before)))

@@ -27,7 +27,8 @@ def check_compared(params: Params, images: ImageSet) -> None:
     """Raises DataError when images of one's own are too few for a distance between features to say anything."""
     if not (params.extractors or params.optional_extractors):
         return
-    asked = {"valid": params.n_valid_samples, "test": params.n_samples}
+    n_valid = min(params.n_valid_samples, params.n_subset_samples or params.n_valid_samples)
+    asked = {"valid": n_valid, "test": params.n_samples}
     for part, n_samples in asked.items():
         n_images = len(getattr(images, part))
         if part == "test" and params.n_reference is not None:

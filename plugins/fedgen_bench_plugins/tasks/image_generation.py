@@ -31,6 +31,7 @@ from fedgen_bench_plugins.datasets.known import CIFAR10, INCEPTION
 from fedgen_bench_plugins.tasks.heldout import n_heldout, without_tail
 from fedgen_bench_plugins.tasks.image_checks import check_compared, check_labels, check_sizes
 from fedgen_bench_plugins.tasks.image_params import EVALUATION_ONLY, LATER, Params
+from fedgen_bench_plugins.tasks.image_scoring import EvalImages, noise_evidence
 from fedgen_bench_plugins.tasks.image_sets import IMAGE_SETS, ImageReader
 
 if TYPE_CHECKING:
@@ -48,18 +49,6 @@ if TYPE_CHECKING:
     from fedgen_bench_plugins.extractors import Extractor, Features
 
 _SHOWN_PER_CLASS = 2
-_GOLDEN_RATIO = 0.6180339887498949
-
-
-@dataclass(frozen=True)
-class EvalImages:
-    """Images to be scored, and to be compared with generated ones where `n_samples` is not 0."""
-
-    pixels: torch.Tensor
-    labels: torch.Tensor
-    n_scored: int
-    n_samples: int = 0
-    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +125,10 @@ class LoadedImageGeneration:
         kept = self.trained_units(units)
         tail = units[len(kept) :]
         pixels, labels = _tensors(self.images.train.take(kept))
-        heldout = EvalImages(*_tensors(self.images.train.take(tail)), n_scored=len(tail)) if len(tail) else None
+        heldout = None
+        if len(tail):
+            own, n_samples = _tensors(self.images.train.take(tail)), self.params.n_subset_samples
+            heldout = EvalImages(*own, n_scored=len(tail), n_samples=n_samples)
         return ClientData(Examples({"pixels": pixels, "labels": labels}, len(kept)), heldout)
 
     def trained_units(self, units: np.ndarray) -> np.ndarray:
@@ -154,7 +146,9 @@ class LoadedImageGeneration:
         valid, (pixels, labels) = _tensors(self.images.valid), _tensors(self.images.test)
         test = pixels[: params.n_reference], labels[: params.n_reference]
         return {
-            "valid_subset": EvalImages(*valid, n_scored=params.n_subset),
+            "valid_subset": EvalImages(
+                *valid, n_scored=params.n_subset, n_samples=params.n_subset_samples, part="valid"
+            ),
             "valid": EvalImages(*valid, n_scored=params.n_scored, n_samples=params.n_valid_samples, part="valid"),
             "test": EvalImages(*test, n_scored=params.n_scored, n_samples=params.n_samples, part="test"),
         }
@@ -215,10 +209,15 @@ class LoadedImageGeneration:
         labels also `generated/labels`, `reference/labels` and the names of the `classes`, and where an extractor tells
         these very classes `generated/predicted`, what it takes each image for.
         """
-        evidence = self._noise_evidence(module, data, seeds)
+        params, generator = self.params, seeds.torch("evaluation", purpose="noise")
+        evidence = noise_evidence(
+            module, self.backbone.scheduler, data, generator, n_levels=params.noise_levels, n_batch=params.batch_images
+        )
         if not data.n_samples:
             return evidence
         labels = self._labels_in_turn(data.n_samples)
+        if not data.part:  # a client's own
+            labels = data.labels.repeat(-(-len(labels) // len(data.labels)))[: len(labels)]
         pixels = self._generate(module, labels, seeds, f"samples/{data.part}")
         if self.backbone.module.labelled:
             evidence |= {
@@ -227,7 +226,9 @@ class LoadedImageGeneration:
         device = next(module.parameters()).device
         for i, extractor in enumerate(self.extractors):
             evidence[f"generated/{extractor.name}"] = extractor.features(pixels, device)
-            evidence[f"reference/{extractor.name}"] = self._reference(i, data.part, device)
+            evidence[f"reference/{extractor.name}"] = (
+                self._reference(i, data.part, device) if data.part else extractor.features(data.pixels, device)
+            )
         if classifier := self._classifier:
             evidence["generated/predicted"] = evidence[f"generated/{classifier.name}"].logits.argmax(dim=1)
         return evidence
@@ -255,30 +256,6 @@ class LoadedImageGeneration:
 
         return torch.arange(n) % len(self.images.classes)
 
-    def _noise_evidence(self, module: nn.Module, data: EvalImages, seeds: SeedTree) -> dict[str, Any]:
-        """Every scored image at `noise_levels` timesteps, one in each equal part of the schedule.
-
-        Where in the part is a golden-ratio sequence over the images: all of it is covered evenly, for every seed alike.
-        """
-        import torch
-
-        from fedgen_bench_plugins.backbones.diffusion import noise_errors, to_unit
-
-        device = next(module.parameters()).device
-        scheduler, levels = self.backbone.scheduler, self.params.noise_levels
-        chosen = torch.linspace(0, len(data.labels) - 1, min(data.n_scored, len(data.labels))).round().long()
-        within = torch.arange(len(chosen), dtype=torch.float64)[:, None] * _GOLDEN_RATIO % 1
-        timesteps = ((torch.arange(levels) + within) / levels * len(scheduler.alphas_cumprod)).long().flatten()
-        generator = seeds.torch("evaluation", purpose="noise")
-        noise = torch.randn((len(timesteps), *data.pixels.shape[1:]), generator=generator)
-        which = chosen.repeat_interleave(levels)
-        total = 0.0
-        for part in torch.arange(len(which)).split(self.params.batch_images):
-            images = to_unit(data.pixels[which[part]]).to(device)
-            rest = (one[part].to(device) for one in (data.labels[which], timesteps, noise))
-            total += float(noise_errors(module, scheduler, images, *rest).cpu().sum(dtype=torch.float64))
-        return {"noise_error": total, "n_noise_errors": float(len(which))}
-
     def _generate(self, module: nn.Module, labels: torch.Tensor, seeds: SeedTree, purpose: str) -> torch.Tensor:
         """Generated uint8 pixels on the CPU, one image a label; latents come from the evaluation stream."""
         import torch
@@ -292,6 +269,7 @@ class LoadedImageGeneration:
             sample_ddim(
                 module, self.backbone.scheduler, some.to(device), wanted.to(device),
                 n_steps=self.params.sampler_steps, guidance=self.params.guidance, null_label=self._null_label,
+                second_order=self.params.sampler == "dpm_solver",
             )
             for some, wanted in zip(
                 latents.split(self.params.batch_images), labels.split(self.params.batch_images), strict=True

@@ -9,11 +9,12 @@ from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.datasets.sources import NO_IMAGES, OWN_IMAGES, ImageSource
 
 _FEWEST_COMPARED = 2
-LATER = frozenset({"loading", "source"})
+_NONE = {"n_subset_samples": 0}  # what says that no images are generated
+LATER = frozenset({"loading", "source", "sampler", "n_subset_samples"})
 EVALUATION_ONLY = frozenset(
     {
-        "sampler_steps", "guidance", "n_samples", "n_valid_samples", "n_reference", "n_scored", "n_subset",
-        "noise_levels", "extractors", "optional_extractors", "batch_images",
+        "sampler", "sampler_steps", "guidance", "n_samples", "n_valid_samples", "n_reference", "n_scored", "n_subset",
+        "n_subset_samples", "noise_levels", "extractors", "optional_extractors", "batch_images",
     }
 )  # fmt: skip
 
@@ -28,11 +29,14 @@ class Params:
         snr_gamma: min-SNR weighting of the training loss; none when left out.
         flip: mirror half of the training images.
         label_dropout: share of the training images that are trained without their label, for guidance.
-        sampler_steps, guidance: of DDIM; guidance other than 1 takes two passes a step.
+        sampler: `ddim`, or `dpm_solver`, which is DPM-Solver++(2M).
+        sampler_steps, guidance: of the sampler; guidance other than 1 takes two passes a step.
         n_samples, n_valid_samples: images generated for test and for validation, classes in turn.
         n_reference: test images that generated ones are compared with, the first ones of the file; all when left out.
         n_scored: images of validation and of test whose noise prediction is scored.
         n_subset: those that are scored after a round.
+        n_subset_samples: images generated after every round, so that FID and its kin can be followed, and for a
+            client's own evaluation, with labels as its held-out images have them; none when 0.
         noise_levels: timesteps at which an image is scored, spread evenly over the schedule.
         heldout_fraction: the tail of every client's images that its own evaluation uses.
         extractors: feature extractors that must be at hand.
@@ -47,6 +51,7 @@ class Params:
     snr_gamma: float | None = 5.0
     flip: bool = True
     label_dropout: float = 0.0
+    sampler: Literal["ddim", "dpm_solver"] = "ddim"
     sampler_steps: int = 10
     guidance: float = 1.0
     n_samples: int = 1000
@@ -54,6 +59,7 @@ class Params:
     n_reference: int | None = None
     n_scored: int = 500
     n_subset: int = 100
+    n_subset_samples: int = 0
     noise_levels: int = 2
     heldout_fraction: float = 0.1
     extractors: tuple[str, ...] = ("cifarnet",)
@@ -71,8 +77,8 @@ class Params:
         for name in sorted(counts):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("n_samples", "n_valid_samples", "n_reference"):
-            if (n := getattr(self, name)) is not None and n < _FEWEST_COMPARED:
+        for name in ("n_samples", "n_valid_samples", "n_reference", "n_subset_samples"):
+            if (n := getattr(self, name)) is not None and n < _FEWEST_COMPARED and n != _NONE.get(name):
                 raise ValueError(f"{name} must be at least {_FEWEST_COMPARED}, which a covariance needs, got {n}.")
         for name in ("heldout_fraction", "label_dropout"):
             if not 0 <= getattr(self, name) < 1:
