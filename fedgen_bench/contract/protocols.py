@@ -99,7 +99,9 @@ class Task(Protocol):
     def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> Mapping[str, Any]:
         """Evidence from evaluating `module` on a client's held-out tail or on `split(name)`; metrics read it.
 
-        Numbers, strings and CPU tensors, also inside tuples and dataclasses.
+        Numbers, strings and CPU tensors, also inside tuples and dataclasses. `halves`, which a task need not give, are
+        two mappings of evidence of halves of the data, or none where they cannot be divided: records tell from them
+        how far a client's figure is off by chance.
         """
 
     def split(self, name: str) -> Any:

@@ -56,6 +56,8 @@ class RunResult:
         per_client: the followed metric by model (`global`, `kept`, `personalized`) and client id.
         showcase: base64 of a PNG of what the global model generates; empty when there is none.
         sample: text that it generates; empty when there is none.
+        halves: as `per_client`, on either half of a client's data, where the suite has `[personalization]` and the task
+            gives halves.
     """
 
     status: str
@@ -66,3 +68,4 @@ class RunResult:
     facts: Mapping[str, Any] = field(default_factory=dict)
     showcase: str = ""
     sample: str = ""
+    halves: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from fedgen_bench.suite.cells import CellSpec
 
 
+HALVES = ("first half", "second half")  # of a client's data, as `<metric>/<half>`
+
+
 class _NotGivenError(KeyError):
     """A metric asked for evidence that is not there."""
 
@@ -52,8 +55,12 @@ class Evaluator:
     metrics: Mapping[str, Metric]
     lower_is_better: bool
 
-    def measure(self, model: Model, data: Any, names: Iterable[str] | None = None) -> dict[str, float]:
+    def measure(
+        self, model: Model, data: Any, names: Iterable[str] | None = None, *, halves: bool = False
+    ) -> dict[str, float]:
         """Metrics of the adapted backbone with these tensors, all when `names` is None; parts as `<metric>/<part>`.
+
+        With `halves` the followed metric on both halves of the data as well, where the task gives them (see `HALVES`).
 
         Raises:
             Diverged: one is not finite.
@@ -65,6 +72,8 @@ class Evaluator:
         measured: dict[str, float] = {}
         for name in self.metrics if names is None else names:
             measured |= self._computed(name, evidence)
+        if halves:
+            measured |= self._of_halves(evidence)
         for name, value in measured.items():
             if not math.isfinite(value):
                 raise Diverged(f"{name} of the trained model is {value}.")
@@ -90,8 +99,7 @@ class Evaluator:
         """
         evaluation = self.spec.config.evaluation
         try:
-            with guarded(f"{type(self.metrics[name]).__name__}.compute", evidence=evidence):
-                value = self.metrics[name].compute(_Evidence(evidence))
+            value = self._value(name, evidence)
         except _NotGivenError as error:
             if name in evaluation.optional_metrics:
                 return {}
@@ -107,6 +115,20 @@ class Evaluator:
                 "rounds. Name it in `evaluation.other_metrics` or `evaluation.optional_metrics`."
             )
         return {f"{name}/{part}": float(number) for part, number in value.items()}
+
+    def _value(self, name: str, evidence: Mapping[str, Any]) -> float | Mapping[str, float]:
+        with guarded(f"{type(self.metrics[name]).__name__}.compute", evidence=evidence):
+            return self.metrics[name].compute(_Evidence(evidence))
+
+    def _of_halves(self, evidence: Mapping[str, Any]) -> dict[str, float]:
+        """Nothing where a half lacks what the metric needs."""
+        followed = self.spec.config.evaluation.followed
+        try:
+            values = [self._value(followed, half) for half in evidence.get("halves", ())]
+        except _NotGivenError:
+            return {}
+        numbered = zip(HALVES, values, strict=False)
+        return {f"{followed}/{half}": float(value) for half, value in numbered if not isinstance(value, Mapping)}
 
     def showcase(self, model: Model) -> bytes | str | None:
         """The PNG or the text that the task makes with this model; None where it makes none. A text is made printable.

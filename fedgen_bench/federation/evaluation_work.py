@@ -90,8 +90,10 @@ class EvaluationWork:
         return Asked(task.fit, data, streams, task.n_steps, task.learning_rate)
 
     def _measured(self, model: Model, task: EvaluationTask) -> Mapping[str, float]:
+        config = self.evaluator.spec.config
         if task.client_id is None:
             with span("final evaluation", task.split):
                 return self.evaluator.measure(model, self.evaluator.task.split(task.split), task.metrics)
         with span("client evaluation", task.client_id):
-            return self.evaluator.measure(model, self.clients(task.client_id).heldout, task.metrics)
+            heldout, halves = self.clients(task.client_id).heldout, config.personalization is not None
+            return self.evaluator.measure(model, heldout, task.metrics, halves=halves)

@@ -16,6 +16,7 @@ from fedgen_bench.contract.engines import Evaluating, EvaluationTask
 from fedgen_bench.contract.messages import Fit, Model
 from fedgen_bench.contract.reports import GLOBAL
 from fedgen_bench.federation.client_evaluation import client_tasks, ways_of
+from fedgen_bench.federation.evaluation import HALVES
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.engines import Engine, Work
@@ -31,10 +32,12 @@ class Scores:
         splits: metrics as `<split>/<metric>`.
         clients: by `global`, `kept` and `personalized`, each evaluated client's followed metric; empty where none are
             asked.
+        halves: the same on either half of the clients' data, where the task gives them.
     """
 
     splits: dict[str, float] = field(default_factory=dict)
     clients: dict[str, dict[str, float]] = field(default_factory=dict)
+    halves: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
 
 def final_scores(
@@ -66,9 +69,13 @@ def final_scores(
     for split in splits:
         scores.splits.update({f"{split}/{name}": value for name, value in next(measured).items()})
     passing("final.evaluated")
+    followed = experiment.config.evaluation.followed
     for metrics in measured:
         of, client_id = asked.popleft()
-        scores.clients.setdefault(of, {})[str(client_id)] = metrics[experiment.config.evaluation.followed]
+        scores.clients.setdefault(of, {})[str(client_id)] = metrics[followed]
+        first, second = (metrics.get(f"{followed}/{half}") for half in HALVES)
+        if first is not None and second is not None:
+            scores.halves.setdefault(of, {})[str(client_id)] = first, second
     return scores
 
 

@@ -75,7 +75,7 @@ def final_result(
         "final_sha256": "" if tensors is None else tensors_digest(tensors),
     }
     final = None if tensors is None else pieces(tensors).whole()
-    return RunResult("done", "", metrics, per_client, digests, facts, showcase, sample), final
+    return RunResult("done", "", metrics, per_client, digests, facts, showcase, sample, scores.halves), final
 
 
 def named_tensors(model: Model) -> Tensors:

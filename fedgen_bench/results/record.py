@@ -7,7 +7,7 @@ takes a record as it comes and keeps every value as it is, so that it is written
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from pydantic import ConfigDict, Field, GetPydanticSchema
@@ -22,6 +22,7 @@ ModelName = Literal["global", "kept", "personalized"]
 CohortKind = Literal["sampled", "pooled", "none"]
 Unfinished = Literal["failed", "diverged", "crashed", "running"]
 SHOWN = ("showcase", "sample")  # what a model generates, where it does
+ONLY_WHERE_ANY = (*SHOWN, "halves")  # no key stands for one that there is none of
 Nothing = Annotated[dict[str, Any], Field(max_length=0)]
 
 
@@ -177,6 +178,7 @@ class Done(_Run):
         per_client: the followed metric by model and client.
         showcase: base64 of a PNG of what the global model generates; empty when none is published.
         sample: text that it generates; empty when none is published.
+        halves: as `per_client`, on either half of a client's data; empty where the task gives none.
     """
 
     status: Literal["done"] = "done"
@@ -187,6 +189,7 @@ class Done(_Run):
     facts: Facts
     showcase: str = ""
     sample: str = ""
+    halves: Mapping[ModelName, Mapping[ClientId, tuple[float, float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,10 +224,11 @@ def from_json(raw: Mapping[str, Any]) -> Record:
     }
     if raw["status"] != "done":
         return Ended(**made)
-    return Done(**made | {"digests": Digests(**raw["digests"]), "facts": Facts(**raw["facts"])})
+    halves = {model: {i: tuple(two) for i, two in of.items()} for model, of in raw.get("halves", {}).items()}
+    return Done(**made | {"halves": halves, "digests": Digests(**raw["digests"]), "facts": Facts(**raw["facts"])})
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """As `results.json` has it; no key stands for a picture or a text that there is none of."""
+    """As `results.json` has it."""
     table = {**asdict(record), "config": record.config.to_json()}
-    return {name: value for name, value in table.items() if value or name not in SHOWN}
+    return {name: value for name, value in table.items() if value or name not in ONLY_WHERE_ANY}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from fedgen_bench.results.record import SHOWN, Booked, Record, from_json
+from fedgen_bench.results.record import ONLY_WHERE_ANY, SHOWN, Booked, Record, from_json
 
 if TYPE_CHECKING:
     from fedgen_bench.results.store import StoredRun
@@ -49,7 +49,11 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
         ],
         "provenance": dict(run.provenance),
         "environment": dict(run.environment),
-        **{name: shown for name in SHOWN if with_showcase and (shown := getattr(result, name))},
+        **{
+            name: found
+            for name in ONLY_WHERE_ANY
+            if (with_showcase or name not in SHOWN) and (found := getattr(result, name))
+        },
     }
     return from_json(json.loads(json.dumps(table)))
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundReport, RunResult
 from fedgen_bench.contract.seeds import digest
-from fedgen_bench.results.record import SHOWN
+from fedgen_bench.results.record import ONLY_WHERE_ANY
 from fedgen_bench.suite.cellconfig import CellConfig
 from fedgen_bench.suite.cells import CellSpec, Purpose
 
@@ -117,7 +117,7 @@ class RunRow:
             "per_client": result.per_client,
             "digests": dict(result.digests),
             "facts": dict(result.facts),
-            **{name: shown for name in SHOWN if (shown := getattr(result, name))},
+            **{name: shown for name in ONLY_WHERE_ANY if (shown := getattr(result, name))},
         }
         return dataclasses.replace(
             self, status=result.status, reason=result.reason, result=text(body), seconds=self.seconds + seconds

@@ -35,7 +35,7 @@ from fedgen_bench_plugins.tasks.text_beginning import beginning_of, line_end_of
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, TextReader, topic_labels
 from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, LATER, Params
 from fedgen_bench_plugins.tasks.text_samples import finished, prompts_of
-from fedgen_bench_plugins.tasks.text_scoring import score
+from fedgen_bench_plugins.tasks.text_scoring import Score, score
 from fedgen_bench_plugins.tasks.text_windows import EvalText, windows
 
 if TYPE_CHECKING:
@@ -248,20 +248,21 @@ class LoadedLanguageModeling:
         parts = zip(blocks.split(size), counts.split(size), strict=True)
         return [MicroBatch({"blocks": some}, n.sum() / counts.sum()) for some, n in parts]
 
-    def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, float]:
-        """Summed negative log-likelihood and predicted tokens of an `EvalText`, and what they are counted in."""
+    def observe(self, module: nn.Module, data: Any, seeds: SeedTree) -> dict[str, Any]:
+        """Summed negative log-likelihood and predicted tokens of an `EvalText`, and what they are counted in.
+
+        Its halves are every other window of it, where there are two; words and bytes fall to them as tokens do.
+        """
         groups = windows(data.tokens, self._beginning, self.params)
-        found = score(module, groups, self.params.batch_windows)
-        evidence = {
-            "nll_nats": found.nats, "n_words": float(data.n_words), "n_bytes": float(data.n_bytes),
-            "n_tokens": float(len(data.tokens)), "n_correct_tokens": float(found.n_correct),
-        }  # fmt: skip
+        found, halves = score(module, groups, self.params.batch_windows)
+        divided = all(half.n_tokens for half in halves)
+        evidence = {**_evidence(found, data), "halves": tuple(_evidence(one, data) for one in halves if divided)}
         return evidence if data.floor_nats is None else {**evidence, "floor_nats": data.floor_nats}
 
     def evidence(self, split: str) -> frozenset[str]:
         """Sums of every text; the generator's own where it wrote the text."""
         floor = {"floor_nats"} if split.removesuffix("_subset") in self.corpus.floor_nats else set()
-        return frozenset({"nll_nats", "n_words", "n_bytes", "n_tokens", "n_correct_tokens"} | floor)
+        return frozenset({"nll_nats", "n_words", "n_bytes", "n_tokens", "n_correct_tokens", "halves"} | floor)
 
     def exporter(self) -> LanguageModelExporter:
         """For peft and transformers."""
@@ -287,6 +288,15 @@ class LoadedLanguageModeling:
     def _decoded(self, tokens: list[int]) -> str:
         """Their text on one line."""
         return " ".join(self.backbone.tokenizer.decode(tokens).split())
+
+
+def _evidence(found: Score, data: EvalText) -> dict[str, float]:
+    """What is known of a text, or of the part of it that was scored."""
+    share = found.n_tokens / len(data.tokens)
+    return {
+        "nll_nats": found.nats, "n_words": data.n_words * share, "n_bytes": data.n_bytes * share,
+        "n_tokens": float(found.n_tokens), "n_correct_tokens": float(found.n_correct),
+    }  # fmt: skip
 
 
 def _spread(n: int, wanted: int | None, runs: int) -> Sequence[int]:

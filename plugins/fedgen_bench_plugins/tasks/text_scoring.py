@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,30 +13,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """Summed negative log-likelihood in nats, and how many tokens were more likely than every other."""
+    """Summed negative log-likelihood in nats, of how many tokens, and how many were more likely than every other."""
 
     nats: float
+    n_tokens: int
     n_correct: int
 
 
-def score(module: nn.Module, groups: Iterable[tuple[torch.Tensor, torch.Tensor]], batch_windows: int) -> Score:
-    """The score of the targets of all windows (`text_windows.windows`), `batch_windows` in one pass.
+def score(
+    module: nn.Module, groups: Iterable[tuple[torch.Tensor, torch.Tensor]], batch_windows: int
+) -> tuple[Score, tuple[Score, Score]]:
+    """The score of the targets of all windows (`text_windows.windows`), `batch_windows` in one pass; and of its halves.
 
-    Nats are fp32 for a token and summed in float64.
+    These are every other window, from the first and from the second one on. Nats are fp32 for a token and summed in
+    float64.
     """
     import torch
     from torch.nn.functional import cross_entropy
 
     device = next(module.parameters()).device
-    total, n_correct = 0.0, torch.zeros((), dtype=torch.int64, device=device)
+    nats, every = 0.0, list[Score]()
     for inputs, targets in groups:
         for batch, wanted in zip(inputs.split(batch_windows), targets.split(batch_windows), strict=True):
             scores = module(input_ids=batch.to(device)).logits[:, -wanted.shape[1] :].flatten(0, 1).float()
             tokens = wanted.to(device).flatten()
-            nll = cross_entropy(scores, tokens, reduction="none")
-            total += float(nll.cpu().sum(dtype=torch.float64))
-            n_correct += _predicted(scores, tokens).sum()
-    return Score(total, int(n_correct))
+            nll = cross_entropy(scores, tokens, reduction="none").cpu()
+            nats += float(nll.sum(dtype=torch.float64))
+            by_window = nll.view(wanted.shape).sum(dim=1, dtype=torch.float64).tolist()
+            n_correct = _predicted(scores, tokens).view(wanted.shape).sum(dim=1).tolist()
+            every += [Score(a, wanted.shape[1], n) for a, n in zip(by_window, n_correct, strict=True)]
+    return replace(_together(every), nats=nats), (_together(every[::2]), _together(every[1::2]))
+
+
+def _together(windows: Sequence[Score]) -> Score:
+    """Their sums."""
+    return Score(
+        sum(one.nats for one in windows), sum(one.n_tokens for one in windows), sum(one.n_correct for one in windows)
+    )
 
 
 def _predicted(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
