@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fedgen_bench.base.determinism import settings_of
+from fedgen_bench.base.instructions import LIMITS, instruction_set
 
 _LIBRARIES = (
     "fedgen-bench",
@@ -72,21 +74,6 @@ def git_commit(folder: Path | None = None) -> str:
     return commit + ("+dirty" if changed else "")
 
 
-def instruction_set() -> str:
-    """The class of vector instructions that numerical libraries dispatch on."""
-    import torch
-
-    return torch.backends.cpu.get_cpu_capability()
-
-
-def emulated(precision: str, device: str, instructions: str) -> bool:
-    """Whether a processor with these instructions (see `instruction_set`) computes in bf16 by detours only.
-
-    Measured without AVX-512 and AMX: a step takes 17 times as long as in fp32.
-    """
-    return precision == "bf16" and device == "cpu" and not instructions.startswith(("AVX512", "AMX"))
-
-
 def processor() -> str:
     """The processor's model name."""
     if sys.platform == "darwin":
@@ -103,7 +90,8 @@ def processor() -> str:
 def fingerprint(device: str, threads: int, cohort: int = 1) -> dict[str, Any]:
     """What two runs must share to be equal to the bit; `cohort`, clients trained in one pass, where it is not 1.
 
-    On a GPU also what is set for it (`determinism`). Raises UsageError when that cannot be known.
+    On a GPU also what is set for it (`determinism`), on a processor what keeps its libraries from its instructions. Raises
+    UsageError when what is set for a GPU cannot be known.
     """
     import torch
 
@@ -125,4 +113,6 @@ def fingerprint(device: str, threads: int, cohort: int = 1) -> dict[str, Any]:
         found["cuda"] = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
     if settings := settings_of(device):
         found["settings"] = settings
+    if device == "cpu" and (limits := {name: os.environ[name] for name in LIMITS if os.environ.get(name)}):
+        found["limits"] = limits
     return found if cohort == 1 else {**found, "cohort": cohort}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.stats import Interval, paired_difference
-from fedgen_bench.results.pairing import check_pairing, told_apart
+from fedgen_bench.results.pairing import check_pairing, enters, told_apart
 from fedgen_bench.results.ranking import Candidate, ranks
 from fedgen_bench.results.summary import Group, full_uplinks, row_of
 from fedgen_bench.results.table import Curve, Followed, Row, Table
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry) -> Table:
     """Rank every contender that has all of the suite's seeds; the others are shown with their status.
 
-    Ranks are those of `ranking.ranks`. Runs under other seeds than the suite's are left out.
+    Ranks are those of `ranking.ranks`. Runs under other seeds than the suite's for their row are left out.
 
     Raises:
         PairingError: see `check_pairing`.
     """
-    records = [record for record in records if record.seed in suite.seeds.leaderboard]
+    records = [record for record in records if enters(record, suite)]
     check_pairing(records)
     spec = registry.get("metric", suite.evaluation.metric).spec
     follow = registry.get("metric", suite.evaluation.followed).spec
@@ -50,6 +50,7 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         full_model=suite.suite.full_model,
         target=suite.evaluation.target,
         seeds=suite.seeds.leaderboard,
+        reference_seeds=suite.seeds.references,
         rows=tuple(row.columns for row in (*ranked, *unranked)),
         others={group.label: group.means for group in groups},
         paired=_paired(own, suite),

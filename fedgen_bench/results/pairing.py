@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import PairingError
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.results.record import Done, Record
 from fedgen_bench.suite.cellconfig import canonical
+
+if TYPE_CHECKING:
+    from fedgen_bench.suite.schema import SuiteSpec
 
 _OWN = ("contender", "point", "seed")
 
@@ -15,6 +19,11 @@ _OWN = ("contender", "point", "seed")
 def comparable(records: Iterable[Record]) -> list[Done]:
     """Runs that finished, without those under overrides."""
     return [record for record in records if record.status == "done" and not record.off_suite]
+
+
+def enters(record: Record, suite: SuiteSpec) -> bool:
+    """Whether a run is under a seed that the suite has for its row, ranked or not; tables leave out the others."""
+    return record.seed in suite.seeds.of(ranked=record.config.contender.ranked)
 
 
 def conditions_of(record: Record) -> str:

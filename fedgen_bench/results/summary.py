@@ -113,7 +113,8 @@ def _status(group: Group, suite: SuiteSpec) -> str:
         return bad[0]
     if group.off_suite:
         return "off-suite"
-    return "done" if {record.seed for record in group.records} >= set(suite.seeds.leaderboard) else "incomplete"
+    needed = suite.seeds.of(ranked=group.competes)
+    return "done" if {record.seed for record in group.records} >= set(needed) else "incomplete"
 
 
 def _with_size(row: Row, facts: Facts) -> Row:

@@ -75,6 +75,7 @@ class Table:
 
     Args:
         metric: the one that ranks, read on the test part.
+        seeds: of ranked rows.
         others: by contender, every metric that all of its finished runs have, mean over seeds.
         paired: by contender, its difference to the reference over the seeds that both have.
         reasons: by contender, why runs of it did not finish.
@@ -82,6 +83,7 @@ class Table:
         among: by ranked contender, the points of a sweep that its rank holds within; empty where there is one ranking.
         showcase: by contender, base64 of a PNG of what its global model generates; empty for tasks without pictures.
         samples: by contender, text that its global model generates; empty for tasks without.
+        reference_seeds: of the other rows; empty where these have the same.
     """
 
     suite: str
@@ -106,6 +108,7 @@ class Table:
     showcase: Mapping[str, str]
     samples: Mapping[str, str]
     among: Mapping[str, str]
+    reference_seeds: tuple[int, ...] = ()
 
     @property
     def follows_another(self) -> bool:

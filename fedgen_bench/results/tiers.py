@@ -53,6 +53,12 @@ def tier(published: Mapping[str, Any], here: Mapping[str, Any], changes: Sequenc
     machine = _differing(published, here, ("instruction_set", "accelerator"))
     if kinds[0] == kinds[1]:
         machine += _differing(published, here, ("device",))
+    limits, ours_limits = (dict(environment.get("limits") or {}) for environment in (published, here))
+    machine += [
+        f"{name} {limits.get(name, 'not set')} published, {ours_limits.get(name, 'not set')} here"
+        for name in sorted(limits.keys() | ours_limits.keys())
+        if limits.get(name) != ours_limits.get(name)
+    ]
     cohorts = [environment.get("cohort", 1) for environment in (published, here)]
     if cohorts[0] != cohorts[1]:
         machine.append(_named("cohort", *cohorts))

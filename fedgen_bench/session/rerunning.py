@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from fedgen_bench.base.environment import emulated, fingerprint
+from fedgen_bench.base.environment import fingerprint
 from fedgen_bench.base.errors import DataError, FedgenError, StoreError, UsageError
 from fedgen_bench.base.files import sha256_of, write_atomic
+from fedgen_bench.base.instructions import instructions
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.results.bands import bands
 from fedgen_bench.results.files import REPRODUCTION, RESULTS
@@ -119,13 +120,9 @@ def _foretold(reruns: Sequence[Rerun], device: str) -> tuple[str, ...]:
         reasons = dict.fromkeys(reason for one in same for reason in one.reasons)
         why = f": {'; '.join(reasons)}" if reasons else ""
         notes.append(f"{len(same)} of {len(tiers)} cells: {described(name)}{why}")
-    instructions = next(iter(here.values()))["instruction_set"]
-    if any(emulated(one.spec.config.training.precision, device, instructions) for one in reruns):
-        notes.append(
-            f"Warning: cells were published in bf16, which this processor ({instructions}) only emulates: that takes "
-            "tens of times longer. `--precision fp32` runs them in fp32."
-        )
-    return tuple(notes)
+    precisions = [one.spec.config.training.precision for one in reruns]
+    instead = "`--precision fp32`, which is held to the statistical tier"
+    return (*notes, *instructions().warnings(precisions, device, instead))
 
 
 def _run(reruns: Sequence[Rerun], folder: Path, at: Workplace, on_plan: OnPlan, on_event: OnEvent) -> list[Record]:

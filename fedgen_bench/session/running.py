@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedgen_bench.base.environment import emulated, instruction_set
 from fedgen_bench.base.errors import WouldLoseError
 from fedgen_bench.base.files import inside
+from fedgen_bench.base.instructions import instructions
 from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.base.spans import span
 from fedgen_bench.results.files import TUNING
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fedgen_bench.registry.placement import Placement
     from fedgen_bench.run.dry_run import Forecast
     from fedgen_bench.suite.schema import SuiteSpec
+
+_FASTER = "a suite in fp32, a GPU (`--device cuda`)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ def tune(
     everything = trials(source, suite, at.registry)
     chosen = tuple({trial.spec.digest: trial.spec for trial in trials(source, suite, at.registry, contenders)}.values())
     with at.warmed(chosen) as place, Store(runs) as store:
-        on_plan(Plan(chosen, suite.evaluation.followed, place.jobs, emulation(chosen, at.device)))
+        on_plan(Plan(chosen, suite.evaluation.followed, place.jobs, _slow(chosen, at, _FASTER)))
         at.run(chosen, store, place, on_event)
         stored = store.runs(source.name, suite.suite.version, "tune")
     folder = inside(leaderboards, source.name)
@@ -129,19 +131,13 @@ def _chosen(source: SuiteSource, selection: Selection, at: Workplace) -> tuple[S
 
 
 def _planned(suite: SuiteSpec, cells: tuple[CellSpec, ...], place: Placement, at: Workplace) -> Plan:
-    return Plan(cells, suite.evaluation.followed, place.jobs, emulation(cells, at.device))
+    slow = _slow(cells, at, f"{_FASTER}, or `--set training.precision=fp32`, whose results are never ranked")
+    return Plan(cells, suite.evaluation.followed, place.jobs, slow)
 
 
-def emulation(cells: Sequence[CellSpec], device: str) -> tuple[str, ...]:
-    """Whether this processor makes a precision slow, and how to avoid it."""
-    instructions = instruction_set()
-    asked = {cell.config.training.precision for cell in cells}
-    return tuple(
-        f"Warning: this processor ({instructions}) only emulates {precision}: a step takes more than ten times as "
-        "long. `--set training.precision=fp32` avoids it; such results are shown, never ranked."
-        for precision in sorted(asked)
-        if emulated(precision, device, instructions)
-    )
+def _slow(cells: Sequence[CellSpec], at: Workplace, instead: str) -> tuple[str, ...]:
+    """Whether this processor makes their precision slow, and what to take instead."""
+    return instructions().warnings((cell.config.training.precision for cell in cells), at.device, instead)
 
 
 def _staying(folder: Path, cells: Sequence[CellSpec], store: Store) -> tuple[str, ...]:

@@ -119,15 +119,20 @@ def expand(
 ) -> tuple[CellSpec, ...]:
     """Ordered cells: contenders as the suite lists them, then those of `added_contenders(..., added)`, seeds inside.
 
+    A contender under none of whose own seeds it is asked for is left out.
+
     Raises:
-        UsageError: a contender that does not exist or cannot work, a seed that is not the suite's.
+        UsageError: a contender that does not exist or cannot work, a seed that is not the suite's, or not that of a
+            contender that is named.
     """
-    own = (suite.seeds.tuning,) if purpose == "tune" else suite.seeds.leaderboard
+    tuned = (suite.seeds.tuning,) if purpose == "tune" else ()
+    own = tuned or suite.seeds.leaderboard
     for seed in seeds:
         if seed not in own:
+            others = " --set seeds.references=[]" if suite.seeds.references else ""
             raise UsageError(
                 f"Seed {seed} is not one of this suite's ({', '.join(map(str, own))}), whose table it would not enter. "
-                f"Choose one of them, or run off the suite with `--set seeds.leaderboard=[{seed}]`."
+                f"Choose one of them, or run off the suite with `--set seeds.leaderboard=[{seed}]{others}`."
             )
     brought = added_contenders(suite, registry, added)
     for one in brought:
@@ -138,10 +143,19 @@ def expand(
     for name in contenders:
         if name not in known:
             raise UsageError(unknown("contender", name, known))
-    chosen = [one for one in everyone if not contenders or {one.name, one.contender.name} & set(contenders)]
-    return tuple(
-        CellSpec(_config(one, seed, registry), tuple(off_suite), purpose) for one in chosen for seed in (seeds or own)
-    )
+    cells: list[CellSpec] = []
+    for one in everyone:
+        if contenders and not {one.name, one.contender.name} & set(contenders):
+            continue
+        theirs = tuned or suite.seeds.of(ranked=one.contender.ranked)
+        asked = [seed for seed in (seeds or theirs) if seed in theirs]
+        if contenders and not asked:
+            raise UsageError(
+                f"`{one.name}` is a reference row, which has no seed {', '.join(map(str, seeds))}. Choose one of "
+                f"{', '.join(map(str, theirs))}."
+            )
+        cells += (CellSpec(_config(one, seed, registry), tuple(off_suite), purpose) for seed in asked)
+    return tuple(cells)
 
 
 def _config(variant: Variant, seed: int, registry: Registry) -> CellConfig:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.contract.params import make_params, problems_of
 from fedgen_bench.suite.compatibility import unfit
-from fedgen_bench.suite.schema import Evaluation, SuiteSpec, Training
+from fedgen_bench.suite.schema import Evaluation, Seeds, SuiteSpec, Training
 from fedgen_bench.suite.sizes import oversized
 from fedgen_bench.suite.structure import accepted, is_list, kind_of, models_in
 from fedgen_bench.suite.sweeps import at_point
@@ -72,10 +72,7 @@ def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
     yield from _training_problems(suite.training)
     yield from _schedule_problems(suite)
     yield from _personalization_problems(suite)
-    if not suite.seeds.leaderboard or len(set(suite.seeds.leaderboard)) != len(suite.seeds.leaderboard):
-        yield ("seeds", "leaderboard"), "Leaderboard seeds must be given, each once."
-    if suite.seeds.tuning in suite.seeds.leaderboard:
-        yield ("seeds", "tuning"), f"Tuning seed {suite.seeds.tuning} is a leaderboard seed. Tune on another."
+    yield from _seed_problems(suite.seeds)
     yield from oversized(suite)
     yield from _sweep_problems(suite, registry)
     if suite.tuning is not None:
@@ -86,6 +83,22 @@ def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
                     yield ("tuning", key, name), unknown("contender", name, names)
             if len({len(grid) for grid in grids.values()}) > 1:
                 yield ("tuning", key), "Grids differ in size. Give every contender the same number of trials."
+
+
+def _seed_problems(seeds: Seeds) -> Iterator[Problem]:
+    if not seeds.leaderboard or len(set(seeds.leaderboard)) != len(seeds.leaderboard):
+        yield ("seeds", "leaderboard"), "Leaderboard seeds must be given, each once."
+        return
+    if seeds.tuning in seeds.leaderboard:
+        yield ("seeds", "tuning"), f"Tuning seed {seeds.tuning} is a leaderboard seed. Tune on another."
+    if len(set(seeds.references)) != len(seeds.references):
+        yield ("seeds", "references"), "Seeds of reference rows are given each once. Remove the second."
+    if foreign := [seed for seed in seeds.references if seed not in seeds.leaderboard]:
+        text = f"Seed {foreign[0]} of reference rows is no leaderboard seed. Choose among these."
+        yield ("seeds", "references"), text
+    elif seeds.references and seeds.leaderboard[0] not in seeds.references:
+        first = seeds.leaderboard[0]
+        yield ("seeds", "references"), f"Reference rows lack seed {first}, of which samples are shown. Add it."
 
 
 def _training_problems(training: Training) -> Iterator[Problem]:

@@ -205,10 +205,16 @@ class Seeds(Strict):
     Args:
         leaderboard: seeds that a ranked row must have, each once.
         tuning: the one seed that tuning sees; never one of the others.
+        references: seeds of reference rows, some of the leaderboard's with the first; all of them when left out.
     """
 
     leaderboard: tuple[Seed, ...]
     tuning: Seed
+    references: tuple[Seed, ...] = ()
+
+    def of(self, *, ranked: bool) -> tuple[int, ...]:
+        """Those that a row must have, ranked or not."""
+        return self.leaderboard if ranked else self.references or self.leaderboard
 
 
 class Contender(Strict):
@@ -325,6 +331,7 @@ _ONLY_WHEN_GIVEN = frozenset(
         "personalization",
         "personalization_trials",
         "point",
+        "references",
         "round_metric",
         "schedule",
         "uplink",

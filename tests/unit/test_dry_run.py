@@ -1,17 +1,15 @@
-"""Forecasts: exact bytes from few encodings, one split a seed, and a warning where a precision is only emulated."""
+"""Forecasts: exact bytes from few encodings, and one split a seed."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from fedgen_bench.base.environment import emulated
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.run import dry_run
 from fedgen_bench.run.dry_run import forecast
-from fedgen_bench.session import running
 from fedgen_bench.suite.cells import expand
 
 
@@ -65,18 +63,3 @@ def test_the_first_step_of_a_process_is_not_the_one_that_is_timed(seconds_a_step
     monkeypatch.setattr(dry_run, "fit", fit)
     monkeypatch.setattr(dry_run.time, "perf_counter", lambda: clock[0])
     assert dry_run._seconds_a_step(toy_experiment("fedavg")) == seconds_a_step
-
-
-@pytest.mark.parametrize(
-    ("precision", "device", "instructions", "slow"),
-    [
-        ("bf16", "cpu", "AVX2", True), ("bf16", "cpu", "DEFAULT", True), ("bf16", "cpu", "AVX512", False),
-        ("bf16", "cpu", "AMX", False), ("bf16", "cuda", "AVX2", False), ("fp32", "cpu", "AVX2", False),
-    ],
-)  # fmt: skip
-def test_emulated_precision(precision, device, instructions, slow, registry, toy_suite, monkeypatch):
-    assert emulated(precision, device, instructions) is slow
-    monkeypatch.setattr(running, "instruction_set", lambda: instructions)
-    cells = expand(toy_suite(f"training.precision={precision}"), registry)
-    notes = running.emulation(cells, device)
-    assert [f"({instructions})" in one and "`--set training.precision=fp32`" in one for one in notes] == [True] * slow

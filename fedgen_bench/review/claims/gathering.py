@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench.base.errors import StoreError, UsageError
 from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.results.details import FigureRow
-from fedgen_bench.results.pairing import check_pairing, comparable
+from fedgen_bench.results.pairing import check_pairing, comparable, enters
 from fedgen_bench.results.published import has_results, open_folder
 from fedgen_bench.review.claims.evidence import Evidence, Published, Scale, mean
 from fedgen_bench.suite.load import load_suite
@@ -58,7 +58,7 @@ def read_published(folder: Path, registry: Registry, reference: str = "") -> Pub
     if opened.source.name != folder.name:
         raise StoreError(f"{folder} holds results of suite `{opened.source.name}`. Restore the folder from its commit.")
     suite = load_suite(opened.source, registry)
-    records = tuple(record for record in comparable(opened.records) if record.seed in suite.seeds.leaderboard)
+    records = tuple(record for record in comparable(opened.records) if enters(record, suite))
     if not records:
         raise StoreError(f"{folder} has no finished run. Run the suite first.")
     check_pairing(records)

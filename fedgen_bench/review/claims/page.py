@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.registry.kinds import NAME
@@ -11,6 +12,9 @@ from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.evidence import Evidence
 from fedgen_bench.review.claims.findings import Chart, Finding, Grid
 from fedgen_bench.review.claims.views import View
+
+if TYPE_CHECKING:
+    from fedgen_bench.suite.schema import Seeds
 
 _OF_UNDECIDED = (
     "An undecided comparison names the seeds that would decide it if its effect and deviation were those observed, "
@@ -32,11 +36,8 @@ def page_files(evidence: Evidence, findings: Mapping[str, Finding], views: Seque
 
 def _page(evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[View]) -> str:
     main = evidence.main.suite
-    sources = [f"`{main.suite.name}` version {main.suite.version} ({_seeds(main.seeds.leaderboard)})"]
-    sources += [
-        f"`{one.suite.suite.name}` version {one.suite.suite.version} ({_seeds(one.suite.seeds.leaderboard)})"
-        for one in evidence.sweeps.values()
-    ]
+    suites = (main, *(one.suite for one in evidence.sweeps.values()))
+    sources = [f"`{one.suite.name}` version {one.suite.version} ({_seeds(one.seeds)})" for one in suites]
     lines = [
         f"# Which claims hold: suite `{main.suite.name}`",
         "",
@@ -61,8 +62,9 @@ def _page(evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[V
     return "\n".join(lines) + "\n"
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"{len(seeds)} seeds"
+def _seeds(seeds: Seeds) -> str:
+    fewer = f", {len(seeds.references)} for reference rows" if seeds.references else ""
+    return f"{len(seeds.leaderboard)} seeds{fewer}"
 
 
 def _shown(grids: Sequence[Grid], charts: Sequence[Chart]) -> list[str]:

@@ -42,8 +42,10 @@ def configurations(records: Sequence[Record], suite: SuiteSpec, registry: Regist
             continue
         if overrides:
             yield remark(SUITE, f"{label(record)}: a run off the suite; it is shown, never ranked.")
-        if record.seed not in meant.seeds.leaderboard:
-            said = f"seed {record.seed} is none of the suite's ({', '.join(map(str, meant.seeds.leaderboard))})"
+        ranked = {one.name: one.ranked for one in meant.contender}.get(record.method, record.config.contender.ranked)
+        seeds = meant.seeds.of(ranked=ranked)
+        if record.seed not in seeds:
+            said = f"seed {record.seed} is none of the suite's ({', '.join(map(str, seeds))})"
             yield problem(SUITE, f"{label(record)}: {said}. Tables leave it out; remove the record.")
             continue
         key = (record.contender, record.seed)
@@ -111,7 +113,8 @@ def _expected(record: Record, suite: SuiteSpec, registry: Registry) -> Iterator[
     """Configurations that this contender could have: as the suite lists it, or as it was added to it."""
     name, seed = record.contender, (record.seed,)
     if name in {one.name for one in variants(suite)}:
-        yield from (one.config.to_json() for one in expand(suite, registry, contenders=(name,), seeds=seed))
+        own = expand(suite, registry, contenders=(name,))
+        yield from (one.config.to_json() for one in own if one.seed == record.seed)
         return
     for kind in EXCHANGED:
         if name in registry.components[kind]:

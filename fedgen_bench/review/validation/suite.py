@@ -122,7 +122,8 @@ def _provenance(record: Record) -> Iterator[Notice]:
 def completeness(results: ResultsFile, suite: SuiteSpec) -> Iterator[Notice]:
     """Every cell of the suite has a record; those that did not finish are remarks."""
     for variant in variants(suite):
-        missing = [seed for seed in suite.seeds.leaderboard if (variant.name, seed) not in results.named]
+        needed = suite.seeds.of(ranked=variant.contender.ranked)
+        missing = [seed for seed in needed if (variant.name, seed) not in results.named]
         if missing:
             seeds = f"seed {missing[0]}" if len(missing) == 1 else f"seeds {', '.join(map(str, missing))}"
             yield problem(COMPLETE, f"{RESULTS}: no record of {variant.name} for {seeds}. Run what is missing.")

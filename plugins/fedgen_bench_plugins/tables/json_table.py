@@ -29,8 +29,9 @@ class JsonTable:
 
         body = dataclasses.asdict(table)
         del body["showcase"], body["samples"]
-        if not table.among:
-            del body["among"]
+        for later in ("among", "reference_seeds"):
+            if not body[later]:
+                del body[later]
         if not table.follows_another:
             del body["followed"]
         return json.dumps(plain(body), indent=1, sort_keys=True, allow_nan=False) + "\n"

@@ -120,13 +120,16 @@ class Markdown:
         better = "Lower" if table.lower_is_better else "Higher"
         followed = table.followed
         direction = "lower" if followed.lower_is_better else "higher"
+        seeds = ", ".join(map(str, table.seeds))
+        if table.reference_seeds:
+            seeds += f" (rows without a rank: {', '.join(map(str, table.reference_seeds))})"
         own, why = "the same metric", "other data"
         if table.follows_another:
             own, why = f"{followed.unit} ({direction} is better)", "another metric, other data"
         notes = [
             (
                 f"- **quality**: {table.metric_unit} on the task's test data, read once after the last round; "
-                f"mean ± standard deviation over seeds {', '.join(map(str, table.seeds))}. {better} is better."
+                f"mean ± standard deviation over seeds {seeds}. {better} is better."
             ),
             (
                 f"- **personalised**, **worst decile**: {own} on clients' own held-out tails, after {_steps(table)}; "
