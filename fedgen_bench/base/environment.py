@@ -90,8 +90,10 @@ def processor() -> str:
 def fingerprint(device: str, threads: int, cohort: int = 1) -> dict[str, Any]:
     """What two runs must share to be equal to the bit; `cohort`, clients trained in one pass, where it is not 1.
 
-    On a GPU also what is set for it (`determinism`), on a processor what keeps its libraries from its instructions. Raises
-    UsageError when what is set for a GPU cannot be known.
+    On a GPU also what is set for it (`determinism`), on a processor what keeps libraries from its instructions.
+
+    Raises:
+        UsageError: what is set for a GPU cannot be known.
     """
     import torch
 

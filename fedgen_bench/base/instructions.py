@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 LIMITS = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
@@ -64,5 +64,5 @@ def instructions() -> Instructions:
         library = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - what torch itself asks
     except (AttributeError, RuntimeError):
         library = apt
-    known = getattr(torch.cpu, "get_capabilities", dict)()
+    known: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return Instructions(name, library, any(known.get(one) for one in _FOR_BF16) if known else apt)

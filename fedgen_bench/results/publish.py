@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +18,7 @@ from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.published import has_results, open_folder
 from fedgen_bench.results.recording import records_of
+from fedgen_bench.results.timing import timing_csv
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
@@ -75,7 +74,7 @@ def publish(
     contents = {
         **contents_of(table, records, suite=suite, suite_text=source.text, registry=registry),
         **details(runs),
-        TIMING: _timing(runs).encode(),
+        TIMING: timing_csv(runs).encode(),
         ENVIRONMENT: environments_text(records).encode(),
     }
     passing("table.rendered")
@@ -120,12 +119,3 @@ def _cell(record: Record) -> tuple[object, ...]:
 def _few(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_FEW])
     return f"{len(names)} results ({shown}{', ...' if len(names) > _FEW else ''})"
-
-
-def _timing(runs: Sequence[StoredRun]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["contender", "seed", "status", "seconds"])
-    for run in sorted(runs, key=lambda one: (one.spec.contender, one.spec.seed)):
-        writer.writerow([run.spec.contender, run.spec.seed, run.status, f"{run.seconds:.1f}"])
-    return out.getvalue()

@@ -11,11 +11,13 @@ from fedgen_bench.base.errors import WouldLoseError
 from fedgen_bench.base.files import inside
 from fedgen_bench.base.instructions import instructions
 from fedgen_bench.base.libraries import import_ahead
+from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.base.spans import span
 from fedgen_bench.results.files import TUNING
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.publish import lacking, publish, ranked
 from fedgen_bench.results.store import Store
+from fedgen_bench.results.timing import published_time
 from fedgen_bench.run.ahead import libraries
 from fedgen_bench.run.events import OnEvent, log_rounds
 from fedgen_bench.run.tuning import scored, trials
@@ -75,7 +77,9 @@ def run(
         return replace(stored_results(store, own, table, at.registry), ended=ended, kept=kept)
 
 
-def forecast(source: SuiteSource, selection: Selection, at: Workplace, on_plan: OnPlan) -> tuple[Forecast, ...]:
+def forecast(
+    source: SuiteSource, selection: Selection, at: Workplace, leaderboards: Path, on_plan: OnPlan
+) -> tuple[Forecast, ...]:
     """What running the cells would take; nothing is written."""
     import torch
 
@@ -85,7 +89,8 @@ def forecast(source: SuiteSource, selection: Selection, at: Workplace, on_plan: 
     from fedgen_bench.run.dry_run import forecast as of_cells
 
     suite, cells = _chosen(source, selection, at)
-    on_plan(_planned(suite, cells, at.placement(suite.training.threads), at))
+    plan = _planned(suite, cells, at.placement(suite.training.threads), at)
+    on_plan(replace(plan, notes=(*plan.notes, *_took(leaderboards / source.name, cells))))
     import_ahead(libraries(cells, at.registry))
     loader = Loader(at.registry, finder(at.registry, at.data, fetch=False))
     preflight(cells, loader, at.device)
@@ -138,6 +143,16 @@ def _planned(suite: SuiteSpec, cells: tuple[CellSpec, ...], place: Placement, at
 def _slow(cells: Sequence[CellSpec], at: Workplace, instead: str) -> tuple[str, ...]:
     """Whether this processor makes their precision slow, and what to take instead."""
     return instructions().warnings((cell.config.training.precision for cell in cells), at.device, instead)
+
+
+def _took(folder: Path, cells: Sequence[CellSpec]) -> tuple[str, ...]:
+    """What the cells took when they were published."""
+    took = published_time(folder, cells)
+    if took is None:
+        return ()
+    which = "these" if took.n_cells == len(cells) else f"{took.n_cells} of these {len(cells)}"
+    minutes, where = f"{took.seconds / 60:.1f}", one_line("; ".join(took.machines))
+    return (f"{folder}: {which} cells took {minutes} min of one process, evaluation included ({where}).",)
 
 
 def _staying(folder: Path, cells: Sequence[CellSpec], store: Store) -> tuple[str, ...]:

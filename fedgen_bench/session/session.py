@@ -139,7 +139,8 @@ class Session:
         """What `run` would take, a cell each: steps, exact bytes, time and memory. Nothing is written."""
         source = self._source(suite)
         selection = Selection(contenders=contenders, added=added, seeds=seeds, overrides=overrides)
-        return running.forecast(source, selection, self._workplace_of(source), on_plan or _untold)
+        at, leaderboards = self._workplace_of(source), Path(self.leaderboards)
+        return running.forecast(source, selection, at, leaderboards, on_plan or _untold)
 
     def tune(
         self,

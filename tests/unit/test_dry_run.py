@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from made_records import DIGESTS, all_made
 
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
+from fedgen_bench.results.published.writing import results_text
+from fedgen_bench.results.timing import Took, published_time
 from fedgen_bench.run import dry_run
 from fedgen_bench.run.dry_run import forecast
+from fedgen_bench.session import running
 from fedgen_bench.suite.cells import expand
 
 
@@ -63,3 +69,52 @@ def test_the_first_step_of_a_process_is_not_the_one_that_is_timed(seconds_a_step
     monkeypatch.setattr(dry_run, "fit", fit)
     monkeypatch.setattr(dry_run.time, "perf_counter", lambda: clock[0])
     assert dry_run._seconds_a_step(toy_experiment("fedavg")) == seconds_a_step
+
+
+TIMES = "contender,seed,status,seconds\nfedgen_edge,1,done,60.0\nfedgen_edge,2,done,90.0\nfedavg,1,failed,1.0\n"
+
+
+@pytest.fixture
+def published(registry, toy_suite, tmp_path):
+    """A published folder with two finished runs, one failed one, and their times; and the suite's cells."""
+    cells = expand(toy_suite(), registry)
+    environment = {"processor": "Some\nCPU", "instruction_set": "AVX2", "accelerator": ""}
+    done = {"metrics": {"test/toy_loss": 0.5}, "digests": dict.fromkeys(DIGESTS, "0" * 64)}
+    failed = {"status": "failed", "reason": "broke", "digests": {}, "facts": {}}
+    records = all_made(
+        {
+            "contender": cell.contender, "seed": cell.seed, "config": cell.config.to_json(), "digest": cell.digest,
+            "environment": environment, **more,
+        }
+        for cell, more in zip(cells, (done, done, failed), strict=False)
+    )  # fmt: skip
+    text = results_text(toy_suite(), registry.get("suite", "toy").spec.text, records)
+    (tmp_path / "results.json").write_text(text)
+    (tmp_path / "timing.csv").write_text(TIMES)
+    return tmp_path, cells
+
+
+def test_what_cells_took_when_they_were_published(published):
+    folder, cells = published
+    assert published_time(folder, cells) == Took(2, 150.0, ("Some\nCPU, AVX2",))
+    (sentence,) = running._took(folder, cells)
+    assert (
+        sentence == f"{folder}: 2 of these 8 cells took 2.5 min of one process, evaluation included (Some CPU, AVX2)."
+    )
+    (sentence,) = running._took(folder, cells[:1])
+    assert "these cells took 1.0 min" in sentence
+
+
+def test_nothing_is_said_of_other_versions_overrides_and_folders_that_cannot_be_read(published, registry, toy_suite):
+    folder, cells = published
+    assert published_time(folder / "none", cells) is None
+    assert published_time(folder, expand(toy_suite("suite.version=2"), registry)) is None
+    assert published_time(folder, [replace(cell, off_suite=("a=1",)) for cell in cells]) is None
+    for broken in ("contender\nx\n", "contender,seed,status,seconds\nfedgen_edge,one,done,60\n"):
+        (folder / "timing.csv").write_text(broken)
+        assert published_time(folder, cells) is None
+    (folder / "timing.csv").unlink()
+    assert published_time(folder, cells) is None
+    (folder / "timing.csv").write_text(TIMES)
+    (folder / "results.json").write_text("{")
+    assert published_time(folder, cells) is None

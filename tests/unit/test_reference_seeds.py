@@ -119,13 +119,13 @@ def test_a_missing_reference_run_is_incomplete_and_one_too_many_is_left_out(ran,
     copy = tmp_path / "boards" / "fewer"
     shutil.copytree(session.folder(suite), copy)
     results = json.loads((copy / "results.json").read_text())
-    lost = next(one for one in results["runs"] if one["contender"] == "local_only")
-    results["runs"].remove(lost)
+    lost = next(one for one in results["records"] if one["contender"] == "local_only")
+    results["records"].remove(lost)
     (copy / "results.json").write_text(json.dumps(results))
     problems = [one.text for one in session.validate(copy).problems]
     assert any("no record of local_only for seed 1" in text for text in problems)
     lost["seed"] = lost["config"]["seed"] = 2
-    results["runs"].append(lost)
+    results["records"].append(lost)
     (copy / "results.json").write_text(json.dumps(results))
     problems = [one.text for one in session.validate(copy).problems]
     assert any("seed 2 is none of the suite's (1)" in text for text in problems)
