@@ -119,7 +119,7 @@ def expand(
 ) -> tuple[CellSpec, ...]:
     """Ordered cells: contenders as the suite lists them, then those of `added_contenders(..., added)`, seeds inside.
 
-    A contender under none of whose own seeds it is asked for is left out.
+    A seed that is not that of a row (see `Seeds.of`) leaves the row out.
 
     Raises:
         UsageError: a contender that does not exist or cannot work, a seed that is not the suite's, or not that of a
@@ -144,17 +144,17 @@ def expand(
         if name not in known:
             raise UsageError(unknown("contender", name, known))
     cells: list[CellSpec] = []
-    for one in everyone:
-        if contenders and not {one.name, one.contender.name} & set(contenders):
+    for variant in everyone:
+        if contenders and not {variant.name, variant.contender.name} & set(contenders):
             continue
-        theirs = tuned or suite.seeds.of(ranked=one.contender.ranked)
+        theirs = tuned or suite.seeds.of(ranked=variant.contender.ranked)
         asked = [seed for seed in (seeds or theirs) if seed in theirs]
         if contenders and not asked:
             raise UsageError(
-                f"`{one.name}` is a reference row, which has no seed {', '.join(map(str, seeds))}. Choose one of "
+                f"`{variant.name}` is a reference row, which has no seed {', '.join(map(str, seeds))}. Choose one of "
                 f"{', '.join(map(str, theirs))}."
             )
-        cells += (CellSpec(_config(one, seed, registry), tuple(off_suite), purpose) for seed in asked)
+        cells += (CellSpec(_config(variant, seed, registry), tuple(off_suite), purpose) for seed in asked)
     return tuple(cells)
 
 
