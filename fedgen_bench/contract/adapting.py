@@ -111,7 +111,9 @@ class Adapted:
         if self.backbone is not None:
             self.backbone.fold(merges, self.low_rank)
         elif merges:
-            raise PluginError("This adapter cannot fold updates into the backbone. Use adapter `lora`.")
+            raise PluginError(
+                "This adapter cannot fold updates into the backbone. Use adapter `lora`, on weights not quantised."
+            )
 
 
 def factors_problem(adapted: Adapted) -> str:

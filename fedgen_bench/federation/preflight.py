@@ -11,9 +11,11 @@ from fedgen_bench.base.digits import show_bytes
 from fedgen_bench.base.errors import FedgenError, NotReadyError
 from fedgen_bench.base.failures import blamed, origin, text_of, told
 from fedgen_bench.base.guards import guarded
+from fedgen_bench.contract.contexts import ServerContext
 from fedgen_bench.contract.protocols import Declaring, MicroBatching
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.footprint import footprint, memory_bytes
+from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import plan_of
 from fedgen_bench.suite.cellconfig import canonical
@@ -35,7 +37,7 @@ _BUILT_ONLY = frozenset({"strategy", "compressor", "attack"})
 
 
 def preflight(specs: Sequence[CellSpec], loader: Loader, device: str = "cpu") -> None:
-    """Load every task, split it for the first seed, attach every adapter once, and try one example of a first batch.
+    """Load every task, split it for the first seed, attach every adapter once, begin its strategies, try one example.
 
     Everything happens on the CPU, one adapter at a time; tasks stay in `loader`, nothing else does. What training
     takes is held against the memory of `device`.
@@ -181,6 +183,9 @@ def _adapter_problems(
             ),
         )
         return
+    for some in _alike(users, lambda config: config.contender.strategy):
+        if problem := _refusal(some[0], adapted, loader):
+            yield some, problem
     if not is_split:
         return
     takes: dict[int, list[CellSpec]] = {}
@@ -201,6 +206,26 @@ def _adapter_problems(
                 "or a larger machine."
             )
             yield some, f"{figures}. {remedy}"
+
+
+def _refusal(spec: CellSpec, adapted: Adapted, loader: Loader) -> str:
+    """Why the strategy begins nothing with this adapter, in its words; what else it does wrong is told by its cell."""
+    strategy, problem = _tried(lambda: build(loader.registry, "strategy", spec.config.contender.strategy))
+    if problem:
+        return ""
+    sizes, pooled = spec.config.federation, _cohort_kind(spec, loader.registry) == "pooled"
+    seeds, n_clients = seed_tree(loader.resolved(spec)), 1 if pooled else sizes.n_clients
+    ctx = ServerContext(n_clients, sizes.clients_per_round, seeds, adapted.low_rank)
+
+    def words() -> str:
+        with guarded(f"{type(strategy).__name__}.init"):
+            try:
+                strategy.init(dump_tensors(adapted.trainable), ctx)
+            except ValueError as error:
+                return text_of(error)
+        return ""
+
+    return _tried(words)[0] or ""
 
 
 def _taken(

@@ -36,6 +36,7 @@ def rehearse(experiment: Experiment, state: Any) -> None:
 
     def unchanged(asked: Asked) -> FitReport:
         start = asked.request.start
+        experiment.adapted.fold(asked.request.merges)
         load_tensors(experiment.adapted.trainable, start, experiment.adapted.low_rank)
         return FitReport(dict(start), ctx.n_examples, asked.n_steps, 0.0, "")
 

@@ -62,8 +62,7 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
     for spec in sorted(specs, key=lambda one: one.seed):  # a split serves all cells of its seed
         torch.set_num_threads(spec.config.training.threads)
         experiment = assemble(spec, loader, device)
-        strategy, start = experiment.strategy, experiment.start
-        state = strategy.init(start, experiment.server_context())
+        strategy, state = experiment.strategy, experiment.first_state()
         steps = down = up = 0
         compressors = canonical([spec.config.contender.downlink, spec.config.contender.uplink])
         for round_index in range(experiment.n_rounds):
@@ -78,7 +77,8 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
         if steps and spec.contender not in step_seconds:
             step_seconds[spec.contender] = _seconds_a_step(experiment)
         own_steps = len(evaluated_clients(experiment)) * spec.config.own.steps
-        seconds = (steps + own_steps if steps else 0) * step_seconds.get(spec.contender, 0.0)
+        trained = steps * experiment.max_fits + own_steps if steps else 0
+        seconds = trained * step_seconds.get(spec.contender, 0.0)
         memory = _memory(experiment).on(device.type) if steps else 0
         forecasts[spec.digest] = Forecast(spec.name, experiment.n_rounds, steps, down, up, seconds, memory)
     return [forecasts[spec.digest] for spec in specs]

@@ -39,10 +39,12 @@ def test_folding_method_refuses_an_adapter_that_cannot(registry):
     assert "strategy `flora` folds updates into the backbone, adapter `prompt` has none" in text
 
 
-def test_averaging_strategy_refuses_mixed_ranks_and_names_those_that_take_them(registry):
-    path = "contender.fedgen_edge.adapter"
-    text = refused(registry, "quick", f"{path}.name='mixed_lora'", f"{path}.params={{}}")
-    assert "its clients have different ranks, and strategy `fedgen_edge` needs factors of one rank" in text
+@pytest.mark.parametrize("name", ["fedgen_edge", "fedgen_edge_interpolated", "feddpa"])
+def test_averaging_strategy_refuses_mixed_ranks_and_names_those_that_take_them(registry, name):
+    path = "contender.fedgen_edge"
+    strategy = f"{path}.strategy={{ name = '{name}' }}"
+    text = refused(registry, "quick", strategy, f"{path}.adapter.name='mixed_lora'", f"{path}.adapter.params={{}}")
+    assert f"its clients have different ranks, and strategy `{name}` needs factors of one rank" in text
     assert "`flexlora`, `flora`, `hetlora`" in text
 
 

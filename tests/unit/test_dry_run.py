@@ -58,6 +58,14 @@ def test_seconds_are_also_those_of_clients_after_the_last_round(registry, toy_su
     assert [seconds(0), seconds(5)] == [(24.0, 24), (34.0, 24)]  # two clients are evaluated
 
 
+def test_seconds_are_those_of_every_fit_of_a_round(registry, toy_suite, monkeypatch):
+    monkeypatch.setattr(dry_run, "_seconds_a_step", lambda _: 1.0)
+    specs = expand(toy_suite(), registry, contenders=["ditto"], added=["ditto"], seeds=[1])
+    (one,) = forecast(specs, Loader(registry, finder(registry)), torch.device("cpu"))
+    after = specs[0].config.own
+    assert one.seconds == 2 * one.local_steps + after.clients * after.steps
+
+
 @pytest.mark.parametrize("seconds_a_step", [0.5, 4.0])
 def test_the_first_step_of_a_process_is_not_the_one_that_is_timed(seconds_a_step, toy_experiment, monkeypatch):
     clock, fits = [0.0], []

@@ -84,6 +84,27 @@ def register_suites():
 '''
 
 
+CHOOSY = """
+from fedgen_bench import StrategySpec, hookimpl
+from fedgen_bench_baselines.fedavg import FedAvg
+
+
+class Choosy(FedAvg):
+    def init(self, start, ctx):
+        raise ValueError(f"it wants another adapter than one of {len(start)} tensor for {ctx.n_clients} clients.")
+
+
+class Failing(FedAvg):
+    def init(self, start, ctx):
+        raise LookupError("never")
+
+
+@hookimpl
+def register_strategies():
+    return [StrategySpec(name=one.__name__.lower(), summary="", build=one) for one in (Choosy, Failing)]
+"""
+
+
 @pytest.fixture
 def broken(tmp_path):
     file = tmp_path / "broken.py"
@@ -108,6 +129,15 @@ def test_every_problem_is_one_line_with_those_that_it_concerns(broken):
     assert unattached == "`unattached`: Adapter `unattached` does not fit this backbone: no module fits"
     assert wrong.startswith("`wrong`: a first example fails with adapter `wrong` on this backbone: RuntimeError: ")
     assert not any("\n" in one for one in found)
+
+
+def test_an_adapter_that_a_strategy_refuses_is_told_and_its_other_mistakes_are_left_to_their_cells(tmp_path):
+    file = tmp_path / "choosy.py"
+    file.write_text(CHOOSY, encoding="utf-8")
+    registry = load_registry([toy.__file__, file], environ={})
+    chosen = cells(registry, suite="toy", contenders=["fedavg", "choosy", "failing"], added=["choosy", "failing"])
+    (problem,) = problems(registry, chosen)
+    assert problem == "`choosy`: it wants another adapter than one of 1 tensor for 6 clients."
 
 
 def test_what_concerns_everybody_names_nobody(broken):
