@@ -17,7 +17,11 @@ from fedgen_bench.suite.sweeps import variants
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 PUBLISHED = sorted(path.parent for path in LEADERBOARDS.glob("*/results.json"))
 JUDGED = sorted(path.parent for path in LEADERBOARDS.glob(f"*/{CLAIMS}"))
-TUNED = sorted(path.parent for path in LEADERBOARDS.glob("*/tuning.csv"))
+TUNED = sorted(
+    (path.parent, path.name)
+    for name in ("tuning.csv", "personalization.csv")
+    for path in LEADERBOARDS.glob(f"*/{name}")
+)
 
 
 def _value(table, path):
@@ -41,14 +45,15 @@ def test_published_suite_text_is_the_suite_of_the_code(folder):
     assert body["suite_text"] == load_registry().get("suite", folder.name).spec.text
 
 
-@pytest.mark.parametrize("folder", TUNED, ids=lambda folder: folder.name)
-def test_suite_uses_what_tuning_chose(folder):
+@pytest.mark.parametrize(("folder", "name"), TUNED, ids=str)
+def test_suite_uses_what_tuning_chose(folder, name):
     registry = load_registry()
     suite = load_suite(registry.get("suite", folder.name).spec, registry)
     contenders = {one.name: one.model_dump() for one in suite.contender}
-    with (folder / "tuning.csv").open(newline="") as handle:
+    with (folder / name).open(newline="") as handle:
         rows = list(csv.DictReader(handle))
-    assert {row["contender"] for row in rows} == set(suite.tuning.grid)
+    grids = {"tuning.csv": suite.tuning.grid, "personalization.csv": suite.tuning.personalization}
+    assert {row["contender"] for row in rows} == set(grids[name])
     for row in rows:
         assert row["status"] in {"done", "diverged"}
         if row["chosen"] == "1":
@@ -64,10 +69,13 @@ def test_variant_uses_the_contenders_of_the_tuned_suite(variant, tuned):
     registry = load_registry()
     suites = [load_suite(registry.get("suite", name).spec, registry) for name in (tuned, variant)]
     assert suites[0].contender == suites[1].contender
+    assert suites[0].personalization == suites[1].personalization
     local, edge = (
         next(one for one in suites[0].contender if one.name == name) for name in ("local_only", "fedgen_edge")
     )
-    assert (local.learning_rate, local.adapter) == (edge.learning_rate, edge.adapter)
+    assert local.adapter == edge.adapter
+    if suites[0].personalization is None:  # it has no grid of its own
+        assert local.learning_rate == edge.learning_rate
 
 
 def test_claims_are_published_of_both_kinds_of_model():
