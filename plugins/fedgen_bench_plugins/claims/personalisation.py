@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fedgen_bench import ClaimSpec, hookimpl
 from fedgen_bench.authors.claims import (
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 TITLE = "Personalisation"
 CLAIM = "Each client's own adapter serves it better than the global model."
 WORST = 0.1
-KEPT, PERSONALIZED = "kept", "personalized"
+Own = Literal["kept", "personalized"]
+KEPT: Own = "kept"
+PERSONALIZED: Own = "personalized"
 _METHOD = """{unit} on the held-out data of {clients} clients a seed, the client's own model against the global one; \
 gain in percent of the global model's value, above zero when the own one is better. Clients of one seed share a global \
 model, so a seed is one observation, the mean gain of its clients: Student's t interval over seeds, and the verdict is \
@@ -79,7 +81,7 @@ def judge(evidence: Evidence) -> Finding:
     )
 
 
-def sampling_error(sheet: Published, method: str, model: str, value: float | None = None) -> float | None:
+def sampling_error(sheet: Published, method: str, model: Own, value: float | None = None) -> float | None:
     """Standard error of one client's gain, in points, from the halves of its text; None where records have none."""
     apart_by = [a - b for record in sheet.runs(method, value).values() for a, b in _halved(sheet, record, model)]
     return math.sqrt(mean([one**2 for one in apart_by])) / 2 if apart_by else None
@@ -90,7 +92,7 @@ def worst(gains: Sequence[float]) -> float:
     return mean(sorted(gains)[: max(1, round(WORST * len(gains)))])
 
 
-def _rows(main: Published) -> Iterator[tuple[str, str, dict[int, list[float]]]]:
+def _rows(main: Published) -> Iterator[tuple[str, Own, dict[int, list[float]]]]:
     """Contender, model, and gains of clients by seed: what is kept before what was made of it."""
     for name in (main.reference, *main.baselines):
         for model in (KEPT, PERSONALIZED):
@@ -98,20 +100,20 @@ def _rows(main: Published) -> Iterator[tuple[str, str, dict[int, list[float]]]]:
                 yield name, model, gains
 
 
-def _gains(sheet: Published, method: str, model: str, value: float | None = None) -> dict[int, list[float]]:
+def _gains(sheet: Published, method: str, model: Own, value: float | None = None) -> dict[int, list[float]]:
     """Percent by client whose global value is not 0, by seed; no seed without the two models."""
     found = {seed: _gains_of(sheet, record, model) for seed, record in sorted(sheet.runs(method, value).items())}
     return {seed: gains for seed, gains in found.items() if gains}
 
 
-def _gains_of(sheet: Published, record: Done, model: str) -> list[float]:
-    ours, shared = (record.per_client.get(one, {}) for one in (model, "global"))
+def _gains_of(sheet: Published, record: Done, model: Own) -> list[float]:
+    ours, shared = record.per_client.get(model, {}), record.per_client.get("global", {})
     return [_gain(sheet, ours[i], shared[i]) for i in sorted(ours.keys() & shared.keys(), key=int) if shared[i]]
 
 
-def _halved(sheet: Published, record: Done, model: str) -> Iterator[tuple[float, ...]]:
+def _halved(sheet: Published, record: Done, model: Own) -> Iterator[tuple[float, ...]]:
     """Each client's gain on either half of its text."""
-    ours, shared = (record.halves.get(one, {}) for one in (model, "global"))
+    ours, shared = record.halves.get(model, {}), record.halves.get("global", {})
     for i in sorted(ours.keys() & shared.keys(), key=int):
         if all(shared[i]):
             yield tuple(_gain(sheet, *pair) for pair in zip(ours[i], shared[i], strict=True))
@@ -127,7 +129,7 @@ def _over_seeds(gains: Mapping[int, Sequence[float]]) -> Comparison | None:
     return compare("gain", means, dict.fromkeys(means, 0.0), lower_is_better=False)
 
 
-def _way(main: Published, name: str, model: str) -> str:
+def _way(main: Published, name: str, model: Own) -> str:
     """What the own model is."""
     if model == KEPT:
         return "as its clients kept it"
@@ -147,7 +149,7 @@ def _cells(gains: Mapping[int, Sequence[float]]) -> tuple[str, ...]:
 _HEAD = ("clients", "mean gain", "95 % interval", "seeds", "seeds to decide", "gain at all", "worst decile")
 
 
-def _grid(main: Published, rows: Sequence[tuple[str, str, dict[int, list[float]]]]) -> Grid:
+def _grid(main: Published, rows: Sequence[tuple[str, Own, dict[int, list[float]]]]) -> Grid:
     errors = [sampling_error(main, name, model) for name, model, _ in rows]
     shown = any(one is not None for one in errors)
     lines = [
@@ -162,7 +164,7 @@ def _grid(main: Published, rows: Sequence[tuple[str, str, dict[int, list[float]]
     return Grid(("contender", "own model", *_HEAD, *(["sampling error"] if shown else [])), tuple(lines))
 
 
-def _told(main: Published, model: str, gains: Mapping[int, Sequence[float]]) -> str:
+def _told(main: Published, model: Own, gains: Mapping[int, Sequence[float]]) -> str:
     """One sentence for the reference's clients."""
     n, gain, interval, _, needed, share, least = _cells(gains)
     more = "" if needed == "–" else f"; {needed} seeds to decide"
@@ -193,7 +195,7 @@ def _share(gains: Sequence[float]) -> float:
     return sum(gain > 0 for gain in gains) / len(gains)
 
 
-def _chart(rows: Sequence[tuple[str, str, dict[int, list[float]]]]) -> Chart:
+def _chart(rows: Sequence[tuple[str, Own, dict[int, list[float]]]]) -> Chart:
     series = []
     for name, model, gains in rows:
         every = sorted(one for of_seed in gains.values() for one in of_seed)
