@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.stats import Interval, bca_interval, interval
+from fedgen_bench.review.claims.apart import apart
 from fedgen_bench.review.claims.evidence import BySeed, Evidence, Published, Scale, mean, to_target
 from fedgen_bench.review.claims.findings import (
     Chart,
@@ -20,7 +21,16 @@ from fedgen_bench.review.claims.findings import (
     missing,
     points,
 )
-from fedgen_bench.review.claims.formats import between, comparison_grid, number, percent, probability, size, told
+from fedgen_bench.review.claims.formats import (
+    between,
+    comparison_grid,
+    number,
+    percent,
+    probability,
+    seeds_to_decide,
+    size,
+    told,
+)
 
 if TYPE_CHECKING:
     from fedgen_bench.results.record import Done
@@ -39,6 +49,7 @@ __all__ = [
     "Scale",
     "Verdict",
     "adjusted",
+    "apart",
     "axis_chart",
     "bca_interval",
     "between",
@@ -52,6 +63,7 @@ __all__ = [
     "percent",
     "points",
     "probability",
+    "seeds_to_decide",
     "size",
     "to_target",
     "told",

@@ -7,6 +7,7 @@ import io
 import math
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registered, Registry
 from fedgen_bench.results.files import CLAIMS
 from fedgen_bench.review.claims import reasons, views
+from fedgen_bench.review.claims.apart import apart
 from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.review.claims.evidence import Evidence, Published, Scale
@@ -29,6 +31,7 @@ from fedgen_bench.review.claims.formats import comparison_grid, told
 from fedgen_bench.review.claims.judging import claims_of, judged, written
 from fedgen_bench.review.claims.page import page_files
 from fedgen_bench.suite.load import load_suite
+from fedgen_bench.suite.personalization import ResolvedWay
 from fedgen_bench.testing import contracts_of, toy
 
 SEEDS = (1, 2, 3)
@@ -202,10 +205,64 @@ def test_convergence_is_by_area_and_counts_rounds_to_the_best_baseline(registry)
 def test_personalisation_reports_gain_share_and_worst_decile(registry):
     clients = [(1.0, 0.9), (1.0, 0.8), (1.0, 1.1), (2.0, 1.0)]
     found = personalisation.judge(main_evidence(registry, clients=clients))
-    assert found.grids[0].rows[0][1:3] == ("12", "+17.5 %")  # gains 10, 20, -10 and 50 %
-    assert found.grids[0].rows[0][4:] == ("75 %", "-10 %")
+    row = dict(zip(found.grids[0].head, found.grids[0].rows[0], strict=True))
+    assert (row["clients"], row["seeds"], row["mean gain"]) == ("12", "3", "+17.5 %")  # gains 10, 20, -10 and 50 %
+    assert (row["gain at all"], row["worst decile"]) == ("75 %", "-10 %")
+    assert "sampling error" not in row
     assert personalisation.judge(main_evidence(registry, clients=[(1.0, 1.1), (1.0, 1.2)])).verdict == "does not hold"
     assert personalisation.judge(main_evidence(registry)).verdict == "no evidence"
+
+
+def own_models(registry, by_seed, **more):
+    """Evidence with clients' figures by model and seed, and what else the reference's records have."""
+    evidence = main_evidence(registry)
+
+    def with_clients(one):
+        of_model = {model: {str(i): v for i, v in enumerate(values[one.seed])} for model, values in by_seed.items()}
+        return replace(one, per_client=of_model, **more)
+
+    records = [with_clients(one) if one.contender == "fedgen_edge" else one for one in evidence.main.records]
+    return Evidence(replace(evidence.main, records=tuple(records)), {})
+
+
+def test_clients_of_one_seed_are_one_observation(registry):
+    own = {1: [0.9] * 20, 2: [0.7] * 20, 3: [0.98] * 20}  # 60 clients gain, 10, 30 and 2 %: three figures
+    found = personalisation.judge(
+        own_models(registry, {"global": dict.fromkeys(SEEDS, [1.0] * 20), "personalized": own})
+    )
+    assert found.verdict == "not decided"
+    assert "clients gain +14 % (-21.8 to +49.8; 11 seeds to decide)" in found.reading
+
+
+def test_what_clients_kept_stands_beside_what_they_made_of_it(registry):
+    shared, worse, better = ({s: [v, v + s / 100] for s in SEEDS} for v in (1.0, 1.2, 0.5))
+    found = personalisation.judge(own_models(registry, {"global": shared, "kept": worse, "personalized": better}))
+    assert found.verdict == "holds"
+    assert [row[1].split()[:2] for row in found.grids[0].rows] == [["as", "its"], ["after", "0"]]
+    assert [name for name, _ in found.charts[0].series] == ["fedgen_edge, kept", "fedgen_edge"]
+    alone = personalisation.judge(own_models(registry, {"global": shared, "kept": worse}))
+    assert alone.verdict == "does not hold"
+
+
+def test_the_way_is_that_of_the_contender_in_old_and_new_suites(registry):
+    both = {"global": {key: [1.0] for key in SEEDS}, "personalized": {key: [0.9] for key in SEEDS}}
+    evidence = own_models(registry, both)
+    assert "after 0 steps at 0.1 from `kept`" in personalisation.judge(evidence).method
+    way = ResolvedWay(clients=7, steps=32, start="global", learning_rate=0.001, interpolation=0.5)
+    config = evidence.main.records[0].config.model_copy(update={"personalization": way})
+    method = personalisation.judge(own_models(registry, both, config=config)).method
+    assert "of 7 clients a seed" in method
+    assert "after 32 steps at 0.001 from `global`, 0.5 of the way from the global model" in method
+
+
+def test_sampling_error_is_half_the_difference_between_halves(registry):
+    both = {"global": {key: [1.0, 2.0] for key in SEEDS}, "personalized": {key: [0.9, 1.8] for key in SEEDS}}
+    halves = {"global": {"0": (1.0, 1.0), "1": (2.0, 2.0)}, "personalized": {"0": (0.88, 0.92), "1": (1.8, 1.8)}}
+    found = personalisation.judge(own_models(registry, both, halves=halves))
+    # Gains of client 0: 12 and 8 %, of client 1: 10 and 10 %. sqrt((4^2 + 0) / 2) / 2.
+    assert "standard error is 1.4 points" in found.reading
+    row = dict(zip(found.grids[0].head, found.grids[0].rows[0], strict=True))
+    assert row["sampling error"] == "1.4 %"
 
 
 def test_personalisation_shows_gains_by_local_steps(registry):
@@ -284,6 +341,26 @@ def test_epochs_hold_when_drift_grows_the_first_round_gains_and_the_end_suffers(
 @pytest.mark.parametrize("judge", [stability.judge, rank.judge, epochs.judge])
 def test_claim_without_its_sweep_has_no_evidence(registry, judge):
     assert judge(main_evidence(registry)).verdict == "no evidence"
+
+
+def test_a_sweep_s_table_says_in_what_its_set_up_differs(registry):
+    evidence = swept(registry, "rank", {"fedgen_edge": {1.0: 0.5, 2.0: 0.4, 4.0: 0.3}})
+    sheet = evidence.sweeps["rank"]
+    assert apart(evidence, sheet) == ""
+
+    def other(record):
+        config = record.config
+        task = config.task.model_copy(update={"params": {"dataset": "short"}})
+        training = config.training.model_copy(update={"local_steps": None, "local_epochs": 2, "batch_size": 3})
+        return replace(record, config=config.model_copy(update={"task": task, "training": training}))
+
+    short = Evidence(evidence.main, {"rank": replace(sheet, records=tuple(map(other, sheet.records)))})
+    said = apart(short, short.sweeps["rank"])  # batch_size is what its points set
+    assert said == (
+        "**Not comparable with `toy`**, from which `toy` differs in dataset `short` (there none), "
+        "local_epochs 2 (there none), local_steps none (there 4)"
+    )
+    assert rank.judge(short).grids[1].caption == said
 
 
 # --- views, reasons, page ------------------------------------------------------------------------------------------

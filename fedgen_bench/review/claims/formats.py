@@ -41,7 +41,7 @@ def probability(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"  # noqa: PLR2004 - where digits stop telling
 
 
-def seeds(comparison: Comparison) -> str:
+def seeds_to_decide(comparison: Comparison) -> str:
     """How many would decide it; a dash where it is decided, or nothing is known from one seed."""
     if comparison.outcome != "undecided" or comparison.advantage.n == 1:
         return "–"
@@ -50,7 +50,7 @@ def seeds(comparison: Comparison) -> str:
 
 def comparison_grid(comparisons: Sequence[Comparison], names: tuple[str, str], caption: str = "") -> Grid:
     """One line a comparison; `names` head the two columns of means. Seeds to decide stand where one is undecided."""
-    needed = [seeds(one) for one in comparisons]
+    needed = [seeds_to_decide(one) for one in comparisons]
     shown = any(one != "–" for one in needed)
     head = ("compared", *names, "advantage", "95 % interval", "p (Holm)", "seeds")
     return Grid(
@@ -83,5 +83,5 @@ def told(comparisons: Sequence[Comparison], unit: str = "") -> str:
 
 
 def _remaining(comparison: Comparison) -> str:
-    needed = seeds(comparison)
+    needed = seeds_to_decide(comparison)
     return "" if needed == "–" else f"; {needed} seeds to decide"

@@ -14,6 +14,7 @@ from fedgen_bench.authors.claims import (
     Published,
     Verdict,
     adjusted,
+    apart,
     axis_chart,
     compare,
     comparison_grid,
@@ -58,7 +59,7 @@ def judge(evidence: Evidence) -> Finding:
         reading=told(comparisons) + end,
         grids=(
             comparison_grid(comparisons, ("first", "second")),
-            Grid((*head, "relative drift"), _rows(sheet)),
+            Grid((*head, "relative drift"), _rows(sheet), apart(evidence, sheet)),
             comparison_grid(_each(sheet), ("more", "fewest"), f"Every number of epochs against {sheet.axis[0]:g}"),
         ),
         charts=(

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from fedgen_bench import ClaimSpec, hookimpl
 from fedgen_bench.authors.claims import (
+    BySeed,
     Chart,
+    Comparison,
     Evidence,
     Finding,
     Grid,
     Published,
-    Verdict,
-    bca_interval,
+    apart,
     between,
+    combined,
+    compare,
     mean,
     missing,
     percent,
     points,
+    seeds_to_decide,
 )
 
 if TYPE_CHECKING:
@@ -27,60 +32,59 @@ if TYPE_CHECKING:
 TITLE = "Personalisation"
 CLAIM = "Each client's own adapter serves it better than the global model."
 WORST = 0.1
-_HEAD = ("clients", "mean gain", "95 % interval", "gain at all", "worst decile")
-_METHOD = """{unit} on the held-out data of {clients} clients a seed, the global model against the client's own \
-after {steps} more local steps; gain in percent of the global model's value, above zero when the own one is better. \
-Interval of the mean over clients of all seeds: bias-corrected and accelerated bootstrap, 10,000 resamples. Clients \
-of one seed share a global model, which the interval does not account for. Worst decile: mean gain of the tenth of \
-the clients that gain least."""
+Own = Literal["kept", "personalized"]
+KEPT: Own = "kept"
+PERSONALIZED: Own = "personalized"
+_METHOD = """{unit} on the held-out data of {clients} clients a seed, the client's own model against the global one; \
+gain in percent of the global model's value, above zero when the own one is better. Clients of one seed share a global \
+model, so a seed is one observation, the mean gain of its clients: Student's t interval over seeds, and the verdict is \
+by it, for `{reference}` {way}. Worst decile: mean gain of the tenth of the clients that gain least."""
+_OF_ERROR = """ Sampling error: standard error of one client's gain, (a - b) / 2 of its gains a and b on two halves of \
+its data, root of the mean square over clients."""
 
 
 def judge(evidence: Evidence) -> Finding:
-    """Holds when the mean gain over the reference's clients is above zero."""
+    """Holds when the mean gain of the reference's clients, of each seed one figure, is above zero."""
     main = evidence.main
-    gains = {name: found for name in (main.reference, *main.baselines) if (found := _gains(main, name))}
-    if main.reference not in gains:
+    rows = list(_rows(main))
+    ours = {model: gains for name, model, gains in rows if name == main.reference}
+    model = next(reversed(ours), None)
+    decisive = _over_seeds(ours[model]) if model else None
+    if model is None or decisive is None:
         return missing(TITLE, CLAIM, "The suite evaluates no client's own model.")
-    ours = bca_interval(gains[main.reference])
-    by_steps = _by_steps(evidence.sweeps.get("personal-steps"))
-    verdict: Verdict = "holds" if ours.low > 0 else "does not hold" if ours.high < 0 else "not decided"
-    evaluation = main.suite.evaluation
+    sweep = evidence.sweeps.get("personal-steps")
+    by_steps = {} if sweep is None else _by_steps(sweep)
+    error = sampling_error(main, main.reference, model)
     return Finding(
         title=TITLE,
         claim=CLAIM,
-        verdict=verdict,
+        verdict=combined([decisive]),
         method=_METHOD.format(
-            unit=main.followed.unit, clients=evaluation.personalized_clients, steps=evaluation.personalized_steps
-        ),
-        reading=(
-            f"`{main.reference}`: clients gain {ours.mean:+.3g} % ({between(ours)}); "
-            f"{percent(_share(gains[main.reference]), 0)} of them gain at all; the worst tenth "
-            f"{worst(gains[main.reference]):+.3g} %." + _told(by_steps)
+            unit=main.followed.unit,
+            clients=next(iter(main.runs(main.reference).values())).config.own.clients,
+            reference=main.reference,
+            way=_way(main, main.reference, model),
+        )
+        + ("" if error is None else _OF_ERROR),
+        reading=" ".join(
+            [
+                *(_told(main, one, gains) for one, gains in ours.items()),
+                *([] if error is None else [f"Of one client's gain the standard error is {error:.2g} points."]),
+                *([] if sweep is None or not by_steps else [_told_of_steps(by_steps)]),
+            ]
         ),
         grids=(
-            Grid(("contender", *_HEAD), tuple(_row(name, found) for name, found in gains.items())),
-            *([_steps_grid(by_steps)] if by_steps else []),
+            _grid(main, rows),
+            *([] if sweep is None or not by_steps else [_steps_grid(sweep, by_steps, apart(evidence, sweep))]),
         ),
-        charts=(_chart(gains),),
+        charts=(_chart(rows),),
     )
 
 
-def _by_steps(sheet: Published | None) -> dict[float, list[float]]:
-    """Gains of the reference's clients by the number of local steps after the last round."""
-    return {} if sheet is None else {n: found for n in sheet.axis if (found := _gains(sheet, sheet.reference, n))}
-
-
-def _told(by_steps: Mapping[float, Sequence[float]]) -> str:
-    """Whether too many steps are the reason."""
-    if not by_steps:
-        return ""
-    shown = ", ".join(f"{mean(found):+.3g} % after {n:g}" for n, found in by_steps.items())
-    return f" By local steps after the last round, in a shorter run: {shown}."
-
-
-def _steps_grid(by_steps: Mapping[float, Sequence[float]]) -> Grid:
-    rows = tuple(_row(f"{n:g}", found) for n, found in by_steps.items())
-    return Grid(("local steps", *_HEAD), rows, "By the number of local steps after the last round (its own sweep)")
+def sampling_error(sheet: Published, method: str, model: Own, value: float | None = None) -> float | None:
+    """Standard error of one client's gain, in points, from the halves of its text; None where records have none."""
+    apart_by = [a - b for record in sheet.runs(method, value).values() for a, b in _halved(sheet, record, model)]
+    return math.sqrt(mean([one**2 for one in apart_by])) / 2 if apart_by else None
 
 
 def worst(gains: Sequence[float]) -> float:
@@ -88,38 +92,121 @@ def worst(gains: Sequence[float]) -> float:
     return mean(sorted(gains)[: max(1, round(WORST * len(gains)))])
 
 
-def _row(name: str, gains: Sequence[float]) -> tuple[str, ...]:
-    found = bca_interval(gains)
-    spread = (percent(_share(gains), 0), f"{worst(gains):+.3g} %")
-    return (name, str(len(gains)), f"{found.mean:+.3g} %", between(found), *spread)
+def _rows(main: Published) -> Iterator[tuple[str, Own, dict[int, list[float]]]]:
+    """Contender, model, and gains of clients by seed: what is kept before what was made of it."""
+    for name in (main.reference, *main.baselines):
+        for model in (KEPT, PERSONALIZED):
+            if gains := _gains(main, name, model):
+                yield name, model, gains
+
+
+def _gains(sheet: Published, method: str, model: Own, value: float | None = None) -> dict[int, list[float]]:
+    """Percent by client whose global value is not 0, by seed; no seed without the two models."""
+    found = {seed: _gains_of(sheet, record, model) for seed, record in sorted(sheet.runs(method, value).items())}
+    return {seed: gains for seed, gains in found.items() if gains}
+
+
+def _gains_of(sheet: Published, record: Done, model: Own) -> list[float]:
+    ours, shared = record.per_client.get(model, {}), record.per_client.get("global", {})
+    return [_gain(sheet, ours[i], shared[i]) for i in sorted(ours.keys() & shared.keys(), key=int) if shared[i]]
+
+
+def _halved(sheet: Published, record: Done, model: Own) -> Iterator[tuple[float, ...]]:
+    """Each client's gain on either half of its text."""
+    ours, shared = record.halves.get(model, {}), record.halves.get("global", {})
+    for i in sorted(ours.keys() & shared.keys(), key=int):
+        if all(shared[i]):
+            yield tuple(_gain(sheet, *pair) for pair in zip(ours[i], shared[i], strict=True))
+
+
+def _gain(sheet: Published, ours: float, shared: float) -> float:
+    return 100 * (1 if sheet.followed.lower_is_better else -1) * (1 - ours / shared)
+
+
+def _over_seeds(gains: Mapping[int, Sequence[float]]) -> Comparison | None:
+    """Mean gains of seeds against none."""
+    means: BySeed = {seed: mean(found) for seed, found in gains.items()}
+    return compare("gain", means, dict.fromkeys(means, 0.0), lower_is_better=False)
+
+
+def _way(main: Published, name: str, model: Own) -> str:
+    """What the own model is."""
+    if model == KEPT:
+        return "as its clients kept it"
+    own = next(iter(main.runs(name).values())).config.own
+    shared = "" if own.interpolation == 1 else f", {own.interpolation:g} of the way from the global model"
+    return f"after {own.steps} steps at {own.learning_rate:g} from `{own.start}`{shared}"
+
+
+def _cells(gains: Mapping[int, Sequence[float]]) -> tuple[str, ...]:
+    """Clients, mean gain, interval, seeds, what would decide, share that gains, worst tenth."""
+    every, found = [one for of_seed in gains.values() for one in of_seed], _over_seeds(gains)
+    assert found is not None, "no seed stands without clients"
+    figures = (f"{found.advantage.mean:+.3g} %", between(found.advantage), str(len(gains)), seeds_to_decide(found))
+    return (str(len(every)), *figures, percent(_share(every), 0), f"{worst(every):+.3g} %")
+
+
+_HEAD = ("clients", "mean gain", "95 % interval", "seeds", "seeds to decide", "gain at all", "worst decile")
+
+
+def _grid(main: Published, rows: Sequence[tuple[str, Own, dict[int, list[float]]]]) -> Grid:
+    errors = [sampling_error(main, name, model) for name, model, _ in rows]
+    shown = any(one is not None for one in errors)
+    lines = [
+        (
+            name,
+            _way(main, name, model),
+            *_cells(gains),
+            *(["–" if error is None else f"{error:.2g} %"] if shown else []),
+        )
+        for (name, model, gains), error in zip(rows, errors, strict=True)
+    ]
+    return Grid(("contender", "own model", *_HEAD, *(["sampling error"] if shown else [])), tuple(lines))
+
+
+def _told(main: Published, model: Own, gains: Mapping[int, Sequence[float]]) -> str:
+    """One sentence for the reference's clients."""
+    n, gain, interval, _, needed, share, least = _cells(gains)
+    more = "" if needed == "–" else f"; {needed} seeds to decide"
+    return (
+        f"`{main.reference}` {_way(main, main.reference, model)}: clients gain {gain} ({interval}{more}); "
+        f"{share} of {n} gain at all; the worst tenth {least}."
+    )
+
+
+def _by_steps(sheet: Published) -> dict[float, dict[int, list[float]]]:
+    """Gains of the reference's clients by the number of local steps after the last round."""
+    return {n: found for n in sheet.axis if (found := _gains(sheet, sheet.reference, PERSONALIZED, n))}
+
+
+def _told_of_steps(by_steps: Mapping[float, Mapping[int, Sequence[float]]]) -> str:
+    """Whether too many steps are the reason."""
+    shown = ", ".join(f"{_cells(found)[1]} after {n:g}" for n, found in by_steps.items())
+    return f"By local steps after the last round, in a shorter run: {shown}."
+
+
+def _steps_grid(sheet: Published, by_steps: Mapping[float, Mapping[int, Sequence[float]]], apart_from: str) -> Grid:
+    rows = tuple((f"{n:g}", *_cells(found)) for n, found in by_steps.items())
+    what = f"By the number of local steps after the last round, suite `{sheet.suite.suite.name}`"
+    return Grid(("local steps", *_HEAD), rows, f"{what}. {apart_from}" if apart_from else what)
 
 
 def _share(gains: Sequence[float]) -> float:
     return sum(gain > 0 for gain in gains) / len(gains)
 
 
-def _gains(main: Published, name: str, value: float | None = None) -> list[float]:
-    """Percent by client that is not at 0, seeds in order; empty when the contender has no global or no own models."""
-    return [gain for _, record in sorted(main.runs(name, value).items()) for gain in _gains_of(main, record)]
-
-
-def _gains_of(main: Published, record: Done) -> list[float]:
-    ours, shared = (record.per_client.get(model, {}) for model in ("personalized", "global"))
-    sign = 1 if main.followed.lower_is_better else -1
-    return [100 * sign * (1 - ours[i] / shared[i]) for i in sorted(ours.keys() & shared.keys(), key=int) if shared[i]]
-
-
-def _chart(gains: Mapping[str, Sequence[float]]) -> Chart:
-    series = tuple(
-        (name, points((100 * (i + 0.5) / len(values), {0: v}) for i, v in enumerate(sorted(values))))
-        for name, values in gains.items()
-    )
+def _chart(rows: Sequence[tuple[str, Own, dict[int, list[float]]]]) -> Chart:
+    series = []
+    for name, model, gains in rows:
+        every = sorted(one for of_seed in gains.values() for one in of_seed)
+        label = f"{name}, kept" if model == KEPT else name
+        series.append((label, points((100 * (i + 0.5) / len(every), {0: gain}) for i, gain in enumerate(every))))
     return Chart(
         name="gain_by_client",
         title="Gain of clients' own models",
         x_label="clients, ascending (%)",
         y_label="gain (%)",
-        series=series,
+        series=tuple(series),
     )
 
 

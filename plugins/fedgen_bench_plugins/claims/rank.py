@@ -15,6 +15,7 @@ from fedgen_bench.authors.claims import (
     Published,
     Verdict,
     adjusted,
+    apart,
     compare,
     comparison_grid,
     mean,
@@ -73,7 +74,7 @@ def judge(evidence: Evidence) -> Finding:
         ),
         grids=(
             comparison_grid(comparisons, ("first", "second")),
-            Grid(("rank", "quality (test)", "over seeds", "uplink saved"), _rows(sheet)),
+            Grid(("rank", "quality (test)", "over seeds", "uplink saved"), _rows(sheet), apart(evidence, sheet)),
             comparison_grid(_against(sheet, best), ("first", "second"), "Every rank against the best one"),
         ),
         charts=(_chart(sheet),),

@@ -15,6 +15,7 @@ from fedgen_bench.authors.claims import (
     Published,
     Scale,
     adjusted,
+    apart,
     axis_chart,
     combined,
     compare,
@@ -62,7 +63,11 @@ def judge(evidence: Evidence) -> Finding:
         reading=f"{told(comparisons, 'percentage points')} {told(longer, 'percentage points')}".strip(),
         grids=(
             comparison_grid(comparisons, names),
-            Grid(("alpha", "contender", "quality (test)", "spread over seeds", "spread over rounds"), _rows(sheet)),
+            Grid(
+                ("alpha", "contender", "quality (test)", "spread over seeds", "spread over rounds"),
+                _rows(sheet),
+                apart(evidence, sheet),
+            ),
             *([comparison_grid(longer, names, f"In `{evidence.main.suite.suite.name}` itself")] if longer else []),
         ),
         charts=(

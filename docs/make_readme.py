@@ -1,0 +1,167 @@
+"""Write the tables of `README.md` from published folders: `python docs/make_readme.py`. With `--check`, only compare.
+
+A table stands between `<!-- NAME -->` and `<!-- /NAME -->`. tests/docs/test_readme.py holds the sentences with figures.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "README.md"
+LANGUAGE = {
+    "rank": "rank",
+    "contender": "contender",
+    "quality": "perplexity per word, test",
+    "personalised": "personalised",
+    "uplink": "uplink",
+    "uplink per client-round": "uplink per client-round",
+    "uplink saved": "saved",
+}
+IMAGES = {
+    "rank": "rank",
+    "contender": "contender",
+    "quality": "FID (`cifarnet`, 1,000 images), test",
+    "test/denoising_loss": "denoising loss, test",
+    "uplink": "uplink",
+    "uplink per client-round": "uplink per client-round",
+    "uplink saved": "saved",
+}
+RANKING = {"ptb": ("ptb-table", LANGUAGE), "cifar10": ("cifar10-table", IMAGES)}
+JUDGED = {"ptb": "Penn Treebank", "cifar10": "CIFAR-10", "beige-book": "Beige Book"}
+
+
+class Published:
+    """What a published folder says of itself."""
+
+    def __init__(self, suite: str) -> None:
+        self.folder = ROOT / "leaderboards" / suite
+
+    def text(self, name: str) -> str:
+        """A file."""
+        return (self.folder / name).read_text(encoding="utf-8")
+
+    @cached_property
+    def table(self) -> dict[str, Any]:
+        """`table.json`."""
+        return dict(json.loads(self.text("table.json")))
+
+    @cached_property
+    def rows(self) -> dict[str, Mapping[str, Any]]:
+        """Rows of the table by contender."""
+        return {row["contender"]: row for row in self.table["rows"]}
+
+    @cached_property
+    def shown(self) -> dict[str, dict[str, str]]:
+        """The same as the first table of `table.md` shows them, by heading."""
+        return {line["contender"]: line for line in grids(self.text("table.md"))[0]}
+
+    @cached_property
+    def records(self) -> list[Mapping[str, Any]]:
+        """Finished records."""
+        return [one for one in json.loads(self.text("results.json"))["records"] if one["status"] == "done"]
+
+    def mean(self, contender: str, metric: str) -> float:
+        """Of a metric over a contender's records."""
+        values = [one["metrics"][metric] for one in self.records if one["contender"] == contender]
+        return float(sum(values) / len(values))
+
+    @property
+    def minutes(self) -> float:
+        """Of all processes together."""
+        return sum(float(one["seconds"]) for one in csv.DictReader(self.text("timing.csv").splitlines())) / 60
+
+    def verdict(self, number: str) -> tuple[str, str]:
+        """Of a claim by its number: the verdict, and what it rests on; nothing where it is not judged."""
+        page = self.text("claims.md")
+        summary = {line[""]: line for line in grids(page)[0]}
+        if number not in summary:
+            return "", ""
+        section = page.split(f"\n## {number}. ")[1].split("\n## ")[0]
+        compared = next((one for one in grids(section) if "outcome" in one[0]), None)
+        reading = summary[number]["reading"] if compared is None else "; ".join(map(_outcome, compared))
+        return summary[number]["verdict"].strip("*"), reading
+
+
+def _outcome(line: Mapping[str, str]) -> str:
+    needed = line.get("seeds to decide", "–")
+    more = "" if needed == "–" else f", {needed} seeds to decide"
+    return f"{line['compared']} {line['outcome']} ({line['advantage']}{more})"
+
+
+def grids(page: str) -> list[list[dict[str, str]]]:
+    """Markdown tables of a page that have lines, by heading."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
+        head, _, *lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in block.splitlines()]
+        if lines:
+            found.append([dict(zip(head, line, strict=True)) for line in lines])
+    return found
+
+
+def line(cells: Iterator[str] | list[str]) -> str:
+    """Of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def ranking(suite: str, columns: Mapping[str, str]) -> str:
+    """Columns of the folder's own table under headings for readers; best figures are not marked."""
+    published = Published(suite)
+    lines = [line(list(columns.values())), f"|{'---|' * len(columns)}"]
+    for contender, shown in published.shown.items():
+        cells = {**shown, **_other_metrics(published, contender), "contender": f"`{contender}`"}
+        lines.append(line([cells[column].replace("*", "") for column in columns]))
+    return "\n".join(lines)
+
+
+def _other_metrics(published: Published, contender: str) -> dict[str, str]:
+    """As `table.md` shows them in its table of other metrics."""
+    return {
+        name.split(" ")[0].strip("`"): value
+        for grid in grids(published.text("table.md"))[1:]
+        for row in grid
+        if row.get("contender") == contender
+        for name, value in row.items()
+    }
+
+
+def verdicts() -> str:
+    """A line for every claim, a column for every folder with claims."""
+    folders = {name: Published(suite) for suite, name in JUDGED.items()}
+    folders = {name: one for name, one in folders.items() if (one.folder / "claims.md").exists()}
+    claims = {row[""]: row["claim"] for one in folders.values() for row in grids(one.text("claims.md"))[0]}
+    lines = [line(["claim", *folders]), f"|{'---|' * (len(folders) + 1)}"]
+    for number, claim in claims.items():
+        found = [one.verdict(number) for one in folders.values()]
+        cells = [f"**{verdict}**: {why}" if verdict != "no evidence" else verdict for verdict, why in found]
+        lines.append(line([f"{number}. {claim}", *cells]))
+    return "\n".join(lines)
+
+
+def blocks() -> dict[str, str]:
+    """What stands between the marks, by their name."""
+    made = {mark: ranking(suite, columns) for suite, (mark, columns) in RANKING.items()}
+    return {**made, "claims-table": verdicts()}
+
+
+def text() -> str:
+    """The whole page."""
+    page = TARGET.read_text(encoding="utf-8")
+    for mark, content in blocks().items():
+        pattern = rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)"
+        page, n = re.subn(pattern, lambda marks, made=content: f"{marks[1]}{made}\n{marks[2]}", page, flags=re.DOTALL)
+        assert n == 1, f"README.md has {n} places marked {mark}"
+    return page
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv[1:]:
+        sys.exit(0 if TARGET.read_text(encoding="utf-8") == text() else f"{TARGET} is not what leaderboards/ say.")
+    TARGET.write_text(text(), encoding="utf-8")

@@ -1,0 +1,164 @@
+"""Every figure of README's results follows from a published folder: the test says what should stand there."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ("Penn Treebank", "CIFAR-10", "Other tables", "Which claims hold")
+NAMES = r"(?i:CIFAR-?10)|SmolLM2-135M|arXiv 2511\.11585|0\.1\)"  # digits that are no figures
+WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 12: "twelve"}
+
+spec = importlib.util.spec_from_file_location("make_readme", ROOT / "docs" / "make_readme.py")
+make_readme = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(make_readme)
+Published = make_readme.Published
+
+
+def test_tables_are_what_the_folders_say():
+    for mark, content in make_readme.blocks().items():
+        shown = README.split(f"<!-- {mark} -->\n")[1].split(f"\n<!-- /{mark} -->")[0]
+        assert shown == content, f"{mark}: run `python docs/make_readme.py`"
+
+
+def seeds(one):
+    return WORDS[len(one.table["seeds"])]
+
+
+def federation(one):
+    return one.table["setup"]["federation"]
+
+
+def drifts_after(one, contender):
+    """The round after which a contender's curve is best, on average over its seeds."""
+    curve = next(curve for curve in one.table["curves"] if curve["contender"] == contender)
+    by_round = list(zip(*curve["by_seed"].values(), strict=True))
+    means = [(sum(value for _, value, _ in points), points[0][0]) for points in by_round]
+    return min(means)[1]
+
+
+def gap(one, contender):
+    """By how much the reference is worse, with the ends of the paired interval, all above zero."""
+    paired = one.table["paired"][contender]
+    return -paired["mean"], -paired["high"], -paired["low"]
+
+
+def quality(one, contender, digits=1):
+    return f"{one.rows[contender]['quality_mean']:.{digits}f}"
+
+
+def of_ptb():
+    one, steps = Published("ptb"), Published("ptb").table["setup"]["evaluation"]["personalized_steps"]
+    edge, prox = one.shown["fedgen_edge"], one.shown["fedprox_full"]
+    yield f"{federation(one)['n_clients']} clients, Dirichlet(0.1) over topics, {seeds(one)} seeds"
+    yield f"""{seeds(one).capitalize()} seeds, mean ± standard deviation; {one.minutes / 2:.0f} minutes on two cores. \
+FedProx on the full model is best by {gap(one, "fedprox_full")[0]:.1f}, FedGen-Edge second with a hundredth of the \
+uplink: to the target of {one.table["target"]:g} on the validation subset it sends \
+{float(edge["uplink to target"].strip("*").split()[0]):.0f} MB where FedProx sends {prox["uplink to target"]}."""
+    yield f"FedAvg on the full model drifts after {WORDS[drifts_after(one, 'fedavg_full')]} rounds."
+    worse = [
+        name
+        for name, row in one.rows.items()
+        if row["rank"] and row["personalized_mean"] > one.mean(name, "global/perplexity_per_word/mean")
+    ]
+    assert "prompt_tuning" not in worse
+    assert {"fedgen_edge", "fedavg_full", "fedprox_full"} <= set(worse)
+    yield f"{ {8: 'Eight'}[steps] } more local steps make clients' own held-out text worse under every federated method"
+
+
+def of_smollm2():
+    one = Published("ptb-smollm2")
+    edge, full, setup = one.shown["fedgen_edge"], one.rows["fedavg_full"], one.table["setup"]
+    sent = float(edge["uplink per client-round"].split()[0])
+    size = setup["training"]["local_steps"] * setup["training"]["batch_size"] * setup["task"]["params"]["block_tokens"]
+    tokens = size * federation(one)["rounds"] * federation(one)["clients_per_round"]
+    per_round = WORDS[federation(one)["clients_per_round"]]
+    yield f"""with {full["trainable_params"] / 1e6:.1f} M parameters ({federation(one)["n_clients"]} clients, \
+{WORDS[federation(one)["rounds"]]} rounds of {per_round}, {seeds(one)} seeds, {one.minutes:.0f} minutes of processes"""
+    yield f"""{tokens // 1000},000 tokens take perplexity from {quality(one, "frozen", 0)} (frozen) to \
+{quality(one, "fedgen_edge")} with FedGen-Edge, which sends {sent:.1f} MB a client-round, \
+and to {quality(one, "fedavg_full")} with FedAvg on the full model, which sends \
+{one.shown["fedavg_full"]["uplink per client-round"]}."""
+    low, high = (one.table["paired"]["fedavg_full"][end] for end in ("low", "high"))
+    yield f"after the same rounds ({-gap(one, 'fedavg_full')[0]:.1f}, 95 % interval {low:.1f} to {high:+.2f})"
+    yield f"Prompt tuning ends at {quality(one, 'prompt_tuning', 0)}."
+    before, after = (
+        [f"{one.mean(name, f'{of}/perplexity_per_word/mean'):.0f}" for name in ("fedgen_edge", "fedavg_full")]
+        for of in ("global", "personalized")
+    )
+    yield f"(FedGen-Edge from {before[0]} to {after[0]}, FedAvg from {before[1]} to {after[1]})"
+
+
+def of_cifar10():
+    one = Published("cifar10")
+    mean, low, high = gap(one, "fedavg_full")
+    planes = [
+        f"{one.mean(name, 'test/fid_by_class_cifarnet/airplane'):.1f}"
+        for name in ("frozen", "fedavg_full", "fedgen_edge")
+    ]
+    yield f"from {federation(one)['n_clients']} clients, Dirichlet(0.1) over classes, {seeds(one)} seeds"
+    yield f"{seeds(one).capitalize()} seeds, mean ± standard deviation; {one.minutes / 2:.0f} minutes on two cores."
+    taken = one.table["paired"]["frozen"]["mean"]
+    yield f"""it takes {taken:.2f} off the frozen model's FID and is behind FedAvg by {mean:.2f} (paired 95 % interval \
+{low:.2f} to {high:.2f}) with a hundredth of its uplink"""
+    yield f"(airplanes: {planes[0]} frozen, {planes[1]} FedAvg, {planes[2]} FedGen-Edge)"
+
+
+def of_other_tables():
+    zoo, book, small = Published("ptb-lora-zoo"), Published("beige-book"), Published("ptb-compression")
+    names = {
+        "fedex_lora": "FedEx-LoRA", "fedgen_edge": "FedGen-Edge", "flexlora": "FlexLoRA", "hetlora": "HetLoRA",
+        "flora": "FLoRA", "rolora": "RoLoRA", "ffa_lora": "FFA-LoRA",
+    }  # fmt: skip
+    ranked = sorted(names, key=lambda name: zoo.rows[name]["quality_mean"])
+    yield ", ".join(f"{names[name]} {quality(zoo, name)}" for name in ranked) + "."
+    down = {name: float(zoo.shown[name]["downlink"].strip("*").split()[0]) for name in names}
+    yield f"""The exact methods pay on the downlink: {down["fedex_lora"]:.0f} MB (FedEx-LoRA) and \
+{down["flora"]:.0f} MB (FLoRA) against {down["fedgen_edge"]:.0f} MB."""
+    different = {name for name in names if (at := zoo.table["paired"].get(name)) and at["low"] * at["high"] > 0}
+    yield f"Paired over {seeds(zoo)} seeds only {' and '.join(names[n] for n in ranked if n in different)} differ"
+    yield "Beige Book reports of 2005 to 2020"
+    four = [("FedProx", "fedprox_full"), ("FedAvg", "fedavg_full"), ("FedGen-Edge", "fedgen_edge")]
+    ends = ", ".join(f"{name} {quality(book, of)}" for name, of in four)
+    yield f"{ends}, prompt tuning {quality(book, 'prompt_tuning')}."
+    mean, low, high = gap(book, "fedavg_full")
+    yield f"FedGen-Edge is behind FedAvg by {mean:.2f} (paired 95 % interval {low:.2f} to {high:.2f})"
+    own = [row["personalized_mean"] for row in book.rows.values() if row["rank"]]
+    alone = book.rows["local_only"]["personalized_mean"]
+    yield f"""LoRA that every district trains alone ({alone:.1f}) beats every federated method ({min(own):.1f} to \
+{max(own):.1f})"""
+    cost = {name: row["quality_mean"] - small.rows["fedgen_edge"]["quality_mean"] for name, row in small.rows.items()}
+    sent = {name: row["uplink per client-round"].strip("*") for name, row in small.shown.items()}
+    full = small.rows["fedavg_full_int8"]["quality_mean"] - small.rows["fedavg_full"]["quality_mean"]
+    assert max(map(abs, (cost["fedgen_edge_fp16"], cost["fedgen_edge_int8"], full))) < 0.02
+    yield "change perplexity by less than 0.02"
+    yield f"halve FedGen-Edge's uplink ({sent['fedgen_edge_fp16']} a client-round)"
+    yield f"""a tenth of the entries in eight bits costs {cost["fedgen_edge_top10_int8"]:.1f} and sends \
+{float(sent["fedgen_edge_top10_int8"].split()[0]):.0f} kB, a hundredth costs {cost["fedgen_edge_top1_int8"]:.1f} and \
+sends {sent["fedgen_edge_top1_int8"]}."""
+
+
+SENTENCES = [*of_ptb(), *of_smollm2(), *of_cifar10(), *of_other_tables()]
+
+
+def flat(text):
+    """On one line, without links' targets."""
+    return " ".join(re.sub(r"\]\([^)]*\)", "]", text).split())
+
+
+@pytest.mark.parametrize("sentence", SENTENCES, ids=lambda one: one[:40])
+def test_sentence_of_the_readme_follows_from_its_folder(sentence):
+    assert flat(sentence) in flat(README)
+
+
+@pytest.mark.parametrize("heading", RESULTS)
+def test_no_figure_of_the_readme_is_left_out(heading):
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = re.sub(r"<!-- ([\w-]+) -->.*?<!-- /\1 -->|^```.*?^```", "", section, flags=re.MULTILINE | re.DOTALL)
+    left = re.sub(r"`[^`]*`|" + NAMES, "", flat(section))
+    for sentence in sorted((re.sub(r"`[^`]*`|" + NAMES, "", flat(one)) for one in SENTENCES), key=len, reverse=True):
+        left = left.replace(sentence, "")
+    assert re.findall(r"\S*\d\S*", left) == [], left
