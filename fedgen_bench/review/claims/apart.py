@@ -35,7 +35,7 @@ def _config(published: Published) -> CellConfig:
 
 def _setup(config: CellConfig) -> Iterator[tuple[str, Any]]:
     """(path, value) of what all contenders share."""
-    from fedgen_bench.suite.schema import plain
+    from fedgen_bench.suite.strict import plain
 
     table = plain(config)
     yield "evaluation.metric", config.evaluation.metric
