@@ -88,9 +88,7 @@ def own_task(
     )
 
 
-def own_fit(
-    experiment: Experiment, state: Any, keep: Mapping[str, Any], client_id: int, way: ResolvedWay
-) -> Fit | None:
+def own_fit(experiment: Experiment, state: Any, keep: Tensors, client_id: int, way: ResolvedWay) -> Fit | None:
     """What a client goes on from, and how; None where it has no model."""
     ctx = replace(experiment.last_context(client_id, keep), learning_rate=way.learning_rate)
     model = experiment.export(state, ctx)

@@ -10,7 +10,7 @@ from fedgen_bench.results.pairing import check_pairing, enters, told_apart
 from fedgen_bench.results.ranking import Candidate, ranks
 from fedgen_bench.results.summary import Group, full_uplinks, row_of
 from fedgen_bench.results.table import Curve, Followed, Row, Table
-from fedgen_bench.suite.schema import plain
+from fedgen_bench.suite.strict import plain
 from fedgen_bench.suite.sweeps import variants
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from fedgen_bench.suite.personalization import ResolvedWay
-from fedgen_bench.suite.schema import Component, Federation, Metrics, Training, plain
-from fedgen_bench.suite.strict import EvaluatedClients, OwnSteps, Strict
+from fedgen_bench.suite.schema import Component, Federation, Metrics, Training
+from fedgen_bench.suite.strict import EvaluatedClients, OwnSteps, Strict, plain
 
 
 class Resolved(Component):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.suite.personalization import OwnWay, Personalization
@@ -317,37 +316,3 @@ class SuiteSpec(Strict):
     personalization: Personalization | None = None
     tuning: Tuning | None = None
     sweep: Sweep | None = None
-
-
-_ONLY_WHEN_GIVEN = frozenset(
-    {
-        "attack",
-        "downlink",
-        "ema_decay",
-        "micro_batch_size",
-        "optional_metrics",
-        "pairs_as",
-        "pairs_without",
-        "personalization",
-        "personalization_trials",
-        "point",
-        "references",
-        "round_metric",
-        "schedule",
-        "uplink",
-    }
-)
-
-
-def plain(table: BaseModel) -> dict[str, Any]:
-    """A table as JSON has it; keys that came after suites were published stand in it only when they are given.
-
-    Identities of cells are hashes of such tables.
-    """
-    return {name: _plain(value) for name, value in table if value or name not in _ONLY_WHEN_GIVEN}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return plain(value)
-    return [_plain(one) for one in value] if isinstance(value, tuple) else copy.deepcopy(value)

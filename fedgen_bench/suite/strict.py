@@ -1,8 +1,9 @@
-"""What every table of a suite is built on: it holds nothing unknown and coerces nothing; and its scalar types."""
+"""What every table of a suite is built on, its scalar types, and how it is written where it is hashed and stored."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import copy
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,3 +20,37 @@ class Strict(BaseModel):
     """A table that holds nothing unknown and coerces nothing."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+_ONLY_WHEN_GIVEN = frozenset(
+    {
+        "attack",
+        "downlink",
+        "ema_decay",
+        "micro_batch_size",
+        "optional_metrics",
+        "pairs_as",
+        "pairs_without",
+        "personalization",
+        "personalization_trials",
+        "point",
+        "references",
+        "round_metric",
+        "schedule",
+        "uplink",
+    }
+)
+
+
+def plain(table: BaseModel) -> dict[str, Any]:
+    """A table as JSON has it; keys that came after suites were published stand in it only when they are given.
+
+    Identities of cells are hashes of such tables.
+    """
+    return {name: _plain(value) for name, value in table if value or name not in _ONLY_WHEN_GIVEN}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return plain(value)
+    return [_plain(one) for one in value] if isinstance(value, tuple) else copy.deepcopy(value)

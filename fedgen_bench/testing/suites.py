@@ -28,9 +28,10 @@ def check_cells(source: SuiteSource, registry: Registry) -> None:
 
 
 def check_trials(source: SuiteSource, registry: Registry) -> None:
-    """Every point of its tuning grid is a change that the suite takes, each another one."""
+    """Every point of its tuning grids is a change that the suite takes, each another one."""
     suite = load_suite(source, registry)
-    for name, grid in suite.tuning.grid.items() if suite.tuning is not None else ():
+    tuning = suite.tuning
+    for name, grid in (*tuning.grid.items(), *tuning.personalization.items()) if tuning is not None else ():
         tuned = [
             load_suite(source, registry, [f"contender.{name}.{path}={value}" for path, value in point.items()])
             for point in grid

@@ -15,7 +15,10 @@ from answers import answer, ask
 from questions import QUESTIONS, Place
 
 MINUTES = 10
-TOLD = "import json, pathlib, sys; pathlib.Path(sys.argv[-1], 'answer.json').write_text(json.dumps({{'said': {}}}))"
+TOLD = (
+    "import json, pathlib, sys; there = pathlib.Path(sys.argv[-1], 'answer.json'); beside = there.with_name('beside'); "
+    "beside.write_text(json.dumps({{'said': {}}})); beside.rename(there)"
+)
 
 
 def script(tmp_path, text):

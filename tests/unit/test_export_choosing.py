@@ -72,11 +72,14 @@ def test_command_that_is_told_can_be_pasted_into_a_shell(session, tmp_path):
 
 
 def test_client_that_the_strategy_gives_no_model_is_told(monkeypatch):
-    for name in ("decode_state", "ClientStates", "personal_fit"):
+    for name in ("decode_state", "ClientStates", "own_task"):
         monkeypatch.setattr(models, name, lambda *_: None)
     contender = SimpleNamespace(strategy=SimpleNamespace(name="mine"))
     experiment = SimpleNamespace(
-        n_examples=lambda _: 1, first_state=lambda: None, config=SimpleNamespace(contender=contender)
+        n_examples=lambda _: 1,
+        first_state=lambda: None,
+        export=lambda *_: None,
+        config=SimpleNamespace(contender=contender, own=None),
     )
     kept = SimpleNamespace(state=b"", keep_rounds=())
     with pytest.raises(UsageError, match="Strategy `mine` gives client 3 no model of its own"):

@@ -39,6 +39,10 @@ def _looks(task, _tell):
     return task, os.getppid(), "calendar" in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0
 
 
+def _sleeps(task, _tell):
+    time.sleep(task)
+
+
 def _dies(task, _tell):
     if task is None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -140,12 +144,12 @@ def test_what_imports_print_is_printed_once(capfd, tmp_path, monkeypatch):
 def test_children_die_with_the_nursery_and_the_next_workers_are_spawned(monkeypatch):
     monkeypatch.setattr(workers, "_spawned", lambda _serve: (_ for _ in ()).throw(LookupError("spawned")))
     with nursery([]) as home:
-        crew = Workers(partial(nullcontext, _looks))
+        crew = Workers(partial(nullcontext, _sleeps))
         worker = crew.hire()
-        crew.give(worker, 1)
+        crew.give(worker, 0)
         assert list(crew.wait([worker], block=True))
         os.kill(home.pid, signal.SIGKILL)
-        crew.give(worker, 2)
+        crew.give(worker, 600)
         ((_, heard),) = crew.wait([worker], block=True)
         assert heard == Died("signal 9", begun=heard.begun)
         home._process.join()

@@ -37,6 +37,7 @@ from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.bits import same_bits
+from fedgen_bench.testing.suites import check_trials
 
 
 class Coordinator:
@@ -310,3 +311,13 @@ fedgen_edge = [
     apart = [next(work.evaluation.each([task], answers, 1)) for _, task in tasks]
     assert shared == apart
     assert len({metrics["toy_loss"] for metrics in shared}) > 2 * len(clients)
+
+
+def test_the_contract_of_suites_looks_at_both_grids(registry):
+    source, _ = suite_of(registry, tuning=TUNED)
+    check_trials(source, registry)
+    point = '{ "personalization.steps" = 3 }'
+    twice = f"[tuning.personalization]\nfedgen_edge = [{point}, {point}]\n"
+    source, _ = suite_of(registry, tuning=twice)
+    with pytest.raises(AssertionError, match="trials of `fedgen_edge` have one identity"):
+        check_trials(source, registry)

@@ -11,7 +11,7 @@ from fedgen_bench.base.errors import SuiteError, UsageError
 from fedgen_bench.review.claims.gathering import read_published
 from fedgen_bench.session.session import Session
 from fedgen_bench.suite.cells import expand
-from fedgen_bench.suite.schema import plain
+from fedgen_bench.suite.strict import plain
 from fedgen_bench.testing import toy
 
 FIVE, THREE = "seeds.leaderboard=[1, 2, 3, 4, 5]", "seeds.references=[1, 3, 4]"

@@ -176,6 +176,12 @@ DAMAGED_RECORDS = {
     ),
     "mean of clients": (_set("metrics", "global/denoising_loss/mean", value=0.09), "values", "`per_client.global`"),
     "client": (_set("per_client", "global", "77", value=0.08), "values", "`per_client.global.77` is no client"),
+    "half of nobody": (
+        _set("halves", value={"global": {"77": [0.08, 0.09]}}), "values", "`halves.global` has client 77, whom"
+    ),
+    "half below": (
+        _set("halves", value={"kept": {"1": [0.08, -1.0]}}), "values", "`halves.kept.1` is -1.0"
+    ),
     "round": (_set("curve", 5, 0, value=8), "values", "its `curve` has round 8"),
     "order": (_set("curve", 1, 0, value=1), "values", "rounds of its `curve` do not increase"),
     "curve cut off": (_drop("curve", 5), "values", "does not reach round 6"),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.suite.schema import plain
-
 if TYPE_CHECKING:
     from fedgen_bench.review.claims.evidence import Evidence, Published
     from fedgen_bench.suite.cellconfig import CellConfig
@@ -37,6 +35,8 @@ def _config(published: Published) -> CellConfig:
 
 def _setup(config: CellConfig) -> Iterator[tuple[str, Any]]:
     """(path, value) of what all contenders share."""
+    from fedgen_bench.suite.strict import plain
+
     table = plain(config)
     yield "evaluation.metric", config.evaluation.metric
     for part in _SETUP:

@@ -26,7 +26,8 @@ _SPREAD = ("mean", "std", "worst_decile")
 def values(records: Sequence[Record], registry: Registry) -> Iterator[Notice]:
     """Metrics, clients' metrics, curves, refused updates and pictures of every record."""
     for record in records:
-        for text in (*_metrics(record, registry), *_clients(record), *_curve(record, registry), *_others(record)):
+        of_clients = (*_clients(record), *_halves(record, registry))
+        for text in (*_metrics(record, registry), *of_clients, *_curve(record, registry), *_others(record)):
             yield problem(GROUP, f"{label(record)}: {text}")
 
 
@@ -80,6 +81,20 @@ def _clients(record: Record) -> Iterator[str]:
             meant = _spread(list(of_client.values()), found, what)
             if found is None or not math.isclose(found, meant, rel_tol=_ROUNDING, abs_tol=_ROUNDING * 1e-3):
                 yield f"`metrics.{key}` is {found}, the values of `per_client.{model}` give {meant}."
+
+
+def _halves(record: Record, registry: Registry) -> Iterator[str]:
+    """Figures on halves of clients' data: of the clients that are measured, and within the metric's bounds."""
+    if record.status != "done":
+        return
+    known = registry.components["metric"].get(record.followed)
+    for model, of_client in record.halves.items():
+        if odd := sorted(of_client.keys() - record.per_client.get(model, {}).keys()):
+            yield f"`halves.{model}` has client {odd[0]}, whom `per_client.{model}` does not have. Publish it again."
+        if known is not None:
+            for client_id, of_halves in of_client.items():
+                for value in of_halves:
+                    yield from _outside(f"halves.{model}.{client_id}", value, known.spec)
 
 
 def _spread(of_clients: list[float], found: float | None, what: str) -> float:
