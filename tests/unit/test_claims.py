@@ -238,10 +238,18 @@ def test_what_clients_kept_stands_beside_what_they_made_of_it(registry):
     shared, worse, better = ({s: [v, v + s / 100] for s in SEEDS} for v in (1.0, 1.2, 0.5))
     found = personalisation.judge(own_models(registry, {"global": shared, "kept": worse, "personalized": better}))
     assert found.verdict == "holds"
-    assert [row[1].split()[:2] for row in found.grids[0].rows] == [["as", "its"], ["after", "0"]]
+    assert [row[1].split()[:2] for row in found.grids[0].rows] == [["as", "clients"], ["after", "0"]]
     assert [name for name, _ in found.charts[0].series] == ["fedgen_edge, kept", "fedgen_edge"]
     alone = personalisation.judge(own_models(registry, {"global": shared, "kept": worse}))
     assert alone.verdict == "does not hold"
+
+
+def test_client_that_was_never_asked_kept_nothing(registry):
+    shared, kept = {s: [1.0, 2.0, 1.0] for s in SEEDS}, {s: [1.1, 2.0, 1.2] for s in SEEDS}
+    found = personalisation.judge(own_models(registry, {"global": shared, "kept": kept, "personalized": shared}))
+    of_kept, own = (dict(zip(found.grids[0].head, row, strict=True)) for row in found.grids[0].rows)
+    assert (of_kept["clients"], of_kept["mean gain"]) == ("6", "-15 %")
+    assert (own["clients"], own["mean gain"]) == ("9", "+0 %")  # clients that stay as they are do count here
 
 
 def test_the_way_is_that_of_the_contender_in_old_and_new_suites(registry):

@@ -108,14 +108,21 @@ def _gains(sheet: Published, method: str, model: Own, value: float | None = None
 
 def _gains_of(sheet: Published, record: Done, model: Own) -> list[float]:
     ours, shared = record.per_client.get(model, {}), record.per_client.get("global", {})
-    return [_gain(sheet, ours[i], shared[i]) for i in sorted(ours.keys() & shared.keys(), key=int) if shared[i]]
+    return [_gain(sheet, ours[i], shared[i]) for i in _with_one(record, model) if shared[i]]
+
+
+def _with_one(record: Done, model: Own) -> list[str]:
+    """Clients with such a model, in order. One that no round asked kept nothing: its figure is the global model's."""
+    ours, shared = record.per_client.get(model, {}), record.per_client.get("global", {})
+    clients = sorted(ours.keys() & shared.keys(), key=int)
+    return [i for i in clients if model != KEPT or ours[i] != shared[i]]
 
 
 def _halved(sheet: Published, record: Done, model: Own) -> Iterator[tuple[float, ...]]:
     """Each client's gain on either half of its text."""
     ours, shared = record.halves.get(model, {}), record.halves.get("global", {})
-    for i in sorted(ours.keys() & shared.keys(), key=int):
-        if all(shared[i]):
+    for i in _with_one(record, model):
+        if i in ours and i in shared and all(shared[i]):
             yield tuple(_gain(sheet, *pair) for pair in zip(ours[i], shared[i], strict=True))
 
 
@@ -132,7 +139,7 @@ def _over_seeds(gains: Mapping[int, Sequence[float]]) -> Comparison | None:
 def _way(main: Published, name: str, model: Own) -> str:
     """What the own model is."""
     if model == KEPT:
-        return "as its clients kept it"
+        return "as clients that were asked kept it"
     own = next(iter(main.runs(name).values())).config.own
     shared = "" if own.interpolation == 1 else f", {own.interpolation:g} of the way from the global model"
     return f"after {own.steps} steps at {own.learning_rate:g} from `{own.start}`{shared}"
