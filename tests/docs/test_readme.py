@@ -69,10 +69,10 @@ model by {ahead["mean"]:.1f} (paired 95 % interval {ahead["low"]:.1f} to {ahead[
 {prox["uplink to target"]}."""
     gains = {name: gain(one, name, "personalized") for name, row in one.rows.items() if row["rank"]}
     assert min(gains.values()) > 0
+    falls = [f"{gains[name]:.1f} %" for name in ("fedgen_edge", "fedavg_full", "fedprox_full", "prompt_tuning")]
     yield f"""{WORDS[own["clients"]].capitalize()} clients a seed then go on by themselves, {own["steps"]} steps from \
-the global model at rates tuned for that: perplexity on their own held-out text falls by \
-{gains["fedgen_edge"]:.1f} % with FedGen-Edge, {gains["fedavg_full"]:.1f} % with FedAvg, {gains["fedprox_full"]:.1f} % with FedProx and \
-{gains["prompt_tuning"]:.1f} % with prompt tuning."""
+the global model at rates tuned for that: perplexity on their own held-out text falls by {falls[0]} with FedGen-Edge, \
+{falls[1]} with FedAvg, {falls[2]} with FedProx and {falls[3]} with prompt tuning."""
     yield f"is on average {-gain(one, 'fedgen_edge', 'kept'):.1f} % worse than the global one"
 
 
