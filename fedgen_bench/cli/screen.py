@@ -68,7 +68,7 @@ def print_table(table: Table) -> None:
     click.echo(
         f"{one_line(table.title)}: suite {table.suite}, version {table.version}; "
         f"{one_line(table.metric_unit)} on test, {'lower' if table.lower_is_better else 'higher'} is better"
-        + (f"; personalised in {one_line(table.followed.unit)}" if table.follows_another else "")
+        + (f"; personalised in {one_line(table.own.unit)}" if table.reports_another else "")
     )
     head: tuple[str, ...] = (
         "rank",

@@ -53,7 +53,7 @@ class RunResult:
 
     Args:
         metrics: final metrics by `<split>/<metric>`, those with parts by `<split>/<metric>/<part>`.
-        per_client: the followed metric by model (`global`, `kept`, `personalized`) and client id.
+        per_client: clients' metric by model (`global`, `kept`, `personalized`) and client id.
         showcase: base64 of a PNG of what the global model generates; empty when there is none.
         sample: text that it generates; empty when there is none.
         halves: as `per_client`, on either half of a client's data, where the suite has `[personalization]` and the task

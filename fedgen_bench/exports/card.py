@@ -80,7 +80,7 @@ def _numbers(chosen: Chosen, subject: Subject) -> Iterator[str]:
 
 
 def _of_client(chosen: Chosen, subject: Subject) -> Iterator[str]:
-    """The followed metric on the client's own held-out data, where it was measured."""
+    """Clients' metric on the client's own held-out data, where it was measured."""
     record = chosen.record
     measured = {
         model: values[str(subject.client_id)]
@@ -90,7 +90,7 @@ def _of_client(chosen: Chosen, subject: Subject) -> Iterator[str]:
     if not measured:
         yield "This client was not among those whose own held-out data were evaluated."
         return
-    yield f"| on held-out data of client {subject.client_id} | {record.followed} |"
+    yield f"| on held-out data of client {subject.client_id} | {record.own} |"
     yield "|---|---|"
     steps = f", after {subject.n_steps} more local steps" if subject.n_steps else ""
     names = {

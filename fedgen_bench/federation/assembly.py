@@ -72,7 +72,7 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
             adapted=adapted,
             device=device,
             metrics={name: build(registry, "metric", Component(name=name)) for name in evaluation.metrics},
-            lower_is_better=registry.get("metric", evaluation.followed).spec.lower_is_better,
+            lower_is_better=registry.get("metric", evaluation.own).spec.lower_is_better,
         ),
         start={name: lazily_copied(value) if value.is_cpu else value.cpu() for name, value in initial.items()},
         link=Link(downlink=downlink, uplink=Uplink(uplink), max_update_norm=config.federation.max_update_norm),

@@ -34,14 +34,14 @@ def ways_of(config: CellConfig) -> Mapping[str, ResolvedWay]:
 def client_tasks(
     experiment: Experiment, state: Any, states: ClientStates, model: Model | None
 ) -> Iterator[tuple[str, EvaluationTask]]:
-    """The followed metric on held-out tails of the evaluated clients: first of the `global` model, then their own.
+    """Clients' metrics on held-out tails of the evaluated clients: first of the `global` model, then their own.
 
     `kept` is what a client has after its last round, the global model where it was never asked; measured where the
     suite has `[personalization]` and clients keep anything. `personalized` are clients' models after more local steps;
     there are none where nothing is trained.
     """
     config, clients = experiment.config, evaluated_clients(experiment)
-    names = config.evaluation.round_metrics
+    names = config.evaluation.client_metrics
     if model is not None:
         fit = Fit(model.tensors, merges=model.merges)
         for client_id in clients:
@@ -84,7 +84,7 @@ def own_task(
         share=way.interpolation,
         round_index=experiment.n_rounds,
         client_id=client_id,
-        metrics=experiment.config.evaluation.round_metrics,
+        metrics=experiment.config.evaluation.client_metrics,
     )
 
 

@@ -45,7 +45,7 @@ class Evaluator:
 
     Args:
         metrics: those of the suite, by name.
-        lower_is_better: of the followed one.
+        lower_is_better: of the one that clients' own data are reported by.
     """
 
     spec: CellSpec
@@ -60,7 +60,7 @@ class Evaluator:
     ) -> dict[str, float]:
         """Metrics of the adapted backbone with these tensors, all when `names` is None; parts as `<metric>/<part>`.
 
-        With `halves` the followed metric on both halves of the data as well, where the task gives them (see `HALVES`).
+        With `halves` clients' metric on both halves of the data as well, where the task gives them (see `HALVES`).
 
         Raises:
             Diverged: one is not finite.
@@ -109,7 +109,7 @@ class Evaluator:
             ) from error
         if not isinstance(value, Mapping):
             return {name: float(value)}
-        if name in (evaluation.metric, evaluation.followed):
+        if name in (evaluation.metric, evaluation.followed, evaluation.own):
             raise PluginError(
                 f"Metric `{name}` gives a number for each of its parts, and one number ranks and is followed over "
                 "rounds. Name it in `evaluation.other_metrics` or `evaluation.optional_metrics`."
@@ -122,13 +122,13 @@ class Evaluator:
 
     def _of_halves(self, evidence: Mapping[str, Any]) -> dict[str, float]:
         """Nothing where a half lacks what the metric needs."""
-        followed = self.spec.config.evaluation.followed
+        own = self.spec.config.evaluation.own
         try:
-            values = [self._value(followed, half) for half in evidence.get("halves", ())]
+            values = [self._value(own, half) for half in evidence.get("halves", ())]
         except _NotGivenError:
             return {}
         numbered = zip(HALVES, values, strict=False)
-        return {f"{followed}/{half}": float(value) for half, value in numbered if not isinstance(value, Mapping)}
+        return {f"{own}/{half}": float(value) for half, value in numbered if not isinstance(value, Mapping)}
 
     def showcase(self, model: Model) -> bytes | str | None:
         """The PNG or the text that the task makes with this model; None where it makes none. A text is made printable.

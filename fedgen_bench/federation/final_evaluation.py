@@ -30,7 +30,7 @@ class Scores:
 
     Args:
         splits: metrics as `<split>/<metric>`.
-        clients: by `global`, `kept` and `personalized`, each evaluated client's followed metric; empty where none are
+        clients: by `global`, `kept` and `personalized`, each evaluated client's metric; empty where none are
             asked.
         halves: the same on either half of the clients' data, where the task gives them.
     """
@@ -69,11 +69,11 @@ def final_scores(
     for split in splits:
         scores.splits.update({f"{split}/{name}": value for name, value in next(measured).items()})
     passing("final.evaluated")
-    followed = experiment.config.evaluation.followed
+    metric = experiment.config.evaluation.own
     for metrics in measured:
         of, client_id = asked.popleft()
-        scores.clients.setdefault(of, {})[str(client_id)] = metrics[followed]
-        first, second = (metrics.get(f"{followed}/{half}") for half in HALVES)
+        scores.clients.setdefault(of, {})[str(client_id)] = metrics[metric]
+        first, second = (metrics.get(f"{metric}/{half}") for half in HALVES)
         if first is not None and second is not None:
             scores.halves.setdefault(of, {})[str(client_id)] = first, second
     return scores

@@ -40,17 +40,17 @@ def final_result(
     passing("final.exported")
     scores = final_scores(experiment, state, states, model, work, engine)
     metrics, per_client = scores.splits, scores.clients
-    followed = experiment.config.evaluation.followed
+    metric = experiment.config.evaluation.own
     for name, values in per_client.items():
         if values:
             spread_of = spread(list(values.values()), lower_is_better=experiment.evaluator.lower_is_better)
-            metrics |= {f"{name}/{followed}/{what}": value for what, value in spread_of.items()}
+            metrics |= {f"{name}/{metric}/{what}": value for what, value in spread_of.items()}
     if personalized := per_client.get("personalized"):
         never = set(map(int, personalized))
         for cohort in experiment.population.cohorts():
             never.difference_update(cohort)
         if unseen := [value for i, value in personalized.items() if int(i) in never]:
-            metrics[f"personalized_unseen/{followed}/mean"] = sum(unseen) / len(unseen)
+            metrics[f"personalized_unseen/{metric}/mean"] = sum(unseen) / len(unseen)
     passing("final.personalized")
     shown: bytes | str | None = None
     if model is not None and experiment.spec.purpose != "tune":

@@ -142,7 +142,7 @@ def _figures(run: StoredRun) -> Iterator[FigureRow]:
         }
         yield from (FigureRow(*own, report.round_index, NOBODY, name, float(value)) for name, value in figures.items())
     yield from (FigureRow(*own, NOBODY, NOBODY, name, value) for name, value in sorted(run.result.metrics.items()))
-    metric = run.spec.config.evaluation.followed
+    metric = run.spec.config.evaluation.own
     for model, values in sorted(run.result.per_client.items()):
         for client_id, value in sorted(values.items(), key=lambda one: int(one[0])):
             yield FigureRow(*own, NOBODY, int(client_id), f"{model}/{metric}", value)

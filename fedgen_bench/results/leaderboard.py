@@ -30,12 +30,11 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     records = [record for record in records if enters(record, suite)]
     check_pairing(records)
     spec = registry.get("metric", suite.evaluation.metric).spec
-    follow = registry.get("metric", suite.evaluation.followed).spec
-    followed = Followed(follow.name, follow.unit, follow.lower_is_better)
+    followed, own_data = (_scale(name, registry) for name in (suite.evaluation.followed, suite.evaluation.own))
     groups = _groups(suite, records)
     own = [group for group in groups if not group.off_suite]
     full = full_uplinks(groups, suite.suite.full_model)
-    rows = [row_of(group, suite, followed, full.get(group.under)) for group in groups]
+    rows = [row_of(group, suite, followed, own_data.metric, full.get(group.under)) for group in groups]
     candidates = _candidates(groups, rows)
     ranked, among = ranks(candidates, suite, lower_is_better=spec.lower_is_better)
     unranked = [row for row in rows if all(row is not one.row for one in candidates)]
@@ -60,10 +59,16 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         setup=_setup(suite, records),
         notes=suite.suite.notes,
         followed=followed,
+        own=own_data,
         showcase={group.contender: one.showcase for group in own for one in group.done if one.showcase},
         samples={group.contender: one.sample for group in own for one in group.done if one.sample},
         among=among,
     )
+
+
+def _scale(name: str, registry: Registry) -> Followed:
+    spec = registry.get("metric", name).spec
+    return Followed(spec.name, spec.unit, spec.lower_is_better)
 
 
 def _groups(suite: SuiteSpec, records: Sequence[Record]) -> list[Group]:

@@ -165,8 +165,13 @@ class _Run(_Strict):
 
     @property
     def followed(self) -> str:
-        """The metric of the curve and of clients' own data."""
+        """The metric of the curve."""
         return self.config.evaluation.followed
+
+    @property
+    def own(self) -> str:
+        """The metric of clients' own data."""
+        return self.config.evaluation.own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +180,7 @@ class Done(_Run):
 
     Args:
         metrics: by `<split>/<metric>` or `<model>/<metric>/<figure>`.
-        per_client: the followed metric by model and client.
+        per_client: clients' metric by model and client.
         showcase: base64 of a PNG of what the global model generates; empty when none is published.
         sample: text that it generates; empty when none is published.
         halves: as `per_client`, on either half of a client's data; empty where the task gives none.

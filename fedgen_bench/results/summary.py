@@ -71,13 +71,14 @@ class Group:
         return "; ".join(f"seed {record.seed}: {record.reason}" for record in self.records if record.reason)
 
 
-def row_of(group: Group, suite: SuiteSpec, followed: Followed, full_uplink: float | None) -> Row:
+def row_of(group: Group, suite: SuiteSpec, followed: Followed, own: str, full_uplink: float | None) -> Row:
     """The group's row, without a rank.
 
     Args:
         group: whose row it is.
         suite: whose table it stands in.
-        followed: the metric of curves, target and clients' own data.
+        followed: the metric of curves and target.
+        own: that of clients' own data.
         full_uplink: what the full model sends per client and round, in bytes, under the group's conditions.
     """
     contender, done = group.records[0].config.contender, group.done
@@ -94,7 +95,7 @@ def row_of(group: Group, suite: SuiteSpec, followed: Followed, full_uplink: floa
         return row
     row = _with_size(row, done[0].facts)
     row = _with_quality(row, list(group.by_seed(quality).values()))
-    row = _with_own_data(row, done, followed.metric)
+    row = _with_own_data(row, done, own)
     return _with_bytes(row, done, reached(done, suite.evaluation.target, followed), full_uplink)
 
 

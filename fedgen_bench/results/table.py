@@ -53,7 +53,7 @@ COLUMNS = tuple(column.name for column in fields(Row))
 
 @dataclass(frozen=True)
 class Followed:
-    """The metric of curves, target, clients' own data: the one that ranks unless the suite has a `round_metric`."""
+    """The metric of curves and target, or that of clients' own data: the one that ranks unless the suite names one."""
 
     metric: str
     unit: str
@@ -84,6 +84,7 @@ class Table:
         showcase: by contender, base64 of a PNG of what its global model generates; empty for tasks without pictures.
         samples: by contender, text that its global model generates; empty for tasks without.
         reference_seeds: of the other rows; empty where these have the same.
+        own: the metric of clients' own data.
     """
 
     suite: str
@@ -105,6 +106,7 @@ class Table:
     setup: Mapping[str, Any]
     notes: str
     followed: Followed
+    own: Followed
     showcase: Mapping[str, str]
     samples: Mapping[str, str]
     among: Mapping[str, str]
@@ -114,3 +116,8 @@ class Table:
     def follows_another(self) -> bool:
         """Whether another metric than the one that ranks is followed over rounds."""
         return self.followed.metric != self.metric
+
+    @property
+    def reports_another(self) -> bool:
+        """Whether clients' own data are reported by another metric than the one that ranks."""
+        return self.own.metric != self.metric

@@ -114,7 +114,7 @@ def quality_of(record: Done) -> tuple[str, ...]:
     """The suite's metric and the followed one on test; a contender without a global model has its clients' mean."""
     names = dict.fromkeys((f"test/{record.config.evaluation.metric}", f"test/{record.followed}"))
     there = tuple(name for name in names if name in record.metrics)
-    own = f"personalized/{record.followed}/mean"
+    own = f"personalized/{record.own}/mean"
     return there or ((own,) if own in record.metrics else ())
 
 

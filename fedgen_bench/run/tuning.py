@@ -94,7 +94,7 @@ def _own_trials(suite: SuiteSpec, name: str, points: Sequence[tuple[Point, CellS
         shared.append(spec.config.own)
     for (point, _), (training, place) in zip(points, places, strict=True):
         config = training.config.model_copy(update={"personalization_trials": tuple(ways[training.digest])})
-        metric = f"{PERSONALIZED}/{place}/{suite.evaluation.followed}/mean"
+        metric = f"{PERSONALIZED}/{place}/{suite.evaluation.own}/mean"
         yield Trial(name, tuple(point.items()), replace(training, config=config), metric)
 
 
@@ -127,7 +127,7 @@ def scored(tried: Sequence[Trial], runs: Sequence[StoredRun], registry: Registry
     best = {}
     for grid, scores in values.items():
         metric = tried[min(scores)].spec.config.evaluation
-        name = metric.followed if grid[1] else metric.metric
+        name = metric.own if grid[1] else metric.metric
         pick = min if registry.get("metric", name).spec.lower_is_better else max
         best[grid] = pick(scores, key=scores.__getitem__)
     return tuple(
@@ -148,7 +148,7 @@ def _grid_of(trial: Trial) -> tuple[str, bool]:
 
 
 def _global_metric(trial: Trial) -> str:
-    return f"{GLOBAL}/{trial.spec.config.evaluation.followed}/mean"
+    return f"{GLOBAL}/{trial.spec.config.evaluation.own}/mean"
 
 
 def tuning_csv(rows: Sequence[Scored]) -> str:
@@ -160,7 +160,7 @@ def tuning_csv(rows: Sequence[Scored]) -> str:
 def personalization_csv(rows: Sequence[Scored]) -> str:
     """As `tuning_csv`, of trials of personalisation, with the global model beside them; empty without any."""
     own = [row for row in rows if _grid_of(row.trial)[1]]
-    heads = [f"{PERSONALIZED}/{row.trial.spec.config.evaluation.followed}/mean" for row in own][:1]
+    heads = [f"{PERSONALIZED}/{row.trial.spec.config.evaluation.own}/mean" for row in own][:1]
     heads += [_global_metric(row.trial) for row in own][:1]
     return _csv(heads, [(row, [row.value, row.before]) for row in own]) if own else ""
 

@@ -62,9 +62,9 @@ class Results:
 
     @cached_property
     def clients(self) -> pd.DataFrame:
-        """The followed metric of every evaluated client of a run, by model (`global`, `kept`, `personalized`)."""
+        """The metric of every evaluated client of a run, by model (`global`, `kept`, `personalized`)."""
         return self._frame(
-            ("model", "client_id", self.table.followed.metric),
+            ("model", "client_id", self.table.own.metric),
             lambda record: [
                 (model, int(client_id), value)
                 for model, values in record.per_client.items()

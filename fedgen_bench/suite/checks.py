@@ -163,12 +163,12 @@ def _sweep_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
 
 def _metric_problems(evaluation: Evaluation, registry: Registry) -> Iterator[Problem]:
     known = registry.components["metric"]
-    for key in ("metric", "round_metric", "other_metrics", "optional_metrics"):
+    for key in ("metric", "round_metric", "client_metric", "other_metrics", "optional_metrics"):
         value = getattr(evaluation, key)
         for metric in (value,) if isinstance(value, str) else value or ():
             if metric not in known:
                 yield ("evaluation", key), unknown("metric", metric, known)
-    needed = {evaluation.metric, evaluation.followed, *evaluation.other_metrics}
+    needed = {evaluation.metric, evaluation.followed, evaluation.own, *evaluation.other_metrics}
     for metric in evaluation.optional_metrics:
         if metric in needed:
             yield ("evaluation", "optional_metrics"), f"Metric `{metric}` is asked for already. Name it once."

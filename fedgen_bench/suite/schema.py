@@ -157,6 +157,7 @@ class Metrics(Strict):
         optional_metrics: as `other_metrics`, but each is left out where the task cannot give what it needs.
         round_metric: the metric that is followed: read after rounds and on clients' own data, and the only one there;
             when left out, `metric`, and the others beside it.
+        client_metric: the metric that is read on clients' own data; what is read after rounds when left out.
         every: the validation subset is evaluated after every so many rounds and after the last; 1 when left out.
     """
 
@@ -164,22 +165,34 @@ class Metrics(Strict):
     other_metrics: Annotated[tuple[str, ...], OfKind("metric")] = ()
     optional_metrics: Annotated[tuple[str, ...], OfKind("metric")] = ()
     round_metric: Annotated[str | None, OfKind("metric")] = None
+    client_metric: Annotated[str | None, OfKind("metric")] = None
     every: Positive = 1
 
     @property
     def followed(self) -> str:
-        """The metric that is read after rounds and on clients' own data, and that `target` is a value of."""
+        """The metric that is read after rounds, and that `target` is a value of."""
         return self.round_metric or self.metric
+
+    @property
+    def own(self) -> str:
+        """The metric by which clients' own data are reported."""
+        return self.client_metric or self.followed
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """All that are measured after the last round, each once."""
-        return tuple(dict.fromkeys([self.metric, self.followed, *self.other_metrics, *self.optional_metrics]))
+        named = [self.metric, self.followed, self.own, *self.other_metrics, *self.optional_metrics]
+        return tuple(dict.fromkeys(named))
 
     @property
     def round_metrics(self) -> tuple[str, ...]:
-        """Those that are measured after rounds and on clients' own data."""
+        """Those that are measured after rounds."""
         return (self.followed,) if self.round_metric else self.metrics
+
+    @property
+    def client_metrics(self) -> tuple[str, ...]:
+        """Those that are measured on clients' own data."""
+        return (self.client_metric,) if self.client_metric else self.round_metrics
 
 
 class Evaluation(Metrics):

@@ -25,6 +25,7 @@ class Strict(BaseModel):
 _ONLY_WHEN_GIVEN = frozenset(
     {
         "attack",
+        "client_metric",
         "downlink",
         "ema_decay",
         "micro_batch_size",

@@ -24,7 +24,7 @@ def nothing_published() -> Evidence:
     registry = load_registry([toy.__file__], environ={})
     suite = load_suite(registry.get("suite", "toy").spec, registry)
     metric = Scale(suite.evaluation.metric, "", lower_is_better=True)
-    return Evidence(Published(suite, suite.suite.reference, (), metric, metric, {}), {})
+    return Evidence(Published(suite, suite.suite.reference, (), metric, metric, metric, {}), {})
 
 
 def check_rehearsal(spec: ClaimSpec) -> None:

@@ -69,7 +69,7 @@ def record(contender, seed, final, curve, *, up=1000, adapter="full", kind="samp
 def sheet(registry, records, extra="", drift=None):
     text = toy.SUITE.replace("leaderboard = [1, 2]", "leaderboard = [1, 2, 3]") + extra
     suite = load_suite(SuiteSource(name="toy", text=text, path="t.toml"), registry)
-    return Published(suite, "fedgen_edge", tuple(records), LOSS, LOSS, drift or {})
+    return Published(suite, "fedgen_edge", tuple(records), LOSS, LOSS, LOSS, drift or {})
 
 
 def runs(contender, finals, curve=(1.0, 0.8, 0.6), **more):

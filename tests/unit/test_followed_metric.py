@@ -20,6 +20,7 @@ from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.publish import publish
 from fedgen_bench.results.published import open_folder
 from fedgen_bench.results.store import Store
+from fedgen_bench.review.validation import validate
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
 from fedgen_bench.suite.cells import expand
@@ -67,6 +68,11 @@ class Reach(Metric):
         return float(evidence["axes"].norm())
 
 
+class Nearness(Metric):
+    def compute(self, evidence):
+        return 1 / (1 + evidence["loss"] / evidence["n"])
+
+
 class Axes(Metric):
     def compute(self, evidence):
         return dict(zip("xyz", evidence["axes"].tolist(), strict=True))
@@ -91,6 +97,7 @@ def register_tasks():
 def register_metrics():
     return [
         MetricSpec(name="reach", summary="Length.", build=Reach, unit="length", lower_is_better=False),
+        MetricSpec(name="nearness", summary="More is better.", build=Nearness, unit="nearness", lower_is_better=False),
         MetricSpec(name="axes", summary="By axis.", build=Axes),
         MetricSpec(name="colour", summary="Nowhere.", build=Colour),
         MetricSpec(name="slip", summary="Broken.", build=Slip),
@@ -140,6 +147,26 @@ def test_rounds_and_clients_read_the_followed_metric_alone(ran):
     own = {tuple(key.split("/")[:2]) for key in run.result.metrics if not key.startswith(("valid/", "test/"))}
     assert {("global", "toy_loss"), ("personalized", "toy_loss")} <= own
     assert {metric for _, metric in own} == {"toy_loss"}
+
+
+def test_clients_are_measured_by_a_metric_of_their_own(world, files, tmp_path):
+    text = TEXT.replace('round_metric = "toy_loss"', 'round_metric = "toy_loss"\nclient_metric = "nearness"')
+    suite, source = suite_of(world, text), SuiteSource(name="toy", text=text, path="toy.toml")
+    with Store(tmp_path / "runs") as store:
+        job = Job(tmp_path / "runs", USUAL_PLACES, "cpu", tuple(files))
+        run_cells(expand(suite, world, contenders=["fedavg"]), world, job, store, workers=1, on_event=lambda _: None)
+        table, folder = publish(source, suite, world, store, tmp_path / "leaderboards")
+        run = next(iter(store.runs("toy", 1)))
+    assert run.status == "done", run.reason
+    own = {tuple(key.split("/")[:2]) for key in run.result.metrics if not key.startswith(("valid/", "test/"))}
+    assert {metric for _, metric in own} == {"nearness"}
+    assert all(report.metrics.keys() == {"toy_loss"} for report in run.rounds)
+    worst, mean = (run.result.metrics[f"personalized/nearness/{what}"] for what in ("worst_decile", "mean"))
+    assert worst < mean  # more is better
+    assert (table.followed.metric, table.own.metric, table.reports_another) == ("toy_loss", "nearness", True)
+    assert json.loads((folder / "table.json").read_text())["own"]["metric"] == "nearness"
+    assert "**worst decile**: nearness (higher is better) on clients' own" in (folder / "table.md").read_text()
+    assert [one for one in validate(folder, world).notices if one.problem and one.group == "values"] == []
 
 
 def test_whole_parts_are_read_by_every_metric_whose_evidence_is_there(ran):

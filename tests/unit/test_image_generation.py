@@ -240,6 +240,14 @@ def test_images_are_generated_after_rounds_where_that_is_asked_for(make):
     assert "generated/labels" not in make().evidence("valid_subset")
 
 
+def test_clients_may_generate_another_number_of_images_than_rounds_do(make):
+    task = make(n_subset_samples=4, n_client_samples=0)
+    assert task.split("valid_subset").n_samples == 4
+    assert task.client_data(np.arange(30)).heldout.n_samples == 0
+    with pytest.raises(ValueError, match="n_client_samples must be at least 2"):
+        Params(n_client_samples=1)
+
+
 def test_a_client_s_images_are_compared_with_its_own(make):
     class Brightness(torch.nn.Module):
         def forward(self, pixels):

@@ -29,7 +29,8 @@ class Published:
     Args:
         reference: the contender that the claims are about; of an ablation too, the ablated suite's.
         quality: the metric that ranks, read on test after the last round.
-        followed: the metric of curves and clients.
+        followed: the metric of curves.
+        own: the metric of clients' own data.
         drift: by run digest and figure, the mean over rounds.
     """
 
@@ -38,6 +39,7 @@ class Published:
     records: tuple[Done, ...]
     quality: Scale
     followed: Scale
+    own: Scale
     drift: Mapping[tuple[str, str], float]
 
     @property

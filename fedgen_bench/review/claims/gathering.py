@@ -62,9 +62,10 @@ def read_published(folder: Path, registry: Registry, reference: str = "") -> Pub
     if not records:
         raise StoreError(f"{folder} has no finished run. Run the suite first.")
     check_pairing(records)
-    quality, followed = (_scale(name, registry) for name in (suite.evaluation.metric, suite.evaluation.followed))
+    asked = suite.evaluation
+    quality, followed, own = (_scale(name, registry) for name in (asked.metric, asked.followed, asked.own))
     drift = _drift(opened.figures)
-    return Published(suite, reference or suite.suite.reference, records, quality, followed, drift)
+    return Published(suite, reference or suite.suite.reference, records, quality, followed, own, drift)
 
 
 def _scale(name: str, registry: Registry) -> Scale:

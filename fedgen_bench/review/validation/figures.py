@@ -44,7 +44,7 @@ def _record(record: Record, given: Mapping[tuple[int, int, str], float]) -> Iter
     }
     expected |= {(point.n_rounds - 1, NOBODY, f"valid_subset/{metric}"): point.value for point in record.curve}
     expected |= {
-        (NOBODY, int(client_id), f"{model}/{metric}"): value
+        (NOBODY, int(client_id), f"{model}/{record.own}"): value
         for model, values in record.per_client.items()
         for client_id, value in values.items()
     }

@@ -50,11 +50,11 @@ def _metrics(record: Record, registry: Registry) -> Iterator[str]:
                 if not any(key == start or key.startswith(f"{start}/") for key in record.metrics):
                     yield f"`metrics.{start}` is missing, and there is a global model. Publish it again."
     for model in ("global", "kept", "personalized"):
-        start = f"{model}/{record.followed}"
+        start = f"{model}/{record.own}"
         mean, worst = (record.metrics.get(f"{start}/{what}") for what in ("mean", "worst_decile"))
-        if mean is None or worst is None or record.followed not in known:
+        if mean is None or worst is None or record.own not in known:
             continue
-        gap = worst - mean if known[record.followed].spec.lower_is_better else mean - worst
+        gap = worst - mean if known[record.own].spec.lower_is_better else mean - worst
         if gap < -_ROUNDING * max(1.0, abs(mean)):
             yield f"`metrics.{start}/worst_decile` is {worst}, better than the mean {mean}."
 
@@ -76,7 +76,7 @@ def _clients(record: Record) -> Iterator[str]:
             if int(client_id) >= n_clients or str(int(client_id)) != client_id:
                 yield f"`per_client.{model}.{client_id}` is no client: there are {n_clients}, counted from 0."
         for what in _SPREAD if of_client else ():
-            key = f"{model}/{record.followed}/{what}"
+            key = f"{model}/{record.own}/{what}"
             found = record.metrics.get(key)
             meant = _spread(list(of_client.values()), found, what)
             if found is None or not math.isclose(found, meant, rel_tol=_ROUNDING, abs_tol=_ROUNDING * 1e-3):
@@ -87,7 +87,7 @@ def _halves(record: Record, registry: Registry) -> Iterator[str]:
     """Figures on halves of clients' data: of the clients that are measured, and within the metric's bounds."""
     if record.status != "done":
         return
-    known = registry.components["metric"].get(record.followed)
+    known = registry.components["metric"].get(record.own)
     for model, of_client in record.halves.items():
         if odd := sorted(of_client.keys() - record.per_client.get(model, {}).keys()):
             yield f"`halves.{model}` has client {odd[0]}, whom `per_client.{model}` does not have. Publish it again."

@@ -60,7 +60,7 @@ def judge(evidence: Evidence) -> Finding:
         claim=CLAIM,
         verdict=combined([decisive]),
         method=_METHOD.format(
-            unit=main.followed.unit,
+            unit=main.own.unit,
             clients=next(iter(main.runs(main.reference).values())).config.own.clients,
             reference=main.reference,
             way=_way(main, main.reference, model),
@@ -127,7 +127,7 @@ def _halved(sheet: Published, record: Done, model: Own) -> Iterator[tuple[float,
 
 
 def _gain(sheet: Published, ours: float, shared: float) -> float:
-    return 100 * (1 if sheet.followed.lower_is_better else -1) * (1 - ours / shared)
+    return 100 * (1 if sheet.own.lower_is_better else -1) * (1 - ours / shared)
 
 
 def _over_seeds(gains: Mapping[int, Sequence[float]]) -> Comparison | None:

@@ -34,6 +34,8 @@ class JsonTable:
                 del body[later]
         if not table.follows_another:
             del body["followed"]
+        if table.own == table.followed:
+            del body["own"]
         return json.dumps(plain(body), indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 

@@ -88,7 +88,7 @@ class Markdown:
         return "\n".join(lines).rstrip() + "\n"
 
     def _rows(self, table: Table) -> list[list[str]]:
-        own = dict.fromkeys(_OWN, table.followed.lower_is_better)
+        own = dict.fromkeys(_OWN, table.own.lower_is_better)
         best = _best(table, {"quality_mean": table.lower_is_better, **own, **_LOWER_IS_BETTER})
 
         def cells(row: Mapping[str, Any]) -> list[str]:
@@ -118,14 +118,13 @@ class Markdown:
 
     def _notes(self, table: Table) -> list[str]:
         better = "Lower" if table.lower_is_better else "Higher"
-        followed = table.followed
-        direction = "lower" if followed.lower_is_better else "higher"
+        direction = "lower" if table.own.lower_is_better else "higher"
         seeds = ", ".join(map(str, table.seeds))
         if table.reference_seeds:
             seeds += f" (rows without a rank: {', '.join(map(str, table.reference_seeds))})"
         own, why = "the same metric", "other data"
-        if table.follows_another:
-            own, why = f"{followed.unit} ({direction} is better)", "another metric, other data"
+        if table.reports_another:
+            own, why = f"{table.own.unit} ({direction} is better)", "another metric, other data"
         notes = [
             (
                 f"- **quality**: {table.metric_unit} on the task's test data, read once after the last round; "
@@ -139,7 +138,7 @@ class Markdown:
             if any(row[column] is not None for row in table.rows for column in _OWN)
             else "- **personalised**, **worst decile**: this suite evaluates no client's own data.",
             (
-                f"- **target**: {followed.unit} of {show(table.target)} on the validation subset that is "
+                f"- **target**: {table.followed.unit} of {show(table.target)} on the validation subset that is "
                 "evaluated every round; a dash where not every seed reached it."
             ),
             (

@@ -127,7 +127,8 @@ class LoadedImageGeneration:
         pixels, labels = _tensors(self.images.train.take(kept))
         heldout = None
         if len(tail):
-            own, n_samples = _tensors(self.images.train.take(tail)), self.params.n_subset_samples
+            params, own = self.params, _tensors(self.images.train.take(tail))
+            n_samples = params.n_subset_samples if params.n_client_samples is None else params.n_client_samples
             heldout = EvalImages(*own, n_scored=len(tail), n_samples=n_samples)
         return ClientData(Examples({"pixels": pixels, "labels": labels}, len(kept)), heldout)
 

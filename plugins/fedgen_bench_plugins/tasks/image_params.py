@@ -9,12 +9,12 @@ from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.datasets.sources import NO_IMAGES, OWN_IMAGES, ImageSource
 
 _FEWEST_COMPARED = 2
-_NONE = {"n_subset_samples": 0}  # what says that no images are generated
-LATER = frozenset({"loading", "source", "sampler", "n_subset_samples"})
+_NONE = {"n_subset_samples": 0, "n_client_samples": 0}  # what says that no images are generated
+LATER = frozenset({"loading", "source", "sampler", "n_subset_samples", "n_client_samples"})
 EVALUATION_ONLY = frozenset(
     {
         "sampler", "sampler_steps", "guidance", "n_samples", "n_valid_samples", "n_reference", "n_scored", "n_subset",
-        "n_subset_samples", "noise_levels", "extractors", "optional_extractors", "batch_images",
+        "n_subset_samples", "n_client_samples", "noise_levels", "extractors", "optional_extractors", "batch_images",
     }
 )  # fmt: skip
 
@@ -35,8 +35,9 @@ class Params:
         n_reference: test images that generated ones are compared with, the first ones of the file; all when left out.
         n_scored: images of validation and of test whose noise prediction is scored.
         n_subset: those that are scored after a round.
-        n_subset_samples: images generated after every round, so that FID and its kin can be followed, and for a
-            client's own evaluation, with labels as its held-out images have them; none when 0.
+        n_subset_samples: images generated after every round, so that FID and its kin can be followed; none when 0.
+        n_client_samples: images generated for a client's own evaluation, with labels as its held-out images have them;
+            `n_subset_samples` when left out.
         noise_levels: timesteps at which an image is scored, spread evenly over the schedule.
         heldout_fraction: the tail of every client's images that its own evaluation uses.
         extractors: feature extractors that must be at hand.
@@ -60,6 +61,7 @@ class Params:
     n_scored: int = 500
     n_subset: int = 100
     n_subset_samples: int = 0
+    n_client_samples: int | None = None
     noise_levels: int = 2
     heldout_fraction: float = 0.1
     extractors: tuple[str, ...] = ("cifarnet",)
@@ -77,7 +79,7 @@ class Params:
         for name in sorted(counts):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("n_samples", "n_valid_samples", "n_reference", "n_subset_samples"):
+        for name in ("n_samples", "n_valid_samples", "n_reference", *_NONE):
             if (n := getattr(self, name)) is not None and n < _FEWEST_COMPARED and n != _NONE.get(name):
                 raise ValueError(f"{name} must be at least {_FEWEST_COMPARED}, which a covariance needs, got {n}.")
         for name in ("heldout_fraction", "label_dropout"):
