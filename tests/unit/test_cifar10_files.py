@@ -42,6 +42,18 @@ def test_public_comes_first_and_valid_last_in_every_class():
     assert (order["federation"][vehicles].min(), order["federation"].max()) == (3000, 4499)
 
 
+def test_semi_supervised_pretraining_and_clients_share_the_federation():
+    labels = np.tile(np.arange(10), 5000)
+    federation, seen, left = (cifar10.part_index(labels, part) for part in ("federation", "unlabelled", "labelled"))
+    assert np.array_equal(np.union1d(seen, left), federation)
+    assert len(np.intersect1d(seen, left)) == 0
+    animals = [label for label in range(10) if label not in cifar10.VEHICLES]
+    assert np.unique(labels[seen], return_counts=True)[0].tolist() == animals
+    assert (seen // 10).max() == 1999
+    # 1,500 of each vehicle are nobody's but clients'; of each animal 4,500 without the 2,000 that were seen
+    assert np.bincount(labels[left]).tolist() == [1500, 1500, *[2500] * 6, 1500, 1500]
+
+
 @pytest.mark.parametrize(("one", "name", "needed"), [(8, "ship", 3500), (3, "cat", 500)])
 def test_part_index_refuses_a_class_with_too_few_images(one, name, needed):
     counts = np.array(NEEDED)

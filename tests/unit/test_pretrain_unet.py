@@ -14,6 +14,8 @@ from fedgen_bench_plugins.backbones.checkpoints import load_checkpoint
 from fedgen_bench_plugins.backbones.pretrain import pretrain
 from fedgen_bench_plugins.backbones.shipped import SHIPPED
 from fedgen_bench_plugins.datasets import cifar10
+from fedgen_bench_plugins.datasets.sources import NO_IMAGES
+from fedgen_bench_plugins.tasks.image_sets import IMAGE_SETS
 from PIL import Image
 
 from fedgen_bench.base.errors import DataError, UsageError
@@ -75,9 +77,9 @@ def parquet_of(labels):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder with as many images as the parts need: 3,500 of each vehicle, 500 of each animal."""
+    """A folder with 3,500 images of each vehicle, as many as the parts need, and 1,000 of each animal."""
     folder = tmp_path_factory.mktemp("data")
-    counts = [3500 if label in cifar10.VEHICLES else 500 for label in range(10)]
+    counts = [3500 if label in cifar10.VEHICLES else 1000 for label in range(10)]
     labels = np.random.Generator(np.random.Philox(key=1)).permutation(np.repeat(np.arange(10), counts)).tolist()
     (folder / cifar10.TRAIN).write_bytes(parquet_of(labels))
     (folder / cifar10.TEST).write_bytes(parquet_of(list(range(10))))
@@ -160,6 +162,33 @@ def test_batches_differ_by_step_and_worker_and_drop_labels(recipe, data):
     labels = torch.cat([pretrain_unet._batch(images, made, step, 0)[1] for step in range(200)])
     # 800 labels, a tenth of them dropped: 80, standard deviation 8.5; four of them are allowed.
     assert abs(int((labels == 10).sum()) - 80) < 34
+
+
+def test_semi_supervised_pretraining_sees_animals_without_their_labels(recipe, data):
+    recipe.write_text(recipe.read_text().replace('part = "public"', 'part = "public"\nsemi_supervised = true'))
+    images, heldout = pretrain_unet._read(pretrain_unet.load_recipe(recipe), data)
+    # the file has 500 images of each animal beyond validation's; of vehicles 3,000 are public
+    assert dict(zip(*np.unique(images.labels, return_counts=True), strict=True)) == {
+        0: 3000,
+        1: 3000,
+        8: 3000,
+        9: 3000,
+        10: 3000,
+    }
+    red = images.pixels[images.labels == 10][:, 0, 0, 0]
+    assert set(np.unique(red)) == {25 * label for label in range(10) if label not in cifar10.VEHICLES}
+    assert set(np.unique(heldout.labels)) == {*cifar10.VEHICLES, 10}
+
+
+def test_clients_hold_none_of_the_animals_that_semi_supervised_pretraining_saw(data, monkeypatch):
+    monkeypatch.setattr(cifar10, "_N_UNLABELLED_PER_CLASS", 300)
+    whole, left = (
+        IMAGE_SETS[name].open(lambda _: data, NO_IMAGES).load(cifar10.SIZE) for name in ("cifar10", "cifar10-semi")
+    )
+    animals = [500 if label not in cifar10.VEHICLES else 0 for label in range(10)]
+    assert np.bincount(whole.train.labels, minlength=10).tolist() == animals
+    assert np.bincount(left.train.labels, minlength=10).tolist() == [max(0, n - 300) for n in animals]
+    assert np.array_equal(whole.valid.pixels, left.valid.pixels)
 
 
 def test_export_shows_what_it_generates_beside_real_images(recipe, data, tmp_path):

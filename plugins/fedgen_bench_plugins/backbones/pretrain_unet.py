@@ -34,6 +34,7 @@ from fedgen_bench_plugins.datasets.known import CIFAR10
 from fedgen_bench_plugins.sheets import sheet_png
 
 _N_HELDOUT = 512
+_UNLABELLED = len(cifar10.CLASSES)
 _GRID_COLUMNS = 10
 _GRID_STEPS = 20
 
@@ -77,13 +78,17 @@ class Context:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes a U-Net; `digest` names the result. `unet` and `scheduler` are arguments of diffusers' classes."""
+    """What makes a U-Net; `digest` names the result. `unet` and `scheduler` are arguments of diffusers' classes.
+
+    It is trained on CIFAR-10's `part` and, where it is `semi_supervised`, on part `unlabelled` without its labels.
+    """
 
     name: str
     unet: dict[str, Any]
     scheduler: dict[str, Any]
     context: Context
     part: cifar10.Part
+    semi_supervised: bool
     train_sha256: str
     training: Training
     digest: str
@@ -93,9 +98,11 @@ def load_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises TypeError or KeyError on unknown or missing keys."""
     raw = path.read_bytes()
     table = tomllib.loads(raw.decode("utf-8-sig"))
+    data = table["data"]
     return Recipe(
-        table["name"], table["unet"], table["scheduler"], Context(**table["context"]), table["data"]["part"],
-        table["data"]["train_sha256"], Training(**table["training"]), hashlib.sha256(raw).hexdigest(),
+        table["name"], table["unet"], table["scheduler"], Context(**table["context"]), data["part"],
+        data.get("semi_supervised", False), data["train_sha256"], Training(**table["training"]),
+        hashlib.sha256(raw).hexdigest(),
     )  # fmt: skip
 
 
@@ -112,15 +119,23 @@ def build(recipe: Recipe) -> tuple[ConditionalUNet, Any]:
 
 
 def _read(recipe: Recipe, data: Path) -> tuple[Images, Images]:
-    """Training images, and held-out ones of the same classes. Raises DataError for another file than the recipe's."""
+    """Training images, and held-out ones of the same labels. Raises DataError for another file than the recipe's."""
     folder = find_dataset(CIFAR10, Places(data))
     if (got := sha256_of(folder / cifar10.TRAIN)) != recipe.train_sha256:
         raise DataError(f"{folder / cifar10.TRAIN} has sha256 {got}, the recipe was written for {recipe.train_sha256}.")
     images = cifar10.read_train(folder)
-    train = images.take(cifar10.part_index(images.labels, recipe.part))
-    valid = images.take(cifar10.part_index(images.labels, "valid"))
-    known = np.flatnonzero(np.isin(valid.labels, np.unique(train.labels)))
-    return train, valid.take(known[:: max(1, len(known) // _N_HELDOUT)][:_N_HELDOUT])
+    train, valid, unlabelled = (
+        cifar10.part_index(images.labels, part) for part in (recipe.part, "valid", "unlabelled")
+    )
+    labels = images.labels
+    known = np.unique(labels[train])
+    if recipe.semi_supervised:
+        train = np.sort(np.concatenate([train, unlabelled]))
+        labels = np.where(np.isin(labels, known), labels, _UNLABELLED)
+        known = np.append(known, _UNLABELLED)
+    shown = Images(images.pixels, labels)
+    held = valid[np.isin(labels[valid], known)]
+    return shown.take(train), shown.take(held[:: max(1, len(held) // _N_HELDOUT)][:_N_HELDOUT])
 
 
 def _rate(step: int, training: Training) -> float:
@@ -142,7 +157,7 @@ def _batch(
     flipped = torch.from_numpy(rng.random(len(index)) < 0.5)  # noqa: PLR2004 - half
     pixels[flipped] = pixels[flipped].flip(-1)
     labels = torch.from_numpy(images.labels[index])
-    labels[torch.from_numpy(rng.random(len(index)) < recipe.context.label_dropout)] = len(cifar10.CLASSES)
+    labels[torch.from_numpy(rng.random(len(index)) < recipe.context.label_dropout)] = _UNLABELLED
     return pixels, labels, torch.Generator().manual_seed(int(rng.integers(1 << 62)))
 
 
@@ -260,5 +275,7 @@ def _save_grid(module: ConditionalUNet, scheduler: Any, heldout: Images, path: P
     for label in np.unique(heldout.labels):
         made = sample_ddim(module, scheduler, latents, torch.full((_GRID_COLUMNS,), label), n_steps=_GRID_STEPS)
         real = heldout.pixels[np.flatnonzero(heldout.labels == label)[:_GRID_COLUMNS]]
-        rows.append((cifar10.CLASSES[label], grid(np.concatenate([to_pixels(made).numpy(), real])[None])))
+        rows.append(
+            ((*cifar10.CLASSES, "no label")[label], grid(np.concatenate([to_pixels(made).numpy(), real])[None]))
+        )
     path.write_bytes(sheet_png(rows, ("generated", "real")))

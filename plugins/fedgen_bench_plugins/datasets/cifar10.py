@@ -1,8 +1,9 @@
-"""CIFAR-10 in four parts that never overlap: `public` for pretraining, `federation`, `valid`, and the test file.
+"""CIFAR-10 in parts that never overlap: `public` for pretraining, `federation`, `valid`, and the test file.
 
 Parts are cut by class and position in the file: of every class the last 500 training images are `valid`; of the four
-vehicle classes the first 3,000 are `public`; the others are what the clients of a federation hold. Copies of CIFAR-10
-differ in the order of their rows, and then in which images make a part.
+vehicle classes the first 3,000 are `public`; the others are `federation`. Semi-supervised pretraining also sees the
+first 2,000 images of each animal class, `unlabelled`, and leaves `labelled` of the federation to clients. Copies of
+CIFAR-10 differ in the order of their rows, and then in which images make a part.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ TRAIN, TEST = "train-00000-of-00001.parquet", "test-00000-of-00001.parquet"
 _BATCHES = {TRAIN: tuple(f"data_batch_{i}" for i in range(1, 6)), TEST: ("test_batch",)}
 _RECORD_BYTES = 1 + 3 * SIZE * SIZE
 _N_PUBLIC_PER_CLASS = 3000
+_N_UNLABELLED_PER_CLASS = 2000
 _N_VALID_PER_CLASS = 500
-Part = Literal["public", "federation", "valid"]
+Part = Literal["public", "federation", "unlabelled", "labelled", "valid"]
 
 
 def read_train(folder: Path) -> Images:
@@ -49,16 +51,19 @@ def part_index(labels: np.ndarray, part: Part) -> np.ndarray:
     chosen = []
     for one, name in enumerate(CLASSES):
         own = np.flatnonzero(labels == one)
-        n_public = _N_PUBLIC_PER_CLASS if one in VEHICLES else 0
+        n_public, n_unlabelled = (_N_PUBLIC_PER_CLASS, 0) if one in VEHICLES else (0, _N_UNLABELLED_PER_CLASS)
         first_valid = len(own) - _N_VALID_PER_CLASS
         if first_valid < n_public:
             raise DataError(
                 f"{TRAIN} has {len(own)} images of class `{name}`; its parts need at least "
                 f"{n_public + _N_VALID_PER_CLASS}. Use the whole training file of CIFAR-10."
             )
-        chosen.append(
-            {"public": own[:n_public], "federation": own[n_public:first_valid], "valid": own[first_valid:]}[part]
-        )
+        federation = own[n_public:first_valid]
+        parts = {
+            "public": own[:n_public], "federation": federation, "valid": own[first_valid:],
+            "unlabelled": federation[:n_unlabelled], "labelled": federation[n_unlabelled:],
+        }  # fmt: skip
+        chosen.append(parts[part])
     return np.sort(np.concatenate(chosen))
 
 

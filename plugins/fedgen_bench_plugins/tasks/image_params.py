@@ -24,7 +24,8 @@ class Params:
     """Knobs of the task.
 
     Args:
-        dataset: `cifar10`, `tiny-shapes` (generated, 16 x 16), or `image_folder`, which is your own.
+        dataset: `cifar10`; `cifar10-semi`, without the animals that semi-supervised pretraining saw; `tiny-shapes`
+            (generated, 16 x 16); or `image_folder`, which is your own.
         backbone: a registered name, a local folder, or a hub name.
         snr_gamma: min-SNR weighting of the training loss; none when left out.
         flip: mirror half of the training images.
@@ -47,7 +48,7 @@ class Params:
         loading: how the backbone is loaded and held, a table of its own.
     """
 
-    dataset: Literal["cifar10", "tiny-shapes", "image_folder"] = "cifar10"
+    dataset: Literal["cifar10", "cifar10-semi", "tiny-shapes", "image_folder"] = "cifar10"
     backbone: str = "mini-unet"
     snr_gamma: float | None = 5.0
     flip: bool = True

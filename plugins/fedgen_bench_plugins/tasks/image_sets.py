@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fedgen_bench import Chosen, DatasetSpec, Find
@@ -14,16 +15,18 @@ from fedgen_bench_plugins.datasets.sources import OWN_IMAGES, ImageSource
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fedgen_bench_plugins.datasets import cifar10
+
 _SHAPES = {"train": 2000, "valid": 500, "test": 1000}
 
 
-def read_cifar10(find: Find) -> ImageSet:
+def read_cifar10(find: Find, clients: cifar10.Part = "federation") -> ImageSet:
     """CIFAR-10: clients hold what neither the shipped backbone was trained on nor validation needs."""
     from fedgen_bench_plugins.datasets import cifar10
 
     folder = find(CIFAR10.name)
     images = cifar10.read_train(folder)
-    train, valid = (images.take(cifar10.part_index(images.labels, part)) for part in ("federation", "valid"))
+    train, valid = (images.take(cifar10.part_index(images.labels, part)) for part in (clients, "valid"))
     return ImageSet(train, valid, cifar10.read_test(folder), cifar10.CLASSES, CIFAR10.hashes(folder))
 
 
@@ -83,6 +86,7 @@ class ImageReader:
 
 IMAGE_SETS: Mapping[str, ImageReader] = {
     "cifar10": ImageReader(_opened(read_cifar10), (CIFAR10,)),
+    "cifar10-semi": ImageReader(_opened(partial(read_cifar10, clients="labelled")), (CIFAR10,)),
     "tiny-shapes": ImageReader(_opened(draw_tiny_shapes)),
     OWN_IMAGES: ImageReader(_open_own, own_files=_own_files),
 }
