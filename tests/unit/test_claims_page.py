@@ -114,9 +114,9 @@ def test_a_claim_with_a_taken_number_is_left_out_and_the_others_live(tmp_path):
 
 def test_a_judge_that_fails_is_blamed_by_name(registry):
     evidence = main_evidence(registry)
-    with pytest.raises(PluginError, match=r"The judge of claim `own` failed: KeyError: 'gone' \(test_claims_page\.py:\d+\)"):
+    with pytest.raises(PluginError, match=r"of claim `own` failed: KeyError: 'gone' \(test_claims_page\.py:\d+\)"):
         judged(evidence, with_claims(claim("8", judge=lambda _: {}["gone"])))
-    with pytest.raises(PluginError, match=r"The judge of claim `own` raised SystemExit: 0 \(test_claims_page\.py:\d+\)"):
+    with pytest.raises(PluginError, match=r"of claim `own` raised SystemExit: 0 \(test_claims_page\.py:\d+\)"):
         judged(evidence, with_claims(claim("8", judge=lambda _: sys.exit(0))))
     odd = Finding(title="", claim="", verdict="banana", method="", reading="")
     with pytest.raises(PluginError, match=r"verdict 'banana'\. Give one of holds, "):
