@@ -23,6 +23,7 @@ COMMANDS = {
     "run": "Run a suite (or what is left of it) and write its leaderboard.",
     "leaderboard": "Write a leaderboard from stored results, or check a published one.",
     "claims": "Judge the claims about a suite's reference from published results.",
+    "site": "Write a static site of all published folders.",
     "validate": "Check a results folder without executing anything from it.",
     "list": "List components, where they come from, and what failed to load.",
     "show": "Show one component or suite.",

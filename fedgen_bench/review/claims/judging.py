@@ -12,6 +12,7 @@ from fedgen_bench.review.claims import reasons, views
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.review.claims.findings import Finding, Verdict
 from fedgen_bench.review.claims.page import page_files
+from fedgen_bench.review.claims.views import View
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.claims import ClaimSpec
@@ -66,8 +67,13 @@ def _judged(claim: ClaimSpec, evidence: Evidence) -> Finding:
     return finding
 
 
-def written(evidence: Evidence, registry: Registry) -> dict[str, bytes]:
-    """`claims.md` with its charts and their data, by name below the suite's published folder. Raises as `judged`."""
+def viewed(evidence: Evidence) -> list[View]:
+    """What stands behind the claims on their page."""
     main = evidence.main
     shown = [reasons.gap(evidence), views.quality_under_budget(main), views.cost_to_target(main, EdgeDevice())]
-    return page_files(evidence, judged(evidence, registry), [one for one in shown if one is not None])
+    return [one for one in shown if one is not None]
+
+
+def written(evidence: Evidence, registry: Registry) -> dict[str, bytes]:
+    """`claims.md` with its charts and their data, by name below the suite's published folder. Raises as `judged`."""
+    return page_files(evidence, judged(evidence, registry), viewed(evidence))

@@ -1,0 +1,1 @@
+"""From published folders to pages that open anywhere: tables, drawings and claims as one static site."""

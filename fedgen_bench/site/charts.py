@@ -1,0 +1,154 @@
+"""What of a table is drawn: curves over rounds, bytes and simulated time, and quality against uplink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from fedgen_bench.base.digits import decimals_of, show, show_bytes
+from fedgen_bench.base.looks import Look
+from fedgen_bench.results.record import Evaluated
+from fedgen_bench.results.table import Curve, Table
+from fedgen_bench.site.drawing import Drawing, Line, Spot
+
+if TYPE_CHECKING:
+    from fedgen_bench.review.claims.findings import Chart
+
+_BAND = "Lines are means over seeds, bands reach from the lowest seed to the highest"
+
+
+def byte_tick(value: float) -> str:
+    """Bytes as an axis has them: `200 kB`."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{value / size:g} {unit}"
+    return f"{value:g} B"
+
+
+def curves(table: Table, looked: Mapping[str, Look], round_seconds: Mapping[str, float]) -> list[Drawing]:
+    """The followed metric over rounds, over uplink and, where it is known how long a round takes, over time.
+
+    Args:
+        table: the leaderboard.
+        looked: how contenders look.
+        round_seconds: of a round on the simulated device, by contender.
+    """
+
+    def over(name: str, x_of: Callable[[Curve, Evaluated], float], told: Callable[[float], str]) -> tuple[Line, ...]:
+        lines = (_curve(one, looked[one.contender], x_of, told) for one in table.curves)
+        return tuple(one for one in lines if any(name == "rounds" or spot.x > 0 for spot in one.spots))
+
+    def drawing(
+        title: str, x_label: str, lines: tuple[Line, ...], note: str, *, tick: Callable[[float], str] | None = None
+    ) -> Drawing:
+        means = [spot.y for one in lines for spot in one.spots]
+        return Drawing(
+            title=title,
+            note=note,
+            x_label=x_label,
+            y_label=f"{table.followed.unit} (validation subset)",
+            lines=lines,
+            levels=((f"target {table.target:g}", table.target),),
+            log_x=tick is not None,
+            log_y=bool(means) and min(means) > 0 and max(means) > 2 * min(means),
+            whole=tick is None,
+            x_tick=tick or (lambda value: f"{value:g}"),
+        )
+
+    made = [
+        drawing(
+            "Over rounds", "round", over("rounds", lambda _, point: point.n_rounds, lambda x: f"round {x:g}"),
+            f"{_BAND}; dashed are reference rows, dotted is the target.",
+        ),
+        drawing(
+            "Over bytes", "uplink so far, all clients", over("bytes", lambda _, point: point.uplink_bytes, show_bytes),
+            f"{_BAND}. Rows that send nothing are left out.", tick=byte_tick,
+        ),
+    ]  # fmt: skip
+    if round_seconds:
+        timed = over(
+            "seconds",
+            lambda curve, point: point.n_rounds * round_seconds.get(curve.contender, 0.0),
+            lambda x: f"{x:,.0f} s",
+        )
+        made.append(
+            drawing(
+                "Over simulated time", "simulated seconds so far", timed,
+                f"{_BAND}. Time is what transfers and local steps would take on the device that the claims page "
+                "names; local steps cost every method the same there.",
+                tick=lambda value: f"{value:,.0f}",
+            )
+        )  # fmt: skip
+    return [one for one in made if one.lines]
+
+
+def _curve(curve: Curve, look: Look, x_of: Callable[[Curve, Evaluated], float], told: Callable[[float], str]) -> Line:
+    """Means and ranges over the rounds that every seed has."""
+    spots = []
+    for together in zip(*curve.by_seed.values(), strict=False):
+        values = [one.value for one in together]
+        x = sum(x_of(curve, one) for one in together) / len(together)
+        mean = sum(values) / len(values)
+        between = f", {show(min(values))} to {show(max(values))}" if len(values) > 1 else ""
+        spots.append(Spot(x, mean, min(values), max(values), f"{show(mean)}{between}, {told(x)}"))
+    return Line(curve.contender, look, tuple(spots), dashed=not curve.ranked)
+
+
+def quality_against_uplink(table: Table, looked: Mapping[str, Look]) -> Drawing | None:
+    """Test quality against all uplink, with intervals and the frontier; rows without uplink are levels."""
+    lines, levels = [], []
+    for row in table.rows:
+        mean, sent, name = row["quality_mean"], row["uplink_total_bytes"], row["contender"]
+        if mean is None:
+            continue
+        if not sent:
+            levels.append((name, mean))
+            continue
+        low, high = (mean if row[f"quality_ci_{end}"] is None else row[f"quality_ci_{end}"] for end in ("low", "high"))
+        decimals = decimals_of(mean, row["quality_std"])
+        told = f"{show(mean, decimals)} ({show(low, decimals)} to {show(high, decimals)}), {show_bytes(sent)}"
+        lines.append(Line(name, looked[name], (Spot(sent, mean, low, high, told),)))
+    if not lines:
+        return None
+    better = "lower" if table.lower_is_better else "higher"
+    return Drawing(
+        title="Quality against uplink",
+        note=(
+            f"Test quality after the last round, {better} is better; bars are 95 % intervals of the mean over seeds. "
+            "The stair is the frontier: the best quality for so many bytes. Horizontal lines are rows that send "
+            "nothing."
+        ),
+        x_label="uplink of the whole run, all clients",
+        y_label=f"{table.metric_unit} (test)",
+        lines=tuple(lines),
+        levels=tuple(levels),
+        log_x=True,
+        x_tick=byte_tick,
+        frontier=table.lower_is_better,
+        joined=False,
+    )
+
+
+def of_claim(chart: Chart, looked: Mapping[str, Look]) -> Drawing:
+    """A chart of the claims in the page's colours."""
+    lines = tuple(
+        Line(name, looked[name], tuple(Spot(p.x, p.mean, p.low, p.high, f"{show(p.mean)} at {p.x:g}") for p in points))
+        for name, points in chart.series
+        if points
+    )
+    in_bytes = "bytes" in chart.x_label
+    return Drawing(
+        title=chart.title,
+        note=f"{_BAND}.",
+        x_label=chart.x_label.replace(" (bytes)", ""),
+        y_label=chart.y_label,
+        lines=lines,
+        log_x=chart.log_x,
+        whole=_whole(chart) and not chart.log_x,
+        x_tick=byte_tick if in_bytes else (lambda value: f"{value:g}"),
+    )
+
+
+def _whole(chart: Chart) -> bool:
+    places: Sequence[float] = [p.x for _, points in chart.series for p in points]
+    return all(place == int(place) for place in places)
