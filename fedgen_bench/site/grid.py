@@ -117,8 +117,8 @@ def _cell(kind: _Kind, row: Mapping[str, Any], best: float | None) -> Cell:
 
 
 def _kinds(table: Table) -> list[_Kind]:
-    unit, followed, lower = table.metric_unit, table.followed, table.lower_is_better
-    own = f"{followed.unit} on clients' own held-out data after they went on training by themselves"
+    unit, own, lower = table.metric_unit, table.own, table.lower_is_better
+    personal = f"{own.unit} on clients' own held-out data after they went on training by themselves"
 
     def of(key: str, label: str, told: str, text: Callable[[Any], str], *, lower: bool | None, shown: bool) -> _Kind:
         column = Column(key=key, label=label, told=told, shown=shown)
@@ -138,16 +138,16 @@ def _kinds(table: Table) -> list[_Kind]:
             value=lambda row: row["quality_ci_low"],
             told=_interval,
         ),
-        of("personalized_mean", "Personalised", own, show, lower=followed.lower_is_better, shown=True),
-        of("rounds_to_target_mean", "Rounds to target", f"Target: {table.target:g} {followed.unit}, validation subset",
+        of("personalized_mean", "Personalised", personal, show, lower=own.lower_is_better, shown=True),
+        of("rounds_to_target_mean", "Rounds to target", f"{table.followed.unit} of {table.target:g}, validation subset",
            lambda value: "–" if value is None else f"{value:.1f}", lower=True, shown=True),
         of("uplink_per_client_round_bytes", "Uplink a client-round", "Encoded messages, headers included.",
            show_bytes, lower=True, shown=True),
         of("uplink_reduction_vs_full", "Uplink saved", f"Against {table.full_model}.",
            show_percent, lower=False, shown=True),
         of("status", "Status", "Whether all seeds finished.", str, lower=None, shown=unfinished),
-        of("worst_decile_mean", "Worst tenth", f"{own}: the worst tenth of clients", show,
-           lower=followed.lower_is_better, shown=False),
+        of("worst_decile_mean", "Worst tenth", f"{personal}: the worst tenth of clients", show,
+           lower=own.lower_is_better, shown=False),
         of("trainable_params", "Trainable", "Parameters that are trained.", _count, lower=None, shown=False),
         of("trainable_fraction", "Of the model", "Trainable parameters as a share.", show_percent, lower=None,
            shown=False),

@@ -67,7 +67,7 @@ def _behind(table: Table, records: Sequence[Record]) -> Behind:
 def _run(table: Table, record: Record) -> Run:
     environment = record.environment
     commit = str(environment.get("commit") or "")
-    own = record.metrics.get(f"personalized/{table.followed.metric}/mean")
+    own = record.metrics.get(f"personalized/{table.own.metric}/mean")
     return Run(
         seed=record.seed,
         digest=record.digest,
