@@ -285,6 +285,7 @@ def test_env_prints_what_results_record(fedgen):
         ["list", "--json"],
         ["show", "fedprox"],
         ["run", "--help"],
+        ["site", "--help"],
         ["data"],
     ],
     ids=" ".join,
