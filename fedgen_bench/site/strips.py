@@ -83,8 +83,8 @@ def clients(table: Table, records: Sequence[Done], looked: Mapping[str, Look]) -
     """A dot for every client that was evaluated under every seed, contenders by model; None without any."""
     found: dict[tuple[str, str], list[float]] = {}
     for record in records:
-        for model, values in record.per_client.items():
-            found.setdefault((record.contender, model), []).extend(values.values())
+        for which, by_client in record.per_client.items():
+            found.setdefault((record.contender, which), []).extend(by_client.values())
     order = {row["contender"]: place for place, row in enumerate(table.rows)}
     kept = {key: values for key, values in found.items() if values and key[0] in order}
     if not kept:
