@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import fcntl
 import multiprocessing
 import os
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from fedgen_bench.base import workers
@@ -69,8 +69,7 @@ def made_once(tmp_path_factory):
 
     def once(name, make):
         folder, work = base / name, base / f"{name}.part"
-        with (base / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(base / f"{name}.lock"):
             if not folder.exists():
                 shutil.rmtree(work, ignore_errors=True)
                 work.mkdir()

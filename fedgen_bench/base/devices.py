@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.processes import own_place
+from fedgen_bench.base.system import cores, trains
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _NAME = re.compile(rf"{'|'.join(DEVICES)}|cuda:\d{{1,4}}")
@@ -24,6 +24,15 @@ def has_mps() -> bool:
     import torch
 
     return torch.backends.mps.is_available()
+
+
+def check_system() -> None:
+    """Raises UsageError where nothing can be trained, whatever the device."""
+    if not trains():
+        raise UsageError(
+            "Nothing is trained on Windows itself. Run this in WSL, where all is as on Linux; `list`, `show`, "
+            "`validate`, `leaderboard`, `claims` and `compare` work here, too."
+        )
 
 
 def check_device(wanted: object) -> None:
@@ -80,9 +89,4 @@ def default_jobs(threads: int, device: str) -> int:
     """Worker processes: one for each GPU, or on the CPU as many as have `threads` cores each."""
     if device != "cpu":
         return max(1, visible_gpus()) if device == "cuda" else 1
-    return max(1, _cores() // threads)
-
-
-def _cores() -> int:
-    """Cores that this process may use; all of them where the system does not say (macOS)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores() // threads)

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,24 @@ def write_atomic(path: Path, *content: Any) -> str:
         passing("file.synced")
         temporary.replace(path)
         passing("file.renamed")
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise disk_error(error, path) from error
     return total.hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Have the disk hold a file, or a folder's names, before this returns; Windows opens no folder for that."""
+    windows = sys.platform == "win32"
+    if windows and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def disk_error(error: OSError, path: Path) -> StoreError:

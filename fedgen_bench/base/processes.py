@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from types import ModuleType
 
-_PR_SET_PDEATHSIG = 1
+from fedgen_bench.base.system import end_with
+
 _place: int | None = None
 
 
@@ -28,8 +28,7 @@ def without_main() -> Iterator[None]:
 def serve_only(parent: int) -> bool:
     """Leave interrupts to the coordinator `parent` and die with it; False when it is gone already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with(parent)
     return os.getppid() == parent
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_RSS_BYTES = 1 if sys.platform == "darwin" else 1024  # the unit of `ru_maxrss`
+from fedgen_bench.base.system import peak_bytes
+
 Around = Callable[[], AbstractContextManager[object]]
 
 
@@ -118,7 +117,7 @@ class _Keeper(threading.local):
             seconds=seconds,
             own_seconds=seconds - one.inner_seconds,
             n_bytes=one.n_bytes,
-            peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_BYTES,
+            peak_bytes=peak_bytes(),
             process=os.getpid(),
             thread=threading.get_native_id(),
         )

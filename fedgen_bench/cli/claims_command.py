@@ -29,6 +29,9 @@ def command(session: Session, suite: str, *, check: bool) -> int:
     rows = [(number, found.title, found.verdict) for number, found in verdicts.findings.items()]
     click.echo(grid(("", "claim", "verdict"), rows))
     click.echo(f"Written to {verdicts.path}", err=True)
+    if verdicts.undrawn:
+        names = ", ".join(verdicts.undrawn)
+        click.echo(f"Not drawn: {names}. `pip install matplotlib`, and call this again, to have them.", err=True)
     return 0
 
 

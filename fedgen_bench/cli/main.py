@@ -16,6 +16,7 @@ import click
 import fedgen_bench
 from fedgen_bench.base.errors import FedgenError, did_you_mean
 from fedgen_bench.base.failures import interrupt, origin, told
+from fedgen_bench.base.missing import missing_library
 from fedgen_bench.base.safe_text import printable
 
 _LINE_END = "\n"
@@ -117,7 +118,7 @@ def _sentence(error: Exception) -> str:
         paths = " and ".join(str(one) for one in (error.filename, error.filename2) if one is not None)
         where = printable(paths) or "The output"
         return f"{where}: {error.strerror}. Check the path, its permissions and the space on its disk."
-    return (
+    return missing_library(error) or (
         f"{printable(told(error))} ({origin(error)}). This was not foreseen: it is a mistake in a plugin or in "
         f"fedgen-bench. Set {_TRACEBACK}=1 to see where it comes from."
     )

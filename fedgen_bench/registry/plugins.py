@@ -30,7 +30,7 @@ from fedgen_bench.registry.registry import Failure, Observer, Registered, Regist
 from fedgen_bench.registry.sources import editable_sha256, source_sha256
 from fedgen_bench.registry.spec_problems import spec_problem
 
-_OWN = "fedgen-bench"
+_OWN, _CORE = "fedgen-bench", "fedgen-bench-core"  # the same code under two names, with all libraries and with a few
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -128,9 +128,7 @@ def _entry_points(
     usable: list[tuple[str, importlib.metadata.EntryPoint, Provenance]] = []
     failures: list[Failure] = []
     owners: dict[str, str] = {}
-    points = {
-        (e.dist.name if e.dist else "", e.name): e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT)
-    }
+    points = {(_distribution(e), e.name): e for e in importlib.metadata.entry_points(group=hookspecs.PROJECT)}
     for (distribution, name), point in sorted(points.items(), key=lambda item: (item[0][0] != _OWN, item[0])):
         if name in blocked or distribution in blocked:
             continue
@@ -145,6 +143,11 @@ def _entry_points(
         owners[name] = distribution
         usable.append((name, point, Provenance(distribution, point.dist.version if point.dist else "")))
     return usable, failures
+
+
+def _distribution(point: importlib.metadata.EntryPoint) -> str:
+    name = point.dist.name if point.dist else ""
+    return _OWN if name == _CORE else name
 
 
 def load_registry(plugin_files: Iterable[str | Path] = (), *, environ: Mapping[str, str] = os.environ) -> Registry:

@@ -28,18 +28,23 @@ def check_folder(folder: Path, registry: Registry) -> list[str]:
     """
     published = open_folder(folder)
     suite = load_suite(published.source, registry)
-    table, drawn = build_table(suite, published.records, registry), drawn_names(registry)
-    expected = contents_of(table, published.records, suite=suite, suite_text=published.source.text, registry=registry)
-    wrong = {
-        name for name, content in expected.items() if not _is_published(folder / name, content, exact=name not in drawn)
-    }
+    table = build_table(suite, published.records, registry)
+    expected = contents_of(
+        table,
+        published.records,
+        suite=suite,
+        suite_text=published.source.text,
+        registry=registry,
+        but=drawn_names(registry),
+    )
+    wrong = {name for name, content in expected.items() if not _is_published(folder / name, content)}
     return sorted(wrong | set(differences(folder)))
 
 
-def _is_published(path: Path, content: bytes | None, *, exact: bool) -> bool:
+def _is_published(path: Path, content: bytes | None) -> bool:
     if content is None:
         return not path.exists()
-    return path.is_file() and (not exact or path.read_bytes() == content)
+    return path.is_file() and path.read_bytes() == content
 
 
 def remake(folder: Path, ours: SuiteSource, registry: Registry) -> None:

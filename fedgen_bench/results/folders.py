@@ -7,16 +7,17 @@ new one stands beside the place, and the next command puts it there.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from fedgen_bench.base.errors import StoreError
-from fedgen_bench.base.files import disk_error, write_atomic
+from fedgen_bench.base.files import disk_error, sync, write_atomic
 from fedgen_bench.base.killpoints import passing
+from fedgen_bench.base.locks import alone
 from fedgen_bench.results.manifest import write_manifest
+
+_LOCK = ".lock"
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes | None]) -> None:
@@ -40,7 +41,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes | None]) -> None:
                 folder.rename(old)
                 passing("folder.parked")
             new.rename(folder)
-            _sync(folder.parent)
+            sync(folder.parent)
             passing("folder.placed")
         except OSError as error:
             raise disk_error(error, folder) from error
@@ -66,7 +67,7 @@ def _mend(folder: Path) -> None:
     try:
         if old.exists() and not folder.exists():
             (new if new.exists() else old).rename(folder)
-            _sync(folder.parent)
+            sync(folder.parent)
         for left in (new, old):
             if left.exists():
                 shutil.rmtree(left)
@@ -90,29 +91,18 @@ def _copied(folder: Path, new: Path, *, leave: Collection[str]) -> None:
 def _synced(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
-            _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(path)
 
 
 @contextlib.contextmanager
 def _alone(parent: Path) -> Iterator[None]:
     """One process at a time changes what is in `parent`, which is made when it is not there."""
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(parent, os.O_RDONLY)
-    except OSError as error:
-        raise StoreError(
-            f"Cannot write {parent}: {error.strerror}. Name another folder with `--leaderboards`."
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(alone(parent / _LOCK))
+        except OSError as error:
+            raise StoreError(
+                f"Cannot write {parent}: {error.strerror}. Name another folder with `--leaderboards`."
+            ) from error
         yield
-    finally:
-        os.close(descriptor)

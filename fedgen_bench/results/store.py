@@ -7,7 +7,6 @@ state after a round; the last two are kept), `keep-<round>.safetensors` (clients
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from typing import Any, Self
 from fedgen_bench.base.errors import StoreError
 from fedgen_bench.base.files import disk_error, inside
 from fedgen_bench.base.killpoints import passing
+from fedgen_bench.base.locks import taken
 from fedgen_bench.contract.reports import RoundReport, RunResult
 from fedgen_bench.results.database import Database
 from fedgen_bench.results.journal import Journal
@@ -65,8 +65,7 @@ class Store:
             if not read_only:
                 root.mkdir(parents=True, exist_ok=True)
             if lock and not read_only:
-                self._lock = (root / "lock").open("w")
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock = taken(root / "lock")
             may_begin = not path.exists() or not any((root / CELLS).glob("*"))
             if read_only and may_begin and not path.stat().st_size:
                 raise StoreError(_NO_STORE.format(root))
@@ -91,7 +90,7 @@ class Store:
         if self._db is not None:
             self._db.close()
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from fedgen_bench.base.cache import cache_root
 from fedgen_bench.base.environment import fingerprint
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.files import write_atomic
+from fedgen_bench.base.locks import alone
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.suite.cellconfig import canonical
 
@@ -69,8 +69,7 @@ def _kept_or_measured(spec: CellSpec, loader: Loader, device: str, most: int) ->
     folder = cache_root() / "cohorts"
     path = folder / f"{_key(loader.resolved(spec), device, most)}.json"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:  # one measurement at a time on this machine
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder / "lock"):  # one measurement at a time on this machine
         return _kept(path) or _measured(spec, loader, device, most, path)
 
 

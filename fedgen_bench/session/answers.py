@@ -106,7 +106,9 @@ class Verdicts:
     Args:
         findings: by the claim's number, in the page's order.
         path: the page that was written, with its charts beside it.
+        undrawn: charts that are wanting, by name, because there is no matplotlib to draw them.
     """
 
     findings: Mapping[str, Finding]
     path: Path
+    undrawn: tuple[str, ...] = ()

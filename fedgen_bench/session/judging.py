@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,18 +19,45 @@ if TYPE_CHECKING:
 
 
 def judge(leaderboards: Path, suite: str, registry: Registry) -> Verdicts:
-    """The verdicts on a suite's claims; `claims.md` with its charts is written into its published folder."""
-    evidence = gather(leaderboards, suite, registry)
+    """The verdicts on a suite's claims; `claims.md` with its charts is written into its published folder.
+
+    Without matplotlib a chart stays as it is while its data do, and is removed where they are others.
+    """
+    evidence, drawn = gather(leaderboards, suite, registry), _can_draw()
     folder = inside(leaderboards, suite)
-    write_together(folder, written(evidence, registry))
-    return Verdicts(judged(evidence, registry), folder / CLAIMS)
+    files = written(evidence, registry, drawn=drawn)
+    undrawn = () if drawn else tuple(_not_of_their_data(files, folder))
+    write_together(folder, {**files, **dict.fromkeys(undrawn)})
+    return Verdicts(judged(evidence, registry), folder / CLAIMS, undrawn)
 
 
 def outdated(leaderboards: Path, suite: str, registry: Registry) -> tuple[str, ...]:
     """Files of the claims that are not what the published results give; charts are not compared."""
-    files, folder = written(gather(leaderboards, suite, registry), registry), inside(leaderboards, suite)
+    files = written(gather(leaderboards, suite, registry), registry, drawn=False)
+    return _changed(files, inside(leaderboards, suite))
+
+
+def _changed(files: Mapping[str, bytes], folder: Path) -> tuple[str, ...]:
+    """Names of those that a folder does not hold as they are."""
     return tuple(
         name
         for name, content in sorted(files.items())
-        if not name.endswith(".svg") and not ((folder / name).is_file() and (folder / name).read_bytes() == content)
+        if not ((folder / name).is_file() and (folder / name).read_bytes() == content)
     )
+
+
+def _not_of_their_data(files: Mapping[str, bytes], folder: Path) -> Iterator[str]:
+    """Charts that a folder lacks, or has of other data than these."""
+    changed = _changed(files, folder)
+    for data in (name for name in files if name.endswith(".csv")):
+        chart = f"{data.removesuffix('.csv')}.svg"
+        if data in changed or not (folder / chart).is_file():
+            yield chart
+
+
+def _can_draw() -> bool:
+    try:
+        importlib.import_module("matplotlib")
+    except ModuleNotFoundError:
+        return False
+    return True

@@ -21,7 +21,7 @@ from fedgen_bench.results.published import has_results, open_folder
 from fedgen_bench.review.validation import Report, validate
 from fedgen_bench.run.cohorts import Cohort
 from fedgen_bench.run.events import OnEvent
-from fedgen_bench.session import collecting, exporting, judging, profiling, rerunning, running
+from fedgen_bench.session import collecting, judging, profiling, rerunning, running
 from fedgen_bench.session.answers import Export, OnPlan, Reproduction, Tuning, Verdicts
 from fedgen_bench.session.frames import Results
 from fedgen_bench.session.profiling import Profile
@@ -258,6 +258,8 @@ class Session:
             overrides: those that it was run with.
             merge: the whole model, with the adapter merged into it.
         """
+        from fedgen_bench.session import exporting  # with torch, which no table needs
+
         source = self._source(suite)
         return exporting.export(
             source,

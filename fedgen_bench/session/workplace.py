@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from fedgen_bench.base.devices import check_device, default_jobs, pick_device
+from fedgen_bench.base.devices import check_device, check_system, default_jobs, pick_device
 from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.base.nursery import nursery
+from fedgen_bench.base.system import forks
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.registry.placement import Placement, placement
 from fedgen_bench.registry.registry import Registry
@@ -51,16 +52,17 @@ class Workplace:
     def warmed(self, cells: Sequence[CellSpec]) -> Iterator[Placement]:
         """How the cells are placed; within the block, workers come from a process that has imported what these need.
 
-        It begins with that at once. On GPUs, which survive no fork, there is none.
+        It begins with that at once. There is none on GPUs, which survive no fork, nor on macOS, whose libraries do not.
 
         Raises:
-            UsageError: an engine, address or device that there is not.
+            UsageError: an engine, address or device that there is not, or a system that trains nothing.
         """
+        check_system()
         check_device(self.device_option)
         threads = max(cell.config.training.threads for cell in cells)
         place = self._placement(threads, "cpu")
         hired = self.registry.get("engine", self.engine).spec.hires or min(place.n_cells, len(cells)) > 1
-        if self.device_option not in {"auto", "cpu"} or not hired:
+        if self.device_option not in {"auto", "cpu"} or not (hired and forks()):
             yield self.placement(threads)
             return
         with nursery(libraries(cells, self.registry)) as opened:

@@ -100,12 +100,6 @@ def test_mps_is_taken_where_it_is_asked_for_by_one_worker():
     assert Session(device="mps")._workplace.device == "mps"
 
 
-def test_cores_are_counted_where_the_system_does_not_say_which_are_ours(monkeypatch):
-    monkeypatch.delattr("os.sched_getaffinity")
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
-    assert default_jobs(3, "cpu") == 2
-
-
 def test_what_mps_is_and_has_is_told(monkeypatch):
     monkeypatch.setattr(environment, "processor", lambda: "Apple M4")
     monkeypatch.setattr("torch.mps.recommended_max_memory", lambda: 5 << 30)

@@ -74,6 +74,10 @@ def viewed(evidence: Evidence) -> list[View]:
     return [one for one in shown if one is not None]
 
 
-def written(evidence: Evidence, registry: Registry) -> dict[str, bytes]:
-    """`claims.md` with its charts and their data, by name below the suite's published folder. Raises as `judged`."""
-    return page_files(evidence, judged(evidence, registry), viewed(evidence))
+def written(evidence: Evidence, registry: Registry, *, drawn: bool = True) -> dict[str, bytes]:
+    """`claims.md` with its charts' data, by name below the suite's published folder, and the charts if `drawn`.
+
+    Raises:
+        StoreError, PluginError: as `judged`.
+    """
+    return page_files(evidence, judged(evidence, registry), viewed(evidence), drawn=drawn)

@@ -22,15 +22,22 @@ _OF_UNDECIDED = (
 )
 
 
-def page_files(evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[View]) -> dict[str, bytes]:
-    """Every file by its name below the published folder. Raises PluginError for a chart without a name of its own."""
+def page_files(
+    evidence: Evidence, findings: Mapping[str, Finding], views: Sequence[View], *, drawn: bool = True
+) -> dict[str, bytes]:
+    """Every file by its name below the published folder; charts as data alone where they are not `drawn`.
+
+    Raises:
+        PluginError: for a chart without a name of its own.
+    """
     files = {CLAIMS: _page(evidence, findings, views).encode()}
     charts = [chart for finding in findings.values() for chart in finding.charts]
     for chart in charts + [chart for view in views for chart in view.charts]:
         if not NAME.fullmatch(chart.name) or f"{CLAIMS_FOLDER}/{chart.name}.csv" in files:
             raise PluginError(f"A chart of the claims is called `{chart.name}`: taken, or no name. Rename it.")
         files[f"{CLAIMS_FOLDER}/{chart.name}.csv"] = as_csv(chart).encode()
-        files[f"{CLAIMS_FOLDER}/{chart.name}.svg"] = as_svg(chart).encode()
+        if drawn:
+            files[f"{CLAIMS_FOLDER}/{chart.name}.svg"] = as_svg(chart).encode()
     return files
 
 

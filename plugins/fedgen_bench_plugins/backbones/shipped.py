@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib
 import os
@@ -88,11 +87,12 @@ def made_once(name: str, make: Callable[[Path], None]) -> Path:
     Raises:
         DataError: it cannot be stored.
     """
+    from filelock import FileLock
+
     folder = cache_root() / "backbones" / name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(folder.parent / f"{folder.name}.lock"):
             if not folder.exists():
                 with tempfile.TemporaryDirectory(dir=folder.parent) as work:
                     made = Path(work) / "made"
