@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,12 +48,20 @@ def method_of(name: str) -> str:
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
-    """The look of each name; points of a sweep have their contender's, the later in the order given the stronger."""
+    """The look of each name; points of a sweep have their contender's, the further on the axis the stronger."""
     listed = list(dict.fromkeys(names))
     points: dict[str, list[str]] = {}
-    for name in listed:
+    for name in sorted(listed, key=_value):
         points.setdefault(method_of(name), []).append(name)
     return {name: _look(name, points[method_of(name)]) for name in listed}
+
+
+def _value(name: str) -> float:
+    """Of a sweep's point; others come before all points, in the order given."""
+    try:
+        return float(name.rpartition("=")[2]) if "@" in name else -math.inf
+    except ValueError:
+        return -math.inf
 
 
 def _look(name: str, points: list[str]) -> Look:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.digits import decimals_of, show, show_bytes
-from fedgen_bench.base.looks import Look
+from fedgen_bench.base.looks import Look, looks, method_of
 from fedgen_bench.results.record import Evaluated
 from fedgen_bench.results.table import Curve, Table
 from fedgen_bench.site.drawing import Drawing, Line, Spot
@@ -35,7 +35,8 @@ def curves(table: Table, looked: Mapping[str, Look], round_seconds: Mapping[str,
     """
 
     def over(name: str, x_of: Callable[[Curve, Evaluated], float], told: Callable[[float], str]) -> tuple[Line, ...]:
-        lines = (_curve(one, looked[one.contender], x_of, told) for one in table.curves)
+        short = _short(one.contender for one in table.curves)
+        lines = (_curve(one, short[one.contender], looked[one.contender], x_of, told) for one in table.curves)
         return tuple(one for one in lines if any(name == "rounds" or spot.x > 0 for spot in one.spots))
 
     def drawing(
@@ -44,7 +45,7 @@ def curves(table: Table, looked: Mapping[str, Look], round_seconds: Mapping[str,
         means = [spot.y for one in lines for spot in one.spots]
         return Drawing(
             title=title,
-            note=note,
+            note=note + _points_of(table),
             x_label=x_label,
             y_label=f"{table.followed.unit} (validation subset)",
             lines=lines,
@@ -82,7 +83,9 @@ def curves(table: Table, looked: Mapping[str, Look], round_seconds: Mapping[str,
     return [one for one in made if one.lines]
 
 
-def _curve(curve: Curve, look: Look, x_of: Callable[[Curve, Evaluated], float], told: Callable[[float], str]) -> Line:
+def _curve(
+    curve: Curve, name: str, look: Look, x_of: Callable[[Curve, Evaluated], float], told: Callable[[float], str]
+) -> Line:
     """Means and ranges over the rounds that every seed has."""
     spots = []
     for together in zip(*curve.by_seed.values(), strict=False):
@@ -91,12 +94,29 @@ def _curve(curve: Curve, look: Look, x_of: Callable[[Curve, Evaluated], float], 
         mean = sum(values) / len(values)
         between = f", {show(min(values))} to {show(max(values))}" if len(values) > 1 else ""
         spots.append(Spot(x, mean, min(values), max(values), f"{show(mean)}{between}, {told(x)}"))
-    return Line(curve.contender, look, tuple(spots), dashed=not curve.ranked)
+    return Line(name, look, tuple(spots), dashed=not curve.ranked)
+
+
+def _short(names: Iterable[str]) -> dict[str, str]:
+    """What drawings call contenders: points of the only contender that is swept by the point alone."""
+    listed = list(names)
+    swept = {method_of(name) for name in listed if "@" in name}
+    return {name: name.partition("@")[2] if "@" in name and len(swept) == 1 else name for name in listed}
+
+
+def _points_of(table: Table) -> str:
+    """A sentence on names that are points alone; empty where there are none."""
+    short = _short(row["contender"] for row in table.rows)
+    whose = {method_of(name) for name, called in short.items() if called != name}
+    return f" Points of the axis are those of {', '.join(sorted(whose))}." if whose else ""
 
 
 def quality_against_uplink(table: Table, looked: Mapping[str, Look]) -> Drawing | None:
-    """Test quality against all uplink, with intervals and the frontier; rows without uplink are levels."""
-    lines, levels = [], []
+    """Test quality against all uplink, with intervals and the frontier; rows without uplink are levels.
+
+    None where there is nothing to draw, or ranks hold at a sweep's points alone: no frontier goes through several.
+    """
+    lines, levels, short = [], [], _short(row["contender"] for row in table.rows)
     for row in table.rows:
         mean, sent, name = row["quality_mean"], row["uplink_total_bytes"], row["contender"]
         if mean is None:
@@ -107,8 +127,8 @@ def quality_against_uplink(table: Table, looked: Mapping[str, Look]) -> Drawing 
         low, high = (mean if row[f"quality_ci_{end}"] is None else row[f"quality_ci_{end}"] for end in ("low", "high"))
         decimals = decimals_of(mean, row["quality_std"])
         told = f"{show(mean, decimals)} ({show(low, decimals)} to {show(high, decimals)}), {show_bytes(sent)}"
-        lines.append(Line(name, looked[name], (Spot(sent, mean, low, high, told),)))
-    if not lines:
+        lines.append(Line(short[name], looked[name], (Spot(sent, mean, low, high, told),)))
+    if not lines or table.among:
         return None
     better = "lower" if table.lower_is_better else "higher"
     return Drawing(
@@ -116,7 +136,7 @@ def quality_against_uplink(table: Table, looked: Mapping[str, Look]) -> Drawing 
         note=(
             f"Test quality after the last round, {better} is better; bars are 95 % intervals of the mean over seeds. "
             "The stair is the frontier: the best quality for so many bytes. Horizontal lines are rows that send "
-            "nothing."
+            f"nothing.{_points_of(table)}"
         ),
         x_label="uplink of the whole run, all clients",
         y_label=f"{table.metric_unit} (test)",
@@ -126,6 +146,44 @@ def quality_against_uplink(table: Table, looked: Mapping[str, Look]) -> Drawing 
         x_tick=byte_tick,
         frontier=table.lower_is_better,
         joined=False,
+    )
+
+
+def quality_over_axis(table: Table) -> Drawing | None:
+    """Test quality at every point of an ablation, with intervals; rows that are not swept are levels."""
+    sweep = table.setup.get("sweep")
+    if sweep is None:
+        return None
+    values = {f"@{sweep['axis']}={point['value']:g}": point["value"] for point in sweep["point"]}
+    spots: dict[str, dict[float, Spot]] = {}
+    levels = []
+    for row in table.rows:
+        mean, name = row["quality_mean"], row["contender"]
+        low, high = (mean if row[f"quality_ci_{end}"] is None else row[f"quality_ci_{end}"] for end in ("low", "high"))
+        value = values.get(name.removeprefix(method_of(name)))
+        if mean is not None and value is not None:
+            told = f"{show(mean)} ({show(low)} to {show(high)}) at {sweep['axis']} {value:g}"
+            spots.setdefault(method_of(name), {})[value] = Spot(value, mean, low, high, told)
+        elif mean is not None:
+            levels.append((name, mean))
+    means = [spot.y for found in spots.values() for spot in found.values()]
+    if not means:
+        return None
+    by_method = looks(spots)
+    return Drawing(
+        title=f"Quality over {sweep['axis']}",
+        note=(
+            "Test quality after the last round, mean over seeds; bands are its 95 % intervals. Horizontal lines are rows "
+            "that are not swept."
+        ),
+        x_label=sweep["axis"],
+        y_label=f"{table.metric_unit} (test)",
+        lines=tuple(
+            Line(name, by_method[name], tuple(found[value] for value in sorted(found))) for name, found in spots.items()
+        ),
+        levels=tuple(levels),
+        log_x=min(values.values()) > 0,
+        log_y=min(means) > 0 and max(means) > 2 * min(means),
     )
 
 

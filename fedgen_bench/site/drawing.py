@@ -14,9 +14,11 @@ from fedgen_bench.site.labels import Label, beside, spread, width_of
 from fedgen_bench.site.scales import Scale, scale
 from fedgen_bench.site.svg import element, line, look_class, look_style, marker, number
 
-_LEFT, _TOP, _BOTTOM = 58.0, 32.0, 46.0
-_PLOT_WIDTH, _PLOT_HEIGHT = 350.0, 270.0
+_LEFT, _TOP, _BOTTOM = 62.0, 34.0, 48.0
+_PLOT_WIDTH, _PLOT_HEIGHT = 310.0, 270.0
+_LEAST_WIDTH = 500.0  # drawings of a page are of one size where their names allow it
 _X_TICKS, _Y_TICKS = 6, 6
+_BESIDE = 150.0  # right of the plot, that names of points there may take
 _NEAR = 12.0  # a label that near to its line's end needs nothing that leads to it
 
 
@@ -78,7 +80,7 @@ def draw(drawing: Drawing) -> Markup:
     y = scale(heights, bottom, _TOP, log=drawing.log_y)
     ends, named = _in_column(drawing, x, y) if drawing.joined else _beside(drawing, x, y)
     reached = [label.x + width_of(label.text) for label in (*(end.label for end in ends), *named) if not label.before]
-    width, height = max(right + 20, *reached) + 4, bottom + _BOTTOM
+    width, height = max(_LEAST_WIDTH, *reached), bottom + _BOTTOM
     inside = [
         element("title", drawing.title),
         element("desc", _described(drawing)),
@@ -90,7 +92,7 @@ def draw(drawing: Drawing) -> Markup:
     ]
     return element(
         "svg", *inside, class_="drawing", role="img", viewBox=f"0 0 {number(width)} {number(height)}",
-        style=f"max-width:{number(width * 1.25)}px",
+        style=f"max-width:{number(width * 1.15)}px",
     )  # fmt: skip
 
 
@@ -137,8 +139,7 @@ def _in_column(drawing: Drawing, x: Scale, y: Scale) -> tuple[list[_End], list[L
     names = [*(one.name for one in lines), *(name for name, _ in drawing.levels)]
     wanted = [*(place for _, place in ends), *(y.at(value) for _, value in drawing.levels)]
     labels = [
-        Label(name, x.end + 16, place)
-        for name, place in zip(names, spread(wanted, _TOP, y.start + _BOTTOM - 12), strict=True)
+        Label(name, x.end + 16, place) for name, place in zip(names, spread(wanted, _TOP, y.start + 6), strict=True)
     ]
     made = [_End(label, one, end) for label, one, end in zip(labels, lines, ends, strict=False)]
     return made, labels[len(lines) :]
@@ -148,9 +149,9 @@ def _beside(drawing: Drawing, x: Scale, y: Scale) -> tuple[list[_End], list[Labe
     """Names of lines beside their spots, those of levels right of the plot."""
     lines = [one for one in drawing.lines if one.spots]
     at = [(x.at(one.spots[-1].x), y.at(one.spots[-1].y)) for one in lines]
-    labels = beside([(one.name, *place) for one, place in zip(lines, at, strict=True)], x.end + 30)
     places = spread([y.at(value) for _, value in drawing.levels], _TOP, y.start)
     levels = [Label(name, x.end + 8, place) for (name, _), place in zip(drawing.levels, places, strict=True)]
+    labels = beside([(one.name, *place) for one, place in zip(lines, at, strict=True)], x.end + _BESIDE, levels)
     return [_End(*one) for one in zip(labels, lines, at, strict=True)], levels
 
 

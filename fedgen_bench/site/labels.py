@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-LETTER = 7.6  # width of a letter at the size of labels, in the widest font that pages are shown in
-HEIGHT = 15.0
+LETTER = 8.7  # width of a letter at the size of labels, in the widest font that pages are shown in
+HEIGHT = 16.0
 _AWAY = 9.0
 
 
@@ -38,9 +38,9 @@ def spread(wanted: Sequence[float], low: float, high: float) -> list[float]:
     return placed
 
 
-def beside(points: Sequence[tuple[str, float, float]], right: float) -> list[Label]:
-    """A label for each point (name, x, y): at its right if that is free, else left, else above or below."""
-    taken = [(x - 5, y - 5, x + 5, y + 5) for _, x, y in points]
+def beside(points: Sequence[tuple[str, float, float]], right: float, others: Iterable[Label] = ()) -> list[Label]:
+    """A label for each point (name, x, y): at its right if that is free of `others`, else left, else above or below."""
+    taken = [*((x - 5, y - 5, x + 5, y + 5) for _, x, y in points), *map(_box, others)]
     labels = []
     for text, x, y in points:
         width = width_of(text)
@@ -49,7 +49,7 @@ def beside(points: Sequence[tuple[str, float, float]], right: float) -> list[Lab
             for lift in (0.0, -HEIGHT, HEIGHT, -1.8 * HEIGHT, 1.8 * HEIGHT)
             for side in (1, -1)
         ]
-        fitting = [one for one in tried if one.x + (0 if one.before else width) <= right]
+        fitting = [one for one in tried if (one.x - width >= 0 if one.before else one.x + width <= right)]
         free = [one for one in fitting if not any(_meet(_box(one), other) for other in taken)]
         chosen = (free or fitting or tried)[0]
         taken.append(_box(chosen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,16 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["prose"] = _prose
+    made.filters |= {"prose": _prose, "parted": _parted}
     made.globals |= {"hues": HUES, "dark_hues": DARK_HUES}
     return made
+
+
+def _parted(name: str) -> Markup:
+    """A name that may be broken after its parts on a narrow screen."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(map(escape, re.findall(r"[^_@=]+[_@=]*", name)))
 
 
 def _prose(text: str) -> Markup:

@@ -13,7 +13,7 @@ from fedgen_bench.base.looks import looks
 from fedgen_bench.results.pairing import comparable
 from fedgen_bench.results.record import Record
 from fedgen_bench.results.table import Table
-from fedgen_bench.site.charts import curves, quality_against_uplink
+from fedgen_bench.site.charts import curves, quality_against_uplink, quality_over_axis
 from fedgen_bench.site.drawing import Drawing, draw
 from fedgen_bench.site.grid import Grid, grid_of
 from fedgen_bench.site.parts import HeatMap, heat_maps
@@ -84,7 +84,11 @@ def suite_page(
         round_seconds: of a round on the simulated device, by contender.
     """
     looked = looks(row["contender"] for row in table.rows)
-    drawings = [quality_against_uplink(table, looked), *curves(table, looked, round_seconds or {})]
+    drawings = [
+        quality_over_axis(table),
+        quality_against_uplink(table, looked),
+        *curves(table, looked, round_seconds or {}),
+    ]
     return SuitePage(
         home=home,
         table=table,

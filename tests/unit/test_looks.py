@@ -33,8 +33,8 @@ def test_no_two_contenders_look_alike(suite):
 
 
 def test_points_of_a_sweep_are_shades_of_their_contender():
-    found = looks(["edge@rank=1", "edge@rank=2", "full", "edge@rank=4"])
-    shades = [found[f"edge@rank={rank}"] for rank in (1, 2, 4)]
+    found = looks(["edge@rank=16", "edge@rank=2", "full", "edge@rank=0.5"])  # as they are ranked
+    shades = [found[f"edge@rank={rank}"] for rank in (0.5, 2, 16)]
     assert {(one.hue, one.marker) for one in shades} == {(looks(["edge"])["edge"].hue, looks(["edge"])["edge"].marker)}
     assert [one.share for one in shades] == [0.6, 0.8, 1.0]
     assert found["full"].share == 1.0

@@ -17,7 +17,7 @@ from fedgen_bench.site.building import outdated, site_files, write_site
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 REGISTRY = load_registry(environ={})
-VOID = {"meta", "link", "input", "img", "br", "hr"}
+VOID = {"wbr", "meta", "link", "input", "img", "br", "hr"}
 
 
 class Page(HTMLParser):
