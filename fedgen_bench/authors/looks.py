@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fedgen_bench.base.looks import DARK_HUES, HUES, N_MARKERS, Look, looks, method_of
+from fedgen_bench.base.looks import DARK_HUES, HUES, N_MARKERS, Look, looks, method_of, spread
 
-__all__ = ["DARK_HUES", "HUES", "N_MARKERS", "Look", "looks", "method_of"]
+__all__ = ["DARK_HUES", "HUES", "N_MARKERS", "Look", "looks", "method_of", "spread"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 HUES = (  # on white; each has a contrast of 3 and more
@@ -68,3 +68,19 @@ def _look(name: str, points: list[str]) -> Look:
     drawn = hashlib.sha256(f"{_SALT}{method_of(name)}".encode()).digest()
     place = (points.index(name) + 1) / len(points)
     return Look(drawn[0] % len(HUES), drawn[1] % N_MARKERS, round(_FAINTEST + (1 - _FAINTEST) * place, 3))
+
+
+def spread(wanted: Sequence[float], low: float, high: float, apart: float) -> list[float]:
+    """Places of names in a column from `low` to `high`: near to the wanted ones, in their order, and so far `apart`.
+
+    More names than fit go on beyond `low`.
+    """
+    order = sorted(range(len(wanted)), key=wanted.__getitem__)
+    placed = [0.0] * len(wanted)
+    before = low - apart
+    for i in order:
+        before = placed[i] = max(wanted[i], before + apart)
+    after = high + apart
+    for i in reversed(order):
+        after = placed[i] = min(placed[i], after - apart)
+    return placed

@@ -173,8 +173,8 @@ def quality_over_axis(table: Table) -> Drawing | None:
     return Drawing(
         title=f"Quality over {sweep['axis']}",
         note=(
-            "Test quality after the last round, mean over seeds; bands are its 95 % intervals. Horizontal lines are rows "
-            "that are not swept."
+            "Test quality after the last round, mean over seeds; bands are its 95 % intervals. Horizontal lines are "
+            "rows that are not swept."
         ),
         x_label=sweep["axis"],
         y_label=f"{table.metric_unit} (test)",

@@ -9,8 +9,8 @@ from itertools import chain
 from markupsafe import Markup
 
 from fedgen_bench.base.digits import show
-from fedgen_bench.base.looks import Look
-from fedgen_bench.site.labels import Label, beside, spread, width_of
+from fedgen_bench.base.looks import Look, spread
+from fedgen_bench.site.labels import HEIGHT, Label, beside, width_of
 from fedgen_bench.site.scales import Scale, scale
 from fedgen_bench.site.svg import element, line, look_class, look_style, marker, number
 
@@ -139,7 +139,8 @@ def _in_column(drawing: Drawing, x: Scale, y: Scale) -> tuple[list[_End], list[L
     names = [*(one.name for one in lines), *(name for name, _ in drawing.levels)]
     wanted = [*(place for _, place in ends), *(y.at(value) for _, value in drawing.levels)]
     labels = [
-        Label(name, x.end + 16, place) for name, place in zip(names, spread(wanted, _TOP, y.start + 6), strict=True)
+        Label(name, x.end + 16, place)
+        for name, place in zip(names, spread(wanted, _TOP, y.start + 6, HEIGHT), strict=True)
     ]
     made = [_End(label, one, end) for label, one, end in zip(labels, lines, ends, strict=False)]
     return made, labels[len(lines) :]
@@ -149,7 +150,7 @@ def _beside(drawing: Drawing, x: Scale, y: Scale) -> tuple[list[_End], list[Labe
     """Names of lines beside their spots, those of levels right of the plot."""
     lines = [one for one in drawing.lines if one.spots]
     at = [(x.at(one.spots[-1].x), y.at(one.spots[-1].y)) for one in lines]
-    places = spread([y.at(value) for _, value in drawing.levels], _TOP, y.start)
+    places = spread([y.at(value) for _, value in drawing.levels], _TOP, y.start, HEIGHT)
     levels = [Label(name, x.end + 8, place) for (name, _), place in zip(drawing.levels, places, strict=True)]
     labels = beside([(one.name, *place) for one, place in zip(lines, at, strict=True)], x.end + _BESIDE, levels)
     return [_End(*one) for one in zip(labels, lines, at, strict=True)], levels

@@ -25,19 +25,6 @@ def width_of(text: str) -> float:
     return LETTER * len(text)
 
 
-def spread(wanted: Sequence[float], low: float, high: float) -> list[float]:
-    """Places of labels in a column, as near to the wanted ones as their height allows, in their order."""
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    placed = [0.0] * len(wanted)
-    above = low - HEIGHT
-    for i in order:
-        above = placed[i] = max(wanted[i], above + HEIGHT)
-    below = max(high, low + HEIGHT * (len(wanted) - 1)) + HEIGHT
-    for i in reversed(order):
-        below = placed[i] = min(placed[i], below - HEIGHT)
-    return placed
-
-
 def beside(points: Sequence[tuple[str, float, float]], right: float, others: Iterable[Label] = ()) -> list[Label]:
     """A label for each point (name, x, y): at its right if that is free of `others`, else left, else above or below."""
     taken = [*((x - 5, y - 5, x + 5, y + 5) for _, x, y in points), *map(_box, others)]

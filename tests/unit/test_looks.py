@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from fedgen_bench.base.looks import DARK_HUES, HUES, N_MARKERS, Look, looks, method_of
+from fedgen_bench.base.looks import DARK_HUES, HUES, N_MARKERS, Look, looks, method_of, spread
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.load import load_suite
 from fedgen_bench.suite.sweeps import variants
@@ -49,6 +49,14 @@ def test_shade_is_mixed_with_white():
     assert Look(0, 0).on_white == HUES[0]
     assert Look(0, 0, 0.5).on_white == "#85b7dc"  # halfway between #0b6fb8 and #ffffff
     assert all(0 <= one.marker < N_MARKERS for one in looks(map(str, range(50))).values())
+
+
+def test_names_in_a_column_keep_their_order_and_distance():
+    assert spread([5.0, 50.0], 0.0, 100.0, 10.0) == [5.0, 50.0]
+    assert spread([50.0, 49.0, 51.0], 0.0, 100.0, 10.0) == [59.0, 49.0, 69.0]
+    assert spread([99.0, 98.0, 97.0], 0.0, 100.0, 10.0) == [100.0, 90.0, 80.0]
+    assert spread([1.0] * 4, 0.0, 20.0, 10.0) == [-10.0, 0.0, 10.0, 20.0]  # one more than fits
+    assert spread([], 0.0, 1.0, 1.0) == []
 
 
 def _luminance(colour):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 
+from fedgen_bench.base.looks import looks
 from fedgen_bench.review.claims.findings import Chart
 
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-_MARKERS = "osD^vP*"
+_MARKERS = "os^DvPXh"  # as pages have them, by `Look.marker`
 
 
 def as_csv(chart: Chart) -> str:
@@ -30,11 +30,10 @@ def as_svg(chart: Chart) -> str:
     ):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        for i, (name, points) in enumerate(one for one in chart.series if one[1]):
-            x, color = [p.x for p in points], _COLORS[i % len(_COLORS)]
-            axes.plot(
-                x, [p.mean for p in points], label=name, color=color, marker=_MARKERS[i % len(_MARKERS)], markersize=3.5
-            )
+        looked = looks(name for name, points in chart.series if points)
+        for name, points in (one for one in chart.series if one[1]):
+            x, color, shape = [p.x for p in points], looked[name].on_white, _MARKERS[looked[name].marker]
+            axes.plot(x, [p.mean for p in points], label=name, color=color, marker=shape, markersize=4)
             axes.fill_between(x, [p.low for p in points], [p.high for p in points], color=color, alpha=0.15, lw=0)
         if chart.log_x:
             axes.set_xscale("log")
@@ -50,5 +49,5 @@ def as_svg(chart: Chart) -> str:
         if any(points for _, points in chart.series):
             figure.legend(loc="outside right upper", frameon=False)
         out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
+        figure.savefig(out, format="svg", metadata={"Date": None, "Title": chart.title})
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

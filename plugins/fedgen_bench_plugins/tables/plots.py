@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from fedgen_bench.authors.tables import Curve, Table
 
-_COLORS = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933", "#882255", "#44aa99",
-)  # fmt: skip
-_MARKERS = "osD^vP*X"
+_MARKERS = "os^DvPXh"  # as pages have them, by `Look.marker`
+_LEADING = 0.6  # points, of the line from a name to the end of its curve
+_APART = 0.055  # of names in the column right of the plot, as a share of its height
+_BAND = "lines: means over seeds; bands: lowest to highest seed; dashed: reference rows"
 _UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
@@ -44,7 +46,7 @@ def points(curve: Curve) -> list[RoundRange]:
 
 
 def _drawable(table: Table) -> list[tuple[Curve, list[RoundRange]]]:
-    """Curves that have points; a curve's place in this list is its colour in every plot of the table."""
+    """Curves that have points."""
     return [(curve, found) for curve in table.curves if (found := points(curve))]
 
 
@@ -53,45 +55,93 @@ def _plain(text: str) -> str:
     return one_line(text).replace("$", r"\$")
 
 
-def _figure(
-    table: Table, x_of: Callable[[RoundRange], float], x_label: str, what: str, file_format: str, *, log_x: bool = False
-) -> bytes:
-    """Every drawable curve over `x_of`: contenders solid, reference rows dashed, the range over seeds shaded."""
+@dataclass(frozen=True, kw_only=True)
+class _Axis:
+    """What the x axis holds."""
+
+    of: Callable[[RoundRange], float]
+    label: str
+    in_bytes: bool = False
+
+
+@dataclass(frozen=True)
+class _End:
+    """Where a line ends, and its name."""
+
+    name: str
+    x: float
+    y: float
+    color: str
+
+
+def _figure(table: Table, axis: _Axis, what: str, file_format: str) -> bytes:
+    """Every drawable curve: contenders solid, reference rows dashed, the range over seeds shaded, names at the ends."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    from fedgen_bench.authors.looks import looks
+
+    looked = looks(row["contender"] for row in table.rows)
     with mpl.rc_context(
         {"svg.hashsalt": "fedgen-bench", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}
     ):
         figure = Figure(figsize=(8.0, 4.8), layout="constrained")
         axes = figure.add_subplot()
         drawn: list[float] = []
-        for i, (curve, everything) in enumerate(_drawable(table)):
-            found = [one for one in everything if x_of(one) > 0]
+        ends: list[_End] = []
+        for curve, everything in _drawable(table):
+            found = [one for one in everything if axis.of(one) > 0]
             if not found:
                 continue
-            x, color = [x_of(one) for one in found], _COLORS[i % len(_COLORS)]
-            look: dict[str, Any] = {"color": color, "marker": _MARKERS[i % len(_MARKERS)], "markersize": 3.5}
-            look |= {} if curve.ranked else {"linestyle": "--", "linewidth": 1.0}
-            axes.plot(x, [one.mean for one in found], label=_plain(curve.contender), **look)
+            look = looked[curve.contender]
+            x, color = [axis.of(one) for one in found], look.on_white
+            style: dict[str, Any] = {"color": color, "marker": _MARKERS[look.marker], "markersize": 4}
+            style |= {} if curve.ranked else {"linestyle": "--", "linewidth": 1.0}
+            axes.plot(x, [one.mean for one in found], **style)
             axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, lw=0)
             drawn += [one.mean for one in found]
+            ends.append(_End(_plain(curve.contender), x[-1], found[-1].mean, color))
         if drawn and min(drawn) > 0 and max(drawn) > 2 * min(drawn):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter("{x:g}")
-        if log_x and drawn:
-            axes.set_xscale("log")
-        axes.axhline(table.target, color="0.6", linewidth=0.8, linestyle=":", label=f"target {table.target:g}")
-        axes.set_xlabel(x_label)
+        _scale(axes, axis, drawn)
+        axes.axhline(table.target, color="0.6", linewidth=0.8, linestyle=":")
+        _name(axes, [*ends, _End(f"target {table.target:g}", axes.get_xlim()[1], table.target, "0.4")])
+        axes.set_xlabel(axis.label)
         axes.set_ylabel(f"{_plain(table.followed.unit)} (validation subset)")
-        axes.set_title(f"{_plain(table.title)}\n{what}", loc="left", fontsize=10)
+        axes.set_title(f"{_plain(table.title)}: {what}\n{_BAND}", loc="left", fontsize=9)
         axes.grid(visible=True, color="0.92", which="both")
         axes.spines[["top", "right"]].set_visible(False)
-        figure.legend(loc="outside right upper", frameon=False)
         out = io.BytesIO()
-        figure.savefig(out, format=file_format, metadata=_UNDATED.get(file_format))
+        title = {"Title": f"{one_line(table.title)}: {what}"}
+        figure.savefig(out, format=file_format, metadata=_UNDATED.get(file_format, {}) | title)
     return out.getvalue()
+
+
+def _scale(axes: Axes, axis: _Axis, drawn: list[float]) -> None:
+    """Whole rounds, or bytes by powers of ten in their units."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    if not axis.in_bytes:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    elif drawn:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
+
+
+def _name(axes: Axes, ends: list[_End]) -> None:
+    """Names in a column right of the plot, each led to its end."""
+    from fedgen_bench.authors.looks import spread
+
+    into = axes.transData + axes.transAxes.inverted()
+    at = [into.transform((one.x, one.y)) for one in ends]
+    for one, (x, y), place in zip(ends, at, spread([float(y) for _, y in at], 0.0, 1.0, _APART), strict=True):
+        line = {"arrowstyle": "-", "color": one.color, "linewidth": _LEADING, "alpha": 0.6, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate(
+            one.name, (x, y), (1.04, place), xycoords="axes fraction", textcoords="axes fraction", color=one.color,
+            va="center", annotation_clip=False, arrowprops=line,
+        )  # fmt: skip
 
 
 def _trimmed(svg: bytes) -> str:
@@ -108,7 +158,7 @@ class Convergence:
         return _trimmed(self.picture(table, "svg"))
 
     def picture(self, table: Table, file_format: str) -> bytes:
-        return _figure(table, lambda point: point.rounds, "round", "convergence", file_format)
+        return _figure(table, _Axis(of=lambda point: point.rounds, label="round"), "convergence", file_format)
 
 
 class QualityVsUplink:
@@ -121,8 +171,8 @@ class QualityVsUplink:
         return _trimmed(self.picture(table, "svg"))
 
     def picture(self, table: Table, file_format: str) -> bytes:
-        label, what = "uplink so far, all clients (bytes)", "quality against uplink"
-        return _figure(table, lambda point: point.uplink_bytes, label, what, file_format, log_x=True)
+        axis = _Axis(of=lambda point: point.uplink_bytes, label="uplink so far, all clients", in_bytes=True)
+        return _figure(table, axis, "quality against uplink", file_format)
 
 
 @hookimpl
