@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedgen_bench.results.contents import contents_of
+from fedgen_bench.results.contents import contents_of, table_files
 from fedgen_bench.results.files import drawn_names
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.leaderboard import build_table
@@ -45,6 +45,19 @@ def _is_published(path: Path, content: bytes | None) -> bool:
     if content is None:
         return not path.exists()
     return path.is_file() and path.read_bytes() == content
+
+
+def redraw(folder: Path, registry: Registry) -> list[str]:
+    """Draw a published folder's drawn files again from its own results; the names of those that it has now.
+
+    Raises:
+        UsageError, StoreError: as `open_folder`; nothing can be written.
+    """
+    published = open_folder(folder)
+    table = build_table(load_suite(published.source, registry), published.records, registry)
+    drawn = table_files(table, registry, drawn_names(registry))
+    write_together(folder, drawn)
+    return sorted(name for name, content in drawn.items() if content is not None)
 
 
 def remake(folder: Path, ours: SuiteSource, registry: Registry) -> None:

@@ -8,7 +8,7 @@ state after a round; the last two are kept), `keep-<round>.safetensors` (clients
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +18,7 @@ from fedgen_bench.base.files import disk_error, inside
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.locks import taken
 from fedgen_bench.contract.reports import RoundReport, RunResult
+from fedgen_bench.results import stock
 from fedgen_bench.results.database import Database
 from fedgen_bench.results.journal import Journal
 from fedgen_bench.results.rows import RUNNING, RunRow, count_row
@@ -164,6 +165,18 @@ class Store:
             rows = sorted(read_runs(self._db), key=lambda one: one.sequence)
         ended = (row for row in rows if row.suite == suite and row.status != RUNNING)
         return {row.spec.digest: row.run_result.metrics for row in ended}
+
+    def stocked(self) -> list[stock.StockedRun]:
+        """All runs, of whatever suite, version and purpose. Raises StoreError when a row was changed or is missing."""
+        return stock.stocked(self._db, self.root)
+
+    def strays(self) -> list[Path]:
+        """Folders that are of no run."""
+        return stock.strays(self._db, self.root)
+
+    def remove(self, identities: Collection[str]) -> None:
+        """Take runs out, rows and files. Raises StoreError."""
+        stock.remove(self._db, self.root, identities)
 
     def _stored(self, row: RunRow) -> StoredRun:
         return StoredRun(

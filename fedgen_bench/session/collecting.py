@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedgen_bench.base.errors import UsageError
+from fedgen_bench.base.files import disk_error
 from fedgen_bench.results.contrasts import Contrast, contrasts
+from fedgen_bench.results.files import RESULTS
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.publish import finished, publish, ranked
-from fedgen_bench.results.published import open_folder
+from fedgen_bench.results.published import has_results, open_folder
 from fedgen_bench.results.recording import records_of
 from fedgen_bench.results.store import Store
 from fedgen_bench.session.frames import Results
+from fedgen_bench.session.plots import plots
 from fedgen_bench.suite.load import load_suite
+from fedgen_bench.suite.source import suite_source
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
@@ -41,6 +46,32 @@ def of_folder(folder: Path, registry: Registry) -> Results:
     return Results(table=table, records=tuple(found.records), registry=registry, messages=tuple(found.messages))
 
 
+def load(where: Path, suite: str | Path | None, registry: Registry) -> Results:
+    """Of a published folder, or of a store's suite.
+
+    Raises:
+        UsageError: there are none, or a store's suite is not named.
+    """
+    if has_results(where):
+        return of_folder(where, registry)
+    if suite is None:
+        raise UsageError(f"{where} holds no {RESULTS}. If it is a results store, name its suite (`suite=`, `--suite`).")
+    return of_store(where, suite_source(suite, registry), registry)
+
+
+def drawn(folder: Path, out: Path, suffix: str, registry: Registry) -> tuple[Path, ...]:
+    """The plots of a published folder, drawn into another one, as `svg`, `png` or `pdf`. Raises StoreError."""
+    drawings = plots(of_folder(folder, registry).table, registry)
+    files = {out / f"{name}.{suffix}": drawing for name, drawing in drawings.items()}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for file, drawing in files.items():
+            drawing.save(file)
+    except OSError as error:
+        raise disk_error(error, out) from error
+    return tuple(files)
+
+
 def published(source: SuiteSource, registry: Registry, *, runs: Path, leaderboards: Path, replace: bool) -> Results:
     """A store's results of a suite, published."""
     suite = load_suite(source, registry)
@@ -49,10 +80,12 @@ def published(source: SuiteSource, registry: Registry, *, runs: Path, leaderboar
         return stored_results(store, suite, table, registry)
 
 
-def stored_contrasts(
-    runs: Path, source: SuiteSource, registry: Registry, first: str, second: str
+def compared(
+    source: SuiteSource, registry: Registry, first: str, second: str, *, runs: Path, leaderboards: Path | None
 ) -> tuple[Contrast, ...]:
-    """Two contenders of a store's suite, seed by seed."""
+    """Two contenders of a suite, seed by seed: of its published folder where leaderboards are named, else of a store."""
+    if leaderboards is not None:
+        return contrasts(open_folder(leaderboards / source.name).records, first, second)
     suite = load_suite(source, registry)
     with Store(runs, read_only=True) as store:
         return contrasts(records_of(finished(store, suite), suite), first, second)

@@ -12,12 +12,13 @@ from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.contract.params import make_params
 from fedgen_bench.contract.protocols import Drawing
 from fedgen_bench.results.contents import table_files
+from fedgen_bench.results.files import table_names
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.table import Table
 
-_SUFFIXES = (".svg", ".png", ".pdf")
+SUFFIXES = (".svg", ".png", ".pdf")
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Plot:
         """
         file = Path(path)
         suffix = file.suffix.lower()
-        if suffix not in _SUFFIXES:
-            allowed = f"{', '.join(_SUFFIXES[:-1])} or {_SUFFIXES[-1]}"
+        if suffix not in SUFFIXES:
+            allowed = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
             raise UsageError(f"A plot is not saved as `{file.name}`. Give it the suffix {allowed}.")
         if suffix == ".svg":
             file.write_text(self.svg, encoding="utf-8")
@@ -60,14 +61,30 @@ def plot(table: Table, registry: Registry, name: str) -> Plot:
     Raises:
         UsageError: there is no such plot, with the closest name, or none of this table.
     """
-    formats = {one.spec.filename: one.spec for one in registry.components["table_format"].values()}
-    drawn = {file.removesuffix(".svg") for file in formats if file.endswith(".svg")}
-    if name not in drawn:
-        raise UsageError(unknown("plot", name, drawn))
+    if name not in (known := _names(registry)):
+        raise UsageError(unknown("plot", name, known))
+    drawing = _drawn(table, registry, name)
+    if drawing is None:
+        raise UsageError(f"This table gives no plot `{name}`. Choose another.")
+    return drawing
+
+
+def plots(table: Table, registry: Registry) -> dict[str, Plot]:
+    """Every plot of a table, by name."""
+    drawn = ((name, _drawn(table, registry, name)) for name in sorted(_names(registry)))
+    return {name: drawing for name, drawing in drawn if drawing is not None}
+
+
+def _names(registry: Registry) -> set[str]:
+    return {file.removesuffix(".svg") for file in table_names(registry) if file.endswith(".svg")}
+
+
+def _drawn(table: Table, registry: Registry, name: str) -> Plot | None:
+    """A plot; None where the table gives none."""
     file = f"{name}.svg"
     drawing = table_files(table, registry, (file,))[file]
     if drawing is None:
-        raise UsageError(f"This table gives no plot `{name}`. Choose another.")
-    spec = formats[file]
+        return None
+    spec = next(one.spec for one in registry.components["table_format"].values() if one.spec.filename == file)
     draws = spec.build(make_params(spec.params, {})[0])
     return Plot(drawing.decode(), partial(draws.picture, table) if isinstance(draws, Drawing) else None)

@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fedgen_bench.base.devices import pick_device
 from fedgen_bench.base.environment import fingerprint
-from fedgen_bench.base.errors import UsageError
 from fedgen_bench.registry.datasets import places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
-from fedgen_bench.results.checking import check_folder, remake
-from fedgen_bench.results.contrasts import Contrast, contrasts
-from fedgen_bench.results.files import RESULTS
-from fedgen_bench.results.published import has_results, open_folder
+from fedgen_bench.results.checking import check_folder, redraw, remake
 from fedgen_bench.review.validation import Report, validate
 from fedgen_bench.run.cohorts import Cohort
 from fedgen_bench.run.events import OnEvent
@@ -27,11 +23,13 @@ from fedgen_bench.session.frames import Results
 from fedgen_bench.session.profiling import Profile
 from fedgen_bench.session.rerunning import RerunSelection
 from fedgen_bench.session.running import Selection
+from fedgen_bench.session.stock import Stock
 from fedgen_bench.session.workplace import Workplace
 from fedgen_bench.suite.source import suite_source
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.specs import SuiteSource
+    from fedgen_bench.results.contrasts import Contrast
     from fedgen_bench.run.dry_run import Forecast
 
 
@@ -80,6 +78,11 @@ class Session:
     def environment(self) -> Mapping[str, Any]:
         """What results would record of this machine, trained with one thread: processor, libraries, commit and more."""
         return fingerprint(pick_device(self.device), 1)
+
+    @property
+    def stock(self) -> Stock:
+        """What is in the results store, run by run."""
+        return Stock(Path(self.runs))
 
     def folder(self, suite: str | Path) -> Path:
         """The published folder of a suite."""
@@ -310,23 +313,23 @@ class Session:
 
     def load(self, where: str | Path, suite: str | Path | None = None) -> Results:
         """Results of a published folder, or of a store's suite; the session's own folders do not matter."""
-        folder = Path(where)
-        if has_results(folder):
-            return collecting.of_folder(folder, self.registry)
-        if suite is None:
-            raise UsageError(
-                f"{folder} holds no {RESULTS}. If it is a store, name the suite: `load_results(..., suite=)`."
-            )
-        return collecting.of_store(folder, self._source(suite), self.registry)
+        return collecting.load(Path(where), suite, self.registry)
+
+    def draw(self, folder: str | Path, out: str | Path, suffix: str = "svg") -> tuple[Path, ...]:
+        """Draw a published folder's plots into the folder `out`, as `svg`, `png` or `pdf`; the files."""
+        return collecting.drawn(Path(folder), Path(out), suffix, self.registry)
+
+    def redraw(self, folder: str | Path) -> tuple[Path, ...]:
+        """Draw a published folder's plots and pictures again, in their place, and renew its manifest; the files."""
+        return tuple(Path(folder) / name for name in redraw(Path(folder), self.registry))
 
     def compare(
         self, suite: str | Path, first: str, second: str, *, published: str | Path | None = None
     ) -> tuple[Contrast, ...]:
         """Two contenders' metrics seed by seed, SECOND minus FIRST, from the store or the leaderboards `published`."""
-        source = self._source(suite)
-        if published is not None:
-            return contrasts(open_folder(Path(published) / source.name).records, first, second)
-        return collecting.stored_contrasts(Path(self.runs), source, self.registry, first, second)
+        at = None if published is None else Path(published)
+        runs = Path(self.runs)
+        return collecting.compared(self._source(suite), self.registry, first, second, runs=runs, leaderboards=at)
 
     @property
     def _workplace(self) -> Workplace:
