@@ -83,7 +83,7 @@ def published(source: SuiteSource, registry: Registry, *, runs: Path, leaderboar
 def compared(
     source: SuiteSource, registry: Registry, first: str, second: str, *, runs: Path, leaderboards: Path | None
 ) -> tuple[Contrast, ...]:
-    """Two contenders of a suite, seed by seed: of its published folder where leaderboards are named, else of a store."""
+    """Two contenders of a suite, seed by seed: as published where leaderboards are named, else as stored."""
     if leaderboards is not None:
         return contrasts(open_folder(leaderboards / source.name).records, first, second)
     suite = load_suite(source, registry)
