@@ -29,6 +29,7 @@ COMMANDS = {
     "runs": "List what the results store holds, or remove some of it.",
     "show-table": "Show the table of a published folder.",
     "plot": "Draw the plots of a published folder again.",
+    "merge": "Add rows of another machine's folder to a published one.",
     "list": "List components, where they come from, and what failed to load.",
     "show": "Show one component or suite.",
     "new-plugin": "Write an installable package with a component of your own.",

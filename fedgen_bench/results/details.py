@@ -54,10 +54,17 @@ _TYPES = {str: "string", int: "int64", float: "float64"}
 
 def details(runs: Sequence[StoredRun]) -> dict[str, bytes]:
     """Both files' bytes by name, rows by contender, seed, digest, round; equal runs give equal bytes."""
-    ordered = sorted(runs, key=lambda run: (run.spec.contender, run.spec.seed, run.spec.digest))
+    return details_of(
+        [row for run in runs for row in _messages(run)],
+        [row for run in runs for row in _figures(run)],
+    )
+
+
+def details_of(messages: Sequence[MessageRow], figures: Sequence[FigureRow]) -> dict[str, bytes]:
+    """Both files' bytes by name; rows of one run are kept in their order."""
     return {
-        LEDGER: _parquet(MessageRow, [row for run in ordered for row in _messages(run)]),
-        METRICS: _parquet(FigureRow, [row for run in ordered for row in _figures(run)]),
+        LEDGER: _parquet(MessageRow, sorted(messages, key=lambda row: row[:3])),
+        METRICS: _parquet(FigureRow, sorted(figures, key=lambda row: row[:3])),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.stats import Interval, paired_difference
+from fedgen_bench.results.environments import elsewhere
 from fedgen_bench.results.pairing import check_pairing, enters, told_apart
 from fedgen_bench.results.ranking import Candidate, ranks
 from fedgen_bench.results.summary import Group, full_uplinks, row_of
@@ -63,6 +64,7 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         showcase={group.contender: one.showcase for group in own for one in group.done if one.showcase},
         samples={group.contender: one.sample for group in own for one in group.done if one.sample},
         among=among,
+        elsewhere=elsewhere([record for group in own for record in group.records], suite.suite.reference),
     )
 
 

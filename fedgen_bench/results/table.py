@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from fedgen_bench.base.stats import Interval
@@ -85,6 +85,7 @@ class Table:
         samples: by contender, text that its global model generates; empty for tasks without.
         reference_seeds: of the other rows; empty where these have the same.
         own: the metric of clients' own data.
+        elsewhere: by contender, in words, an environment that is not the reference's; empty where all ran in one.
     """
 
     suite: str
@@ -111,6 +112,7 @@ class Table:
     samples: Mapping[str, str]
     among: Mapping[str, str]
     reference_seeds: tuple[int, ...] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def follows_another(self) -> bool:

@@ -13,6 +13,7 @@ from fedgen_bench.run.tuning import Scored, personalization_csv, tuning_csv
 if TYPE_CHECKING:
     from fedgen_bench.review.claims.findings import Finding
     from fedgen_bench.review.comparison import ComparedCell, SeedTest
+    from fedgen_bench.review.merging import Addition
     from fedgen_bench.suite.cells import CellSpec
 
 
@@ -78,6 +79,19 @@ class Reproduction:
     def reproduced(self) -> bool:
         """Whether every cell was."""
         return all(cell.reproduced for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Rows of another machine's folder.
+
+    Args:
+        folder: the published folder that they were added to, or can be.
+        rows: what is added, and how cells compare that both folders hold.
+    """
+
+    folder: Path
+    rows: Addition
 
 
 @dataclass(frozen=True, kw_only=True)

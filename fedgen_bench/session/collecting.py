@@ -81,11 +81,11 @@ def published(source: SuiteSource, registry: Registry, *, runs: Path, leaderboar
 
 
 def compared(
-    source: SuiteSource, registry: Registry, first: str, second: str, *, runs: Path, leaderboards: Path | None
+    source: SuiteSource, registry: Registry, first: str, second: str, runs: Path, leaderboards: str | Path | None
 ) -> tuple[Contrast, ...]:
     """Two contenders of a suite, seed by seed: as published where leaderboards are named, else as stored."""
     if leaderboards is not None:
-        return contrasts(open_folder(leaderboards / source.name).records, first, second)
+        return contrasts(open_folder(Path(leaderboards) / source.name).records, first, second)
     suite = load_suite(source, registry)
     with Store(runs, read_only=True) as store:
         return contrasts(records_of(finished(store, suite), suite), first, second)

@@ -17,8 +17,8 @@ from fedgen_bench.results.checking import check_folder, redraw, remake
 from fedgen_bench.review.validation import Report, validate
 from fedgen_bench.run.cohorts import Cohort
 from fedgen_bench.run.events import OnEvent
-from fedgen_bench.session import collecting, judging, profiling, rerunning, running
-from fedgen_bench.session.answers import Export, OnPlan, Reproduction, Tuning, Verdicts
+from fedgen_bench.session import collecting, judging, merging, profiling, rerunning, running
+from fedgen_bench.session.answers import Export, Merged, OnPlan, Reproduction, Tuning, Verdicts
 from fedgen_bench.session.frames import Results
 from fedgen_bench.session.profiling import Profile
 from fedgen_bench.session.rerunning import RerunSelection
@@ -280,6 +280,10 @@ class Session:
         """What is wrong with a results folder, and what a reader should know. Nothing in it is executed."""
         return validate(Path(folder), self.registry)
 
+    def merge(self, folder: str | Path, *, contenders: Sequence[str] = (), write: bool = True) -> Merged:
+        """Add rows of another machine's folder to the published one of their suite, or only look at them."""
+        return merging.merge(Path(folder), Path(self.leaderboards), self.registry, contenders=contenders, write=write)
+
     def claims(self, suite: str | Path) -> Verdicts:
         """Judge the claims about a suite's reference from published results; write `claims.md` with its charts."""
         return judging.judge(Path(self.leaderboards), self._source(suite).name, self.registry)
@@ -298,9 +302,8 @@ class Session:
         Raises:
             WouldLoseError: there is such a folder, and it is not to be replaced.
         """
-        runs, leaderboards = Path(self.runs), Path(self.leaderboards)
-        source = self._source(suite)
-        return collecting.published(source, self.registry, runs=runs, leaderboards=leaderboards, replace=replace)
+        folders = {"runs": Path(self.runs), "leaderboards": Path(self.leaderboards)}
+        return collecting.published(self._source(suite), self.registry, **folders, replace=replace)
 
     def check_leaderboard(self, suite: str | Path) -> tuple[str, ...]:
         """Files of a suite's published folder that are not what its results give."""
@@ -327,9 +330,7 @@ class Session:
         self, suite: str | Path, first: str, second: str, *, published: str | Path | None = None
     ) -> tuple[Contrast, ...]:
         """Two contenders' metrics seed by seed, SECOND minus FIRST, from the store or the leaderboards `published`."""
-        at = None if published is None else Path(published)
-        runs = Path(self.runs)
-        return collecting.compared(self._source(suite), self.registry, first, second, runs=runs, leaderboards=at)
+        return collecting.compared(self._source(suite), self.registry, first, second, Path(self.runs), published)
 
     @property
     def _workplace(self) -> Workplace:

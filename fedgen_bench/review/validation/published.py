@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import PairingError
 from fedgen_bench.results.contents import contents_of
-from fedgen_bench.results.environments import by_environment, listed
+from fedgen_bench.results.environments import UNTOLD, by_environment, listed
 from fedgen_bench.results.files import ENVIRONMENT, RESULTS, TIMING, drawn_names
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.pairing import check_pairing
@@ -36,13 +36,18 @@ def pairing(records: Sequence[Record]) -> Iterator[Notice]:
 
 
 def environments(records: Sequence[Record]) -> Iterator[Notice]:
-    """Records that stand in one table were made in one environment, and its commits are known."""
+    """A row was made in one environment; rows of others are told, and so are commits."""
     compared = [record for record in records if not record.off_suite]
-    kinds = by_environment(compared, but=("commit", "cohort"))
+    kinds = by_environment(compared, but=UNTOLD)
     for where, together in kinds[1:]:
         first, owners = kinds[0]
         said = "; ".join(list(different(where, first, owner=owners[0].name))[:3])
-        yield problem(ENVIRONMENTS, f"{label(together[0])}: another environment: {said}. Run all in one.")
+        own = {record.contender for record in together}
+        if own & {record.contender for other, records in kinds if other != where for record in records}:
+            yield problem(ENVIRONMENTS, f"{label(together[0])}: another environment: {said}. Run all of a row in one.")
+        else:
+            rows = ", ".join(sorted(own))
+            yield remark(ENVIRONMENTS, f"{RESULTS}: {rows}: from another environment: {said}.")
     commits = sorted({str(record.environment.get("commit", "")) for record in compared})
     if len(commits) > 1:
         yield remark(

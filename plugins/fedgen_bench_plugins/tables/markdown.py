@@ -83,7 +83,16 @@ class Markdown:
     def render(self, table: Table) -> str:
         lines = [f"# {escape(table.title)}: suite `{table.suite}`, version {table.version}", ""]
         lines += _grid(_HEAD if not table.among else (_HEAD[0], "within", *_HEAD[1:]), self._rows(table))
-        lines += ["", *self._notes(table), "", *self._paired(table), "", *self._others(table), *self._parts(table)]
+        lines += [
+            "",
+            *self._notes(table),
+            "",
+            *_elsewhere(table),
+            *self._paired(table),
+            "",
+            *self._others(table),
+            *self._parts(table),
+        ]
         lines += ["", *self._setup(table)]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -210,6 +219,18 @@ class Markdown:
         lines.append("- data, by sha256:")
         lines += [f"  - {escape(name)}: `{sha256}`" for name, sha256 in table.data.items()]
         return [*lines, "- software, processor and wall-clock: `environment.json`, `timing.csv`"]
+
+
+def _elsewhere(table: Table) -> list[str]:
+    """Rows that were run in another environment than the reference, by environment."""
+    if not table.elsewhere:
+        return []
+    names: dict[str, list[str]] = {}
+    for name, where in table.elsewhere.items():
+        names.setdefault(where, []).append(f"`{name}`")
+    rows = [[escape(where), escape(", ".join(together))] for where, together in names.items()]
+    said = f"These rows were not run where `{table.reference}` was; `environment.json` has both environments in full."
+    return ["## Rows from other environments", "", said, "", *_grid(["environment", "rows"], rows), ""]
 
 
 def _steps(table: Table) -> str:
