@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def command(session: Session, path: Path, contenders: tuple[str, ...], *, check: bool) -> int:
     """Add rows of the folder PATH, as another machine published it, to the published folder of their suite.
 
-    PATH must be free of problems (see `validate`; other rows may be missing), and cells that both folders hold must agree
-    as closely as `reproduce` asks. Nothing of PATH is executed. What is published already does not change.
+    PATH must be free of problems (see `validate`; other rows may be missing), and cells that both folders hold must
+    agree as closely as `reproduce` asks. Nothing of PATH is executed. What is published already does not change.
     """
     merged = session.merge(path, contenders=contenders, write=not check)
     folder, found = merged.folder, merged.rows

@@ -80,8 +80,8 @@ def _check_valid(path: Path, registry: Registry) -> None:
 
 def _check_suite(suite: SuiteSpec, other: SuiteSpec, ours: Path, theirs: Path) -> None:
     if suite != other:
-        pairs = (one.model_dump(mode="json") for one in (other, suite))
-        said = "; ".join(list(different(*pairs, owner=str(ours)))[:_FEW])
+        found, expected = (one.model_dump(mode="json") for one in (other, suite))
+        said = "; ".join(list(different(found, expected, owner=str(ours)))[:_FEW])
         raise StoreError(f"{theirs} is of another suite than {ours}: {said}. Run the suite as it was published.")
 
 
@@ -108,8 +108,8 @@ def _compared(
         if (published := held.get(cell)) is None:
             continue
         if published.digest != record.digest:
-            pairs = (one.config.to_json() for one in (record, published))
-            said = "; ".join(list(different(*pairs, owner="the published one"))[:_FEW])
+            there, here = (one.config.to_json() for one in (record, published))
+            said = "; ".join(list(different(there, here, owner="the published one"))[:_FEW])
             raise StoreError(f"{record.name} was run under another configuration: {said}. Run it as it was published.")
         if published.status != record.status:
             said = f"{record.name} is {record.status} there and was published as {published.status}"
