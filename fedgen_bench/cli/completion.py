@@ -16,6 +16,7 @@ from fedgen_bench.registry.datasets import known_datasets
 from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
+from fedgen_bench.registry.trackers import known_trackers
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 Offers = Iterable[tuple[str, str]]
@@ -94,4 +95,5 @@ fetchable = components("dataset", "backbone")
 backbones = components("backbone")
 contenders, seeds, single_files = map(_completing, (_contenders, _seeds, _single_files))
 kinds = _completing(lambda _: [(kind, "") for kind in KINDS])
+trackers = _completing(lambda _: [(name, "") for name in known_trackers()])
 devices = _completing(lambda _: [(name, "") for name in DEVICES])

@@ -15,6 +15,7 @@ from fedgen_bench.base.devices import check_device
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.safe_text import one_line
 from fedgen_bench.cli import completion
+from fedgen_bench.registry import trackers
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
 
@@ -53,6 +54,16 @@ def _known_device(ctx: click.Context, param: click.Parameter, value: str) -> str
     return value
 
 
+def _tracked(ctx: click.Context, _: click.Parameter, names: Sequence[str]) -> None:
+    """Remember trackers, which are plugins, for `_with_trackers`."""
+    ctx.meta[trackers.GROUP] = tuple(Path(trackers.asked_for(name)) for name in names)
+
+
+def _with_trackers(ctx: click.Context, _: click.Parameter, files: Sequence[Path]) -> tuple[Path, ...]:
+    """Plugin files, and the trackers that were asked for."""
+    return (*files, *ctx.meta.get(trackers.GROUP, ()))
+
+
 suite = click.option(
     "--suite",
     "suite",
@@ -75,6 +86,7 @@ plugin = click.option(
     multiple=True,
     type=PATH,
     metavar="FILE",
+    callback=_with_trackers,
     help="Load a plugin from a Python file (repeatable).",
 )
 contender = click.option(
@@ -100,6 +112,17 @@ overrides = click.option(
     multiple=True,
     metavar="PATH=VALUE",
     help="Override a value of the suite; such results are shown, never ranked.",
+)
+tracker = click.option(
+    "--tracker",
+    "trackers",
+    multiple=True,
+    metavar="NAME",
+    is_eager=True,
+    expose_value=False,
+    callback=_tracked,
+    help="Also write rounds and results for TensorBoard or MLflow: tensorboard, mlflow (repeatable).",
+    shell_complete=completion.trackers,
 )
 data = click.option("--data", type=PATH, default=None, metavar="DIR", help="Folder to look for data sets in first.")
 files = click.option(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@options.many(options.suite, options.contender, options.seed)
+@options.many(options.suite, options.contender, options.seed, options.tracker)
 @options.session(
     options.runs,
     options.leaderboards,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -96,10 +96,10 @@ def register_claims() -> Iterable[ClaimSpec]:
 
 
 @hookspec
-def after_round(run: str, report: RoundReport) -> None:
-    """Observe a committed round of the cell called `run` (`suite/contender/seed`). Cannot change a result."""
+def after_round(run: str, report: RoundReport, config: dict[str, Any]) -> None:
+    """Observe a committed round of the cell called `run` (`suite/contender/seed`), configured so. Changes no result."""
 
 
 @hookspec
-def after_run(run: str, result: RunResult) -> None:
-    """Observe a finished cell. Cannot change a result."""
+def after_run(run: str, result: RunResult, config: dict[str, Any]) -> None:
+    """Observe a finished cell, configured so. Changes no result."""

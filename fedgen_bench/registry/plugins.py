@@ -29,6 +29,7 @@ from fedgen_bench.registry.kinds import KINDS, OBSERVERS
 from fedgen_bench.registry.registry import Failure, Observer, Registered, Registry
 from fedgen_bench.registry.sources import editable_sha256, source_sha256
 from fedgen_bench.registry.spec_problems import spec_problem
+from fedgen_bench.registry.trackers import plugin_path
 
 _OWN, _CORE = "fedgen-bench", "fedgen-bench-core"  # the same code under two names, with all libraries and with a few
 
@@ -153,6 +154,8 @@ def _distribution(point: importlib.metadata.EntryPoint) -> str:
 def load_registry(plugin_files: Iterable[str | Path] = (), *, environ: Mapping[str, str] = os.environ) -> Registry:
     """Load every plugin: entry points, then `plugin_files`, then `FEDGEN_PLUGINS` (paths, separated as in PATH).
 
+    Among files, `tracker/NAME` is an installed tracker.
+
     `FEDGEN_BLOCK` (comma-separated entry-point or distribution names) leaves plugins out.
 
     Raises:
@@ -171,7 +174,7 @@ def load_registry(plugin_files: Iterable[str | Path] = (), *, environ: Mapping[s
         else:
             failures.append(Failure(f"{provenance.distribution}:{label}", reason))
     asked = [*map(str, plugin_files), *filter(None, environ.get("FEDGEN_PLUGINS", "").split(os.pathsep))]
-    files = tuple(dict.fromkeys(str(Path(file).expanduser().resolve()) for file in asked))
+    files = tuple(dict.fromkeys(str(plugin_path(one).expanduser().resolve()) for one in asked))
     for file in map(Path, files):
         if not file.is_file():
             raise UsageError(f"Plugin file {file} does not exist. Give the path of a `.py` file.")

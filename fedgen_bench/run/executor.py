@@ -82,7 +82,7 @@ class Executor:
         def on_round(report: RoundReport) -> None:
             nonlocal committed
             committed += report.seconds
-            self._registry.observe("after_round", run=spec.name, report=report)
+            self._registry.observe("after_round", run=spec.name, report=report, config=spec.config.to_json())
             on_event(_round_event(spec, report))
 
         final = None
@@ -103,7 +103,7 @@ class Executor:
         with span("finish", spec.name):
             seconds = time.monotonic() - began - committed
             journal.finish(result, final, seconds, keep=self._job.keep_clients)
-        self._registry.observe("after_run", run=spec.name, result=result)
+        self._registry.observe("after_run", run=spec.name, result=result, config=spec.config.to_json())
         return Event("ended", spec.name, status=result.status, reason=result.reason, seconds=time.monotonic() - began)
 
 

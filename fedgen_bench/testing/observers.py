@@ -49,6 +49,18 @@ def results() -> Iterator[RunResult]:
     yield RunResult("failed", "PluginError: Mine.send changed `state.x` in place.")
 
 
+def configuration() -> dict[str, Any]:
+    """As much of a cell's configuration as every cell has."""
+    return {
+        "suite": "suite",
+        "suite_version": 1,
+        "seed": 1,
+        "contender": {"name": "contender", "strategy": {"name": "fedavg", "params": {}}, "learning_rate": 0.1},
+        "federation": {"n_clients": 4, "clients_per_round": 2, "rounds": 2},
+        "training": {"local_steps": 2, "batch_size": 1},
+    }
+
+
 @contextlib.contextmanager
 def _elsewhere() -> Iterator[None]:
     """In an empty folder: an observer may write."""
@@ -74,13 +86,13 @@ def _arguments(function: Callable[..., None]) -> tuple[str, ...]:
 def check_after_round(function: Callable[..., None]) -> None:
     """It takes a committed round's report, evaluated or not, and changes neither the report nor the process."""
     for report in reports():
-        _observe(function, run=_RUN, report=report)
+        _observe(function, run=_RUN, report=report, config=configuration())
 
 
 def check_after_run(function: Callable[..., None]) -> None:
     """It takes results of cells that ended well and of ones that did not, and changes neither them nor the process."""
     for result in results():
-        _observe(function, run=_RUN, result=result)
+        _observe(function, run=_RUN, result=result, config=configuration())
 
 
 OBSERVER_CHECKS: Mapping[str, Check] = {"after_round": check_after_round, "after_run": check_after_run}
