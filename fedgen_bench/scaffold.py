@@ -22,10 +22,35 @@ from fedgen_bench.suite.contenders import options_for
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
 
+KINDS = (
+    *("strategy", "adapter", "partitioner", "metric", "compressor"),
+    *("task", "suite", "attack", "observer", "table_format", "engine"),
+)
 _SHOWS = {
     "partitioner": "shows every contender under it (such results are never ranked)",
     "metric": "adds it to the suite's other metrics (such results are shown, never ranked)",
+    "attack": "shows every contender with a fifth of its clients hostile (such results are never ranked)",
+    "task": "runs the suite that comes with it",
+    "suite": "runs it",
+    "observer": "has it write down every round and every run",
+    "table_format": "writes its file beside the suite's tables",
+    "engine": "trains the suite's clients on it, to the same numbers",
 }
+_VERSION = "Raise `version` in `{}.py` whenever results change: old results are then not mixed with new ones."
+_LATER = {
+    "suite": "Raise `version` in the suite's text whenever it changes: a published version stays as it is.",
+    "observer": "An exception in it becomes a warning: an observer ends no run and changes no result.",
+    "table_format": "`fedgen-bench leaderboard --check` compares its bytes; `exact=False` in its spec keeps it from that.",
+    "engine": "No bit of a result may depend on it: that is what its contract checks compare.",
+}
+
+
+def _command(kind: str, name: str) -> str:
+    """What shows a new component at work."""
+    if kind in {"task", "suite"}:
+        return shlex.join(["fedgen-bench", "run", "--suite", name])
+    options = ("--engine", name) if kind == "engine" else options_for(kind, name)
+    return shlex.join(["fedgen-bench", "run", "--suite", "quick", *options])
 
 
 def module_name(name: str, kind: str, registry: Registry) -> str:
@@ -41,8 +66,11 @@ def module_name(name: str, kind: str, registry: Registry) -> str:
         raise UsageError(
             f"`{name}` gives no module name (`{module}`). Begin it with a letter and avoid Python's words."
         )
-    if name in registry.components[kind]:
-        owner = registry.components[kind][name].provenance.distribution
+    if kind == "observer":
+        owners = [one.provenance.distribution for one in registry.observers if one.name == module]
+    else:
+        owners = [one.provenance.distribution for key, one in registry.components[kind].items() if key == name]
+    for owner in owners:
         raise UsageError(f"{kind} `{name}` is there already, from {owner}. Choose another name.")
     if module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None:
         raise UsageError(f"A module `{module}` is there already, which yours would hide. Choose another name.")
@@ -68,14 +96,16 @@ def render(name: str, kind: str, module: str) -> dict[str, str]:
         "class_name": class_name,
         "title": " ".join(words).capitalize(),
         "version": fedgen_bench.__version__,
-        "options": shlex.join(options_for(kind, name)),
+        "target": f"observer/{module}" if kind == "observer" else f"{kind}/{name}",
+        "command": _command(kind, name),
         "shows": _SHOWS.get(kind, "ranks it next to the suite's own contenders"),
+        "later": _LATER.get(kind, _VERSION.format(module)),
     }
     targets = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",
         f"{module}.py": f"{kind}.py",
-        f"tests/test_{module}.py": "test.py",
+        f"tests/test_{module}.py": "test_observer.py" if kind == "observer" else "test.py",
     }
     return {
         path: Template((folder / f"{source}.txt").read_text(encoding="utf-8")).substitute(values)

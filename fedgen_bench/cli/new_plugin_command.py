@@ -7,13 +7,12 @@ from pathlib import Path
 import click
 
 from fedgen_bench.cli import options
-
-_KINDS = ("strategy", "adapter", "partitioner", "metric", "compressor")
+from fedgen_bench.scaffold import KINDS, module_name, render, write
 
 
 @click.command("new-plugin")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(_KINDS), required=True, help="What the package holds an example of.")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What the package holds an example of.")
 @click.option(
     "--folder",
     type=options.PATH,
@@ -27,8 +26,6 @@ def command(name: str, kind: str, folder: Path | None) -> int:
     Its README holds the three commands from there to a row in a table.
     """
     registry = options.open_registry()
-    from fedgen_bench.scaffold import module_name, render, write
-
     texts = render(name, kind, module_name(name, kind, registry))
     folder = folder or Path(name)
     write(folder, texts)

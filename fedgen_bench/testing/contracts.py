@@ -34,6 +34,7 @@ from fedgen_bench.testing.promises import check_reduces_to
 from fedgen_bench.testing.strategies import NEEDS, strategy_checks
 from fedgen_bench.testing.structure import with_defaults
 from fedgen_bench.testing.suites import SUITE_CHECKS
+from fedgen_bench.testing.tables import TABLE_CHECKS
 from fedgen_bench.testing.tasks import loaded, task_checks
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ ALL_NEED: Mapping[str, tuple[str, ...]] = {
 }
 KINDS = (
     *("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "engine"),
-    *("dataset", "backbone", "claim", "suite", "observer"),
+    *("dataset", "backbone", "claim", "suite", "table_format", "observer"),
 )
 # What holds a check's name and docstring, what is called, and the kind of backbone for an adapter.
 Check = tuple[Callable[..., None], Callable[[], None], str]
@@ -127,6 +128,8 @@ def _of_kind(kind: str, spec: Any, registry: Registry, load: Callable[[str], Tas
         return _plain_contracts(kind, spec, dataset_checks())
     if kind == "backbone":
         return _plain_contracts(kind, spec, backbone_checks(spec), spec.folder)
+    if kind == "table_format":
+        return _plain_contracts(kind, spec, TABLE_CHECKS, spec.build)
     if kind == "claim":
         return _plain_contracts(kind, spec, claim_checks(), spec.judge)
     return _contracts(kind, spec, registry, load)
