@@ -40,7 +40,7 @@ _VERSION = "Raise `version` in `{}.py` whenever results change: old results are 
 _LATER = {
     "suite": "Raise `version` in the suite's text whenever it changes: a published version stays as it is.",
     "observer": "An exception in it becomes a warning: an observer ends no run and changes no result.",
-    "table_format": "`fedgen-bench leaderboard --check` compares its bytes; `exact=False` in its spec keeps it from that.",
+    "table_format": "`leaderboard --check` compares its bytes; `exact=False` in its spec keeps it from that.",
     "engine": "No bit of a result may depend on it: that is what its contract checks compare.",
 }
 

@@ -106,7 +106,6 @@ def test_check_list_runs_nothing(file):
         ("fedgen-bensh", "Did you mean `fedgen-bench`?"),
         ("strategie/fedprox", "Unknown kind `strategie`. Did you mean `strategy`?"),
         ("nowhere.py", "nowhere.py does not exist"),
-        ("table_format/markdown", "`table_format/markdown` has nothing to check."),
     ],
 )
 def test_check_of_what_is_not_there_is_wrong_usage(target, message):
