@@ -72,7 +72,7 @@ def test_a_published_number_that_was_changed_is_told(folders):
         return replace(record, metrics={**record.metrics, quality: record.metrics[quality] - 20})
 
     changed(submitted, better)
-    assert any("did not come out there" in one or "has problems" in one for one in results.findings(base, submitted))
+    assert any("did not come out there as it was published" in one for one in results.findings(base, submitted))
 
 
 def test_problems_of_a_new_folder_are_told(folders):
