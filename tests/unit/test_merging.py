@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import commands
 import pytest
 from commands import here
 from made_folders import publish
@@ -37,18 +38,23 @@ def moved(record):
     return replace(record, environment={**record.environment, **ELSEWHERE})
 
 
-@pytest.fixture
-def leaderboards(tmp_path, registry):
-    """The published folder without one row."""
-    publish(tmp_path / "leaderboards" / NAME, registry, PUBLISHED, records(lambda one: one.contender != ROW))
-    return tmp_path / "leaderboards"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, registry):
+    """The published folder without one row; what another machine publishes: that row, and one that is there already."""
+    root = tmp_path_factory.mktemp("made")
+    publish(root / "leaderboards" / NAME, registry, PUBLISHED, records(lambda one: one.contender != ROW))
+    publish(root / "theirs", registry, PUBLISHED, records(lambda one: one.contender in {ROW, "fedgen_edge"}, moved))
+    return root
 
 
 @pytest.fixture
-def theirs(tmp_path, registry):
-    """What another machine publishes: that row, and one that is published already."""
-    publish(tmp_path / "theirs", registry, PUBLISHED, records(lambda one: one.contender in {ROW, "fedgen_edge"}, moved))
-    return tmp_path / "theirs"
+def leaderboards(made, tmp_path):
+    return Path(shutil.copytree(made / "leaderboards", tmp_path / "leaderboards"))
+
+
+@pytest.fixture
+def theirs(made, tmp_path):
+    return Path(shutil.copytree(made / "theirs", tmp_path / "theirs"))
 
 
 def test_a_row_that_was_taken_out_is_put_back_with_every_byte(leaderboards, registry):
@@ -177,9 +183,11 @@ def test_files_beside_the_results_are_asked_for(leaderboards, theirs, registry):
 
 
 def test_merge_command_says_what_it_compared_and_added(leaderboards, theirs, monkeypatch):
-    monkeypatch.setattr("commands.environ", lambda: {"FEDGEN_BLOCK": "plots", "COLUMNS": "200"})
+    usual = commands.environ()
+    monkeypatch.setattr(commands, "environ", lambda: usual | {"FEDGEN_BLOCK": "plots"})
     looked = here(leaderboards.parent, "merge", theirs.name, "--check")
-    assert (looked.returncode, looked.stdout.splitlines()[-1]) == (0, f"Can be added to leaderboards/{NAME}: 1 row.")
+    assert looked.returncode == 0, looked.stderr
+    assert looked.stdout.splitlines()[-1] == f"Can be added to leaderboards/{NAME}: 1 row."
     done = here(leaderboards.parent, "merge", theirs.name)
     assert done.returncode == 0
     assert "cells reproduced: band tier" in done.stdout

@@ -21,15 +21,24 @@ results = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(results)
 
 
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
+BLOCK = {"FEDGEN_BLOCK": "plots"}  # which take long
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """What is published, without one row, and what a pull request would make of it: the row is added."""
-    monkeypatch.setenv("FEDGEN_BLOCK", "plots")  # which take long
-    registry, records = load_registry(), open_folder(PUBLISHED).records
-    base, submitted = tmp_path / "base", tmp_path / "submitted"
-    publish(base / NAME, registry, PUBLISHED, [one for one in records if one.contender != "prompt_tuning"])
-    publish(submitted / NAME, registry, PUBLISHED, records)
-    return base, submitted
+    registry, records = load_registry(environ=BLOCK), open_folder(PUBLISHED).records
+    root = tmp_path_factory.mktemp("made")
+    publish(root / "base" / NAME, registry, PUBLISHED, [one for one in records if one.contender != "prompt_tuning"])
+    publish(root / "submitted" / NAME, registry, PUBLISHED, records)
+    return root
+
+
+@pytest.fixture
+def folders(made, tmp_path, monkeypatch):
+    for name, value in BLOCK.items():
+        monkeypatch.setenv(name, value)
+    return tuple(Path(shutil.copytree(made / one, tmp_path / one)) for one in ("base", "submitted"))
 
 
 def changed(submitted, change):
