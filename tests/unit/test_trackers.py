@@ -173,7 +173,7 @@ def test_a_tracker_that_fails_ends_no_run(tensorboard, toy_suite, tmp_path, monk
 
     monkeypatch.setattr(tensorboard, "add_scalar", full)
     registry = load_registry([toy.__file__, "tracker/tensorboard"], environ={})
-    with pytest.warns(RuntimeWarning, match=r"tensorboard.py failed in after_r(ound|un): OSError: .*No space left") as told:
+    with pytest.warns(RuntimeWarning, match=r"failed in after_r(ound|un): OSError: .*No space left") as told:
         ended, spec, run = run_toy(tmp_path, registry, toy_suite)
     assert (ended.status, run.status, len(run.rounds)) == ("done", "done", spec.config.federation.rounds)
     assert len(told) == len(run.rounds) + 1
