@@ -23,7 +23,9 @@ def merge(path: Path, leaderboards: Path, registry: Registry, *, contenders: Seq
     Raises:
         UsageError: there is no published folder of the suite.
     """
-    folder = inside(leaderboards, open_folder(path).source.name)
+    name = open_folder(path).source.name
+    inside(leaderboards, name)
+    folder = leaderboards / name
     if not has_results(folder):
         raise UsageError(f"{folder} is not there to be added to. Copy {path} there if it is the suite's first folder.")
     ours = open_folder(folder, unchanged=True)
