@@ -59,7 +59,7 @@ def test_pythons_of_the_tests_are_those_of_the_classifiers():
     assert {one.partition("-")[0] for one in matrix["os"]} == {"ubuntu", "macos"}
 
 
-@pytest.mark.parametrize("job", jobs())
+@pytest.mark.parametrize("job", list(jobs()))
 def test_job_uses_a_supported_python_and_keeps_no_credentials(job):
     for step in steps(job):
         action, given = step.get("uses", "").partition("@")[0], step.get("with", {})
@@ -79,7 +79,7 @@ def test_workflow_may_read_and_no_more_unless_a_job_says_why(path):
     assert writing == ({"publish"} if path.stem in {"docs", "release"} else set())
 
 
-@pytest.mark.parametrize("job", jobs())
+@pytest.mark.parametrize("job", list(jobs()))
 def test_environments_that_a_job_runs_are_those_of_tox(job):
     tox = configparser.ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini", encoding="utf-8")
