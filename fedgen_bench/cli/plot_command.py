@@ -36,6 +36,6 @@ def command(session: Session, path: Path, out: Path | None, suffix: str) -> int:
     """
     if out is None and suffix != "svg":
         raise UsageError(f"A published folder holds no plots as {suffix}. Name another one with `--out`.")
-    for file in session.redraw(path) if out is None else session.draw(path, out, suffix):
+    for file in session.draw(path, out, suffix):
         click.echo(str(file))
     return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.files import disk_error
+from fedgen_bench.results.checking import redraw
 from fedgen_bench.results.contrasts import Contrast, contrasts
 from fedgen_bench.results.files import RESULTS
 from fedgen_bench.results.leaderboard import build_table
@@ -59,8 +60,14 @@ def load(where: Path, suite: str | Path | None, registry: Registry) -> Results:
     return of_store(where, suite_source(suite, registry), registry)
 
 
-def drawn(folder: Path, out: Path, suffix: str, registry: Registry) -> tuple[Path, ...]:
-    """The plots of a published folder, drawn into another one, as `svg`, `png` or `pdf`. Raises StoreError."""
+def drawn(folder: Path, out: Path | None, suffix: str, registry: Registry) -> tuple[Path, ...]:
+    """The plots of a published folder, drawn into another one, as `svg`, `png` or `pdf`; or its own, in their place.
+
+    Raises:
+        UsageError, StoreError: there are none, or nothing can be written.
+    """
+    if out is None:
+        return tuple(folder / name for name in redraw(folder, registry))
     drawings = plots(of_folder(folder, registry).table, registry)
     files = {out / f"{name}.{suffix}": drawing for name, drawing in drawings.items()}
     try:

@@ -13,7 +13,7 @@ from fedgen_bench.base.environment import fingerprint
 from fedgen_bench.registry.datasets import places
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registry
-from fedgen_bench.results.checking import check_folder, redraw, remake
+from fedgen_bench.results.checking import check_folder, remake
 from fedgen_bench.review.validation import Report, validate
 from fedgen_bench.run.cohorts import Cohort
 from fedgen_bench.run.events import OnEvent
@@ -318,13 +318,9 @@ class Session:
         """Results of a published folder, or of a store's suite; the session's own folders do not matter."""
         return collecting.load(Path(where), suite, self.registry)
 
-    def draw(self, folder: str | Path, out: str | Path, suffix: str = "svg") -> tuple[Path, ...]:
-        """Draw a published folder's plots into the folder `out`, as `svg`, `png` or `pdf`; the files."""
-        return collecting.drawn(Path(folder), Path(out), suffix, self.registry)
-
-    def redraw(self, folder: str | Path) -> tuple[Path, ...]:
-        """Draw a published folder's plots and pictures again, in their place, and renew its manifest; the files."""
-        return tuple(Path(folder) / name for name in redraw(Path(folder), self.registry))
+    def draw(self, folder: str | Path, out: str | Path | None = None, suffix: str = "svg") -> tuple[Path, ...]:
+        """Draw a published folder's plots into `out`, as `svg`, `png` or `pdf`, or again in their place; the files."""
+        return collecting.drawn(Path(folder), None if out is None else Path(out), suffix, self.registry)
 
     def compare(
         self, suite: str | Path, first: str, second: str, *, published: str | Path | None = None
