@@ -1,6 +1,8 @@
-"""Write the tables of `README.md` from published folders: `python docs/make_readme.py`. With `--check`, only compare.
+"""Write the tables of `README.md` and `docs/results.md` from published folders: `python docs/make_readme.py`.
 
-A table stands between `<!-- NAME -->` and `<!-- /NAME -->`. tests/docs/test_readme.py holds the sentences with figures.
+With `--check`, only compare. A table stands between `<!-- NAME -->` and `<!-- /NAME -->`; tests/docs/test_readme.py
+holds the sentences with figures. `--absolute ADDRESS TAG` makes README's links lead to a repository's files at a tag,
+for the package index, where relative ones lead nowhere.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-TARGET = ROOT / "README.md"
+README = ROOT / "README.md"
+TARGETS = (README, ROOT / "docs" / "results.md")
 LANGUAGE = {
     "rank": "rank",
     "contender": "contender",
@@ -151,17 +154,31 @@ def blocks() -> dict[str, str]:
     return {**made, "claims-table": verdicts()}
 
 
-def text() -> str:
+def text(target: Path) -> str:
     """The whole page."""
-    page = TARGET.read_text(encoding="utf-8")
+    page = target.read_text(encoding="utf-8")
     for mark, content in blocks().items():
         pattern = rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)"
-        page, n = re.subn(pattern, lambda marks, made=content: f"{marks[1]}{made}\n{marks[2]}", page, flags=re.DOTALL)
-        assert n == 1, f"README.md has {n} places marked {mark}"
+        page = re.sub(pattern, lambda marks, made=content: f"{marks[1]}{made}\n{marks[2]}", page, flags=re.DOTALL)
     return page
 
 
+def absolute(page: str, address: str, tag: str) -> str:
+    """The page with links to files as addresses in a repository: pictures as they are, other files as shown there."""
+
+    def turned(link: re.Match[str]) -> str:
+        mark, label, target = link.groups()
+        return f"{mark}[{label}]({address}/{'raw' if mark else 'blob'}/{tag}/{target})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)\s]+)\)", turned, page)
+
+
 if __name__ == "__main__":
-    if "--check" in sys.argv[1:]:
-        sys.exit(0 if TARGET.read_text(encoding="utf-8") == text() else f"{TARGET} is not what leaderboards/ say.")
-    TARGET.write_text(text(), encoding="utf-8")
+    if sys.argv[1:2] == ["--absolute"]:
+        README.write_text(absolute(README.read_text(encoding="utf-8"), *sys.argv[2:]), encoding="utf-8")
+    elif "--check" in sys.argv[1:]:
+        old = [str(one) for one in TARGETS if one.read_text(encoding="utf-8") != text(one)]
+        sys.exit(f"Not what leaderboards/ say: {', '.join(old)}" if old else 0)
+    else:
+        for one in TARGETS:
+            one.write_text(text(one), encoding="utf-8")

@@ -39,7 +39,7 @@ def run_toy(file, *arguments):
 
 
 def readme_strategy(folder):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").split("Save this as `my_strategy.py`", 1)[1]
+    readme = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8").split("Save this as `my_strategy.py`", 1)[1]
     file = folder / "my_strategy.py"
     file.write_text(re.search(r"```python\n(.*?)```", readme, flags=re.DOTALL)[1], encoding="utf-8")
     return file

@@ -1,4 +1,4 @@
-"""Every figure of README's results follows from a published folder: the test says what should stand there."""
+"""Every figure of README and the page of results follows from a published folder: here is what should stand there."""
 
 import importlib.util
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, PAGE = (ROOT.joinpath(name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md"))
 RESULTS = ("Penn Treebank", "CIFAR-10", "Other tables", "Which claims hold")
 NAMES = r"(?i:CIFAR-?10)|SmolLM2-135M|arXiv 2511\.11585|0\.1\)"  # digits that are no figures
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 10: "ten", 12: "twelve"}
@@ -20,8 +20,21 @@ Published = make_readme.Published
 
 def test_tables_are_what_the_folders_say():
     for mark, content in make_readme.blocks().items():
-        shown = README.split(f"<!-- {mark} -->\n")[1].split(f"\n<!-- /{mark} -->")[0]
-        assert shown == content, f"{mark}: run `python docs/make_readme.py`"
+        for page in (README, PAGE) if mark == "ptb-table" else (PAGE,):
+            shown = page.split(f"<!-- {mark} -->\n")[1].split(f"\n<!-- /{mark} -->")[0]
+            assert shown == content, f"{mark}: run `python docs/make_readme.py`"
+
+
+def test_readme_fits_one_screen_and_its_links_lead_somewhere():
+    assert len(README.splitlines()) < 80
+    targets = re.findall(r"\]\((?!https?:)([^)#\s]+)", README)
+    assert len(targets) > 12
+    assert [one for one in targets if not (ROOT / one).exists()] == []
+
+
+def test_links_of_a_release_are_absolute():
+    page = make_readme.absolute("![a](b/c.svg) [d](e.md#f) [g](https://h) [i](#j)", "https://k", "v1")
+    assert page == "![a](https://k/raw/v1/b/c.svg) [d](https://k/blob/v1/e.md#f) [g](https://h) [i](#j)"
 
 
 def seeds(one):
@@ -157,13 +170,13 @@ def flat(text):
 
 
 @pytest.mark.parametrize("sentence", SENTENCES, ids=lambda one: one[:40])
-def test_sentence_of_the_readme_follows_from_its_folder(sentence):
-    assert flat(sentence) in flat(README)
+def test_sentence_follows_from_its_folder(sentence):
+    assert flat(sentence) in flat(PAGE)
 
 
-@pytest.mark.parametrize("heading", RESULTS)
-def test_no_figure_of_the_readme_is_left_out(heading):
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+@pytest.mark.parametrize(("page", "heading"), [(README, "What comes out"), *((PAGE, one) for one in RESULTS)])
+def test_no_figure_is_left_out(page, heading):
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     section = re.sub(r"<!-- ([\w-]+) -->.*?<!-- /\1 -->|^```.*?^```", "", section, flags=re.MULTILINE | re.DOTALL)
     left = re.sub(r"`[^`]*`|" + NAMES, "", flat(section))
     for sentence in sorted((re.sub(r"`[^`]*`|" + NAMES, "", flat(one)) for one in SENTENCES), key=len, reverse=True):
