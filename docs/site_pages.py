@@ -1,7 +1,7 @@
 """A hook of MkDocs: pages that are made when the site is built, and links that hold in the repository and in the site.
 
-The overview is the README; cards and published tables are taken from where they stand; the pages on Python names and
-components are made from the code. Nothing here imports torch.
+The overview is the README; cards, published tables and claims are taken from where they stand; the pages on Python
+names and components are made from the code, that on results from the published folders. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ WHOLE = (
     "fedgen_bench.session.answers",
     "fedgen_bench.results.contrasts",
 )
+SHOWN = {"convergence.svg": "Over rounds", "quality_vs_uplink.svg": "Over bytes", "samples.png": "Generated pictures"}
 INTRODUCTIONS = {
     "fedgen_bench.contract.specs": "What plugins declare.",
     "fedgen_bench.contract.protocols": "What `build` of a spec must return.",
@@ -80,11 +81,42 @@ def copied() -> dict[str, str]:
         found[card.relative_to(ROOT).as_posix()] = f"cards/{card.name}"
     for table in sorted(ROOT.glob("leaderboards/*/table.md")):
         found[table.relative_to(ROOT).as_posix()] = f"results/{table.parent.name}.md"
-        for shown in sorted([*table.parent.glob("*.svg"), *table.parent.glob("samples.*")]):
-            found[shown.relative_to(ROOT).as_posix()] = f"results/{table.parent.name}/{shown.name}"
+        beside = ("*.svg", "samples.*", "claims.md", "claims/*.*")
+        for shown in sorted(path for pattern in beside for path in table.parent.glob(pattern)):
+            inside = shown.relative_to(table.parent).as_posix()
+            found[shown.relative_to(ROOT).as_posix()] = f"results/{table.parent.name}/{inside}"
     if len(set(found.values())) < len(found):
         raise ValueError("Two cards have one name. Rename one of them.")
     return found
+
+
+def tables() -> dict[str, str]:
+    """The title of every published suite by its name."""
+    found = {}
+    for table in sorted(ROOT.glob("leaderboards/*/table.md")):
+        heading = table.read_text(encoding="utf-8").partition("\n")[0]
+        found[table.parent.name] = heading.removeprefix("# ").rpartition(": suite ")[0]
+    return found
+
+
+def results() -> str:
+    """The page that leads to all others on results."""
+    pages = set(copied().values())
+    said = "Every published suite, with its plots. `fedgen-bench site` makes [pages](site.md) to sort and look into."
+    lines = ["# Results", "", said, ""]
+    for name, title in tables().items():
+        claims = f", [which claims hold](results/{name}/claims.md)" if f"results/{name}/claims.md" in pages else ""
+        texts = f", [generated text](results/{name}/samples.md)" if f"results/{name}/samples.md" in pages else ""
+        lines.append(f"- [{title}](results/{name}.md){claims}{texts}")
+    return "\n".join([*lines, ""])
+
+
+def plots(name: str) -> str:
+    """What follows a published table: its drawings and pictures."""
+    there = {path for path in copied().values() if path.startswith(f"results/{name}/")}
+    links = [f"![{what}]({name}/{file})" for file, what in SHOWN.items() if f"results/{name}/{file}" in there]
+    more = [f"[Which claims hold]({name}/claims.md)"] if f"results/{name}/claims.md" in there else []
+    return "\n\n".join(["", "## Plots", *links, *more, ""]) if links or more else ""
 
 
 def python_names() -> str:
@@ -157,12 +189,25 @@ def _component(name: str, found: Registered, card: str) -> Iterator[str]:
         yield f"Card: [{name}]({card})."
 
 
+def on_config(config: Any) -> Any:
+    """Every published table and page of claims is in the navigation."""
+    pages = set(copied().values())
+    under: list[Any] = [{"All": "results.md"}]
+    for name in tables():
+        under.append({name: f"results/{name}.md"})
+        if (claims := f"results/{name}/claims.md") in pages:
+            under.append({f"{name}: claims": claims})
+    config.nav.insert(2, {"Results": under})
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add what is not in `docs/`."""
     for source, target in copied().items():
         files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
     files.append(File.generated(config, "api.md", content=python_names()))
     files.append(File.generated(config, "components.md", content=components()))
+    files.append(File.generated(config, "results.md", content=results()))
     return files
 
 
@@ -183,7 +228,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             return text
         return f"{mark}[{text}]({posixpath.relpath(site, posixpath.dirname(here) or '.')}{anchor or ''})"
 
-    return re.sub(r"(!?)\[([^\]]*)\]\((?!https?:)([^)#\s]+)(#[^)\s]*)?\)", turned, markdown)
+    text = re.sub(r"(!?)\[([^\]]*)\]\((?!https?:)([^)#\s]+)(#[^)\s]*)?\)", turned, markdown)
+    is_table = sources.get(here, "").endswith("/table.md")
+    return text + plots(posixpath.basename(here).removesuffix(".md")) if is_table else text
 
 
-GENERATED = ("api.md", "components.md")
+GENERATED = ("api.md", "components.md", "results.md")
