@@ -28,6 +28,7 @@ REVIEW = {
     "leaderboard --suite ptb-compression --leaderboards . --from-results": "Written again",
     "compare --suite ptb-compression --leaderboards . fedgen_edge fedavg_full": "test/perplexity_per_word",
     "claims --suite ptb-compression --leaderboards .": "Not drawn: claims/",
+    "show-table ptb-compression": "fedgen_edge",
     "site --leaderboards . --out site": "Written: site",
 }
 HEAVY = ("run --suite quick", "env", "check fedavg", "profile --suite quick", "export quick fedgen_edge --out x")

@@ -62,7 +62,10 @@ def open_folder(path: Path, *, unchanged: bool = False) -> PublishedFolder:
             in it), or files are not what the manifest says.
     """
     if not has_results(path):
-        raise UsageError(f"{path} holds no {RESULTS}. Name a published folder, as `leaderboards/ptb`.")
+        raise UsageError(
+            f"{path} holds no {RESULTS}. Name a published folder, as `leaderboards/ptb`: a clone or the sdist of "
+            "fedgen-bench has them, an installation has not (`--leaderboards DIR` where they are elsewhere)."
+        )
     results, wrong = examine(path)
     if results is None or wrong:
         more = f" {len(wrong) - 1} more: `fedgen-bench validate {path}` lists them." if len(wrong) > 1 else ""
