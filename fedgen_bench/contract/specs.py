@@ -178,10 +178,12 @@ class TableFormatSpec(ComponentSpec):
     Args:
         filename: inside `leaderboards/<suite>/`.
         exact: the same results give the same bytes under every version of the libraries (a plot's do not).
+        on_request: written only into folders that have the file already.
     """
 
     filename: str
     exact: bool = True
+    on_request: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

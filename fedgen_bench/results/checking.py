@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedgen_bench.results.contents import contents_of, table_files
-from fedgen_bench.results.files import drawn_names
+from fedgen_bench.results.files import drawn_names, left_out
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.manifest import differences
@@ -35,7 +35,7 @@ def check_folder(folder: Path, registry: Registry) -> list[str]:
         suite=suite,
         suite_text=published.source.text,
         registry=registry,
-        but=drawn_names(registry),
+        but=drawn_names(registry) | left_out(registry, folder),
     )
     wrong = {name for name, content in expected.items() if not _is_published(folder / name, content)}
     return sorted(wrong | set(differences(folder)))
@@ -55,7 +55,7 @@ def redraw(folder: Path, registry: Registry) -> list[str]:
     """
     published = open_folder(folder)
     table = build_table(load_suite(published.source, registry), published.records, registry)
-    drawn = table_files(table, registry, drawn_names(registry))
+    drawn = table_files(table, registry, drawn_names(registry) - left_out(registry, folder))
     write_together(folder, drawn)
     return sorted(name for name, content in drawn.items() if content is not None)
 
@@ -73,8 +73,8 @@ def remake(folder: Path, ours: SuiteSource, registry: Registry) -> None:
     here = load_suite(ours, registry)
     if (here.suite.name, here.suite.version) == (suite.suite.name, suite.suite.version):
         source, suite = ours, here
-    table, drawn = build_table(suite, published.records, registry), drawn_names(registry)
+    table, but = build_table(suite, published.records, registry), drawn_names(registry) | left_out(registry, folder)
     write_together(
         folder,
-        contents_of(table, published.records, suite=suite, suite_text=source.text, registry=registry, but=drawn),
+        contents_of(table, published.records, suite=suite, suite_text=source.text, registry=registry, but=but),
     )

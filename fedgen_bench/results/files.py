@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ def is_known(name: str, registry: Registry) -> bool:
 def table_names(registry: Registry) -> set[str]:
     """Files that the registered table formats write."""
     return {one.spec.filename for one in registry.components["table_format"].values()}
+
+
+def left_out(registry: Registry, folder: Path) -> set[str]:
+    """Files of formats that are written on request and that the folder, or what is to be there, does not have."""
+    formats = [one.spec for one in registry.components["table_format"].values()]
+    return {one.filename for one in formats if one.on_request and not (folder / one.filename).is_file()}
 
 
 def drawn_names(registry: Registry) -> set[str]:

@@ -13,7 +13,7 @@ from fedgen_bench.base.libraries import import_ahead
 from fedgen_bench.results.contents import contents_of
 from fedgen_bench.results.details import details
 from fedgen_bench.results.environments import environments_text
-from fedgen_bench.results.files import ENVIRONMENT, TIMING
+from fedgen_bench.results.files import ENVIRONMENT, TIMING, left_out
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.published import has_results, open_folder
@@ -72,7 +72,14 @@ def publish(
     formats = (one.spec for one in registry.components["table_format"].values())
     import_ahead((*(name for spec in formats for name in spec.libraries), *_LIBRARIES))
     contents = {
-        **contents_of(table, records, suite=suite, suite_text=source.text, registry=registry),
+        **contents_of(
+            table,
+            records,
+            suite=suite,
+            suite_text=source.text,
+            registry=registry,
+            but=left_out(registry, folder),
+        ),
         **details(runs),
         TIMING: timing_csv(runs).encode(),
         ENVIRONMENT: environments_text(records).encode(),

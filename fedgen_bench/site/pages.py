@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.looks import DARK_HUES, HUES
 from fedgen_bench.base.safe_text import printable
+from fedgen_bench.site.suite_page import suite_page
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+    from fedgen_bench.results.table import Table
     from fedgen_bench.site.claims_page import ClaimsPage
     from fedgen_bench.site.overview import Overview
     from fedgen_bench.site.suite_page import SuitePage
@@ -24,6 +26,11 @@ _TEMPLATES = files("fedgen_bench.site") / "templates"
 def suite_text(page: SuitePage) -> str:
     """A suite's page."""
     return _filled("suite.html", page=page)
+
+
+def page_of(table: Table) -> str:
+    """A table's page by itself: without runs, clients and claims, which no table holds."""
+    return suite_text(suite_page(table))
 
 
 def claims_text(page: ClaimsPage) -> str:

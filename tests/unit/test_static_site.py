@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.cli.main import cli
 from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.results.checking import check_folder, remake
 from fedgen_bench.site.building import outdated, site_files, write_site
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
@@ -207,3 +208,19 @@ def test_site_is_built_without_torch(folders):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_page_of_a_folder_is_written_where_there_is_one_and_kept_up_to_date(folders, tmp_path):
+    folder = tmp_path / "ptb-compression"
+    shutil.copytree(folders / "ptb-compression", folder)
+    remake(folder, REGISTRY.get("suite", "ptb-compression").spec, REGISTRY)
+    assert not (folder / "index.html").exists()
+    assert check_folder(folder, REGISTRY) == []
+    (folder / "index.html").touch()
+    assert "index.html" in check_folder(folder, REGISTRY)
+    remake(folder, REGISTRY.get("suite", "ptb-compression").spec, REGISTRY)
+    assert check_folder(folder, REGISTRY) == []
+    page = Page((folder / "index.html").read_text())
+    assert (page.open, page.wrong) == ([], [])
+    assert len([attrs for attrs in page.all("svg") if attrs.get("role") == "img"]) == 3  # no simulated time
+    assert [attrs["href"] for attrs in page.all("a") if not attrs["href"].startswith("#")] == []

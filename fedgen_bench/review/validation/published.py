@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fedgen_bench.base.errors import PairingError
 from fedgen_bench.results.contents import contents_of
 from fedgen_bench.results.environments import UNTOLD, by_environment, listed
-from fedgen_bench.results.files import ENVIRONMENT, RESULTS, TIMING, drawn_names
+from fedgen_bench.results.files import ENVIRONMENT, RESULTS, TIMING, drawn_names, left_out
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.pairing import check_pairing
 from fedgen_bench.review.validation.differing import different
@@ -67,7 +67,7 @@ def rendered(results: ResultsFile, suite: SuiteSpec, registry: Registry, files: 
         suite=suite,
         suite_text=results.suite_text,
         registry=registry,
-        but=drawn_names(registry),
+        but=drawn_names(registry) | left_out(registry, files.folder),
     )
     for name, content in sorted(expected.items()):
         if content is not None and not files.has(name):
