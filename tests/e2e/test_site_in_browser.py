@@ -15,7 +15,7 @@ from fedgen_bench.site.building import site_files, write_site
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
-SUITES = ("ptb", "ptb-epochs")
+SUITES = ("ptb", "ptb-epochs", "cifar10-rank")
 PAGES = ("index.html", "ptb/index.html", "ptb/claims.html", "ptb-epochs/index.html")
 SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1440, 900)}
 
@@ -151,6 +151,14 @@ def test_whole_without_a_script(opened):
     assert head.is_visible()
     page.locator("#runs ~ details summary").first.click()
     assert page.locator("details.run[open] pre.command").first.is_visible()
+
+
+def test_pictures_are_shown_from_the_folder(opened):
+    page = opened("cifar10-rank/index.html")
+    picture = page.locator("img")
+    picture.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('img').naturalWidth > 0")
+    assert picture.get_attribute("src") == "samples.png"
 
 
 def test_methods_are_filtered_by_their_adapter(opened):
