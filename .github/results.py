@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import filecmp
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,8 @@ from fedgen_bench import Session
 from fedgen_bench.base.errors import FedgenError
 from fedgen_bench.base.safe_text import printable
 from fedgen_bench.results.files import RESULTS
+from fedgen_bench.results.published import open_folder
+from fedgen_bench.results.record import Record
 
 
 def findings(base: Path, submitted: Path) -> Iterator[str]:
@@ -32,18 +32,22 @@ def findings(base: Path, submitted: Path) -> Iterator[str]:
 
 
 def _kept(base: Path, submitted: Path) -> Iterator[str]:
-    """Whether a folder is the published one with rows added: merging it into the published one gives it again."""
-    if (base / RESULTS).read_bytes() == (submitted / RESULTS).read_bytes():
+    """Whether every published row is there as it was; those of an older version of the suite may go."""
+    try:
+        held, given = (_records(folder) for folder in (base, submitted))
+    except FedgenError as error:
+        yield f"{base.name}: {error}"
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(shutil.copytree(base, Path(scratch) / base.name))
-        try:
-            Session(leaderboards=scratch).merge(submitted)
-        except FedgenError as error:
-            yield f"{base.name}: {error}"
-            return
-        if (copy / RESULTS).read_bytes() != (submitted / RESULTS).read_bytes():
-            yield f"{base.name}: published rows were changed or are gone. Add yours with `fedgen-bench merge`."
+    versions = [max((one.config.suite_version for one in rows.values()), default=0) for rows in (held, given)]
+    if versions[1] > versions[0]:
+        return
+    for cell, record in held.items():
+        if given.get(cell) != record:
+            yield f"{base.name}: {record.name} was changed or is gone. Add rows with `fedgen-bench merge`."
+
+
+def _records(folder: Path) -> dict[tuple[object, ...], Record]:
+    return {(one.contender, one.seed, one.off_suite): one for one in open_folder(folder).records}
 
 
 def _folders(root: Path) -> set[str]:

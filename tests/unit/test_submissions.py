@@ -68,7 +68,7 @@ def test_a_published_row_that_is_gone_is_told(folders):
     base, submitted = folders
     changed(submitted, lambda one: None if one.contender == "frozen" else one)
     found = list(results.findings(base, submitted))
-    assert f"{NAME}: published rows were changed or are gone. Add yours with `fedgen-bench merge`." in found
+    assert f"{NAME}: frozen/1 was changed or is gone. Add rows with `fedgen-bench merge`." in found
 
 
 def test_a_published_number_that_was_changed_is_told(folders):
@@ -81,7 +81,20 @@ def test_a_published_number_that_was_changed_is_told(folders):
         return replace(record, metrics={**record.metrics, quality: record.metrics[quality] - 20})
 
     changed(submitted, better)
-    assert any("did not come out there as it was published" in one for one in results.findings(base, submitted))
+    found = list(results.findings(base, submitted))
+    said = [f"{NAME}: fedgen_edge/{i} was changed or is gone. Add rows with `fedgen-bench merge`." for i in (1, 2, 3)]
+    assert found == said
+
+
+def test_rows_of_another_machine_pass(folders):
+    base, submitted = folders
+
+    def moved(record):
+        there = {**record.environment, "instruction_set": "AVX2"}
+        return replace(record, environment=there) if record.contender == "prompt_tuning" else record
+
+    changed(submitted, moved)
+    assert list(results.findings(base, submitted)) == []
 
 
 def test_problems_of_a_new_folder_are_told(folders):

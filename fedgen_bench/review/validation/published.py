@@ -38,7 +38,7 @@ def pairing(records: Sequence[Record]) -> Iterator[Notice]:
 def environments(records: Sequence[Record]) -> Iterator[Notice]:
     """A row was made in one environment; rows of others are told, and so are commits."""
     compared = [record for record in records if not record.off_suite]
-    kinds = by_environment(compared, but=UNTOLD)
+    kinds = sorted(by_environment(compared, but=UNTOLD), key=lambda one: -len(one[1]))
     for where, together in kinds[1:]:
         first, owners = kinds[0]
         said = "; ".join(list(different(where, first, owner=owners[0].name))[:3])
