@@ -13,7 +13,7 @@ from fedgen_bench.base.files import plain_text, present
 from fedgen_bench.results.contents import contents_of
 from fedgen_bench.results.details import details_of
 from fedgen_bench.results.environments import environments_text
-from fedgen_bench.results.files import ENVIRONMENT, LEDGER, METRICS, TIMING
+from fedgen_bench.results.files import ENVIRONMENT, LEDGER, METRICS, TIMING, left_out
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.suite.load import load_suite
@@ -46,7 +46,8 @@ def write_merged(ours: PublishedFolder, theirs: PublishedFolder, added: Sequence
     suite, records = load_suite(ours.source, registry), (*ours.records, *added)
     cells = {(one.contender, one.seed, one.digest) for one in added}
     table = build_table(suite, records, registry)
-    contents = contents_of(table, records, suite=suite, suite_text=ours.source.text, registry=registry)
+    but = left_out(registry, ours.path)
+    contents = contents_of(table, records, suite=suite, suite_text=ours.source.text, registry=registry, but=but)
     contents[ENVIRONMENT] = environments_text(records).encode()
     if present(ours.path / TIMING):
         contents[TIMING] = _timing(ours.path, theirs.path, {(name, str(seed)) for name, seed, _ in cells}).encode()

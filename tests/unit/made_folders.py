@@ -3,7 +3,7 @@
 from fedgen_bench.results.contents import contents_of
 from fedgen_bench.results.details import NOBODY, details_of
 from fedgen_bench.results.environments import environments_text
-from fedgen_bench.results.files import ENVIRONMENT, TIMING
+from fedgen_bench.results.files import ENVIRONMENT, TIMING, left_out
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.published import open_folder
@@ -21,7 +21,14 @@ def publish(folder, registry, of, records):
     write_together(
         folder,
         {
-            **contents_of(table, records, suite=suite, suite_text=found.source.text, registry=registry),
+            **contents_of(
+                table,
+                records,
+                suite=suite,
+                suite_text=found.source.text,
+                registry=registry,
+                but=left_out(registry, folder),
+            ),
             **details_of(
                 [one for one in found.messages if one[:3] in cells],
                 [_of_record(one, cells[one[:3]]) for one in found.figures if one[:3] in cells],

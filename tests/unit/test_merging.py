@@ -64,6 +64,7 @@ def test_a_row_that_was_taken_out_is_put_back_with_every_byte(leaderboards, regi
     files = {one.name: one.read_bytes() for one in found.folder.iterdir()}
     assert files == {one.name: one.read_bytes() for one in (leaderboards / "whole").iterdir()}
     assert len(files) > 8
+    assert "index.html" not in files  # a format on request
 
 
 def test_rows_of_another_machine_stand_in_a_section_of_their_own(leaderboards, theirs, registry):
