@@ -46,7 +46,7 @@ def run(suite, *arguments):
 def test_every_guide_has_a_test():
     assert {page.stem for page in GUIDES.glob("*.md")} == {
         "adapter", "backbone", "partitioner", "task", "metric", "tracker", "compressor", "profile", "export",
-        "own-data",
+        "own-data", "submit",
     }  # fmt: skip
 
 
