@@ -17,7 +17,6 @@ import fedgen_bench
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.base.files import write_atomic
 from fedgen_bench.registry.kinds import NAME
-from fedgen_bench.suite.contenders import options_for
 
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
@@ -47,6 +46,8 @@ _LATER = {
 
 def _command(kind: str, name: str) -> str:
     """What shows a new component at work."""
+    from fedgen_bench.suite.contenders import options_for
+
     if kind in {"task", "suite"}:
         return shlex.join(["fedgen-bench", "run", "--suite", name])
     options = ("--engine", name) if kind == "engine" else options_for(kind, name)

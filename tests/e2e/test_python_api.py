@@ -165,7 +165,7 @@ def test_ledger_of_a_folder_published_without_one_says_where_it_is(stored, tmp_p
 
 
 def test_load_results_that_are_not_there_says_what_to_do(tmp_path):
-    with pytest.raises(UsageError, match="name the suite"):
+    with pytest.raises(UsageError, match="name its suite"):
         fedgen_bench.load_results(tmp_path)
     with pytest.raises(StoreError, match="There is no results store"):
         fedgen_bench.load_results(tmp_path, "quick")
