@@ -60,6 +60,8 @@ def site(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(site.target)
         yield site
+    for kind in KINDS:
+        sys.modules.pop(f"my_{kind}", None)
 
 
 def test_new_plugins_own_tests_pass(site):
