@@ -75,7 +75,7 @@ def of_ptb():
     own, ahead = setup["personalization"], one.table["paired"]["fedavg_full"]
     yield f"{federation(one)['n_clients']} clients, Dirichlet(0.1) over topics, {seeds(one)} seeds"
     yield f"""{seeds(one).capitalize()} seeds ({WORDS[one.rows["frozen"]["n_seeds"]]} for reference rows), mean ± \
-standard deviation; {one.minutes / 2:.0f} minutes on two cores. FedProx on the full model is best by \
+standard deviation; {one.minutes / 2:.0f} minutes on two busy cores. FedProx on the full model is best by \
 {gap(one, "fedprox_full")[0]:.1f}. FedGen-Edge is second with a hundredth of the uplink, ahead of FedAvg on the full \
 model by {ahead["mean"]:.1f} (paired 95 % interval {ahead["low"]:.1f} to {ahead["high"]:.1f}): to the target of \
 {one.table["target"]:g} on the validation subset it sends {edge["uplink to target"].strip("*")} where FedProx sends \
