@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedgen_bench.results.table import COLUMNS, Curve, Followed, Row, Table
+from fedgen_bench.results.table import COLUMNS, Curve, Extra, Followed, Row, Table
 from fedgen_bench.site.pages import page_of
 
-__all__ = ["COLUMNS", "Curve", "Followed", "Row", "Table", "page_of"]
+__all__ = ["COLUMNS", "Curve", "Extra", "Followed", "Row", "Table", "page_of"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 VALUE, SPREAD, BYTES = 4, 2, 3  # significant digits
 MOST = 7  # of a value whose spread is tiny
@@ -45,6 +46,26 @@ def show_bytes(value: float | None, *, nothing: str = "–") -> str:
 def show_percent(value: float | None, *, nothing: str = "–") -> str:
     """Two decimals in percent."""
     return nothing if value is None else f"{100 * value:.2f} %"
+
+
+Unit = Literal["number", "bytes", "seconds", "FLOPs", "joules", "share"]
+_PREFIXES = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3))
+
+
+def show_in(value: float | None, unit: Unit, *, nothing: str = "–") -> str:
+    """A value in its unit: shares in percent, seconds as they are, FLOPs and joules with a prefix and three digits."""
+    if value is None:
+        return nothing
+    if unit == "bytes":
+        return show_bytes(value)
+    if unit == "share":
+        return show_percent(value)
+    if unit == "number":
+        return show(value)
+    if unit == "seconds":
+        return f"{value:.{_places(value, BYTES)}f} s"
+    prefix, size = next((one for one in _PREFIXES if abs(value) >= one[1]), _PREFIXES[-1] if value else ("", 1.0))
+    return f"{value / size:.{_places(value / size, BYTES)}f} {prefix}{'J' if unit == 'joules' else 'FLOP'}"
 
 
 def _places(value: float, digits: int) -> int:

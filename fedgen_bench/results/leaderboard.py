@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.stats import Interval, paired_difference
 from fedgen_bench.results.environments import elsewhere
+from fedgen_bench.results.extras import Cells, extras_in, extras_of
 from fedgen_bench.results.pairing import check_pairing, enters, told_apart
 from fedgen_bench.results.ranking import Candidate, ranks
-from fedgen_bench.results.summary import Group, full_uplinks, row_of
+from fedgen_bench.results.summary import Group, full_uplinks, reached, row_of
 from fedgen_bench.results.table import Curve, Followed, Row, Table
 from fedgen_bench.suite.strict import plain
 from fedgen_bench.suite.sweeps import variants
@@ -36,6 +37,8 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
     own = [group for group in groups if not group.off_suite]
     full = full_uplinks(groups, suite.suite.full_model)
     rows = [row_of(group, suite, followed, own_data.metric, full.get(group.under)) for group in groups]
+    extras = {row.contender: _extras(group, suite, followed) for group, row in zip(groups, rows, strict=True)}
+    there = extras_in(extras.values())
     candidates = _candidates(groups, rows)
     ranked, among = ranks(candidates, suite, lower_is_better=spec.lower_is_better)
     unranked = [row for row in rows if all(row is not one.row for one in candidates)]
@@ -51,7 +54,10 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         target=suite.evaluation.target,
         seeds=suite.seeds.leaderboard,
         reference_seeds=suite.seeds.references,
-        rows=tuple(row.columns for row in (*ranked, *unranked)),
+        rows=tuple(
+            row.columns | {one.key: extras[row.contender].get(one.key) for one in there} for row in (*ranked, *unranked)
+        ),
+        extras=there,
         others={group.label: group.means for group in groups},
         paired=_paired(own, suite),
         curves=tuple(_curve(group) for group in own),
@@ -65,6 +71,15 @@ def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry)
         samples={group.contender: one.sample for group in own for one in group.done if one.sample},
         among=among,
         elsewhere=elsewhere([record for group in own for record in group.records], suite.suite.reference),
+    )
+
+
+def _extras(group: Group, suite: SuiteSpec, followed: Followed) -> dict[str, float]:
+    done = group.done
+    return (
+        extras_of(Cells(suite=suite, done=done, at_target=reached(done, suite.evaluation.target, followed)))
+        if done
+        else {}
     )
 
 

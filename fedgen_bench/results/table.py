@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from fedgen_bench.base.digits import Unit
 from fedgen_bench.base.stats import Interval
 from fedgen_bench.results.record import Evaluated
 
@@ -51,6 +52,27 @@ class Row:
 COLUMNS = tuple(column.name for column in fields(Row))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """A column beside COLUMNS, in tables where a row has a value of it.
+
+    Args:
+        group: heading of the columns that belong together.
+        key: what `table.csv` calls it.
+        label: what people read at its head.
+        told: what the figure is, in a sentence, and whether it was measured, counted or estimated.
+        unit: how it is written for people.
+        lower_is_better: None where neither is.
+    """
+
+    group: str
+    key: str
+    label: str
+    told: str
+    unit: Unit = "number"
+    lower_is_better: bool | None = None
+
+
 @dataclass(frozen=True)
 class Followed:
     """The metric of curves and target, or that of clients' own data: the one that ranks unless the suite names one."""
@@ -86,6 +108,7 @@ class Table:
         reference_seeds: of the other rows; empty where these have the same.
         own: the metric of clients' own data.
         elsewhere: by contender, in words, an environment that is not the reference's; empty where all ran in one.
+        extras: columns beside COLUMNS that rows of this table have.
     """
 
     suite: str
@@ -113,6 +136,12 @@ class Table:
     among: Mapping[str, str]
     reference_seeds: tuple[int, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    extras: tuple[Extra, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column of the rows, in order."""
+        return (*COLUMNS, *(one.key for one in self.extras))
 
     @property
     def follows_another(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.results.contrasts import Contrast, contrasts
 from fedgen_bench.results.record import Record
-from fedgen_bench.results.table import COLUMNS, Table
+from fedgen_bench.results.table import Table
 from fedgen_bench.session.plots import Plot, plot
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Results:
         """One row a contender, ranked ones first, with the columns of `table.csv`."""
         import pandas as pd
 
-        return pd.DataFrame([dict(row) for row in self.table.rows], columns=list(COLUMNS))
+        return pd.DataFrame([dict(row) for row in self.table.rows], columns=list(self.table.columns))
 
     @cached_property
     def rounds(self) -> pd.DataFrame:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
 
-from fedgen_bench.base.digits import decimals_of, show, show_bytes, show_percent
+from fedgen_bench.base.digits import decimals_of, show, show_bytes, show_in, show_percent
 from fedgen_bench.base.looks import Look
 from fedgen_bench.results.table import Table
 from fedgen_bench.site.svg import swatch
@@ -155,6 +156,10 @@ def _kinds(table: Table) -> list[_Kind]:
         of("uplink_total_bytes", "Uplink", "The whole run, all clients.", show_bytes, lower=True, shown=False),
         of("downlink_total_bytes", "Downlink", "The whole run, all clients.", show_bytes, lower=True, shown=False),
         of("n_seeds", "Seeds", "Runs that finished.", str, lower=None, shown=False),
+        *(
+            of(one.key, one.label, one.told, partial(show_in, unit=one.unit), lower=one.lower_is_better, shown=False)
+            for one in table.extras
+        ),
         _named("strategy", "Strategy"),
         _named("adapter", "Adapter"),
         *_others(table),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedgen_bench.base.digits import decimals_of, show, show_bytes, show_percent
+from fedgen_bench.base.digits import decimals_of, show, show_bytes, show_in, show_percent
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,21 @@ def test_bytes_have_three_digits(value, shown):
 
 def test_percent_has_two_decimals():
     assert (show_percent(0.99049), show_percent(None, nothing="")) == ("99.05 %", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (None, "joules", "–"),
+        (0.0, "joules", "0 J"),
+        (0.0025, "joules", "2.50 mJ"),
+        (999.9, "FLOPs", "1000 FLOP"),
+        (1.234e12, "FLOPs", "1.23 TFLOP"),
+        (61.24, "seconds", "61.2 s"),
+        (0.5, "share", "50.00 %"),
+        (2048.0, "bytes", "2.05 kB"),
+        (3.5, "number", "3.500"),
+    ],
+)
+def test_values_stand_in_their_unit(value, unit, shown):
+    assert show_in(value, unit) == shown

@@ -30,12 +30,10 @@ class CsvTable:
         self.params = params
 
     def render(self, table: Table) -> str:
-        from fedgen_bench.authors.tables import COLUMNS
-
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([cell(row[column]) for column in COLUMNS] for row in table.rows)
+        writer.writerow(table.columns)
+        writer.writerows([cell(row[column]) for column in table.columns] for row in table.rows)
         return out.getvalue()
 
 

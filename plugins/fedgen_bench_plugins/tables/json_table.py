@@ -29,7 +29,7 @@ class JsonTable:
 
         body = dataclasses.asdict(table)
         del body["showcase"], body["samples"]
-        for later in ("among", "reference_seeds", "elsewhere"):
+        for later in ("among", "reference_seeds", "elsewhere", "extras"):
             if not body[later]:
                 del body[later]
         if not table.follows_another:

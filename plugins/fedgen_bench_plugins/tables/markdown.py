@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
-from fedgen_bench.authors.digits import decimals_of, show, show_bytes, show_percent
+from fedgen_bench.authors.digits import decimals_of, show, show_bytes, show_in, show_percent
 
 if TYPE_CHECKING:
     from fedgen_bench.authors.tables import Table
@@ -90,6 +91,7 @@ class Markdown:
             *_elsewhere(table),
             *self._paired(table),
             "",
+            *self._extras(table),
             *self._others(table),
             *self._parts(table),
         ]
@@ -172,6 +174,28 @@ class Markdown:
             rows.append([escape(name), show(found.mean, decimals, sign="+"), between, str(found.n)])
         head = ["contender", f"difference to `{table.reference}`", "95 % interval (paired t)", "seeds"]
         return [f"## Paired over seeds: {table.metric_unit}", "", *_grid(head, rows)] if rows else []
+
+    def _extras(self, table: Table) -> list[str]:
+        """A grid for every group of further columns, with what each of them is."""
+        lines = []
+        known = {one.key: one.lower_is_better for one in table.extras if one.lower_is_better is not None}
+        best = _best(table, known)
+        for group, found in itertools.groupby(table.extras, key=lambda one: one.group):
+            extras = list(found)
+            rows = [
+                [
+                    escape(row["contender"]),
+                    *(
+                        f"**{text}**" if (row["contender"], one.key) in best else text
+                        for one in extras
+                        for text in [show_in(row[one.key], one.unit)]
+                    ),
+                ]
+                for row in table.rows
+            ]
+            lines += [f"## {group}", "", *_grid(["contender", *(one.label for one in extras)], rows), ""]
+            lines += [*(f"- **{one.label}**: {one.told}" for one in extras), ""]
+        return lines
 
     def _others(self, table: Table) -> list[str]:
         names = sorted(
