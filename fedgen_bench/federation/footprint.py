@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,13 +71,8 @@ def footprint(
     """
     tensors = (*adapted.module.parameters(), *adapted.module.buffers())
     own = {one.untyped_storage()._cdata for one in tensors}  # noqa: SLF001 - an address would count as a write
-    twice = {name: torch.cat([tensor, tensor]) for name, tensor in example.items()}
-    adapted.module.train()
-    for layer in adapted.module.modules():
-        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 - refuses a batch of one
-            layer.eval()
-    for_one, for_two = (_kept_bytes(adapted, task, batch, plan, own) for batch in (example, twice))
-    adapted.module.eval()
+    with trying(adapted.module):
+        for_one, for_two = (_kept_bytes(adapted, task, batch, plan, own) for batch in (example, twice(example)))
     computed_in = torch.bfloat16 if plan.precision == "bf16" else torch.float32
     example_bytes = min(max(for_two - for_one, 0), for_one)
     return Footprint(
@@ -86,6 +83,24 @@ def footprint(
         example_bytes=example_bytes,
         batch_size=min(plan.examples_at_once, n_held),
     )
+
+
+def twice(example: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A batch of two from a batch of one."""
+    return {name: torch.cat([tensor, tensor]) for name, tensor in example.items()}
+
+
+@contextlib.contextmanager
+def trying(module: torch.nn.Module) -> Iterator[None]:
+    """While inside, the module is as it is trained, but for layers that refuse a batch of one."""
+    module.train()
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
+            layer.eval()
+    try:
+        yield
+    finally:
+        module.eval()
 
 
 def _kept_bytes(
