@@ -52,5 +52,6 @@ def register_strategies() -> list[StrategySpec]:
             name="fedavg",
             summary="Average of locally trained tensors, weighted by examples (arXiv 1602.05629).",
             build=FedAvg,
+            averages=True,
         )
     ]

@@ -78,6 +78,9 @@ class StrategySpec(ComponentSpec):
             adaptive rates, normalisation): what clients agree on comes back within rounding, and for a method with a
             reduction only under the first one's parameters.
         reduces_to: strategies by name, each with the own parameters under which the method is that one.
+        averages: all clients of a round are sent the same tensors, an update holds some of these, trained, and the
+            aggregate depends on the updates through their example-weighted mean alone. So one update may stand in the
+            place of all of them, which is what privacy mechanisms need.
     """
 
     cohort: Cohort = "sampled"
@@ -92,6 +95,7 @@ class StrategySpec(ComponentSpec):
     exact: bool = False
     server_step: bool = False
     reduces_to: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    averages: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from fedgen_bench.contract.messages import Model
+from fedgen_bench.contract.aggregation import weighted_mean
+from fedgen_bench.contract.messages import Model, Update
 from fedgen_bench.contract.specs import StrategySpec
 from fedgen_bench.federation.client_states import own_part
 from fedgen_bench.federation.merges import split_merges
+from fedgen_bench.federation.statecodec import laid_out
 from fedgen_bench.federation.wire import tensor_bytes
 from fedgen_bench.testing.bits import same_bits
 from fedgen_bench.testing.simulation import Simulation
@@ -68,6 +70,27 @@ def check_exact(spec: StrategySpec) -> None:
         )
 
 
+def check_averages(spec: StrategySpec) -> None:
+    """All clients are sent alike and send that back, and one update that is the others' mean gives the same state."""
+    simulation = Simulation(spec).run(1)
+    before = simulation.state
+    this = simulation.run(1).rounds[-1]
+    sent = next(iter(this.payloads.values()), {})
+    for client_id, payload in this.payloads.items():
+        assert same_bits(payload, sent), f"client {client_id} is sent other tensors than the first client"
+    assert this.updates[0].tensors, "updates carry nothing"
+    for name, tensor in this.updates[0].tensors.items():
+        known = sent.get(name, tensor.new_zeros(0))
+        assert known.shape == tensor.shape, f"`{name}` is sent back and was not received so"
+        assert tensor.is_floating_point(), f"`{name}` is no floating point, so it has no mean"
+    mean = Update(weighted_mean(iter(this.updates)), 1)
+    after = simulation.strategy.aggregate(before, iter([mean]), simulation.round_context(1))
+    ours, theirs = laid_out(after), laid_out(simulation.state)
+    assert ours[1] == theirs[1], "the mean in the place of all updates gives another state"
+    for path, tensor in ours[0].items():
+        assert close(tensor, theirs[0][path]), f"the mean in the place of all updates gives another state at `{path}`"
+
+
 def check_mixed_rank(spec: StrategySpec) -> None:
     """Clients of ranks 2 and 1: each trains factors of its own rank, and all that is exported loads and has learnt."""
     simulation = Simulation(spec, client_ranks=(2, 1), note=True)
@@ -122,6 +145,8 @@ def declared_checks(spec: StrategySpec) -> Iterator[Check]:
     """The checks of what the spec declares, but for `reduces_to`, which needs the other strategies."""
     if spec.exact:
         yield check_exact
+    if spec.averages:
+        yield check_averages
     if spec.mixed_rank:
         yield check_mixed_rank
     if spec.stateful:

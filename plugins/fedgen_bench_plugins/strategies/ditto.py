@@ -83,6 +83,7 @@ def register_strategies() -> list[StrategySpec]:
             params=Params,
             fits_per_round=2,
             stateful=True,
+            averages=True,
             reduces_to={"fedavg": {}},
         )
     ]

@@ -74,6 +74,7 @@ def register_strategies() -> list[StrategySpec]:
             build=FedAvgM,
             params=Params,
             server_step=True,
+            averages=True,
             reduces_to={"fedavg": {"beta": 0.0, "server_learning_rate": 1.0}},
         )
     ]

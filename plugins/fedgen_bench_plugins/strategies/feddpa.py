@@ -125,5 +125,6 @@ def register_strategies() -> list[StrategySpec]:
             fits_per_round=2,
             low_rank=True,
             stateful=True,
+            averages=True,
         )
     ]

@@ -58,4 +58,4 @@ class FedGenEdge:
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
     summary = "FedAvg over adapters; every client keeps its locally tuned one (arXiv 2511.11585)."
-    return [StrategySpec(name="fedgen_edge", summary=summary, build=FedGenEdge, stateful=True)]
+    return [StrategySpec(name="fedgen_edge", summary=summary, build=FedGenEdge, stateful=True, averages=True)]

@@ -82,6 +82,7 @@ def register_strategies() -> list[StrategySpec]:
             build=FedGenEdgeInterpolated,
             params=Params,
             stateful=True,
+            averages=True,
             reduces_to={"fedavg": {"share": 0.0}, "fedgen_edge": {"share": 1.0}},
         )
     ]

@@ -145,6 +145,7 @@ def register_strategies() -> list[StrategySpec]:
             build=build,
             params=Params,
             server_step=True,
+            averages=True,
             reduces_to=as_fedavg,
         )
         for name, optimizer, build in (("fedadam", "Adam", FedAdam), ("fedyogi", "Yogi", FedYogi))

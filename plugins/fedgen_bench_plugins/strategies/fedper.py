@@ -93,6 +93,7 @@ def register_strategies() -> list[StrategySpec]:
             build=FedPer,
             params=Params,
             stateful=True,
+            averages=True,
             reduces_to={"fedavg": {"personal": ()}},
             trial={"personal": ("right",)},
         )

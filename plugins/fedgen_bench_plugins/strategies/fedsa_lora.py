@@ -63,5 +63,13 @@ class FedSALoRA:
 def register_strategies() -> list[StrategySpec]:
     summary = "LoRA whose A is averaged while every client keeps its own B (arXiv 2410.01463)."
     return [
-        StrategySpec(name="fedsa_lora", version="2", summary=summary, build=FedSALoRA, low_rank=True, stateful=True)
+        StrategySpec(
+            name="fedsa_lora",
+            version="2",
+            summary=summary,
+            build=FedSALoRA,
+            low_rank=True,
+            stateful=True,
+            averages=True,
+        )
     ]

@@ -62,4 +62,8 @@ class FFALoRA:
 @hookimpl
 def register_strategies() -> list[StrategySpec]:
     summary = "LoRA with A frozen and shared; only B is averaged, exactly (arXiv 2403.12313)."
-    return [StrategySpec(name="ffa_lora", version="2", summary=summary, build=FFALoRA, low_rank=True, exact=True)]
+    return [
+        StrategySpec(
+            name="ffa_lora", version="2", summary=summary, build=FFALoRA, low_rank=True, exact=True, averages=True
+        )
+    ]
