@@ -60,7 +60,7 @@ def run_cell(
             work=work,
             engine=engine,
             keep=states.get,
-            admitted=admitted,
+            admitted_in=admitted,
         )
         with span("round", round_index):
             state, report = _committed(this, experiment, states, journal)

@@ -142,7 +142,7 @@ class Simulation(ToyFederation):
             work=self.work,
             engine=engine,
             keep=lambda client_id: self.keeps.get(client_id, {}),
-            admitted=self.admitted,
+            admitted_in=self.admitted,
         )
         with self._located():
             try:

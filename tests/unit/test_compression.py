@@ -142,7 +142,7 @@ def one_round(experiment, states=None):
         work=experiment.work(),
         engine=Engine(),
         keep=(states or ClientStates(None)).get,
-        admitted={},
+        admitted_in={},
     )
     return this.aggregate(), this
 

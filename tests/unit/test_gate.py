@@ -128,7 +128,7 @@ def one_round(setting_and_engine):
         work=experiment.work(),
         engine=engine,
         keep=lambda client_id: {},
-        admitted={},
+        admitted_in={},
     )
     return this.aggregate(), this
 

@@ -76,6 +76,6 @@ def test_simulation_is_rounds_that_run(fedavg):
         work=simulation.work,
         engine=Engine(),
         keep=lambda _: {},
-        admitted={},
+        admitted_in={},
     ).aggregate()
     assert same_bits(state.tensors, Simulation(fedavg).run(1).state.tensors)

@@ -1,0 +1,140 @@
+"""What a server gathers while clients answer: booked messages, what the gate admits, private states, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fedgen_bench.base.errors import WireError
+from fedgen_bench.base.guards import guarded
+from fedgen_bench.base.killpoints import passing
+from fedgen_bench.base.spans import span
+from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.reports import LedgerEntry, Quarantine
+from fedgen_bench.federation.broadcast import Broadcast
+from fedgen_bench.federation.drift import Drift
+from fedgen_bench.federation.exchange import Exchange, begin
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.contexts import ClientContext, RoundContext
+    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Engine
+    from fedgen_bench.contract.messages import Update
+    from fedgen_bench.contract.protocols import Strategy
+    from fedgen_bench.federation.client_work import ClientWork
+    from fedgen_bench.federation.link import Link
+
+
+class Conditions(Protocol):
+    """What a round must know of its experiment."""
+
+    @property
+    def strategy(self) -> Strategy:
+        """The method."""
+
+    @property
+    def strategy_name(self) -> str:
+        """What messages call its code."""
+
+    @property
+    def cohort_kind(self) -> str:
+        """See `StrategySpec.cohort`."""
+
+    @property
+    def quorum(self) -> int:
+        """Valid updates below which a round fails."""
+
+    @property
+    def link(self) -> Link:
+        """What lies between server and clients."""
+
+    def cohort(self, round_index: int) -> tuple[int, ...]:
+        """Client ids of a round, ascending."""
+
+    def context(self, round_index: int, client_id: int, keep: Tensors, kept_in: int = -1) -> ClientContext:
+        """What the strategy is told about a client in a round."""
+
+    def round_context(self, round_index: int) -> RoundContext:
+        """What the strategy is told when it aggregates."""
+
+
+@dataclass(kw_only=True)
+class Intake:
+    """What is gathered until a round ends, exchange by exchange.
+
+    Args:
+        keep: a client's private state, the core's part of it included.
+        admitted_in: by client, the last round in which an update of it was admitted.
+    """
+
+    experiment: Conditions
+    index: int
+    state: Any
+    work: ClientWork
+    engine: Engine
+    keep: Callable[[int], Tensors]
+    admitted_in: Mapping[int, int]
+    ledger: list[LedgerEntry] = field(init=False, default_factory=list)
+    quarantined: list[Quarantine] = field(init=False, default_factory=list)
+    new_keeps: dict[int, Tensors] = field(init=False, default_factory=dict)
+    losses: list[float] = field(init=False, default_factory=list)
+    batch_digests: list[str] = field(init=False, default_factory=list)
+    drift: Drift = field(init=False, default_factory=Drift)
+    n_accepted: int = field(init=False, default=0)
+    broadcast: Broadcast = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.broadcast = Broadcast(self.experiment.link)
+
+    @property
+    def answering(self) -> str:
+        """Whose code gives outcomes, for messages."""
+        return f"{type(self.engine).__name__}.run"
+
+    def begun(self, state: Any, ctx: ClientContext) -> tuple[ClientTask, Exchange]:
+        """Send a state to a client: compress, encode, book; the task has the bytes."""
+        experiment, client_id = self.experiment, ctx.client_id
+        with span("send", client_id), guarded(f"{experiment.strategy_name}.send", ctx=ctx):
+            payload = experiment.strategy.send(state, ctx)
+        with span("encode", client_id) as encoding:
+            task, exchange = begin(experiment.link, payload, ctx, self.keep(client_id), self.broadcast)
+            encoding.carried(len(task.message or b""))
+        self._book(exchange.down)
+        if payload is not None:
+            passing("client.sent")
+        return task, exchange
+
+    def _book(self, entry: LedgerEntry | None) -> None:
+        if entry is not None and self._travels:
+            self.ledger.append(entry)
+
+    @property
+    def _travels(self) -> bool:
+        """Whether anything does: pooled data and their model stand on one machine."""
+        return self.experiment.cohort_kind == "sampled"
+
+    def admitted(self, outcome: ClientOutcome, exchange_of: Callable[[ClientOutcome], Exchange]) -> Update | None:
+        """The update, or None where the gate refuses it: it is quarantined, with the code of why.
+
+        `exchange_of` gives the exchange that an outcome ends, or raises WireError, which counts as the gate's.
+        """
+        self.losses.append(outcome.mean_loss)
+        self.batch_digests.append(outcome.batch_digest)
+        try:
+            with span("gate", outcome.client_id) as gate:
+                gate.carried(len(outcome.message or b""))
+                exchange = exchange_of(outcome)
+                self._book(exchange.booked(outcome))
+                update, changes = exchange.admitted(outcome, self.answering)
+        except WireError as error:
+            self.quarantined.append(Quarantine(outcome.client_id, error.code, str(error)))
+            return None
+        passing("gate.admitted")
+        keep = exchange.kept(outcome, self.keep)
+        if keep is not None:
+            self.new_keeps[outcome.client_id] = keep
+        if exchange.down is not None and self._travels:
+            with span("drift", outcome.client_id):
+                self.drift.add(changes, update.n_examples)
+        self.n_accepted += 1
+        return update
