@@ -33,6 +33,7 @@ from fedgen_bench.contract.contexts import ClientContext, LowRank, RoundContext,
 from fedgen_bench.contract.copies import private_copy
 from fedgen_bench.contract.data import ClientData, Examples, Holdings, MicroBatch, Parts, Tensors, UnitTable
 from fedgen_bench.contract.datasets import Archive, Chosen, DataFile, DatasetSpec, Distribution, Find
+from fedgen_bench.contract.device_profiles import DeviceProfile
 from fedgen_bench.contract.exporting import HowToLoad, PeftAdapter
 from fedgen_bench.contract.hookspecs import hookimpl
 from fedgen_bench.contract.lowrank import padded, product_norm, stacked, truncated
@@ -79,6 +80,7 @@ __all__ = [
     "DataError",
     "DataFile",
     "DatasetSpec",
+    "DeviceProfile",
     "Distribution",
     "Diverged",
     "EngineSpec",

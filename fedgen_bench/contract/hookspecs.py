@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.backbones import BackboneSpec
     from fedgen_bench.contract.claims import ClaimSpec
     from fedgen_bench.contract.datasets import DatasetSpec
+    from fedgen_bench.contract.device_profiles import DeviceProfile
     from fedgen_bench.contract.reports import RoundReport, RunResult
     from fedgen_bench.contract.specs import (
         AdapterSpec,
@@ -83,6 +84,11 @@ def register_engines() -> Iterable[EngineSpec]:
 @hookspec
 def register_suites() -> Iterable[SuiteSource]:
     """Versioned suites as TOML text."""
+
+
+@hookspec
+def register_device_profiles() -> Iterable[DeviceProfile]:
+    """Populations of devices: classes with shares, speeds, bandwidths and availability, as TOML text."""
 
 
 @hookspec

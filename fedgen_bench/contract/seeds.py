@@ -8,6 +8,7 @@ Which axes a stream sees decides what is paired between contenders:
 | cohort | x | | x | x | x | | |
 | adapter | x | x | | x | | | |
 | batches | x | | x | x | x | x | |
+| devices | x | | x | x | x | x | |
 | evaluation | x | | | x | | | |
 | strategy | x | x | x | x | x | x | x |
 """
@@ -30,6 +31,7 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "cohort": ("task", "partitioner", "seed", "round"),
     "adapter": ("task", "adapter", "seed"),
     "batches": ("task", "partitioner", "seed", "round", "client"),
+    "devices": ("task", "partitioner", "seed", "round", "client"),
     "evaluation": ("task", "seed"),
     "strategy": ("task", "adapter", "partitioner", "seed", "round", "client", "strategy"),
 }

@@ -77,6 +77,8 @@ class StrategySpec(ComponentSpec):
         server_step: the server moves the global model by a step that it computes from the clients' changes (momentum,
             adaptive rates, normalisation): what clients agree on comes back within rounding, and for a method with a
             reduction only under the first one's parameters.
+        partial_work: a client may take fewer local steps than the suite's, as many as a deadline leaves time for or as
+            its class of devices takes; clients of other methods take all of them, or their reply does not count.
         reduces_to: strategies by name, each with the own parameters under which the method is that one.
         averages: all clients of a round are sent the same tensors, an update holds some of these, trained, and the
             aggregate depends on the updates through their example-weighted mean alone. So one update may stand in the
@@ -94,6 +96,7 @@ class StrategySpec(ComponentSpec):
     stateful: bool = False
     exact: bool = False
     server_step: bool = False
+    partial_work: bool = False
     reduces_to: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     averages: bool = False
 

@@ -11,7 +11,7 @@ from fedgen_bench.base.determinism import settle
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.copies import lazily_copied
-from fedgen_bench.federation.attaching import attach
+from fedgen_bench.federation.attaching import attach, with_ranks
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.compression import Chain, Uplink
 from fedgen_bench.federation.evaluation import Evaluator
@@ -48,8 +48,9 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
     population = loader.population(spec)
     passing("cell.partitioned")
     strategy_spec = registry.get("strategy", contender.strategy.name).spec
+    fleet = loader.fleet(spec)
     with span("attach", contender.adapter.name):
-        adapted = attach(registry, contender.adapter, task, seed_tree(spec))
+        adapted = with_ranks(attach(registry, contender.adapter, task, seed_tree(spec)), fleet)
         adapted.module.to(device).eval()
     initial = {name: parameter.detach() for name, parameter in adapted.trainable.items()}
     uplink, downlink = (
@@ -78,6 +79,7 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
         link=Link(downlink=downlink, uplink=Uplink(uplink), max_update_norm=config.federation.max_update_norm),
         attack=None if attack is None else build(registry, "attack", attack),
         attackers=_attackers(attack, len(population.parts), seed_tree(spec)),
+        fleet=fleet,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import DataError, PluginError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
     from fedgen_bench.contract.seeds import SeedTree
+    from fedgen_bench.federation.fleet import Fleet
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.schema import Component
 
@@ -49,6 +51,26 @@ def attach(registry: Registry, component: Component, task: Task, seeds: SeedTree
             "context_tokens."
         )
     return adapted
+
+
+def with_ranks(adapted: Adapted, fleet: Fleet | None) -> Adapted:
+    """With the ranks of clients' devices, where the adapter mixes ranks and the devices have some.
+
+    Raises:
+        PluginError: a device has a higher rank than the adapter's highest.
+    """
+    if fleet is None or not adapted.client_ranks:
+        return adapted
+    ranks = [device.rank for device in fleet.devices if device.rank is not None]
+    if not ranks:
+        return adapted
+    most = max(adapted.client_ranks)
+    if max(ranks) > most:
+        raise PluginError(
+            f"A class of devices has rank {max(ranks)}, the adapter's highest is {most}. Lower `devices.ranks`, or "
+            "give the adapter a higher one."
+        )
+    return replace(adapted, client_ranks=tuple(ranks[place] for place in fleet.of_client.tolist()))
 
 
 def _check_trained(name: str, adapted: Adapted) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.seeds import SeedTree
     from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.evaluation import Evaluator
+    from fedgen_bench.federation.fleet import Fleet
     from fedgen_bench.federation.link import Link
     from fedgen_bench.federation.trainer import TrainingPlan
     from fedgen_bench.suite.cellconfig import CellConfig
@@ -41,6 +42,7 @@ class Experiment:
         start: the adapter's initial tensors.
         attack: what hostile clients do; None where there are none.
         attackers: who they are.
+        fleet: what clients run on; None where the suite has no devices.
     """
 
     spec: CellSpec
@@ -56,6 +58,7 @@ class Experiment:
     link: Link
     attack: Attack | None
     attackers: frozenset[int]
+    fleet: Fleet | None = None
 
     def work(self, blueprint: Blueprint | None = None) -> ClientWork:
         """What works off this cell's client tasks."""

@@ -7,14 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedgen_bench.base.files import chosen_sha256, content_sha256
+from fedgen_bench.base.errors import DataError
+from fedgen_bench.base.files import chosen_sha256, content_sha256, sha256_of
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.datasets import Chosen
 from fedgen_bench.federation.components import build
+from fedgen_bench.federation.device_trace import read_trace
+from fedgen_bench.federation.fleet import Fleet, fleet_of_classes, fleet_of_trace
 from fedgen_bench.federation.population import Population, make_population
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.suite.cellconfig import canonical
+from fedgen_bench.suite.devices import TRACE
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Task, TaskFactory
@@ -45,7 +49,27 @@ class Loader:
             with guarded(f"{type(factory).__name__}.files"):
                 files = factory.files(self._find)
             self._contents[key] = {name: _content(what) for name, what in sorted(files.items())}
-        return replace(spec, content=self._contents[key])
+        return replace(spec, content={**self._contents[key], **self._trace(spec)})
+
+    def _trace(self, spec: CellSpec) -> dict[str, str]:
+        """The hash of the trace that the cell's devices are read from; nothing where they are not."""
+        devices = spec.config.devices
+        if devices is None or not devices.trace:
+            return {}
+        path = self._find(Path(devices.trace))
+        if not path.is_file():
+            raise DataError(f"There is no trace {path}. Name a CSV file as `devices.trace`.")
+        return {TRACE: sha256_of(path)}
+
+    def fleet(self, spec: CellSpec) -> Fleet | None:
+        """The devices of a cell's clients; None where the suite has none. Raises DataError for a wrong trace."""
+        devices, n_clients = spec.config.devices, spec.config.federation.n_clients
+        if devices is None:
+            return None
+        seeds = seed_tree(spec)
+        if devices.trace:
+            return fleet_of_trace(read_trace(self._find(Path(devices.trace)), n_clients), n_clients, seeds)
+        return fleet_of_classes(devices, n_clients, seeds)
 
     def _factory(self, spec: CellSpec) -> TaskFactory:
         factory: TaskFactory = build(self.registry, "task", spec.config.task)

@@ -11,6 +11,7 @@ from fedgen_bench.contract import engines, protocols
 from fedgen_bench.contract.backbones import BackboneSpec
 from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.datasets import DatasetSpec
+from fedgen_bench.contract.device_profiles import DeviceProfile
 from fedgen_bench.contract.specs import (
     AdapterSpec,
     AttackSpec,
@@ -49,6 +50,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "attack": Kind("register_attacks", AttackSpec, protocols.Attack),
         "engine": Kind("register_engines", EngineSpec, engines.Engine),
         "suite": Kind("register_suites", SuiteSource),
+        "device_profile": Kind("register_device_profiles", DeviceProfile),
         "table_format": Kind("register_table_formats", TableFormatSpec, protocols.TableFormat),
         "claim": Kind("register_claims", ClaimSpec),
     }

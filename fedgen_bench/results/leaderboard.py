@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from fedgen_bench.results.record import Record
     from fedgen_bench.suite.schema import SuiteSpec
 
+_SECTIONS = (
+    *("task", "partitioner", "federation", "training", "evaluation"),
+    *("personalization", "devices", "attack", "sweep"),
+)
+
 
 def build_table(suite: SuiteSpec, records: Sequence[Record], registry: Registry) -> Table:
     """Rank every contender that has all of the suite's seeds; the others are shown with their status.
@@ -145,8 +150,7 @@ def _data(records: Iterable[Record]) -> dict[str, str]:
 
 def _setup(suite: SuiteSpec, records: Sequence[Record]) -> dict[str, Any]:
     """The suite's tables, and every contender's choices."""
-    sections = ("task", "partitioner", "federation", "training", "evaluation", "personalization", "attack", "sweep")
-    setup = {name: plain(table) for name in sections if (table := getattr(suite, name)) is not None}
+    setup = {name: plain(table) for name in _SECTIONS if (table := getattr(suite, name)) is not None}
     setup["contender"] = {one.name: plain(one) for one in suite.contender} | _added(suite, records)
     return setup
 

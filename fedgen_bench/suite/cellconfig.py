@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from fedgen_bench.suite.devices import ResolvedDevices
 from fedgen_bench.suite.personalization import ResolvedWay
 from fedgen_bench.suite.schema import Component, Federation, Metrics, Training
 from fedgen_bench.suite.strict import EvaluatedClients, OwnSteps, Strict, plain
@@ -96,6 +97,7 @@ class CellConfig(Strict):
     seed: int
     contender: ResolvedContender
     attack: ResolvedAttack | None = None
+    devices: ResolvedDevices | None = None
     point: AtPoint | None = None
     personalization: ResolvedWay | None = None
     personalization_trials: tuple[ResolvedWay, ...] = ()

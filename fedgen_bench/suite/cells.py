@@ -19,6 +19,8 @@ from fedgen_bench.suite.cellconfig import (
 )
 from fedgen_bench.suite.compatibility import unfit
 from fedgen_bench.suite.contenders import added_contenders
+from fedgen_bench.suite.devices import TRACE
+from fedgen_bench.suite.devices import resolved as resolved_devices
 from fedgen_bench.suite.personalization import resolved as resolved_personalization
 from fedgen_bench.suite.schema import Component, SuiteSpec, Task
 from fedgen_bench.suite.sweeps import Variant, variants
@@ -85,9 +87,10 @@ class CellSpec:
         """Of the result: of the settings and of the content that they name. The store keeps cells by it."""
         if not self.content:
             return self.digest
-        named = [f"task.params.{name}" for name in self.content]
+        named = [name if name == TRACE else f"task.params.{name}" for name in self.content]
         off_suite = [one.partition("=")[0] if one.partition("=")[0] in named else one for one in self.off_suite]
-        config = self.config.model_copy(update={"task": self.task})
+        devices = self.config.devices and self.config.devices.with_content(self.content.get(TRACE, ""))
+        config = self.config.model_copy(update={"task": self.task, "devices": devices})
         return self._digest(config, off_suite, dict(self.content))
 
     @property
@@ -181,6 +184,7 @@ def _config(variant: Variant, seed: int, registry: Registry) -> CellConfig:
         attack=None
         if attack is None
         else ResolvedAttack(**_filled("attack", attack, registry), fraction=attack.fraction),
+        devices=None if suite.devices is None else resolved_devices(suite.devices, registry),
         point=variant.point,
         personalization=None
         if suite.personalization is None

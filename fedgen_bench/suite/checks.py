@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from fedgen_bench.base.errors import UsageError, unknown
 from fedgen_bench.contract.params import make_params, problems_of
 from fedgen_bench.suite.compatibility import unfit
+from fedgen_bench.suite.device_checks import device_problems
 from fedgen_bench.suite.schema import Evaluation, Seeds, SuiteSpec, Training
 from fedgen_bench.suite.sizes import oversized
 from fedgen_bench.suite.structure import accepted, is_list, kind_of, models_in
@@ -71,6 +72,7 @@ def cross_problems(suite: SuiteSpec, registry: Registry) -> Iterator[Problem]:
         yield ("federation", "min_updates"), "min_updates exceeds clients_per_round."
     yield from _training_problems(suite.training)
     yield from _schedule_problems(suite)
+    yield from device_problems(suite, registry)
     yield from _personalization_problems(suite)
     yield from _seed_problems(suite.seeds)
     yield from oversized(suite)

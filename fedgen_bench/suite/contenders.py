@@ -17,6 +17,7 @@ _SETTINGS = {
     "partitioner": 'partitioner={{name="{name}"}}',
     "metric": 'evaluation.other_metrics=["{name}"]',
     "task": 'task={{name="{name}"}}',
+    "device_profile": 'devices={{profile="{name}"}}',
     "attack": 'attack={{name="{name}", fraction=0.2}}',
 }
 

@@ -49,7 +49,7 @@ class _Toml(GenerateJsonSchema):
 def suite_json_schema(registry: Registry) -> Schema:
     """What a suite may hold as far as JSON Schema can say it, with what is registered; descriptions are docstrings."""
     schema, generated = _generated(model=SuiteSpec, prefix="")
-    definitions: dict[str, Schema] = {"metric": _names(registry, "metric")}
+    definitions: dict[str, Schema] = {kind: _names(registry, kind) for kind in ("metric", "device_profile")}
     for model in _tables(SuiteSpec):
         table = schema
         if model is not SuiteSpec:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fedgen_bench.registry.kinds import NAME
+from fedgen_bench.suite.devices import Devices
 from fedgen_bench.suite.personalization import OwnWay, Personalization
 from fedgen_bench.suite.strict import (
     Curve,
@@ -312,6 +313,7 @@ class SuiteSpec(Strict):
         seeds: leaderboard seeds, and the one that tuning may see.
         contender: the rows of the table.
         attack: what hostile clients do to their updates; nobody is hostile when left out.
+        devices: what clients run on, and when a round ends by the simulated clock; no clock runs when left out.
         personalization: how clients go on by themselves after the last round; as `evaluation` says when left out.
         tuning: the tuning rule, for `fedgen-bench tune`.
         sweep: makes it an ablation of another suite: some contenders run once for every point of an axis.
@@ -326,6 +328,7 @@ class SuiteSpec(Strict):
     seeds: Seeds
     contender: tuple[Contender, ...]
     attack: Annotated[Attack | None, OfKind("attack")] = None
+    devices: Devices | None = None
     personalization: Personalization | None = None
     tuning: Tuning | None = None
     sweep: Sweep | None = None

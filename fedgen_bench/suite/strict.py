@@ -26,6 +26,7 @@ _ONLY_WHEN_GIVEN = frozenset(
     {
         "attack",
         "client_metric",
+        "devices",
         "downlink",
         "ema_decay",
         "micro_batch_size",

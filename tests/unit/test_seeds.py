@@ -18,6 +18,7 @@ AXES = {
     "cohort": {"task", "partitioner", "seed", "round"},
     "adapter": {"task", "adapter", "seed"},
     "batches": {"task", "partitioner", "seed", "round", "client"},
+    "devices": {"task", "partitioner", "seed", "round", "client"},
     "evaluation": {"task", "seed"},
     "strategy": {"task", "adapter", "partitioner", "seed", "round", "client", "strategy"},
 }

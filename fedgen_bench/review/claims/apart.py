@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from fedgen_bench.review.claims.evidence import Evidence, Published
     from fedgen_bench.suite.cellconfig import CellConfig
 
-_SETUP = ("task", "partitioner", "federation", "training", "attack")
+_SETUP = ("task", "partitioner", "federation", "training", "attack", "devices")
 _NOT_SET_UP = frozenset({"version", "source_sha256", "pairs_as", "pairs_without"})
 
 
