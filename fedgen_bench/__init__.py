@@ -41,6 +41,7 @@ from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Proxi
 from fedgen_bench.contract.plain import export_tensors, send_tensors, train_received
 from fedgen_bench.contract.prompting import check_room, positions_of, stand_before_text
 from fedgen_bench.contract.reports import RoundReport, RunResult
+from fedgen_bench.contract.secrets import Exposure, Secrets
 from fedgen_bench.contract.seeds import SeedTree, seeded_globals
 from fedgen_bench.contract.sending import to_device
 from fedgen_bench.contract.specs import (
@@ -85,6 +86,7 @@ __all__ = [
     "Diverged",
     "EngineSpec",
     "Examples",
+    "Exposure",
     "FedgenError",
     "Find",
     "Fit",
@@ -110,6 +112,7 @@ __all__ = [
     "RoundContext",
     "RoundReport",
     "RunResult",
+    "Secrets",
     "SeedTree",
     "ServerContext",
     "Session",

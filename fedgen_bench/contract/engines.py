@@ -59,6 +59,7 @@ class EvaluationTask:
         client_id: whose held-out tail it is measured on, and whose examples it is trained on; None for `split`.
         split: what a model of no client is measured on, see `Task.split`.
         metrics: those that are wanted; all of the suite's when None.
+        secrets: numbers of planted secrets: what is measured is what the model gives away of them, and nothing else.
     """
 
     fit: Fit
@@ -70,6 +71,7 @@ class EvaluationTask:
     client_id: int | None = None
     split: str = ""
     metrics: tuple[str, ...] | None = None
+    secrets: tuple[int, ...] = ()
 
 
 class Work(Protocol):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.data import ClientData, Holdings, MicroBatch, Parts, Tensors, UnitTable
     from fedgen_bench.contract.datasets import Chosen
     from fedgen_bench.contract.messages import Fit, FitReport, Model, Payload, Update
+    from fedgen_bench.contract.secrets import Exposure, Secrets
     from fedgen_bench.contract.seeds import SeedTree
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"  # what `Task.showcase` begins with
@@ -155,6 +156,26 @@ class MicroBatching(Protocol):
         The sum of share x `loss` over the parts is `loss` of the batch. What the latter draws from `generator` is drawn
         here and stands in the parts, whose own losses draw nothing.
         """
+
+
+@runtime_checkable
+class Planting(Protocol):
+    """What a task has besides where secrets are planted with clients, so that it is measured what models give away."""
+
+    @property
+    def secrets(self) -> Secrets | None:
+        """Those that are planted; None before `planted`, and where none are asked for."""
+
+    def planted(self, parts: Parts, cohorts: Iterable[Sequence[int]], seeds: SeedTree) -> Task:
+        """The task as the cells of one seed train on it: itself where no secrets are asked for, never changed in place.
+
+        What is drawn comes from the stream `secrets`. Owners are clients of `cohorts`, which are those of every round,
+        and hold at least one training example without them; what is held out stays as it is. Raises DataError where
+        the secrets cannot be planted.
+        """
+
+    def exposures(self, module: nn.Module, numbers: Sequence[int]) -> Sequence[Exposure]:
+        """What `module` gives away of the secrets and controls with these numbers, in their order."""
 
 
 class TaskFactory(Protocol):

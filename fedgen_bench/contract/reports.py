@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,7 +33,12 @@ class Quarantine:
 
 @dataclass(frozen=True)
 class RoundReport:
-    """One committed round; `drift` as `drift.Drift.summary` has it."""
+    """One committed round.
+
+    Args:
+        drift: as `drift.Drift.summary` has it.
+        leaks: what single updates of the round gave away, as `leaks.Watch.seen` has it.
+    """
 
     round_index: int
     cohort: tuple[int, ...]
@@ -45,6 +50,7 @@ class RoundReport:
     ledger: tuple[LedgerEntry, ...]
     seconds: float
     drift: Mapping[str, float] = field(default_factory=dict)
+    leaks: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class RunResult:
         sample: text that it generates; empty when there is none.
         halves: as `per_client`, on either half of a client's data, where the suite has `[personalization]` and the task
             gives halves.
+        leaks: what models give away of planted secrets, as `results.leaks.Leaks` has it; empty where none are.
     """
 
     status: str
@@ -69,3 +76,4 @@ class RunResult:
     showcase: str = ""
     sample: str = ""
     halves: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    leaks: Mapping[str, Any] = field(default_factory=dict)

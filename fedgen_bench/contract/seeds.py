@@ -11,6 +11,7 @@ Which axes a stream sees decides what is paired between contenders:
 | devices | x | | x | x | x | x | |
 | evaluation | x | | | x | | | |
 | strategy | x | x | x | x | x | x | x |
+| secrets | x | | x | x | | | |
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "devices": ("task", "partitioner", "seed", "round", "client"),
     "evaluation": ("task", "seed"),
     "strategy": ("task", "adapter", "partitioner", "seed", "round", "client", "strategy"),
+    "secrets": ("task", "partitioner", "seed"),
 }
 
 

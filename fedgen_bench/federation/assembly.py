@@ -43,10 +43,11 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
     settle(device.type)
     spec, registry = loader.resolved(spec), loader.registry
     config, contender, evaluation = spec.config, spec.config.contender, spec.config.evaluation
-    task = loader.task(spec)
+    loader.task(spec)
     passing("cell.loaded")
     population = loader.population(spec)
     passing("cell.partitioned")
+    task = population.task
     strategy_spec = registry.get("strategy", contender.strategy.name).spec
     fleet = loader.fleet(spec)
     with span("attach", contender.adapter.name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from fedgen_bench.base.errors import Diverged, PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.safe_text import printable
 from fedgen_bench.contract.messages import Model
-from fedgen_bench.contract.protocols import PNG_SIGNATURE
+from fedgen_bench.contract.protocols import PNG_SIGNATURE, Planting
+from fedgen_bench.contract.secrets import Exposure
 from fedgen_bench.federation.parameters import load_tensors
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import autocast
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fedgen_bench.suite.cells import CellSpec
 
 
+_EXPOSURE = ("bits", "extracted")
 HALVES = ("first half", "second half")  # of a client's data, as `<metric>/<half>`
 
 
@@ -37,6 +39,12 @@ class _Evidence(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         raise _NotGivenError(name)
+
+
+def exposures_in(metrics: Mapping[str, float]) -> dict[int, Exposure]:
+    """By number of a secret, from `<number>/bits` and `<number>/extracted`."""
+    numbers = [int(name.partition("/")[0]) for name in metrics if name.endswith("/bits")]
+    return {one: Exposure(metrics[f"{one}/bits"], extracted=bool(metrics[f"{one}/extracted"])) for one in numbers}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +137,24 @@ class Evaluator:
             return {}
         numbered = zip(HALVES, values, strict=False)
         return {f"{own}/{half}": float(value) for half, value in numbered if not isinstance(value, Mapping)}
+
+    def exposed(self, model: Model, numbers: Sequence[int]) -> dict[str, float]:
+        """What a model gives away of planted secrets, as metrics (see `exposures_in`).
+
+        Raises:
+            PluginError: the task gives other exposures than it was asked for.
+        """
+        assert isinstance(self.task, Planting), "its secrets have numbers"
+        self._load(model)
+        with self._evaluating("exposures"):
+            found = list(self.task.exposures(self.adapted.module, numbers))
+        if len(found) != len(numbers) or not all(math.isfinite(one.bits) for one in found):
+            raise PluginError(f"{type(self.task).__name__}.exposures must give finite bits for each of the numbers.")
+        return {
+            f"{number}/{name}": float(getattr(one, name))
+            for number, one in zip(numbers, found, strict=True)
+            for name in _EXPOSURE
+        }
 
     def showcase(self, model: Model) -> bytes | str | None:
         """The PNG or the text that the task makes with this model; None where it makes none. A text is made printable.

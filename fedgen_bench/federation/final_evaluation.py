@@ -65,12 +65,12 @@ def final_scores(
             asked.append((of, task.client_id))
             yield task
 
-    measured = _measured(tasks(), work, engine)
+    found = measured(tasks(), work, engine)
     for split in splits:
-        scores.splits.update({f"{split}/{name}": value for name, value in next(measured).items()})
+        scores.splits.update({f"{split}/{name}": value for name, value in next(found).items()})
     passing("final.evaluated")
     metric = experiment.config.evaluation.own
-    for metrics in measured:
+    for metrics in found:
         of, client_id = asked.popleft()
         scores.clients.setdefault(of, {})[str(client_id)] = metrics[metric]
         first, second = (metrics.get(f"{metric}/{half}") for half in HALVES)
@@ -79,7 +79,7 @@ def final_scores(
     return scores
 
 
-def _measured(tasks: Iterator[EvaluationTask], work: Work, engine: Engine) -> Iterator[Mapping[str, float]]:
+def measured(tasks: Iterator[EvaluationTask], work: Work, engine: Engine) -> Iterator[Mapping[str, float]]:
     """Metrics in the order of the tasks, one map for each."""
     if not isinstance(engine, Evaluating):
         yield from work.evaluate_each(tasks)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +19,7 @@ from fedgen_bench.contract.reports import RunResult
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.federation.client_evaluation import spread
 from fedgen_bench.federation.final_evaluation import final_scores
+from fedgen_bench.federation.leaks import Seen, leaks_of
 from fedgen_bench.federation.pieces import pieces
 
 if TYPE_CHECKING:
@@ -34,8 +37,12 @@ def final_result(
     batch_digests: Sequence[str],
     work: Work,
     engine: Engine,
+    seen: Seen = MappingProxyType({}),
 ) -> tuple[RunResult, bytes | None]:
-    """Result of a finished cell, and the encoded global tensors (None when there is no global model)."""
+    """Result of a finished cell, and the encoded global tensors (None when there is no global model).
+
+    `seen` is what single updates gave away (see `leaks.Watch`).
+    """
     model = experiment.export(state, None)
     passing("final.exported")
     scores = final_scores(experiment, state, states, model, work, engine)
@@ -52,6 +59,7 @@ def final_result(
         if unseen := [value for i, value in personalized.items() if int(i) in never]:
             metrics[f"personalized_unseen/{metric}/mean"] = sum(unseen) / len(unseen)
     passing("final.personalized")
+    leaks = leaks_of(experiment, state, states, model, seen, work, engine)
     shown: bytes | str | None = None
     if model is not None and experiment.spec.purpose != "tune":
         with span("picture"):
@@ -75,7 +83,8 @@ def final_result(
         "final_sha256": "" if tensors is None else tensors_digest(tensors),
     }
     final = None if tensors is None else pieces(tensors).whole()
-    return RunResult("done", "", metrics, per_client, digests, facts, showcase, sample, scores.halves), final
+    given = {} if leaks is None else asdict(leaks)
+    return RunResult("done", "", metrics, per_client, digests, facts, showcase, sample, scores.halves, given), final
 
 
 def named_tensors(model: Model) -> Tensors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.protocols import Strategy
     from fedgen_bench.federation.client_work import ClientWork
     from fedgen_bench.federation.link import Link
+
+
+Watch = Callable[[int, Any, int, Tensors, Tensors], Mapping[str, Sequence[float]]]  # see `leaks.Watch.seen`
 
 
 class Conditions(Protocol):
@@ -65,6 +68,7 @@ class Intake:
     Args:
         keep: a client's private state, the core's part of it included.
         admitted_in: by client, the last round in which an update of it was admitted.
+        watch: looks at admitted updates for what they give away; nobody does when None.
     """
 
     experiment: Conditions
@@ -74,12 +78,14 @@ class Intake:
     engine: Engine
     keep: Callable[[int], Tensors]
     admitted_in: Mapping[int, int]
+    watch: Watch | None = None
     ledger: list[LedgerEntry] = field(init=False, default_factory=list)
     quarantined: list[Quarantine] = field(init=False, default_factory=list)
     new_keeps: dict[int, Tensors] = field(init=False, default_factory=dict)
     losses: list[float] = field(init=False, default_factory=list)
     batch_digests: list[str] = field(init=False, default_factory=list)
     drift: Drift = field(init=False, default_factory=Drift)
+    leaks: dict[str, Sequence[float]] = field(init=False, default_factory=dict)
     n_accepted: int = field(init=False, default=0)
     broadcast: Broadcast = field(init=False)
 
@@ -136,5 +142,8 @@ class Intake:
         if exchange.down is not None and self._travels:
             with span("drift", outcome.client_id):
                 self.drift.add(changes, update.n_examples)
+        if self.watch is not None:
+            found = self.watch(self.index, self.state, outcome.client_id, exchange.received, update.tensors)
+            self.leaks |= found
         self.n_accepted += 1
         return update

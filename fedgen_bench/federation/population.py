@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from fedgen_bench.base.errors import PluginError
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.data import ClientData, Examples, Holdings, Parts
-from fedgen_bench.contract.protocols import Counting, HoldingOut
+from fedgen_bench.contract.protocols import Counting, HoldingOut, Planting
 from fedgen_bench.contract.seeds import SeedTree, digest
 from fedgen_bench.suite.sizes import need_memory
 
@@ -162,7 +162,7 @@ class Population:
 def make_population(
     task: Task, partitioner: Any, federation: Federation, seeds: SeedTree, *, training_parts: bool = False
 ) -> Population:
-    """Split the task's units, from their own stream.
+    """Split the task's units, from their own stream; secrets that it plants stand in them afterwards.
 
     Clients without training examples are never asked. With `training_parts` a client has what it would train on alone,
     so that what it holds out is a slice of that.
@@ -195,6 +195,10 @@ def make_population(
             f"Only {len(population.eligible)} clients hold training data; {federation.clients_per_round} are asked in "
             "a round. Use fewer clients or more data."
         )
+    if isinstance(task, Planting):
+        with guarded(f"{type(task).__name__}.planted"):
+            planted = task.planted(parts, population.cohorts(), seeds)
+        population = population if planted is task else replace(population, task=planted)
     return population
 
 

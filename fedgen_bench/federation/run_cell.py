@@ -17,6 +17,7 @@ from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.changes import is_finite
 from fedgen_bench.federation.client_states import ClientStates
 from fedgen_bench.federation.final_result import final_result
+from fedgen_bench.federation.leaks import Watch
 from fedgen_bench.federation.rehearsal import rehearse
 from fedgen_bench.federation.round import Round
 from fedgen_bench.federation.statecodec import decode_state, laid_out, state_file
@@ -51,7 +52,7 @@ def run_cell(
         state = decode_state(checkpoint.state, state)
     states = ClientStates(journal.keep_file, checkpoint.keep_rounds)
     admitted = dict(checkpoint.admitted_rounds)
-    work = experiment.work(blueprint)
+    work, watch = experiment.work(blueprint), Watch.of(experiment)
     for round_index in range(checkpoint.next_round, experiment.n_rounds):
         this = Round(
             experiment=experiment,
@@ -61,13 +62,14 @@ def run_cell(
             engine=engine,
             keep=states.get,
             admitted_in=admitted,
+            watch=watch.seen,
         )
         with span("round", round_index):
             state, report = _committed(this, experiment, states, journal)
         refused = {quarantine.client_id for quarantine in report.quarantined}
         admitted |= dict.fromkeys((i for i in report.cohort if i not in refused), round_index)
         on_round(report)
-    return final_result(experiment, state, states, journal.batch_digests(), work, engine)
+    return final_result(experiment, state, states, journal.batch_digests(), work, engine, journal.leaks_seen())
 
 
 def _committed(this: Round, experiment: Experiment, states: ClientStates, journal: Journal) -> tuple[Any, RoundReport]:
@@ -93,6 +95,7 @@ def _committed(this: Round, experiment: Experiment, states: ClientStates, journa
         ledger=tuple(sorted(this.ledger, key=lambda one: (one.client_id, one.direction))),
         seconds=time.perf_counter() - began,
         drift=this.drift.summary(),
+        leaks=this.leaks,
     )
     with span("commit") as commit:
         state, written = state_file(tensors, skeleton), states.written(this.new_keeps)

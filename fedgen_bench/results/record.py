@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from pydantic import ConfigDict, Field, GetPydanticSchema
 
+from fedgen_bench.results.leaks import Leaks
 from fedgen_bench.suite.cellconfig import CellConfig
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -22,7 +23,7 @@ ModelName = Literal["global", "kept", "personalized"]
 CohortKind = Literal["sampled", "pooled", "none"]
 Unfinished = Literal["failed", "diverged", "crashed", "running"]
 SHOWN = ("showcase", "sample")  # what a model generates, where it does
-ONLY_WHERE_ANY = (*SHOWN, "halves")  # no key stands for one that there is none of
+ONLY_WHERE_ANY = (*SHOWN, "halves", "leaks")  # no key stands for one that there is none of
 Nothing = Annotated[dict[str, Any], Field(max_length=0)]
 
 
@@ -184,6 +185,7 @@ class Done(_Run):
         showcase: base64 of a PNG of what the global model generates; empty when none is published.
         sample: text that it generates; empty when none is published.
         halves: as `per_client`, on either half of a client's data; empty where the task gives none.
+        leaks: what models give away of planted secrets; None where there are none.
     """
 
     status: Literal["done"] = "done"
@@ -195,6 +197,7 @@ class Done(_Run):
     showcase: str = ""
     sample: str = ""
     halves: Mapping[ModelName, Mapping[ClientId, tuple[float, float]]] = field(default_factory=dict)
+    leaks: Leaks | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +233,10 @@ def from_json(raw: Mapping[str, Any]) -> Record:
     if raw["status"] != "done":
         return Ended(**made)
     halves = {model: {i: tuple(two) for i, two in of.items()} for model, of in raw.get("halves", {}).items()}
-    return Done(**made | {"halves": halves, "digests": Digests(**raw["digests"]), "facts": Facts(**raw["facts"])})
+    leaks = {"leaks": Leaks.of(raw["leaks"])} if "leaks" in raw else {}
+    return Done(
+        **made | leaks | {"halves": halves, "digests": Digests(**raw["digests"]), "facts": Facts(**raw["facts"])}
+    )
 
 
 def to_json(record: Record) -> dict[str, Any]:

@@ -21,6 +21,7 @@ AXES = {
     "devices": {"task", "partitioner", "seed", "round", "client"},
     "evaluation": {"task", "seed"},
     "strategy": {"task", "adapter", "partitioner", "seed", "round", "client", "strategy"},
+    "secrets": {"task", "partitioner", "seed"},
 }
 ALL_AXES = ("task", "adapter", "partitioner", "strategy", "seed", "round", "client")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -15,10 +16,12 @@ from fedgen_bench import (
     DataError,
     DatasetSpec,
     Examples,
+    Exposure,
     Find,
     Holdings,
     MicroBatch,
     Parts,
+    Secrets,
     SeedTree,
     TaskSpec,
     Tensors,
@@ -30,13 +33,15 @@ from fedgen_bench import (
 from fedgen_bench_plugins.backbones.known import MINI_LM, SMOLLM2, TINY_WIRE_LM
 from fedgen_bench_plugins.datasets.known import BEIGE_BOOK, PTB, SMOLLM2_GGUF
 from fedgen_bench_plugins.datasets.texts import Corpus
+from fedgen_bench_plugins.tasks.canaries import draw
 from fedgen_bench_plugins.tasks.heldout import n_heldout, without_tail
+from fedgen_bench_plugins.tasks.planting import Planted, check_words
 from fedgen_bench_plugins.tasks.text_beginning import beginning_of, line_end_of
 from fedgen_bench_plugins.tasks.text_corpora import CORPORA, TextReader, topic_labels
 from fedgen_bench_plugins.tasks.text_params import EVALUATION_ONLY, LATER, Params
 from fedgen_bench_plugins.tasks.text_samples import finished, prompts_of
-from fedgen_bench_plugins.tasks.text_scoring import Score, score
-from fedgen_bench_plugins.tasks.text_windows import EvalText, windows
+from fedgen_bench_plugins.tasks.text_scoring import evidence_of, score
+from fedgen_bench_plugins.tasks.text_windows import EvalText, spread, windows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +115,7 @@ class LoadedLanguageModeling:
         self._line_end = line_end_of(params.line_end, backbone)
         self._beginning = beginning_of(params.bos, backbone, self._line_end)
         self._bounds = corpus.unit_bounds(params.unit_lines)
+        self._canaries: Planted | None = None
         self._units = lru_cache(maxsize=8)(self._label_units)
 
     def units(self, seeds: SeedTree) -> UnitTable:
@@ -134,6 +140,11 @@ class LoadedLanguageModeling:
         per_line = self._encode(self.corpus.train)
         return [[token for line in per_line[start:end] for token in line] for start, end in pairwise(self._bounds)]
 
+    def _tokens_of(self, unit: int) -> list[int]:
+        """With those of canaries behind them."""
+        own = self._train_tokens[unit]
+        return own if self._canaries is None else own + self._canaries.behind(unit)
+
     @cached_property
     def _n_tokens(self) -> np.ndarray:
         """How many tokens each unit has, line ends included."""
@@ -154,6 +165,34 @@ class LoadedLanguageModeling:
         """Raises DataError when the tokenizer loses words of the text; some lines of every part, the rest when used."""
         for part in (self.corpus.train, self.corpus.valid, self.corpus.test):
             self._encode(part[:: max(1, len(part) // _SPELLED_LINES)])
+        check_words(self.params.canaries, self._encode)
+
+    @property
+    def secrets(self) -> Secrets | None:
+        """Of `planted`."""
+        return None if self._canaries is None else self._canaries.secrets
+
+    def planted(self, parts: Parts, cohorts: Iterable[Sequence[int]], seeds: SeedTree) -> LoadedLanguageModeling:
+        """With the canaries of a seed behind units that their owners train on.
+
+        Raises:
+            DataError: fewer clients than canaries, or canaries that the backbone cannot read.
+        """
+        canaries = self.params.canaries
+        if not canaries.count:
+            return self
+        asked = sorted({client_id for cohort in cohorts for client_id in cohort})
+        trained = [(i, units) for i in asked if len(units := self.trained_units(parts[i]))]
+        sown = copy.copy(self)
+        drawn = draw(canaries, trained, seeds.numpy("secrets"))
+        sown._canaries = Planted(canaries, drawn, self._encode, self.params.longest)  # noqa: SLF001 - its own copy
+        return sown
+
+    def exposures(self, module: nn.Module, numbers: Sequence[int]) -> list[Exposure]:
+        """Of canaries and controls, as far as they were planted."""
+        assert self._canaries is not None, "asked where `secrets` are there"
+        n_tokens = self.params.batch_windows * self.params.context_tokens
+        return self._canaries.exposures(module, numbers, self._beginning.token, n_tokens)
 
     def client_data(self, units: np.ndarray) -> ClientData:
         """Blocks for training; the last units are held out when at least two are left to train on."""
@@ -162,7 +201,7 @@ class LoadedLanguageModeling:
         kept = self.trained_units(units)
         tail = units[len(kept) :]
         length = self.params.block_tokens
-        stream = [self._beginning.token, *(token for unit in kept for token in self._train_tokens[unit])]
+        stream = [self._beginning.token, *(token for unit in kept for token in self._tokens_of(unit))]
         n_blocks = -(-(len(stream) - 1) // length)
         padded = torch.full((n_blocks * length + 1,), _IGNORED, dtype=torch.int64)
         padded[: len(stream)] = torch.tensor(stream)
@@ -181,7 +220,8 @@ class LoadedLanguageModeling:
         import numpy as np
 
         tails = n_heldout(parts.sizes, self.params.heldout_fraction)
-        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(self._n_tokens[parts.units])])
+        n_tokens = self._n_tokens if self._canaries is None else self._canaries.n_tokens(self._n_tokens)
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(n_tokens[parts.units])])
         n_trained = before[parts.offsets[1:] - tails] - before[parts.offsets[:-1]]
         return Holdings(-(-n_trained // self.params.block_tokens), tails > 0)
 
@@ -202,9 +242,9 @@ class LoadedLanguageModeling:
         valid, test, runs = len(self.corpus.valid), len(self.corpus.test), self.corpus.valid_runs
         final = self.params.final_lines
         return {
-            "valid": self._eval_text("valid", _spread(valid, final, runs)),
-            "test": self._eval_text("test", _spread(test, final, runs)),
-            "valid_subset": self._eval_text("valid", _spread(valid, self.params.valid_subset_lines, runs)),
+            "valid": self._eval_text("valid", spread(valid, final, runs)),
+            "test": self._eval_text("test", spread(test, final, runs)),
+            "valid_subset": self._eval_text("valid", spread(valid, self.params.valid_subset_lines, runs)),
         }
 
     def split(self, name: str) -> EvalText:
@@ -256,7 +296,7 @@ class LoadedLanguageModeling:
         groups = windows(data.tokens, self._beginning, self.params)
         found, halves = score(module, groups, self.params.batch_windows)
         divided = all(half.n_tokens for half in halves)
-        evidence = {**_evidence(found, data), "halves": tuple(_evidence(one, data) for one in halves if divided)}
+        evidence = {**evidence_of(found, data), "halves": tuple(evidence_of(one, data) for one in halves if divided)}
         return evidence if data.floor_nats is None else {**evidence, "floor_nats": data.floor_nats}
 
     def evidence(self, split: str) -> frozenset[str]:
@@ -288,23 +328,6 @@ class LoadedLanguageModeling:
     def _decoded(self, tokens: list[int]) -> str:
         """Their text on one line."""
         return " ".join(self.backbone.tokenizer.decode(tokens).split())
-
-
-def _evidence(found: Score, data: EvalText) -> dict[str, float]:
-    """What is known of a text, or of the part of it that was scored."""
-    share = found.n_tokens / len(data.tokens)
-    return {
-        "nll_nats": found.nats, "n_words": data.n_words * share, "n_bytes": data.n_bytes * share,
-        "n_tokens": float(found.n_tokens), "n_correct_tokens": float(found.n_correct),
-    }  # fmt: skip
-
-
-def _spread(n: int, wanted: int | None, runs: int) -> Sequence[int]:
-    """About `wanted` of n lines, in equal runs that begin at equal distances; all of them when None."""
-    if wanted is None or wanted >= n:
-        return range(n)
-    per_run = -(-wanted // runs)
-    return [i for run in range(runs) for i in range(run * n // runs, min(run * n // runs + per_run, n))]
 
 
 @hookimpl

@@ -7,10 +7,11 @@ from typing import Literal
 
 from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 from fedgen_bench_plugins.datasets.sources import NO_TEXT, OWN_TEXT, TextSource
+from fedgen_bench_plugins.tasks.canaries import NO_CANARIES, Canaries
 from fedgen_bench_plugins.tasks.text_beginning import Bos, LineEnd
 from fedgen_bench_plugins.tasks.text_samples import PROMPT_TOKENS
 
-LATER = frozenset({"bos", "final_lines", "line_end", "loading", "sample_tokens", "source"})
+LATER = frozenset({"bos", "canaries", "final_lines", "line_end", "loading", "sample_tokens", "source"})
 EVALUATION_ONLY = frozenset(
     {"context_tokens", "stride_tokens", "valid_subset_lines", "final_lines", "batch_windows", "sample_tokens"}
 )
@@ -46,6 +47,7 @@ class Params:
         loading: how the backbone is loaded and held, a table of its own.
         final_lines: lines of validation and of test that are evaluated after the last round, taken in equal runs across
             each; all of them when left out.
+        canaries: secrets that are planted with some clients to measure what models give away, a table of its own.
     """
 
     dataset: Literal["ptb", "ptb-short", "beige-book", "tiny-wire", "text_folder"] = "ptb"
@@ -64,6 +66,7 @@ class Params:
     source: TextSource = NO_TEXT
     loading: Loading = AS_IT_IS
     final_lines: int | None = None
+    canaries: Canaries = NO_CANARIES
 
     own = (OWN_TEXT,)  # data sets that read `source`
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from fedgen_bench_plugins.tasks.text_windows import EvalText
+
 
 @dataclass(frozen=True)
 class Score:
@@ -43,6 +45,15 @@ def score(
             n_correct = _predicted(scores, tokens).view(wanted.shape).sum(dim=1).tolist()
             every += [Score(a, wanted.shape[1], n) for a, n in zip(by_window, n_correct, strict=True)]
     return replace(_together(every), nats=nats), (_together(every[::2]), _together(every[1::2]))
+
+
+def evidence_of(found: Score, data: EvalText) -> dict[str, float]:
+    """What is known of a text, or of the part of it that was scored."""
+    share = found.n_tokens / len(data.tokens)
+    return {
+        "nll_nats": found.nats, "n_words": data.n_words * share, "n_bytes": data.n_bytes * share,
+        "n_tokens": float(found.n_tokens), "n_correct_tokens": float(found.n_correct),
+    }  # fmt: skip
 
 
 def _together(windows: Sequence[Score]) -> Score:

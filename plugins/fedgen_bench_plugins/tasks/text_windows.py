@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,3 +43,11 @@ def windows(tokens: torch.Tensor, beginning: Beginning, params: Params) -> Itera
         )
     if rest := n - first - n_full * stride:
         yield beginning.put(stream[None, n - context : n]), tokens[None, n - rest :]
+
+
+def spread(n: int, wanted: int | None, runs: int) -> Sequence[int]:
+    """About `wanted` of n lines, in equal runs that begin at equal distances; all of them when None."""
+    if wanted is None or wanted >= n:
+        return range(n)
+    per_run = -(-wanted // runs)
+    return [i for run in range(runs) for i in range(run * n // runs, min(run * n // runs + per_run, n))]
