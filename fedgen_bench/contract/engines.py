@@ -34,7 +34,11 @@ class ClientTask:
 
 @dataclass(frozen=True, kw_only=True)
 class ClientOutcome:
-    """What came back, and figures. No message: nothing is sent. No keep: the private state stays as it is."""
+    """What came back, and figures. No message: nothing is sent. No keep: the private state stays as it is.
+
+    Args:
+        n_steps: local steps of all of the client's fits; 0 where nobody says.
+    """
 
     client_id: int
     message: bytes | None
@@ -42,6 +46,7 @@ class ClientOutcome:
     keep: Tensors | None
     mean_loss: float
     batch_digest: str
+    n_steps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ class RoundReport:
     Args:
         drift: as `drift.Drift.summary` has it.
         leaks: what single updates of the round gave away, as `leaks.Watch.seen` has it.
+        n_steps: local steps of all clients; 0 in rounds that were committed before these were counted.
     """
 
     round_index: int
@@ -51,6 +52,7 @@ class RoundReport:
     seconds: float
     drift: Mapping[str, float] = field(default_factory=dict)
     leaks: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    n_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class RunResult:
         halves: as `per_client`, on either half of a client's data, where the suite has `[personalization]` and the task
             gives halves.
         leaks: what models give away of planted secrets, as `results.leaks.Leaks` has it; empty where none are.
+        costs: what the cell asks of a client, as `results.costs.ClientCosts` has it; empty where nothing is trained.
     """
 
     status: str
@@ -77,3 +80,4 @@ class RunResult:
     sample: str = ""
     halves: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     leaks: Mapping[str, Any] = field(default_factory=dict)
+    costs: Mapping[str, Any] = field(default_factory=dict)

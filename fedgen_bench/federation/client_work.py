@@ -141,6 +141,7 @@ class ClientWork:
             keep=keep,
             mean_loss=loss,
             batch_digest=self._batch_digest(ctx, reports),
+            n_steps=sum(one.n_steps for one in reports),
         )
 
     def _distorted(self, tensors: Tensors, received: Tensors, ctx: ClientContext) -> Tensors:

@@ -17,6 +17,7 @@ from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import Model
 from fedgen_bench.contract.reports import RunResult
 from fedgen_bench.contract.seeds import digest
+from fedgen_bench.federation.client_costs import costs_of
 from fedgen_bench.federation.client_evaluation import spread
 from fedgen_bench.federation.final_evaluation import final_scores
 from fedgen_bench.federation.leaks import Seen, leaks_of
@@ -59,6 +60,8 @@ def final_result(
         if unseen := [value for i, value in personalized.items() if int(i) in never]:
             metrics[f"personalized_unseen/{metric}/mean"] = sum(unseen) / len(unseen)
     passing("final.personalized")
+    with span("costs"):
+        costs = costs_of(experiment)
     leaks = leaks_of(experiment, state, states, model, seen, work, engine)
     shown: bytes | str | None = None
     if model is not None and experiment.spec.purpose != "tune":
@@ -83,8 +86,19 @@ def final_result(
         "final_sha256": "" if tensors is None else tensors_digest(tensors),
     }
     final = None if tensors is None else pieces(tensors).whole()
-    given = {} if leaks is None else asdict(leaks)
-    return RunResult("done", "", metrics, per_client, digests, facts, showcase, sample, scores.halves, given), final
+    return RunResult(
+        status="done",
+        reason="",
+        metrics=metrics,
+        per_client=per_client,
+        digests=digests,
+        facts=facts,
+        showcase=showcase,
+        sample=sample,
+        halves=scores.halves,
+        leaks={} if leaks is None else asdict(leaks),
+        costs={} if costs is None else asdict(costs),
+    ), final
 
 
 def named_tensors(model: Model) -> Tensors:

@@ -87,6 +87,7 @@ class Intake:
     drift: Drift = field(init=False, default_factory=Drift)
     leaks: dict[str, Sequence[float]] = field(init=False, default_factory=dict)
     n_accepted: int = field(init=False, default=0)
+    n_steps: int = field(init=False, default=0)
     broadcast: Broadcast = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,6 +126,7 @@ class Intake:
         `exchange_of` gives the exchange that an outcome ends, or raises WireError, which counts as the gate's.
         """
         self.losses.append(outcome.mean_loss)
+        self.n_steps += outcome.n_steps
         self.batch_digests.append(outcome.batch_digest)
         try:
             with span("gate", outcome.client_id) as gate:

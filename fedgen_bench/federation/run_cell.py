@@ -96,6 +96,7 @@ def _committed(this: Round, experiment: Experiment, states: ClientStates, journa
         seconds=time.perf_counter() - began,
         drift=this.drift.summary(),
         leaks=this.leaks,
+        n_steps=this.n_steps,
     )
     with span("commit") as commit:
         state, written = state_file(tensors, skeleton), states.written(this.new_keeps)

@@ -6,12 +6,13 @@ takes a record as it comes and keeps every value as it is, so that it is written
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from pydantic import ConfigDict, Field, GetPydanticSchema
 
+from fedgen_bench.results.costs import Costs
 from fedgen_bench.results.leaks import Leaks
 from fedgen_bench.suite.cellconfig import CellConfig
 
@@ -23,7 +24,7 @@ ModelName = Literal["global", "kept", "personalized"]
 CohortKind = Literal["sampled", "pooled", "none"]
 Unfinished = Literal["failed", "diverged", "crashed", "running"]
 SHOWN = ("showcase", "sample")  # what a model generates, where it does
-ONLY_WHERE_ANY = (*SHOWN, "halves", "leaks")  # no key stands for one that there is none of
+ONLY_WHERE_ANY = (*SHOWN, "halves", "leaks", "costs")  # no key stands for one that there is none of
 Nothing = Annotated[dict[str, Any], Field(max_length=0)]
 
 
@@ -186,6 +187,7 @@ class Done(_Run):
         sample: text that it generates; empty when none is published.
         halves: as `per_client`, on either half of a client's data; empty where the task gives none.
         leaks: what models give away of planted secrets; None where there are none.
+        costs: what training asked of clients' devices; None where nobody counted.
     """
 
     status: Literal["done"] = "done"
@@ -198,6 +200,7 @@ class Done(_Run):
     sample: str = ""
     halves: Mapping[ModelName, Mapping[ClientId, tuple[float, float]]] = field(default_factory=dict)
     leaks: Leaks | None = None
+    costs: Costs | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +216,7 @@ class Ended(_Run):
 
 
 Record = Done | Ended
+_LATER: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {"leaks": Leaks.of, "costs": Costs.of}
 
 
 def from_json(raw: Mapping[str, Any]) -> Record:
@@ -233,9 +237,9 @@ def from_json(raw: Mapping[str, Any]) -> Record:
     if raw["status"] != "done":
         return Ended(**made)
     halves = {model: {i: tuple(two) for i, two in of.items()} for model, of in raw.get("halves", {}).items()}
-    leaks = {"leaks": Leaks.of(raw["leaks"])} if "leaks" in raw else {}
+    later = {name: read(raw[name]) for name, read in _LATER.items() if name in raw}
     return Done(
-        **made | leaks | {"halves": halves, "digests": Digests(**raw["digests"]), "facts": Facts(**raw["facts"])}
+        **made | later | {"halves": halves, "digests": Digests(**raw["digests"]), "facts": Facts(**raw["facts"])}
     )
 
 

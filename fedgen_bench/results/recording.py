@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.results.record import ONLY_WHERE_ANY, SHOWN, Booked, Record, from_json
 
@@ -27,6 +28,7 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
     """The record of a run that has ended, as reading it from `results.json` gives it."""
     result = run.result
     entries = [entry for report in run.rounds for entry in report.ledger]
+    told = {name: getattr(result, name) for name in ONLY_WHERE_ANY} | {"costs": _costs(run)}
     table = {
         "contender": run.spec.contender,
         "seed": run.spec.seed,
@@ -49,13 +51,17 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
         ],
         "provenance": dict(run.provenance),
         "environment": dict(run.environment),
-        **{
-            name: found
-            for name in ONLY_WHERE_ANY
-            if (with_showcase or name not in SHOWN) and (found := getattr(result, name))
-        },
+        **{name: found for name, found in told.items() if found and (with_showcase or name not in SHOWN)},
     }
     return from_json(json.loads(json.dumps(table)))
+
+
+def _costs(run: StoredRun) -> dict[str, Any]:
+    """With local steps of all rounds, and until each point of the curve; empty where a round did not count them."""
+    if not run.result.costs or not all(report.n_steps for report in run.rounds):
+        return {}
+    taken = list(itertools.accumulate(report.n_steps for report in run.rounds))
+    return {**run.result.costs, "n_steps": taken[-1], "steps_so_far": [taken[one[0] - 1] for one in _curve(run)]}
 
 
 def _curve(run: StoredRun) -> list[tuple[int, float, int]]:
