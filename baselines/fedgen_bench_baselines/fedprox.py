@@ -66,4 +66,14 @@ class FedProx:
 def register_strategies() -> list[StrategySpec]:
     summary = "FedAvg with the local penalty mu/2 ||y - x||^2 (arXiv 1812.06127)."
     same = {"fedavg": {"mu": 0.0}}
-    return [StrategySpec(name="fedprox", summary=summary, build=FedProx, params=Params, reduces_to=same, averages=True)]
+    return [
+        StrategySpec(
+            name="fedprox",
+            summary=summary,
+            build=FedProx,
+            params=Params,
+            reduces_to=same,
+            averages=True,
+            partial_work=True,
+        )
+    ]

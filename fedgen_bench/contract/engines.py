@@ -21,6 +21,7 @@ class ClientTask:
         keep: the client's private state, the core's part of it included.
         kept_in: see `ClientContext`.
         merges: updates of the backbone that the client has already; the message has the later ones.
+        local_steps: the step budget of one fit, where it is less than the suite's; else None.
     """
 
     round_index: int
@@ -30,6 +31,7 @@ class ClientTask:
     keep: Tensors
     kept_in: int = -1
     merges: tuple[Tensors, ...] = ()
+    local_steps: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

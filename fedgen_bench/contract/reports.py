@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+UNAVAILABLE, LEFT, LATE = "unavailable", "left", "late"  # why a client that was asked did not count
 GLOBAL, KEPT, PERSONALIZED = "global", "kept", "personalized"  # models that clients' own data are measured with
 
 
@@ -31,6 +32,49 @@ class Quarantine:
     message: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class TimedClient:
+    """A client's part of a round by the simulated clock.
+
+    Args:
+        code: why its reply did not count (`unavailable`, `left`, `late`); empty when it was awaited.
+        n_steps: local steps of a fit that it was given.
+        download, work, upload: seconds that its part takes, or would have taken; 0 when it was out of reach.
+    """
+
+    client_id: int
+    code: str = ""
+    n_steps: int = 0
+    download: float = 0.0
+    work: float = 0.0
+    upload: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundClock:
+    """A round by the simulated clock.
+
+    Args:
+        began: seconds from the beginning of the run.
+        seconds: from there until the round ended.
+        clients: everybody who was asked, ascending.
+    """
+
+    began: float
+    seconds: float
+    clients: tuple[TimedClient, ...]
+
+    @property
+    def ended(self) -> float:
+        """Seconds from the beginning of the run."""
+        return self.began + self.seconds
+
+    @property
+    def absent(self) -> tuple[TimedClient, ...]:
+        """Those whose reply did not count."""
+        return tuple(one for one in self.clients if one.code)
+
+
 @dataclass(frozen=True)
 class RoundReport:
     """One committed round.
@@ -39,6 +83,7 @@ class RoundReport:
         drift: as `drift.Drift.summary` has it.
         leaks: what single updates of the round gave away, as `leaks.Watch.seen` has it.
         n_steps: local steps of all clients; 0 in rounds that were committed before these were counted.
+        clock: who replied when in simulated time; None where the suite has no devices.
     """
 
     round_index: int
@@ -53,6 +98,14 @@ class RoundReport:
     drift: Mapping[str, float] = field(default_factory=dict)
     leaks: Mapping[str, Sequence[float]] = field(default_factory=dict)
     n_steps: int = 0
+    clock: RoundClock | None = None
+
+    @property
+    def admitted(self) -> tuple[int, ...]:
+        """Clients whose update counted, ascending."""
+        out = {one.client_id for one in self.quarantined}
+        out |= {one.client_id for one in (() if self.clock is None else self.clock.absent)}
+        return tuple(one for one in self.cohort if one not in out)
 
 
 @dataclass(frozen=True)

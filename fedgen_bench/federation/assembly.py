@@ -81,6 +81,7 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
         attack=None if attack is None else build(registry, "attack", attack),
         attackers=_attackers(attack, len(population.parts), seed_tree(spec)),
         fleet=fleet,
+        partial_work=strategy_spec.partial_work,
     )
 
 

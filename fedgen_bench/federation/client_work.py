@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,8 @@ class ClientWork:
 
     def working(self, task: ClientTask) -> Generator[Asked, FitReport, ClientOutcome]:
         """One task, worked off by whoever answers the fits; raises as `run` does."""
-        ctx = self.context(task.round_index, task.client_id, own_part(task.keep), task.kept_in)
+        whole = self.context(task.round_index, task.client_id, own_part(task.keep), task.kept_in)
+        ctx = whole if task.local_steps is None else replace(whole, local_steps=task.local_steps)
         payload: Payload | None = None
         received: Tensors = {}
         if task.message is not None:
@@ -140,7 +141,7 @@ class ClientWork:
             n_examples=update.n_examples,
             keep=keep,
             mean_loss=loss,
-            batch_digest=self._batch_digest(ctx, reports),
+            batch_digest=self._batch_digest(whole, reports),
             n_steps=sum(one.n_steps for one in reports),
         )
 
@@ -158,9 +159,12 @@ class ClientWork:
         """Of the batches that a whole budget takes; a shorter first fit took their beginning."""
         if reports and reports[0].n_steps == ctx.local_steps:
             return reports[0].batch_digest
-        streams = FitStreams(ctx.seeds, ctx.round_index, ctx.client_id)
-        n_examples = self.examples(ctx.client_id).n
-        return order_digest(batch_order(n_examples, self.plan.batch_size, ctx.local_steps, streams.batch_generator()))
+        return self.batch_digest(ctx)
+
+    def batch_digest(self, ctx: ClientContext) -> str:
+        """Of the batches that a whole budget would take, trained or not: what is paired between contenders."""
+        order = FitStreams(ctx.seeds, ctx.round_index, ctx.client_id).batch_generator()
+        return order_digest(batch_order(ctx.n_examples, self.plan.batch_size, ctx.local_steps, order))
 
     def _drive(
         self, payload: Payload | None, ctx: ClientContext, reports: list[FitReport]

@@ -43,6 +43,7 @@ class Experiment:
         attack: what hostile clients do; None where there are none.
         attackers: who they are.
         fleet: what clients run on; None where the suite has no devices.
+        partial_work: of the strategy, see `StrategySpec`.
     """
 
     spec: CellSpec
@@ -59,6 +60,7 @@ class Experiment:
     attack: Attack | None
     attackers: frozenset[int]
     fleet: Fleet | None = None
+    partial_work: bool = False
 
     def work(self, blueprint: Blueprint | None = None) -> ClientWork:
         """What works off this cell's client tasks."""

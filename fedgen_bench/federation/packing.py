@@ -38,6 +38,7 @@ class PackedTask:
     keep: bytes
     kept_in: int
     merges: tuple[bytes, ...]
+    local_steps: int | None
     others: tuple[PackedTask, ...] = ()
 
 
@@ -106,6 +107,7 @@ def pack(task: ClientTask, blueprint: Blueprint) -> PackedTask:
         _save(task.keep),
         task.kept_in,
         tuple(map(_save, task.merges)),
+        task.local_steps,
     )
 
 
@@ -119,6 +121,7 @@ def unpack(task: PackedTask) -> ClientTask:
         keep=_load(task.keep),
         kept_in=task.kept_in,
         merges=tuple(map(_load, task.merges)),
+        local_steps=task.local_steps,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.errors import PluginError, RoundFailed, WireError
 from fedgen_bench.base.failures import blamed
@@ -13,34 +14,62 @@ from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.contract.messages import Update
+from fedgen_bench.contract.reports import UNAVAILABLE, RoundClock
 from fedgen_bench.federation.exchange import Exchange
 from fedgen_bench.federation.intake import Intake
+
+if TYPE_CHECKING:
+    from fedgen_bench.contract.contexts import ClientContext
 
 
 @dataclass(kw_only=True)
 class Round(Intake):
-    """One round, and what it gathers while its updates stream into `aggregate`."""
+    """One round, and what it gathers while its updates stream into `aggregate`.
 
+    Args:
+        clock: who replies when, and whose reply counts; None where everybody's does.
+    """
+
+    clock: RoundClock | None = None
     _begun: dict[int, Exchange] = field(init=False, default_factory=dict)
     _answered: set[int] = field(init=False, default_factory=set)
     _failure: Exception | None = field(init=False, default=None)
 
     def tasks(self) -> Iterator[ClientTask]:
-        """Send to each client of the cohort."""
-        experiment = self.experiment
-        for client_id in experiment.cohort(self.index):
-            ctx = experiment.context(self.index, client_id, {}, self.admitted_in.get(client_id, -1))
-            task, self._begun[client_id] = self.begun(self.state, ctx)
-            yield task
+        """Send to each client of the cohort that can be reached; those whose reply will not count are not trained."""
+        timed = {} if self.clock is None else {one.client_id: one for one in self.clock.clients}
+        for client_id in self.experiment.cohort(self.index):
+            ctx, own = self._context(client_id), timed.get(client_id)
+            if own is None or own.n_steps == ctx.local_steps:
+                task, exchange = self.begun(self.state, ctx)
+            elif own.code == UNAVAILABLE:
+                continue
+            else:
+                task, exchange = self.begun(self.state, replace(ctx, local_steps=own.n_steps))
+                task = replace(task, local_steps=own.n_steps)
+            if own is None or not own.code:
+                self._begun[client_id] = exchange
+                yield task
+
+    def _context(self, client_id: int) -> ClientContext:
+        return self.experiment.context(self.index, client_id, {}, self.admitted_in.get(client_id, -1))
 
     def updates(self) -> Iterator[Update]:
         """Admitted updates in client-id order."""
+        absent = deque(() if self.clock is None else (one.client_id for one in self.clock.absent))
         for outcome in self._outcomes():
+            self._not_trained(absent, outcome.client_id)
             update = self.admitted(outcome, self._exchange_of)
             del outcome
             if update is not None:
                 yield update
             del update  # its memory is free while the next client is trained
+        self._not_trained(absent, math.inf)
+
+    def _not_trained(self, absent: deque[int], before: float) -> None:
+        """Note the batches of clients that nobody waits for, in their place: what is paired is who was asked."""
+        while absent and absent[0] < before:
+            self.batch_digests.append(self.work.batch_digest(self._context(absent.popleft())))
 
     def _outcomes(self) -> Iterator[ClientOutcome]:
         """The engine's outcomes, as far as they are some; what goes wrong is kept for who swallows it."""
@@ -86,7 +115,9 @@ class Round(Intake):
             for _ in updates:  # a strategy that reads only some updates does not save the others their work
                 pass
         if self.n_accepted < experiment.quorum:
-            codes = ", ".join(sorted({one.code for one in self.quarantined})) or "no answer"
+            found = {one.code for one in self.quarantined}
+            found |= {one.code for one in (() if self.clock is None else self.clock.absent)}
+            codes = ", ".join(sorted(found)) or "no answer"
             raise RoundFailed(
                 f"Round {self.index}: {self.n_accepted} valid updates, the suite wants {experiment.quorum} ({codes})."
             )

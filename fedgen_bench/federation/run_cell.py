@@ -21,6 +21,7 @@ from fedgen_bench.federation.leaks import Watch
 from fedgen_bench.federation.rehearsal import rehearse
 from fedgen_bench.federation.round import Round
 from fedgen_bench.federation.statecodec import decode_state, laid_out, state_file
+from fedgen_bench.federation.timetable import timetable_of
 from fedgen_bench.results.journal import Checkpoint
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def run_cell(
     states = ClientStates(journal.keep_file, checkpoint.keep_rounds)
     admitted = dict(checkpoint.admitted_rounds)
     work, watch = experiment.work(blueprint), Watch.of(experiment)
+    timetable, now = timetable_of(experiment), checkpoint.simulated
     for round_index in range(checkpoint.next_round, experiment.n_rounds):
         this = Round(
             experiment=experiment,
@@ -63,11 +65,12 @@ def run_cell(
             keep=states.get,
             admitted_in=admitted,
             watch=watch.seen,
+            clock=None if timetable is None else timetable.round(round_index, state, states.get, admitted, now),
         )
         with span("round", round_index):
             state, report = _committed(this, experiment, states, journal)
-        refused = {quarantine.client_id for quarantine in report.quarantined}
-        admitted |= dict.fromkeys((i for i in report.cohort if i not in refused), round_index)
+        admitted |= dict.fromkeys(report.admitted, round_index)
+        now = now if report.clock is None else report.clock.ended
         on_round(report)
     return final_result(experiment, state, states, journal.batch_digests(), work, engine, journal.leaks_seen())
 
@@ -97,6 +100,7 @@ def _committed(this: Round, experiment: Experiment, states: ClientStates, journa
         drift=this.drift.summary(),
         leaks=this.leaks,
         n_steps=this.n_steps,
+        clock=this.clock,
     )
     with span("commit") as commit:
         state, written = state_file(tensors, skeleton), states.written(this.new_keeps)

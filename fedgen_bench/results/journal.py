@@ -29,12 +29,14 @@ class Checkpoint:
         keep_rounds: rounds that wrote the files in which clients' private states are, ascending; of a client the last
             one that has it counts.
         admitted_rounds: by client, the last round in which its update was admitted.
+        simulated: seconds by the simulated clock; 0 where none runs.
     """
 
     next_round: int
     state: bytes
     keep_rounds: tuple[int, ...]
     admitted_rounds: Mapping[int, int]
+    simulated: float = 0.0
 
 
 @dataclass
@@ -81,9 +83,10 @@ class Journal:
             return None
         admitted = dict[int, int]()
         for row in rows:
-            refused = {one["client_id"] for one in row.table["quarantined"]}
-            admitted |= dict.fromkeys((i for i in row.table["cohort"] if i not in refused), row.number)
-        return Checkpoint(len(rows), state.read_bytes(), tuple(at for at, _ in last.keeps), admitted)
+            admitted |= dict.fromkeys(row.round_report.admitted, row.number)
+        clock = last.round_report.clock
+        simulated = 0.0 if clock is None else clock.ended
+        return Checkpoint(len(rows), state.read_bytes(), tuple(at for at, _ in last.keeps), admitted, simulated)
 
     def _drop_rounds_from(self, first: int, rows: list[RoundRow]) -> None:
         self._tail = None

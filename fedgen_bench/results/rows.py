@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from fedgen_bench.base.errors import StoreError
-from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundReport, RunResult
+from fedgen_bench.contract.reports import LedgerEntry, Quarantine, RoundClock, RoundReport, RunResult, TimedClient
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.results.record import ONLY_WHERE_ANY
 from fedgen_bench.suite.cellconfig import CellConfig
@@ -153,6 +153,10 @@ class RoundRow:
         """The row of a round that is to be committed."""
         table = {name: getattr(report, name) for name in _REPORT}
         table["quarantined"] = [dataclasses.asdict(one) for one in report.quarantined]
+        if report.clock is None:  # rounds without one are stored as they were before there was any
+            del table["clock"]
+        else:
+            table["clock"] = dataclasses.asdict(report.clock)
         return cls(
             run=run,
             number=report.round_index,
@@ -184,6 +188,9 @@ class RoundRow:
         """The report with its booked messages."""
         table = self.table
         quarantined = tuple(Quarantine(**one) for one in table.pop("quarantined"))
+        if (clock := table.pop("clock", None)) is not None:
+            clock = RoundClock(**clock | {"clients": tuple(TimedClient(**one) for one in clock["clients"])})
         columns = [column.name for column in dataclasses.fields(LedgerEntry)]
         ledger = tuple(LedgerEntry(**dict(zip(columns, message, strict=True))) for message in self.ledger)
-        return RoundReport(**table | {"cohort": tuple(table["cohort"]), "quarantined": quarantined, "ledger": ledger})
+        own = {"cohort": tuple(table["cohort"]), "quarantined": quarantined, "ledger": ledger, "clock": clock}
+        return RoundReport(**table | own)

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from fedgen_bench.contract.contexts import ClientContext
-from fedgen_bench.contract.messages import Fit, Payload
-from fedgen_bench.federation import wire
+from fedgen_bench.contract.messages import Fit
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.client_evaluation import evaluated_clients
-from fedgen_bench.federation.exchange import begin
 from fedgen_bench.federation.footprint import Footprint, footprint
+from fedgen_bench.federation.lengths import Lengths
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import fit
 from fedgen_bench.suite.cellconfig import canonical
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.engines import ClientTask
-    from fedgen_bench.federation.exchange import Exchange
     from fedgen_bench.federation.experiment import Experiment
     from fedgen_bench.suite.cells import CellSpec
 
@@ -58,7 +53,7 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
     """
     forecasts: dict[str, Forecast] = {}
     step_seconds: dict[str, float] = {}
-    lengths: dict[Any, tuple[int, int]] = {}
+    lengths = Lengths()
     for spec in sorted(specs, key=lambda one: one.seed):  # a split serves all cells of its seed
         torch.set_num_threads(spec.config.training.threads)
         experiment = assemble(spec, loader, device)
@@ -71,8 +66,7 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
                 steps += ctx.local_steps
                 payload = strategy.send(state, ctx)
                 if payload is not None and experiment.cohort_kind == "sampled":
-                    key = (compressors, *_layout(payload, ctx))
-                    there, back = _lengths(lengths, key, partial(begin, experiment.link, payload, ctx, {}))
+                    there, back = lengths.of(experiment.link, payload, ctx, {}, compressors)
                     down, up = down + there, up + back
         if steps and spec.contender not in step_seconds:
             step_seconds[spec.contender] = _seconds_a_step(experiment)
@@ -82,23 +76,6 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
         memory = _memory(experiment).on(device.type) if steps else 0
         forecasts[spec.digest] = Forecast(spec.name, experiment.n_rounds, steps, down, up, seconds, memory)
     return [forecasts[spec.digest] for spec in specs]
-
-
-def _layout(payload: Payload, ctx: ClientContext) -> tuple[Any, ...]:
-    """What the lengths of both messages of an exchange hang on, but for the compressors."""
-    reply = payload.tensors if payload.reply is None else payload.reply
-    layouts = (tuple(wire.layout_of(one).items()) for one in (payload.tensors, reply, *payload.merges))
-    return *layouts, len(f"{ctx.round_index}{ctx.client_id}{ctx.n_examples}")
-
-
-def _lengths(
-    known: dict[Any, tuple[int, int]], key: Any, exchanged: Callable[[], tuple[ClientTask, Exchange]]
-) -> tuple[int, int]:
-    """Bytes to the client and back; of exchanges with one key, one is held."""
-    if key not in known:
-        task, exchange = exchanged()
-        known[key] = (len(task.message or b""), len(exchange.reply_like()) if exchange.reply else 0)
-    return known[key]
 
 
 def _memory(experiment: Experiment) -> Footprint:

@@ -30,8 +30,27 @@ _ROOM_BYTES = 256 * 2**20  # some containers have 64 MB, which torch needs
 _FORK = multiprocessing.get_context("forkserver")
 
 
+DEVICES = """
+[devices]
+first = 2
+[[devices.classes]]
+name = "fast"
+share = 0.5
+flops = 1e9
+down = 1e6
+up = 1e6
+availability = 0.9
+[[devices.classes]]
+name = "slow"
+share = 0.5
+flops = 1e9
+down = 50.0
+up = 50.0
+"""
+
+
 @functools.cache
-def world() -> tuple[Any, Any, Any, Any]:
+def world(devices: str = "") -> tuple[Any, Any, Any, Any]:
     """Registry, suite source, suite and cells: the toy suite with one seed."""
     import torch
 
@@ -43,9 +62,8 @@ def world() -> tuple[Any, Any, Any, Any]:
 
     torch.set_num_threads(1)
     registry = load_registry([Path(toy.__file__)])
-    source = SuiteSource(
-        name="toy", text=toy.SUITE.replace("leaderboard = [1, 2]", "leaderboard = [1]"), path="toy.toml"
-    )
+    text = toy.SUITE.replace("leaderboard = [1, 2]", "leaderboard = [1]") + devices
+    source = SuiteSource(name="toy", text=text, path="toy.toml")
     suite = load_suite(source, registry)
     return registry, source, suite, expand(suite, registry, contenders=CONTENDERS)
 
@@ -57,7 +75,7 @@ def pin_commit(patch: Any) -> None:
     patch(environment, "git_commit", lambda: "pinned")
 
 
-def run_world(root: str, *, table: bool = True) -> dict[str, Any]:
+def run_world(root: str, *, table: bool = True, devices: str = "") -> dict[str, Any]:
     """Run or resume the cells below `root` and publish; tells the rounds that were run and the kill points' passes."""
     from fedgen_bench.base import killpoints
     from fedgen_bench.registry.datasets import Places
@@ -67,7 +85,7 @@ def run_world(root: str, *, table: bool = True) -> dict[str, Any]:
     from fedgen_bench.run.executor import Job
     from fedgen_bench.run.runner import run_cells
 
-    registry, source, suite, specs = world()
+    registry, source, suite, specs = world(devices)
     rounds: Counter[str] = Counter()
 
     def note(event: Any) -> None:
@@ -205,20 +223,21 @@ def problems(root: Path, reference: Path) -> list[str]:
     return texts
 
 
-def kill_and_resume(reference: Path, kills: list[tuple[str, float]]) -> tuple[list[str], list[str]]:
+def kill_and_resume(reference: Path, kills: list[tuple[str, float]], devices: str = "") -> tuple[list[str], list[str]]:
     """Run with each kill in turn (a point and pass, or a time), then to the end; returns (how each ended, problems)."""
     how: list[str] = []
     with scratch() as root:
+        given = {"root": str(root), "devices": devices}
         for where, when in kills:
             if where == "time":
-                answer = child(run_world, {"root": str(root)}, kill_after=when)
+                answer = child(run_world, given, kill_after=when)
             else:
-                answer = child(run_world, {"root": str(root)}, environ={"FEDGEN_KILL": f"{where}:{int(when)}"})
+                answer = child(run_world, given, environ={"FEDGEN_KILL": f"{where}:{int(when)}"})
             how.append(answer[0])
             if answer[0] not in {"ok", "killed"}:
                 return how, [str(answer)]
         before = committed(root)
-        kind, told = child(run_world, {"root": str(root)})
+        kind, told = child(run_world, given)
         if kind != "ok":
             return how, [f"resume: {kind}: {told}"]
         lost = [

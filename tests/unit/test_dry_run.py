@@ -9,6 +9,7 @@ import torch
 from made_records import DIGESTS, all_made
 
 from fedgen_bench.federation import wire
+from fedgen_bench.federation.lengths import Lengths
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.results.published.writing import results_text
@@ -27,8 +28,8 @@ def test_bytes_are_exact_from_one_encoding_of_each_layout(registry, toy_suite, m
     monkeypatch.setattr(wire, "encode", lambda *given: encoded.append(1) or encode(*given))
     quick = forecast(specs, Loader(registry, finder(registry)), torch.device("cpu"))
     n_quick = len(encoded)
-    lengths = dry_run._lengths
-    monkeypatch.setattr(dry_run, "_lengths", lambda _, key, exchanged: lengths({}, key, exchanged))
+    of = Lengths.of
+    monkeypatch.setattr(Lengths, "of", lambda _, *given: of(Lengths(), *given))
     every = forecast(specs, Loader(registry, finder(registry)), torch.device("cpu"))
     assert [(one.run, one.down_bytes, one.up_bytes) for one in quick] == [
         (one.run, one.down_bytes, one.up_bytes) for one in every

@@ -88,5 +88,6 @@ def register_strategies() -> list[StrategySpec]:
             optimizers=("sgd",),
             equal_rates=True,
             server_step=True,
+            partial_work=True,
         )
     ]
