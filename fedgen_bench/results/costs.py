@@ -66,3 +66,7 @@ class Costs(ClientCosts):
     def training_flops(self) -> int:
         """Of all local steps of the cell."""
         return self.step_flops * self.n_steps
+
+    def flops_at(self, place: int) -> int:
+        """Of those until a point of the curve."""
+        return self.step_flops * self.steps_so_far[place]

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.stats import Interval, paired_difference
+from fedgen_bench.results.columns import Cells
 from fedgen_bench.results.environments import elsewhere
-from fedgen_bench.results.extras import Cells, extras_in, extras_of
+from fedgen_bench.results.extras import extras_in, extras_of
 from fedgen_bench.results.pairing import check_pairing, enters, told_apart
 from fedgen_bench.results.ranking import Candidate, ranks
 from fedgen_bench.results.summary import Group, full_uplinks, reached, row_of

@@ -10,7 +10,7 @@ from test_leaderboard import both, render
 
 from fedgen_bench.base.looks import looks
 from fedgen_bench.results import extras
-from fedgen_bench.results.extras import Measured
+from fedgen_bench.results.columns import Measured
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.table import COLUMNS, Extra
 from fedgen_bench.site.grid import grid_of

@@ -25,7 +25,8 @@ from fedgen_bench.federation.preflight import preflight
 from fedgen_bench.federation.run_cell import run_cell
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
-from fedgen_bench.results.extras import Cells, extras_of
+from fedgen_bench.results.columns import Cells
+from fedgen_bench.results.extras import extras_of
 from fedgen_bench.results.leaks import Leaks
 from fedgen_bench.results.published.schema import STATUSES
 from fedgen_bench.results.record import from_json, to_json
@@ -215,4 +216,6 @@ def test_tables_have_means_over_secrets_and_seeds():
         "extracted_global": 0.5, "extracted_update": 0.0,
     }  # fmt: skip
     without = made({"config": {}, "seed": 2})
-    assert not any("exposure" in key for key in extras_of(Cells(suite=None, done=[records[0], without], at_target=[])))
+    assert not any(
+        "exposure" in key for key in extras_of(Cells(suite=None, done=[records[0], without], at_target=[None] * 2))
+    )
