@@ -58,11 +58,13 @@ class RoundClock:
         began: seconds from the beginning of the run.
         seconds: from there until the round ended.
         clients: everybody who was asked, ascending.
+        joules: estimate of what their devices drew for it; None where no suite says.
     """
 
     began: float
     seconds: float
     clients: tuple[TimedClient, ...]
+    joules: float | None = None
 
     @property
     def ended(self) -> float:

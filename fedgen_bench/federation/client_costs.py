@@ -100,14 +100,13 @@ def client_costs(experiment: Experiment, part: FirstPart) -> ClientCosts:
     model_bytes = sum(one.nbytes for one in (*adapted.module.parameters(), *adapted.module.buffers()))
     brought = tensor_bytes({name: one for name, one in adapted.trainable.items() if name in part.received})
     travels = experiment.cohort_kind == "sampled"
-    with guarded(f"{type(experiment.task).__name__}.loss"):
-        return ClientCosts(
-            step_flops=mean_step_flops(experiment, part),
-            training_bytes=max(_training_bytes(experiment, one, plan) for one in part.asked),
-            model_bytes=model_bytes,
-            private_bytes=tensor_bytes(part.keep),
-            joining_bytes=model_bytes - brought + part.down_bytes if travels else None,
-        )
+    return ClientCosts(
+        step_flops=mean_step_flops(experiment, part),
+        training_bytes=max(_training_bytes(experiment, one, plan) for one in part.asked),
+        model_bytes=model_bytes,
+        private_bytes=tensor_bytes(part.keep),
+        joining_bytes=model_bytes - brought + part.down_bytes if travels else None,
+    )
 
 
 def mean_step_flops(experiment: Experiment, part: FirstPart) -> int:
@@ -117,7 +116,8 @@ def mean_step_flops(experiment: Experiment, part: FirstPart) -> int:
     for one in part.asked:
         if (trained := one.request.trainable) not in counted:
             example = _repeated(one.data, 1, experiment.evaluator.device).tensors
-            counted[trained] = step_flops(adapted, experiment.task, example, plan, trained)
+            with guarded(f"{type(experiment.task).__name__}.loss"):
+                counted[trained] = step_flops(adapted, experiment.task, example, plan, trained)
     return round(sum(one.n_steps * counted[one.request.trainable] for one in part.asked) / part.n_steps)
 
 
@@ -125,7 +125,8 @@ def _training_bytes(experiment: Experiment, asked: Asked, plan: TrainingPlan) ->
     """Of some steps of a fit on whole batches, at a rate of 0."""
     adapted = experiment.adapted
     data = _repeated(asked.data, plan.batch_size, experiment.evaluator.device)
-    with alive((*adapted.module.parameters(), *adapted.module.buffers())) as followed:
+    held = (*adapted.module.parameters(), *adapted.module.buffers())
+    with guarded(f"{type(experiment.task).__name__}.loss"), alive(held) as followed:  # a guard's tensors are none
         fit(adapted, experiment.task, data, asked.request, plan.at(0.0), asked.streams, _STEPS)
     return followed.peak_bytes
 

@@ -65,6 +65,21 @@ def timed_round(fleet: Fleet, rules: Rules, round_index: int, began: float, aske
         began=began,
         seconds=seconds,
         clients=tuple(replace(one, code=LATE) if one.client_id in late else one for one in clients),
+        joules=joules_of(fleet, clients),
+    )
+
+
+def joules_of(fleet: Fleet, clients: Iterable[TimedClient]) -> float | None:
+    """Energy of clients' parts of a round: a device's watts while it works, its radio's while a message travels.
+
+    Nothing else is in it, neither standby nor the network. Those whose reply does not count have drawn theirs, whole.
+    None where a device does not say what it draws.
+    """
+    if any(one.watts is None for one in fleet.devices):
+        return None
+    drawn = [(fleet.device(one.client_id), one) for one in clients]
+    return math.fsum(
+        (device.watts or 0.0) * one.work + device.radio_watts * (one.download + one.upload) for device, one in drawn
     )
 
 

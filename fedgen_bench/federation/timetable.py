@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.spans import span
+from fedgen_bench.federation.client_costs import first_part, mean_step_flops
 from fedgen_bench.federation.clock import Asking, Rules, timed_round
-from fedgen_bench.federation.costs import step_flops
 from fedgen_bench.federation.lengths import Lengths
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def timetable_of(experiment: Experiment) -> Timetable | None:
     if fleet is None or experiment.cohort_kind != "sampled":
         return None
     if fleet.devices[0].states[0].flops is not None:
-        data, device = experiment.examples(experiment.cohort(0)[0]), experiment.evaluator.device
-        example = {name: tensor[:1].to(device) for name, tensor in data.tensors.items()}
         with span("count"):
-            flops = step_flops(experiment.adapted, experiment.task, example, experiment.plan)
+            flops = mean_step_flops(experiment, first_part(experiment))
         fleet = replace(fleet, step_flops=float(flops))
     return Timetable(experiment, fleet)

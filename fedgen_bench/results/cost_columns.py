@@ -19,20 +19,35 @@ def _cost(key: str, label: str, told: str, unit: Unit, figure: _Figure) -> Measu
     def of(cells: Cells) -> float | None:
         return mean_of_all([None if one.costs is None else figure(one.costs, one) for one in cells.done])
 
-    said = f"{told}, mean over seeds (docs/costs.md)."
-    extra = Extra(group="Costs of training", key=key, label=label, told=said, unit=unit, lower_is_better=True)
-    return Measured(extra, of)
+    return Measured(_extra(key, label, told, unit), of)
 
 
 def flops_to(record: Done, point: Evaluated | None) -> int | None:
     """FLOPs of all clients until a point of the run's curve; None where nobody counted, or there is no point."""
     if record.costs is None or point is None:
         return None
-    return record.costs.flops_at(record.curve.index(point))
+    return record.costs.step_flops * record.costs.steps_so_far[record.curve.index(point)]
 
 
-def _to_target(cells: Cells) -> float | None:
-    return mean_of_all([flops_to(one, at) for one, at in zip(cells.done, cells.at_target, strict=True)])
+def joules_to(record: Done, point: Evaluated | None) -> float | None:
+    """What all clients' devices drew until then; None also where no suite says what they draw."""
+    if record.costs is None or record.costs.joules is None or point is None:
+        return None
+    return record.costs.joules_so_far[record.curve.index(point)]
+
+
+def _to_target(
+    key: str, label: str, told: str, unit: Unit, figure: Callable[[Done, Evaluated | None], float | None]
+) -> Measured:
+    def of(cells: Cells) -> float | None:
+        return mean_of_all([figure(one, at) for one, at in zip(cells.done, cells.at_target, strict=True)])
+
+    return Measured(_extra(key, label, told, unit), of)
+
+
+def _extra(key: str, label: str, told: str, unit: Unit) -> Extra:
+    said = f"{told}, mean over seeds (docs/costs.md)."
+    return Extra(group="Costs of training", key=key, label=label, told=said, unit=unit, lower_is_better=True)
 
 
 def _per_client_round(costs: Costs, record: Done) -> float | None:
@@ -42,6 +57,10 @@ def _per_client_round(costs: Costs, record: Done) -> float | None:
 def _downlink(_: Costs, record: Done) -> float | None:
     sampled = record.facts.cohort_kind == "sampled" and record.client_rounds
     return record.bytes.down.encoded / record.client_rounds if sampled else None
+
+
+def _joules_per_client_round(costs: Costs, record: Done) -> float | None:
+    return None if costs.joules is None or not record.client_rounds else costs.joules / record.client_rounds
 
 
 COSTS: tuple[Measured, ...] = (
@@ -55,13 +74,9 @@ COSTS: tuple[Measured, ...] = (
         "training_flops", "FLOPs in all", "Those of all local steps of the run, counted", "FLOPs",
         lambda costs, _: costs.training_flops,
     ),
-    Measured(
-        Extra(
-            group="Costs of training", key="flops_to_target", label="FLOPs to target",
-            told="Those of all clients until the target was reached, counted, mean over seeds (docs/costs.md).",
-            unit="FLOPs", lower_is_better=True,
-        ),
-        _to_target,
+    _to_target(
+        "flops_to_target", "FLOPs to target", "Those of all clients until the target was reached, counted", "FLOPs",
+        flops_to,
     ),
     _cost(
         "training_memory_bytes", "training memory",
@@ -83,5 +98,17 @@ COSTS: tuple[Measured, ...] = (
         "downlink_per_client_round_bytes", "downlink per client-round",
         "Booked bytes to a client in a round, as the uplink per client-round is those from it, counted", "bytes",
         _downlink,
+    ),
+    _cost(
+        "client_round_joules", "energy per client-round",
+        "What a client's device draws for a round that it is asked in, estimated from the watts of the device profile",
+        "joules", _joules_per_client_round,
+    ),
+    _cost(
+        "training_joules", "energy in all", "What all clients' devices draw in the run, estimated", "joules",
+        lambda costs, _: costs.joules,
+    ),
+    _to_target(
+        "joules_to_target", "energy to target", "That until the target was reached, estimated", "joules", joules_to
     ),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import ConfigDict, Field
 
 _Count = Annotated[int, Field(ge=0, le=2**62)]
+_Joules = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class ClientCosts:
     training_bytes: _Count
     model_bytes: _Count
     private_bytes: _Count
-    joining_bytes: _Count | None
+    joining_bytes: _Count | None = None
 
     @property
     def stored_bytes(self) -> int:
@@ -47,26 +48,32 @@ class Costs(ClientCosts):
     Args:
         n_steps: counted: local steps of all clients in all rounds.
         steps_so_far: counted: how many of them were taken until each point of the curve.
+        joules: estimated: what clients' devices drew in all rounds; None where no suite says what they draw.
+        joules_so_far: estimated: how much of it until each point of the curve; empty where `joules` is None.
     """
 
     n_steps: Annotated[int, Field(ge=1, le=2**53)]
     steps_so_far: tuple[_Count, ...]
+    joules: _Joules | None = None
+    joules_so_far: tuple[_Joules, ...] = ()
 
     def __post_init__(self) -> None:
-        taken = (0, *self.steps_so_far, self.n_steps)
-        if any(after < before for before, after in itertools.pairwise(taken)):
-            raise ValueError("`steps_so_far` falls, or ends above `n_steps`")
+        for name, so_far, total in (
+            ("steps", self.steps_so_far, self.n_steps),
+            ("joules", self.joules_so_far, self.joules or 0.0),
+        ):
+            if any(after < before for before, after in itertools.pairwise((0, *so_far, total))):
+                raise ValueError(f"`{name}_so_far` falls, or ends above what there is in all")
+        if len(self.joules_so_far) != (0 if self.joules is None else len(self.steps_so_far)):
+            raise ValueError("`joules_so_far` is not told for each point of the curve")
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Self:
         """From JSON."""
-        return cls(**{**table, "steps_so_far": tuple(table["steps_so_far"])})
+        lists = {name: tuple(table.get(name, ())) for name in ("steps_so_far", "joules_so_far")}
+        return cls(**{**table, **lists})
 
     @property
     def training_flops(self) -> int:
         """Of all local steps of the cell."""
         return self.step_flops * self.n_steps
-
-    def flops_at(self, place: int) -> int:
-        """Of those until a point of the curve."""
-        return self.step_flops * self.steps_so_far[place]

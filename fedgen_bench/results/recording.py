@@ -60,8 +60,16 @@ def _costs(run: StoredRun) -> dict[str, Any]:
     """With local steps of all rounds, and until each point of the curve; empty where a round did not count them."""
     if not run.result.costs or not all(report.n_steps for report in run.rounds):
         return {}
+    evaluated = [n_rounds for n_rounds, *_ in _curve(run)]
     taken = list(itertools.accumulate(report.n_steps for report in run.rounds))
-    return {**run.result.costs, "n_steps": taken[-1], "steps_so_far": [taken[one[0] - 1] for one in _curve(run)]}
+    steps = {"n_steps": taken[-1], "steps_so_far": [taken[n_rounds - 1] for n_rounds in evaluated]}
+    drawn = [None if report.clock is None else report.clock.joules for report in run.rounds]
+    known = [joules for joules in drawn if joules is not None]
+    if len(known) < len(drawn):
+        return {**run.result.costs, **steps}
+    so_far = list(itertools.accumulate(known))
+    energy = {"joules": so_far[-1], "joules_so_far": [so_far[n_rounds - 1] for n_rounds in evaluated]}
+    return {**run.result.costs, **steps, **energy}
 
 
 def _curve(run: StoredRun) -> list[tuple[int, float, int]]:

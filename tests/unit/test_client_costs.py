@@ -127,18 +127,27 @@ def test_costs_come_back_from_json():
     assert costs().training_flops == 80
 
 
-@pytest.mark.parametrize("steps", [(4, 3), (4, 9)], ids=str)
-def test_steps_only_add_up(steps):
-    with pytest.raises(ValueError, match="steps_so_far"):
-        costs(steps_so_far=steps)
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"steps_so_far": (4, 3)}, "steps_so_far"),
+        ({"steps_so_far": (4, 9)}, "steps_so_far"),
+        ({"joules": 3.0, "joules_so_far": (1.0, 4.0)}, "joules_so_far"),
+        ({"joules": 3.0, "joules_so_far": (1.0,)}, "each point"),
+        ({"joules_so_far": (1.0, 2.0)}, "joules_so_far"),
+    ],
+)
+def test_costs_only_add_up(values, said):
+    with pytest.raises(ValueError, match=said):
+        costs(**values)
 
 
 @pytest.fixture
 def ran(registry, toy_suite, tmp_path):
     """A cell from its start, or from where it was cut off."""
 
-    def run(contender, on_round=lambda _: None):
-        (spec,) = expand(toy_suite(), registry, contenders=[contender], seeds=[1])
+    def run(contender, *overrides, on_round=lambda _: None):
+        (spec,) = expand(toy_suite(*overrides), registry, contenders=[contender], seeds=[1])
         with Store(tmp_path) as store:
             journal = store.begin(spec, {}, {})
             loader = Loader(registry, finder(registry))
@@ -158,13 +167,22 @@ def test_a_record_has_the_steps_that_were_taken(ran):
     assert from_json(json.loads(json.dumps(to_json(record)))) == record
 
 
+def test_a_record_has_what_devices_drew(ran):
+    """Three clients a round, whose devices draw 2 W while they receive and send 156 bytes at 156 bytes a second."""
+    one = '{name="one", share=1.0, flops=1e9, down=156.0, up=156.0, watts=5.0, radio_watts=2.0}'
+    stored = ran("fedavg", f"devices={{classes=[{one}]}}")
+    costs = record_of(stored).costs
+    assert {entry.encoded_bytes for entry in stored.rounds[0].ledger} == {156}
+    assert (costs.joules, costs.joules_so_far) == (48.0, (12.0, 24.0, 36.0, 48.0))
+
+
 def test_costs_are_the_same_after_a_kill(ran, toy_experiment):
     def kill(report):
         if report.round_index == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ran("fedgen_edge", kill)
+        ran("fedgen_edge", on_round=kill)
     once = costs_of(toy_experiment("fedgen_edge"))
     assert record_of(ran("fedgen_edge")).costs == Costs(**asdict(once), n_steps=24, steps_so_far=(6, 12, 18, 24))
 

@@ -54,6 +54,14 @@ def test_a_round_ends_with_the_last_reply():
     assert [(one.download, one.work, one.upload) for one in clock.clients] == [(2, 4, 2), (2, 12, 2), (2, 8, 2)]
 
 
+def test_energy_is_that_of_work_and_of_messages():
+    drawing = device(1.0, watts=2.0, radio_watts=0.5)
+    assert timed([drawing]).joules == 2.0 * 4 + 0.5 * (2 + 2)
+    assert timed([drawing, device(9.0, watts=1.0)], deadline=9.0).joules == 10.0 + 9.0 * 4  # who is late has drawn, too
+    assert timed([drawing, device(1.0, watts=1.0, availability=1e-12)]).joules == 10.0
+    assert timed([drawing, device(1.0)]).joules is None
+
+
 def test_a_round_ends_with_its_first_replies_and_the_others_are_late():
     clock = timed([device(1.0), device(3.0), device(2.0)], first=2)
     assert (clock.seconds, codes(clock)) == (12.0, ["", LATE, ""])

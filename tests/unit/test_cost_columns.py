@@ -52,6 +52,13 @@ def test_a_target_that_is_reached_earlier_costs_less_and_one_that_is_not_costs_n
     assert "flops_to_target" not in never.columns
 
 
+def test_energy_stands_where_devices_say_what_they_draw(table_of):
+    drawn = counted("fedavg", -0.5, costs={"joules": 6.0, "joules_so_far": [2.5, 6.0]})
+    found = row(table_of([*drawn, *counted("fedgen_edge", 0.4)]), "fedavg")
+    keys = ("client_round_joules", "training_joules", "joules_to_target")
+    assert [found[key] for key in keys] == [1.5, 6.0, 2.5]
+
+
 def test_costs_of_some_seeds_alone_are_nobodys(table_of):
     first, second = counted("fedavg", 0.3)
     del second["costs"]
