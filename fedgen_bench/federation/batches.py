@@ -41,6 +41,11 @@ class FitStreams:
         """The stream of this fit's batches."""
         return self.seeds.numpy("batches", round_index=self.round_index, client_id=self.client_id, purpose=self.purpose)
 
+    def privacy_generator(self) -> torch.Generator:
+        """The stream of what is added to clipped gradients."""
+        purpose = f"{self.purpose}/privacy"
+        return self.seeds.torch("batches", round_index=self.round_index, client_id=self.client_id, purpose=purpose)
+
     def noise_generator(self) -> torch.Generator:
         """The stream that the loss draws from."""
         return self.seeds.torch("batches", round_index=self.round_index, client_id=self.client_id, purpose=self._noise)

@@ -205,6 +205,11 @@ class ClientWork:
                 return request
             if not isinstance(request, Fit):
                 raise PluginError(f"{name}.client yielded a {type(request).__name__}. Yield `Fit` requests.")
+            if self.plan.example_dp is not None and len(reports) == self.max_fits:
+                raise BudgetError(
+                    f"{name} asks for more than {self.max_fits} fits in a round, each of which may use an example once "
+                    "more than example_dp counts. Ask for fewer, or leave example_dp out."
+                )
             streams = FitStreams(ctx.seeds, ctx.round_index, ctx.client_id, len(reports))
             n_steps = ctx.local_steps if request.n_steps is None else request.n_steps
             if not 0 < n_steps <= steps_left:

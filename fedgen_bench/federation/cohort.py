@@ -113,7 +113,7 @@ class Answers:
         return len(self._groups(asked)) == 1 and isinstance(task, Fusing) and self._agree(task, asked)
 
     def _groups(self, asked: Sequence[Asked]) -> list[list[int]]:
-        if self.plan.micro_batch_size is not None:  # no more examples at a time than these
+        if self.plan.micro_batch_size is not None or self.plan.example_dp is not None:  # no more examples at a time
             return [[i] for i in range(len(asked))]
         groups: list[list[int]] = []
         for i, one in enumerate(asked):

@@ -13,6 +13,7 @@ from fedgen_bench.base.failures import blamed, origin, text_of, told
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.contract.contexts import ServerContext
 from fedgen_bench.contract.protocols import Declaring, MicroBatching
+from fedgen_bench.federation.clipped_gradients import batch_norm_in
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.footprint import footprint, memory_bytes
 from fedgen_bench.federation.parameters import dump_tensors
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 _NO_MICRO_BATCHES = (
     "does not say how a batch is trained in parts (`micro_batches`). Leave out `training.micro_batch_size`, and lower "
     "`training.batch_size` where memory is short."
+)
+_NO_EXAMPLES = (
+    "does not say how a batch is taken apart (`micro_batches`), so single examples have no gradients. Leave out "
+    "`example_dp`."
 )
 _BUILT_ONLY = frozenset({"strategy", "compressor", "attack"})
 
@@ -73,6 +78,9 @@ def _problems(specs: Sequence[CellSpec], loader: Loader, device: str) -> Iterato
         for users in _alike(some, lambda config: config.training.micro_batch_size):
             if users[0].config.training.micro_batch_size is not None and not isinstance(task, MicroBatching):
                 yield told_of(users, f"task `{users[0].config.task.name}` {_NO_MICRO_BATCHES}")
+        for users in _alike(some, lambda config: config.contender.example_dp):
+            if users[0].config.contender.example_dp is not None and not isinstance(task, MicroBatching):
+                yield told_of(users, f"task `{users[0].config.task.name}` {_NO_EXAMPLES}")
         split: set[int] = set()
         for users in _alike(some, lambda config: [config.partitioner, config.federation]):
             _, problem = _tried(lambda users=users: loader.population(loader.resolved(users[0])))  # type: ignore[misc]
@@ -180,6 +188,16 @@ def _adapter_problems(
             (
                 f"strategy {names} folds updates into the backbone, which is stored quantised and takes none. Leave "
                 "`quantization` out, or choose another strategy."
+            ),
+        )
+        return
+    private = [one for one in users if one.config.contender.example_dp is not None]
+    if private and (norm := batch_norm_in(adapted.module)):
+        yield (
+            private,
+            (
+                f"`{norm}` of the backbone computes with all examples of a batch at once, so single examples have no "
+                "gradients of their own. Leave `example_dp` out, or choose a backbone without batch norm."
             ),
         )
         return

@@ -15,6 +15,7 @@ from fedgen_bench.contract.messages import Fit, FitReport
 from fedgen_bench.contract.protocols import MicroBatching
 from fedgen_bench.contract.seeds import seeded_globals
 from fedgen_bench.federation.batches import FitStreams, batch_order, batches_of, order_digest
+from fedgen_bench.federation.clipped_gradients import ClippedGradients
 from fedgen_bench.federation.moving_average import MovingAverage
 from fedgen_bench.federation.parameters import dump_like, load_tensors, padded
 from fedgen_bench.federation.schedules import shares
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fedgen_bench.contract.adapting import Adapted
     from fedgen_bench.contract.protocols import Task
     from fedgen_bench.suite.cellconfig import CellConfig
+    from fedgen_bench.suite.example_dp import ExampleDP
     from fedgen_bench.suite.schema import Schedule
 
 
@@ -48,6 +50,7 @@ class TrainingPlan:
     ema_decay: float | None = None
     schedule: Schedule | None = None
     n_rounds: int = 0
+    example_dp: ExampleDP | None = None
 
     def at(self, learning_rate: float | None) -> TrainingPlan:
         """The plan with another learning rate; the same one when None."""
@@ -56,7 +59,7 @@ class TrainingPlan:
     @property
     def examples_at_once(self) -> int:
         """The most that a loss is computed of at a time."""
-        return self.micro_batch_size or self.batch_size
+        return 1 if self.example_dp is not None else self.micro_batch_size or self.batch_size
 
     def steps_for(self, n_examples: int) -> int:
         """The step budget of one fit of a client with that many examples."""
@@ -95,6 +98,7 @@ def plan_of(config: CellConfig) -> TrainingPlan:
         ema_decay=training.ema_decay,
         schedule=training.schedule,
         n_rounds=config.federation.rounds,
+        example_dp=config.contender.example_dp,
     )
 
 
@@ -150,14 +154,25 @@ def fit(
     rows = UnusedRows([table for table in tables_of(adapted.module) if id(table) in decayed])
     average = None if plan.ema_decay is None else MovingAverage(plan.ema_decay, parameters)
     noise = streams.noise_generator()
+    clipped = (
+        ClippedGradients(parameters, plan.example_dp, plan.batch_size, streams.privacy_generator())
+        if plan.example_dp is not None
+        else None
+    )
     losses: list[torch.Tensor] = []
     adapted.module.train()
     with adapted.untrained.kept(f"{type(task).__name__}.loss"), seeded_globals(streams.noise_key):
         rates = plan.learning_rates(streams.round_index, n_steps)
         for batch, rate in zip(batches_of(data, order, device), rates, strict=True):
-            for loss in _losses(adapted.module, task, batch, plan, noise):
-                loss.backward()
-                losses.append(loss.detach())
+            if clipped is None:
+                for loss in _losses(adapted.module, task, batch, plan, noise):
+                    loss.backward()
+                    losses.append(loss.detach())
+            else:
+                for loss, share in _example_losses(adapted.module, task, batch, plan, noise):
+                    clipped.add(loss)
+                    losses.append(loss.detach() * share)
+                clipped.into_gradients()
             pull.add_to_gradients(parameters)
             if plan.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, plan.clip_norm)
@@ -173,7 +188,7 @@ def fit(
     mean_loss = total / n_steps
     if not math.isfinite(mean_loss):
         raise Diverged(f"Loss of client {streams.client_id} is {mean_loss}.")
-    del optimizer, rows, pull, average  # as large as the model, each, and not needed beside what is reported
+    del optimizer, rows, pull, average, clipped  # as large as the model, each, and not needed beside what is reported
     trained = dump_like(adapted.trainable, request.start)
     return FitReport(trained, data.n, n_steps, mean_loss, order_digest(order))
 
@@ -193,6 +208,18 @@ def _losses(
         with autocast(device, plan.precision):
             loss = task.loss(module, part.tensors, noise) * part.share
         yield loss
+
+
+def _example_losses(
+    module: torch.nn.Module, task: Task, batch: Tensors, plan: TrainingPlan, noise: torch.Generator
+) -> Iterator[tuple[torch.Tensor, float | torch.Tensor]]:
+    """The loss of each example, and what it counts in that of the batch."""
+    device = next(iter(batch.values())).device
+    assert isinstance(task, MicroBatching), "looked at before the first cell"
+    for part in task.micro_batches(batch, 1, noise):
+        with autocast(device, plan.precision):
+            loss = task.loss(module, part.tensors, noise)
+        yield loss, part.share
 
 
 class _Pull:

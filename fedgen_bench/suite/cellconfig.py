@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from fedgen_bench.suite.devices import ResolvedDevices
+from fedgen_bench.suite.example_dp import ExampleDP
 from fedgen_bench.suite.personalization import ResolvedWay
 from fedgen_bench.suite.schema import Component, Federation, Metrics, Training
 from fedgen_bench.suite.strict import EvaluatedClients, OwnSteps, Strict, plain
@@ -61,6 +62,7 @@ class ResolvedContender(Strict):
     adapter: Resolved
     uplink: tuple[Resolved, ...] = ()
     downlink: tuple[Resolved, ...] = ()
+    example_dp: ExampleDP | None = None
 
 
 class Measurement(Metrics):

@@ -180,6 +180,7 @@ def _config(variant: Variant, seed: int, registry: Registry) -> CellConfig:
             adapter=_resolved("adapter", contender.adapter, registry),
             uplink=tuple(_resolved("compressor", one, registry) for one in contender.uplink),
             downlink=tuple(_resolved("compressor", one, registry) for one in contender.downlink),
+            example_dp=contender.example_dp,
         ),
         attack=None
         if attack is None

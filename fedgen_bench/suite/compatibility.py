@@ -43,6 +43,16 @@ def unfit(contender: Contender, suite: SuiteSpec, registry: Registry) -> Iterato
                 f"strategy `{strategy.name}` reads gradients off a client's change, which training.{name} = {value:g} "
                 "alters. Write a suite without it."
             )
+    if contender.example_dp is not None and strategy.plain_gradients:
+        yield (
+            f"strategy `{strategy.name}` reads gradients off a client's change, which example_dp clips. Leave it out, "
+            "or choose another strategy."
+        )
+    if contender.example_dp is not None and suite.training.micro_batch_size is not None:
+        yield (
+            "under example_dp examples go through the network one by one. Leave out training.micro_batch_size, which "
+            "changes nothing then."
+        )
     schedule = suite.training.schedule
     if schedule is not None and schedule.within and (strategy.plain_gradients or strategy.equal_rates):
         yield (

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from fedgen_bench.registry.kinds import NAME
 from fedgen_bench.suite.devices import Devices
+from fedgen_bench.suite.example_dp import ExampleDP
 from fedgen_bench.suite.personalization import OwnWay, Personalization
 from fedgen_bench.suite.strict import (
     Curve,
@@ -242,6 +243,7 @@ class Contender(Strict):
         uplink: compressors of what the client changed, the first one first; none when left out.
         downlink: compressors of what the server sends, the first one first; none when left out.
         personalization: what its clients do otherwise than `[personalization]` says.
+        example_dp: differential privacy for single examples in local training; none when left out.
     """
 
     name: Annotated[str, Field(pattern=NAME.pattern)]
@@ -252,6 +254,7 @@ class Contender(Strict):
     uplink: Annotated[tuple[Component, ...], OfKind("compressor")] = ()
     downlink: Annotated[tuple[Component, ...], OfKind("compressor")] = ()
     personalization: OwnWay | None = None
+    example_dp: ExampleDP | None = None
 
 
 Grid = dict[str, tuple[dict[str, int | float | str], ...]]

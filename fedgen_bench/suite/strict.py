@@ -29,6 +29,7 @@ _ONLY_WHEN_GIVEN = frozenset(
         "devices",
         "downlink",
         "ema_decay",
+        "example_dp",
         "micro_batch_size",
         "optional_metrics",
         "pairs_as",
