@@ -56,6 +56,20 @@ class Personalizing(Protocol):
         """How a client goes on from what `export` gives it: start, frozen parts, penalty; the core counts the steps."""
 
 
+@runtime_checkable
+class Absorbing(Protocol):
+    """What a strategy has besides where its server need not wait for a round: with devices, clients arrive one by one.
+
+    `aggregate` is what the method does where there are no devices, and all of a round's clients arrive at once.
+    """
+
+    def absorb(self, state: Any, sent: Any, update: Update, ctx: RoundContext) -> Any:
+        """The next state after one update; `sent` is the state that its client was sent from, `ctx.cohort` the client.
+
+        What `send` gives is taken from `sent`, too, so how stale an update is can be read from the two states.
+        """
+
+
 class Adapter(Protocol):
     """Makes part of a backbone trainable."""
 

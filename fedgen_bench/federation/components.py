@@ -37,8 +37,8 @@ def build(registry: Registry, kind: str, component: Component) -> Any:
 def broken_method(kind: str, built: Any) -> str | None:
     """The first method of the kind's protocol that is missing or cannot be called as the core calls it, or None."""
     methods = methods_of(KINDS[kind].protocol)
-    if kind == "strategy" and hasattr(built, "personalize"):
-        methods |= methods_of(protocols.Personalizing)
+    for also in (protocols.Personalizing, protocols.Absorbing) if kind == "strategy" else ():
+        methods |= {name: wanted for name, wanted in methods_of(also).items() if hasattr(built, name)}
     for name, wanted in methods.items():
         method = getattr(built, name, None)
         if not callable(method):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +139,10 @@ class Experiment:
         """What the strategy is told when it aggregates."""
         seeds = self._seeds
         return RoundContext(round_index, self.cohort(round_index), self.n_clients, seeds, self.adapted.low_rank)
+
+    def arrival_context(self, round_index: int, client_id: int) -> RoundContext:
+        """What the strategy is told when it absorbs one client's update."""
+        return replace(self.round_context(round_index), cohort=(client_id,))
 
     def context(self, round_index: int, client_id: int, keep: Tensors, kept_in: int = -1) -> ClientContext:
         """What the strategy is told about a client in a round."""

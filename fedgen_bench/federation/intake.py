@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fedgen_bench.base.errors import WireError
+from fedgen_bench.base.errors import PluginError, WireError
+from fedgen_bench.base.failures import blamed
 from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.data import Tensors
+from fedgen_bench.contract.engines import ClientOutcome
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine
 from fedgen_bench.federation.broadcast import Broadcast
 from fedgen_bench.federation.drift import Drift
@@ -18,7 +21,7 @@ from fedgen_bench.federation.exchange import Exchange, begin
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.contexts import ClientContext, RoundContext
-    from fedgen_bench.contract.engines import ClientOutcome, ClientTask, Engine
+    from fedgen_bench.contract.engines import ClientTask, Engine
     from fedgen_bench.contract.messages import Update
     from fedgen_bench.contract.protocols import Strategy
     from fedgen_bench.federation.client_work import ClientWork
@@ -88,30 +91,36 @@ class Intake:
     leaks: dict[str, Sequence[float]] = field(init=False, default_factory=dict)
     n_accepted: int = field(init=False, default=0)
     n_steps: int = field(init=False, default=0)
-    broadcast: Broadcast = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.broadcast = Broadcast(self.experiment.link)
 
     @property
     def answering(self) -> str:
         """Whose code gives outcomes, for messages."""
         return f"{type(self.engine).__name__}.run"
 
-    def begun(self, state: Any, ctx: ClientContext) -> tuple[ClientTask, Exchange]:
-        """Send a state to a client: compress, encode, book; the task has the bytes."""
+    def begun(self, state: Any, ctx: ClientContext, broadcast: Broadcast | None = None) -> tuple[ClientTask, Exchange]:
+        """A state for a client, compressed and encoded: the task has the bytes. `broadcast` knows others' messages."""
         experiment, client_id = self.experiment, ctx.client_id
         with span("send", client_id), guarded(f"{experiment.strategy_name}.send", ctx=ctx):
             payload = experiment.strategy.send(state, ctx)
         with span("encode", client_id) as encoding:
-            task, exchange = begin(experiment.link, payload, ctx, self.keep(client_id), self.broadcast)
+            task, exchange = begin(experiment.link, payload, ctx, self.keep(client_id), broadcast)
             encoding.carried(len(task.message or b""))
-        self._book(exchange.down)
-        if payload is not None:
-            passing("client.sent")
         return task, exchange
 
-    def _book(self, entry: LedgerEntry | None) -> None:
+    def outcomes(self, tasks: Iterable[ClientTask]) -> Iterator[ClientOutcome]:
+        """The engine's outcomes of tasks, as far as they are some. What the engine raises is told as its own."""
+        with blamed(self.answering):
+            outcomes = iter(self.engine.run(tasks, self.work))
+        while True:
+            with span("engine"), blamed(self.answering):
+                outcome = next(outcomes, None)
+            if outcome is None:
+                return
+            yield _sound(outcome, self.answering)
+            del outcome  # its memory is free while the next client is trained
+
+    def book(self, entry: LedgerEntry | None) -> None:
+        """Into the ledger, where there is something to book."""
         if entry is not None and self._travels:
             self.ledger.append(entry)
 
@@ -120,19 +129,23 @@ class Intake:
         """Whether anything does: pooled data and their model stand on one machine."""
         return self.experiment.cohort_kind == "sampled"
 
-    def admitted(self, outcome: ClientOutcome, exchange_of: Callable[[ClientOutcome], Exchange]) -> Update | None:
+    def admitted(
+        self, outcome: ClientOutcome, sent: Any, exchange_of: Callable[[ClientOutcome], Exchange]
+    ) -> Update | None:
         """The update, or None where the gate refuses it: it is quarantined, with the code of why.
 
-        `exchange_of` gives the exchange that an outcome ends, or raises WireError, which counts as the gate's.
+        Args:
+            outcome: the client's answer.
+            sent: the strategy's state that the client was sent from.
+            exchange_of: gives the exchange that an outcome ends, or raises WireError, which counts as the gate's.
         """
         self.losses.append(outcome.mean_loss)
         self.n_steps += outcome.n_steps
-        self.batch_digests.append(outcome.batch_digest)
         try:
             with span("gate", outcome.client_id) as gate:
                 gate.carried(len(outcome.message or b""))
                 exchange = exchange_of(outcome)
-                self._book(exchange.booked(outcome))
+                self.book(exchange.booked(outcome))
                 update, changes = exchange.admitted(outcome, self.answering)
         except WireError as error:
             self.quarantined.append(Quarantine(outcome.client_id, error.code, str(error)))
@@ -145,7 +158,19 @@ class Intake:
             with span("drift", outcome.client_id):
                 self.drift.add(changes, update.n_examples)
         if self.watch is not None:
-            found = self.watch(self.index, self.state, outcome.client_id, exchange.received, update.tensors)
-            self.leaks |= found
+            asked_in, received = exchange.asked.round_index, exchange.received
+            self.leaks |= self.watch(asked_in, sent, outcome.client_id, received, update.tensors)
         self.n_accepted += 1
         return update
+
+
+def _sound(outcome: object, what: str) -> ClientOutcome:
+    """The outcome. Raises PluginError, naming the engine, when it is none or its loss is no finite number."""
+    if not isinstance(outcome, ClientOutcome):
+        raise PluginError(f"{what} gave a {type(outcome).__name__}. Give one `ClientOutcome` for each task.")
+    loss: object = outcome.mean_loss
+    if not isinstance(loss, int | float) or not math.isfinite(loss):
+        raise PluginError(
+            f"{what} gave the mean loss {loss!r} for client {outcome.client_id}. Give back outcomes as they are."
+        )
+    return outcome

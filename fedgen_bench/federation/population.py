@@ -74,7 +74,7 @@ class Population:
             chosen = rng.choice(self.eligible, size=self.federation.clients_per_round, replace=False)
             return tuple(np.sort(chosen).tolist())
 
-        return lru_cache(maxsize=1)(drawn)
+        return lru_cache(maxsize=2)(drawn)  # asynchronous rounds look ahead
 
     def client(self, client_id: int) -> ClientData:
         """The client's data."""

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.base.errors import PluginError, RoundFailed, WireError
-from fedgen_bench.base.failures import blamed
+from fedgen_bench.base.errors import RoundFailed, WireError
 from fedgen_bench.base.guards import guarded
+from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
 from fedgen_bench.contract.messages import Update
 from fedgen_bench.contract.reports import UNAVAILABLE, RoundClock
+from fedgen_bench.federation.broadcast import Broadcast
 from fedgen_bench.federation.exchange import Exchange
 from fedgen_bench.federation.intake import Intake
 
@@ -31,9 +32,18 @@ class Round(Intake):
     """
 
     clock: RoundClock | None = None
+    _broadcast: Broadcast = field(init=False)
     _begun: dict[int, Exchange] = field(init=False, default_factory=dict)
     _answered: set[int] = field(init=False, default_factory=set)
     _failure: Exception | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._broadcast = Broadcast(self.experiment.link)
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """Clients of the round, ascending."""
+        return self.experiment.cohort(self.index)
 
     def tasks(self) -> Iterator[ClientTask]:
         """Send to each client of the cohort that can be reached; those whose reply will not count are not trained."""
@@ -41,15 +51,22 @@ class Round(Intake):
         for client_id in self.experiment.cohort(self.index):
             ctx, own = self._context(client_id), timed.get(client_id)
             if own is None or own.n_steps == ctx.local_steps:
-                task, exchange = self.begun(self.state, ctx)
+                task, exchange = self._sent(ctx)
             elif own.code == UNAVAILABLE:
                 continue
             else:
-                task, exchange = self.begun(self.state, replace(ctx, local_steps=own.n_steps))
+                task, exchange = self._sent(replace(ctx, local_steps=own.n_steps))
                 task = replace(task, local_steps=own.n_steps)
             if own is None or not own.code:
                 self._begun[client_id] = exchange
                 yield task
+
+    def _sent(self, ctx: ClientContext) -> tuple[ClientTask, Exchange]:
+        task, exchange = self.begun(self.state, ctx, self._broadcast)
+        self.book(exchange.down)
+        if task.message is not None:
+            passing("client.sent")
+        return task, exchange
 
     def _context(self, client_id: int) -> ClientContext:
         return self.experiment.context(self.index, client_id, {}, self.admitted_in.get(client_id, -1))
@@ -59,7 +76,8 @@ class Round(Intake):
         absent = deque(() if self.clock is None else (one.client_id for one in self.clock.absent))
         for outcome in self._outcomes():
             self._not_trained(absent, outcome.client_id)
-            update = self.admitted(outcome, self._exchange_of)
+            self.batch_digests.append(outcome.batch_digest)
+            update = self.admitted(outcome, self.state, self._exchange_of)
             del outcome
             if update is not None:
                 yield update
@@ -72,19 +90,10 @@ class Round(Intake):
             self.batch_digests.append(self.work.batch_digest(self._context(absent.popleft())))
 
     def _outcomes(self) -> Iterator[ClientOutcome]:
-        """The engine's outcomes, as far as they are some; what goes wrong is kept for who swallows it."""
-        what = self.answering
+        """The engine's outcomes; what goes wrong is kept for who swallows it."""
         try:
-            with blamed(what):
-                outcomes = iter(self.engine.run(self.tasks(), self.work))
-            while True:
-                with span("engine"), blamed(what):
-                    outcome = next(outcomes, None)
-                if outcome is None:
-                    self.broadcast.check()  # before `aggregate` goes on, which may write into what was sent
-                    return
-                yield _sound(outcome, what)
-                del outcome  # as in `updates`
+            yield from self.outcomes(self.tasks())
+            self._broadcast.check()  # before `aggregate` goes on, which may write into what was sent
         except Exception as error:
             self._failure = error
             raise
@@ -127,15 +136,3 @@ class Round(Intake):
 def _behind(first: list[Update], others: Iterator[Update]) -> Iterator[Update]:
     yield first.pop()
     yield from others
-
-
-def _sound(outcome: object, what: str) -> ClientOutcome:
-    """The outcome. Raises PluginError, naming the engine, when it is none or its loss is no finite number."""
-    if not isinstance(outcome, ClientOutcome):
-        raise PluginError(f"{what} gave a {type(outcome).__name__}. Give one `ClientOutcome` for each task.")
-    loss: object = outcome.mean_loss
-    if not isinstance(loss, int | float) or not math.isfinite(loss):
-        raise PluginError(
-            f"{what} gave the mean loss {loss!r} for client {outcome.client_id}. Give back outcomes as they are."
-        )
-    return outcome

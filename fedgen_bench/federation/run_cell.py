@@ -17,19 +17,19 @@ from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.changes import is_finite
 from fedgen_bench.federation.client_states import ClientStates
 from fedgen_bench.federation.final_result import final_result
-from fedgen_bench.federation.leaks import Watch
+from fedgen_bench.federation.forms import Before, Form, form_of
 from fedgen_bench.federation.rehearsal import rehearse
-from fedgen_bench.federation.round import Round
 from fedgen_bench.federation.statecodec import decode_state, laid_out, state_file
-from fedgen_bench.federation.timetable import timetable_of
 from fedgen_bench.results.journal import Checkpoint
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.data import Tensors
     from fedgen_bench.contract.engines import Engine
+    from fedgen_bench.federation.arrivals import Arrivals
     from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.experiment import Experiment
     from fedgen_bench.federation.loader import Loader
+    from fedgen_bench.federation.round import Round
     from fedgen_bench.results.journal import Journal
 
 OnRound = Callable[[RoundReport], None]
@@ -43,53 +43,46 @@ def run_cell(
     Returns the result and the encoded global tensors (None when there is no global model).
     """
     experiment = assemble(blueprint.spec, loader, torch.device(blueprint.device))
+    work = experiment.work(blueprint)
+    form = form_of(experiment, work, engine)
     state = experiment.first_state()
     checkpoint = journal.checkpoint()
     if checkpoint is None:
         with span("rehearse"):
             rehearse(experiment, state)
-        checkpoint = Checkpoint(0, b"", (), {})
+        checkpoint, between = Checkpoint(0, b"", (), {}), form.first(state)
     else:
-        state = decode_state(checkpoint.state, state)
+        between = decode_state(checkpoint.state, form.like(state))
     states = ClientStates(journal.keep_file, checkpoint.keep_rounds)
-    admitted = dict(checkpoint.admitted_rounds)
-    work, watch = experiment.work(blueprint), Watch.of(experiment)
-    timetable, now = timetable_of(experiment), checkpoint.simulated
+    admitted, now = dict(checkpoint.admitted_rounds), checkpoint.simulated
     for round_index in range(checkpoint.next_round, experiment.n_rounds):
-        this = Round(
-            experiment=experiment,
-            index=round_index,
-            state=state,
-            work=work,
-            engine=engine,
-            keep=states.get,
-            admitted_in=admitted,
-            watch=watch.seen,
-            clock=None if timetable is None else timetable.round(round_index, state, states.get, admitted, now),
-        )
+        this = form.round(round_index, Before(between, states.get, admitted, now))
         with span("round", round_index):
-            state, report = _committed(this, experiment, states, journal)
+            between, report = _committed(this, form, experiment, states, journal)
         admitted |= dict.fromkeys(report.admitted, round_index)
         now = now if report.clock is None else report.clock.ended
         on_round(report)
+    state = form.state(between)
     return final_result(experiment, state, states, journal.batch_digests(), work, engine, journal.leaks_seen())
 
 
-def _committed(this: Round, experiment: Experiment, states: ClientStates, journal: Journal) -> tuple[Any, RoundReport]:
-    """The round's new state, evaluated and committed, and its report."""
+def _committed(
+    this: Round | Arrivals, form: Form, experiment: Experiment, states: ClientStates, journal: Journal
+) -> tuple[Any, RoundReport]:
+    """What lies behind the round, evaluated and committed, and its report."""
     began = time.perf_counter()
     passing("round.began")
-    new_state = this.aggregate()
+    between = this.aggregate()
     with span("state"):
-        tensors, skeleton = laid_out(new_state)
+        tensors, skeleton = laid_out(between)
         _check_finite(tensors, this.index)
     passing("round.aggregated")
     with span("evaluate"):
-        metrics = _metrics(experiment, new_state, this.index)
+        metrics = _metrics(experiment, form.state(between), this.index)
     passing("round.evaluated")
     report = RoundReport(
         round_index=this.index,
-        cohort=experiment.cohort(this.index),
+        cohort=this.asked,
         n_accepted=this.n_accepted,
         quarantined=tuple(this.quarantined),
         mean_loss=sum(this.losses) / len(this.losses),
@@ -107,7 +100,7 @@ def _committed(this: Round, experiment: Experiment, states: ClientStates, journa
         commit.carried(sum(memoryview(part).nbytes for part in state) + len(written.content or b""))
         journal.commit_round(report, state, written.content, written.older)
         states.put(this.index, this.new_keeps, written)
-    return new_state, report
+    return between, report
 
 
 def _metrics(experiment: Experiment, state: Any, round_index: int) -> dict[str, float]:

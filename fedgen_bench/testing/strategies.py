@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.messages import Model, Update
 from fedgen_bench.contract.specs import StrategySpec
+from fedgen_bench.testing.absorbing import check_absorb
 from fedgen_bench.testing.answers import check_rehearsal
 from fedgen_bench.testing.bits import same_bits
 from fedgen_bench.testing.locations import at
@@ -193,6 +194,7 @@ _TRAINED: tuple[Check, ...] = (
     check_booked_bytes,
     check_client_without_data,
     check_personalize,
+    check_absorb,
 )
 _AVERAGED: tuple[Check, ...] = (check_one_client, check_identical_clients)
 _PURE = ("check_global_generators_unmoved", "check_arguments_unchanged", "check_deterministic")
@@ -208,6 +210,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "check_trains": _PURE,
     "check_client_without_data": ("check_export_layout",),
     "check_personalize": (*_PURE, "check_export_layout"),
+    "check_absorb": (*_PURE, "check_no_hidden_state"),
     "check_one_client": _LEARNS,
     "check_identical_clients": (*_LEARNS, "check_one_client"),
     "check_exact": (*_LEARNS, "check_identical_clients"),

@@ -28,8 +28,9 @@ def built(kind: str, spec: Any) -> Any:
     protocol = KINDS[kind].protocol
     assert protocol is not None, f"a {kind} is not built"
     assert_has(instance, protocol, spec.build)
-    if isinstance(instance, protocols.Personalizing):
-        assert_has(instance, protocols.Personalizing, spec.build)
+    for also in (protocols.Personalizing, protocols.Absorbing):
+        if isinstance(instance, also):
+            assert_has(instance, also, spec.build)
     return instance
 
 

@@ -97,7 +97,7 @@ class ToyFederation:
 
     def server_context(self) -> ServerContext:
         """What the strategy is told before the first round."""
-        return ServerContext(self.n_clients, self.n_clients, SEEDS, self.adapted.low_rank)
+        return ServerContext(self.n_clients, len(self.cohort(0)), SEEDS, self.adapted.low_rank)
 
     def round_context(self, round_index: int) -> RoundContext:
         """What the strategy is told when it aggregates."""

@@ -30,7 +30,13 @@ _ROOM_BYTES = 256 * 2**20  # some containers have 64 MB, which torch needs
 _FORK = multiprocessing.get_context("forkserver")
 
 
+ON_DEVICES = (*CONTENDERS, "fedbuff")
 DEVICES = """
+[[contender]]
+name = "fedbuff"
+strategy = { name = "fedbuff", params = { buffer_size = 2 } }
+adapter = { name = "full" }
+learning_rate = 0.2
 [devices]
 first = 2
 [[devices.classes]]
@@ -65,7 +71,7 @@ def world(devices: str = "") -> tuple[Any, Any, Any, Any]:
     text = toy.SUITE.replace("leaderboard = [1, 2]", "leaderboard = [1]") + devices
     source = SuiteSource(name="toy", text=text, path="toy.toml")
     suite = load_suite(source, registry)
-    return registry, source, suite, expand(suite, registry, contenders=CONTENDERS)
+    return registry, source, suite, expand(suite, registry, contenders=ON_DEVICES if devices else CONTENDERS)
 
 
 def pin_commit(patch: Any) -> None:
@@ -242,7 +248,7 @@ def kill_and_resume(reference: Path, kills: list[tuple[str, float]], devices: st
             return how, [f"resume: {kind}: {told}"]
         lost = [
             f"{name}: {before.get(name, 0)} rounds were committed, {told['rounds'].get(name, 0)} were run again"
-            for name in CONTENDERS
+            for name in (ON_DEVICES if devices else CONTENDERS)
             if before.get(name, 0) + told["rounds"].get(name, 0) != N_ROUNDS
         ]
         return how, lost + problems(root, reference)
