@@ -123,6 +123,7 @@ class RunResult:
             gives halves.
         leaks: what models give away of planted secrets, as `results.leaks.Leaks` has it; empty where none are.
         costs: what the cell asks of a client, as `results.costs.ClientCosts` has it; empty where nothing is trained.
+        clock: `slow`, as `results.clock.Clock` has it, where rounds had a simulated clock; else empty.
     """
 
     status: str
@@ -136,3 +137,4 @@ class RunResult:
     halves: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     leaks: Mapping[str, Any] = field(default_factory=dict)
     costs: Mapping[str, Any] = field(default_factory=dict)
+    clock: Mapping[str, Any] = field(default_factory=dict)

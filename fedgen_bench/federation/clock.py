@@ -34,13 +34,13 @@ class Rules:
         first: replies that end it; all of them when None.
         deadline: seconds after which replies are late; none when None.
         partial: clients may take fewer steps: as many as fit before the deadline, or as their class takes.
-        fits: step budgets that a client uses in a round.
+        fits: step budgets that a client uses in a round, of one that takes all of its steps.
     """
 
     first: int | None = None
     deadline: float | None = None
     partial: bool = False
-    fits: int = 1
+    fits: float = 1.0
 
 
 def timed_round(fleet: Fleet, rules: Rules, round_index: int, began: float, asked: Iterable[Asking]) -> RoundClock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from fedgen_bench.federation.client_evaluation import spread
 from fedgen_bench.federation.final_evaluation import final_scores
 from fedgen_bench.federation.leaks import Seen, leaks_of
 from fedgen_bench.federation.pieces import pieces
+from fedgen_bench.suite.devices import TRACE
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.engines import Engine, Work
@@ -69,7 +70,7 @@ def final_result(
             shown = experiment.evaluator.showcase(model)
     showcase = base64.b64encode(shown).decode() if isinstance(shown, bytes) else ""
     sample = shown if isinstance(shown, str) else ""
-    adapted = experiment.adapted
+    adapted, content = experiment.adapted, experiment.spec.content
     tensors = None if model is None else named_tensors(model)
     digests = {
         "partition": experiment.population.partition_digest,
@@ -82,7 +83,7 @@ def final_result(
         "cohort_kind": experiment.cohort_kind,
         "trainable_params": trainable,
         "backbone_params": experiment.task.backbone_parameters,
-        "data": dict(experiment.task.provenance),
+        "data": dict(experiment.task.provenance) | ({TRACE: content[TRACE]} if TRACE in content else {}),
         "final_sha256": "" if tensors is None else tensors_digest(tensors),
     }
     final = None if tensors is None else pieces(tensors).whole()
@@ -98,7 +99,17 @@ def final_result(
         halves=scores.halves,
         leaks={} if leaks is None else asdict(leaks),
         costs={} if costs is None else asdict(costs),
+        clock=_clock(experiment, per_client),
     ), final
+
+
+def _clock(experiment: Experiment, per_client: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Who of the evaluated clients is on the slowest devices; empty where no clock runs."""
+    fleet = experiment.fleet
+    if fleet is None or experiment.cohort_kind != "sampled":
+        return {}
+    measured = {int(client) for of_client in per_client.values() for client in of_client}
+    return {"slow": fleet.slow_tenth(sorted(measured))}
 
 
 def named_tensors(model: Model) -> Tensors:

@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Durations:
+    """Seconds of a client's part of a round, one after the other."""
+
+    download: float
+    work: float
+    upload: float
+
+    @property
+    def total(self) -> float:
+        """From the moment that it is asked until its reply is there."""
+        return self.download + self.work + self.upload
+
+
+@dataclass(frozen=True, kw_only=True)
 class State:
     """What a device can do from a point of simulated time on.
 
@@ -70,20 +84,6 @@ class Device:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Durations:
-    """Seconds of a client's part of a round, one after the other."""
-
-    download: float
-    work: float
-    upload: float
-
-    @property
-    def total(self) -> float:
-        """From the moment that it is asked until its reply is there."""
-        return self.download + self.work + self.upload
-
-
-@dataclass(frozen=True, kw_only=True)
 class Fleet:
     """The devices of one seed's population.
 
@@ -103,7 +103,7 @@ class Fleet:
         """What a client runs on."""
         return self.devices[int(self.of_client[client_id])]
 
-    def durations(self, client_id: int, down_bytes: int, n_steps: int, up_bytes: int, at: float = 0.0) -> Durations:
+    def durations(self, client_id: int, down_bytes: int, n_steps: float, up_bytes: int, at: float = 0.0) -> Durations:
         """Seconds of a client that is asked at `at`; its speeds of that moment hold until it has replied.
 
         A message takes its latency and its encoded bytes over the bandwidth; nothing takes no time. Work takes
@@ -130,6 +130,14 @@ class Fleet:
         _, drawn = self._drawn(round_index, client_id)
         gone = any(at < one.since < at + seconds and not one.available for one in device.states)
         return drawn < device.leaving or gone
+
+    def slow_tenth(self, clients: Sequence[int]) -> list[int]:
+        """Of some clients those on the slowest tenth of devices: one at least, and all whose device is no faster."""
+        if not clients:
+            return []
+        slowness = sorted((self.device(one).slowness for one in clients), reverse=True)
+        least = slowness[max(1, len(clients) // 10) - 1]
+        return [one for one in clients if self.device(one).slowness >= least]
 
     def _drawn(self, round_index: int, client_id: int) -> tuple[float, float]:
         """Two uniform numbers of a client in a round: for its availability, for its leaving."""

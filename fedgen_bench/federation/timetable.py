@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Timetable:
     """Plans rounds; a strategy's `send` is asked once more for it, and nothing of it travels."""
 
-    def __init__(self, experiment: Experiment, fleet: Fleet) -> None:
+    def __init__(self, experiment: Experiment, fleet: Fleet, fits: float) -> None:
         devices = experiment.config.devices
         assert devices is not None
         self.fleet = fleet
@@ -30,7 +30,7 @@ class Timetable:
             first=devices.first,
             deadline=devices.deadline,
             partial=experiment.partial_work,
-            fits=experiment.max_fits,
+            fits=fits,
         )
         self._experiment, self._lengths = experiment, Lengths()
 
@@ -58,8 +58,8 @@ def timetable_of(experiment: Experiment) -> Timetable | None:
     fleet = experiment.fleet
     if fleet is None or experiment.cohort_kind != "sampled":
         return None
-    if fleet.devices[0].states[0].flops is not None:
-        with span("count"):
-            flops = mean_step_flops(experiment, first_part(experiment))
-        fleet = replace(fleet, step_flops=float(flops))
-    return Timetable(experiment, fleet)
+    with span("count"):
+        part = first_part(experiment)
+        if fleet.devices[0].states[0].flops is not None:
+            fleet = replace(fleet, step_flops=float(mean_step_flops(experiment, part)))
+    return Timetable(experiment, fleet, part.steps_of(1))

@@ -14,6 +14,7 @@ from fedgen_bench.results.files import LEDGER, METRICS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from fedgen_bench.contract.reports import RoundReport
     from fedgen_bench.results.store import StoredRun
 
 NOBODY = -1  # round_index of what was measured after the last round, client_id of what concerns no single client
@@ -146,6 +147,7 @@ def _figures(run: StoredRun) -> Iterator[FigureRow]:
             "train/mean_loss": report.mean_loss,
             **{f"valid_subset/{name}": value for name, value in sorted(report.metrics.items())},
             **{f"drift/{name}": value for name, value in sorted(report.drift.items())},
+            **_clocked(report),
         }
         yield from (FigureRow(*own, report.round_index, NOBODY, name, float(value)) for name, value in figures.items())
     yield from (FigureRow(*own, NOBODY, NOBODY, name, value) for name, value in sorted(run.result.metrics.items()))
@@ -153,6 +155,12 @@ def _figures(run: StoredRun) -> Iterator[FigureRow]:
     for model, values in sorted(run.result.per_client.items()):
         for client_id, value in sorted(values.items(), key=lambda one: int(one[0])):
             yield FigureRow(*own, NOBODY, int(client_id), f"{model}/{metric}", value)
+
+
+def _clocked(report: RoundReport) -> dict[str, float]:
+    """Simulated seconds of a round, and of those who were asked how many did not count; nothing without a clock."""
+    clock = report.clock
+    return {} if clock is None else {"clock/seconds": clock.seconds, "clock/missed": len(clock.absent)}
 
 
 def _schema(kind: type[Detail]) -> pa.Schema:

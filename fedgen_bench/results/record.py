@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from pydantic import ConfigDict, Field, GetPydanticSchema
 
+from fedgen_bench.results.clock import Clock
 from fedgen_bench.results.costs import Costs
 from fedgen_bench.results.leaks import Leaks
 from fedgen_bench.suite.cellconfig import CellConfig
@@ -24,7 +25,7 @@ ModelName = Literal["global", "kept", "personalized"]
 CohortKind = Literal["sampled", "pooled", "none"]
 Unfinished = Literal["failed", "diverged", "crashed", "running"]
 SHOWN = ("showcase", "sample")  # what a model generates, where it does
-ONLY_WHERE_ANY = (*SHOWN, "halves", "leaks", "costs")  # no key stands for one that there is none of
+ONLY_WHERE_ANY = (*SHOWN, "halves", "leaks", "costs", "clock")  # no key stands for one that there is none of
 Nothing = Annotated[dict[str, Any], Field(max_length=0)]
 
 
@@ -188,6 +189,7 @@ class Done(_Run):
         halves: as `per_client`, on either half of a client's data; empty where the task gives none.
         leaks: what models give away of planted secrets; None where there are none.
         costs: what training asked of clients' devices; None where nobody counted.
+        clock: the run by the simulated clock; None where the suite has no devices, or nobody was asked.
     """
 
     status: Literal["done"] = "done"
@@ -201,6 +203,7 @@ class Done(_Run):
     halves: Mapping[ModelName, Mapping[ClientId, tuple[float, float]]] = field(default_factory=dict)
     leaks: Leaks | None = None
     costs: Costs | None = None
+    clock: Clock | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +219,7 @@ class Ended(_Run):
 
 
 Record = Done | Ended
-_LATER: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {"leaks": Leaks.of, "costs": Costs.of}
+_LATER: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {"leaks": Leaks.of, "costs": Costs.of, "clock": Clock.of}
 
 
 def from_json(raw: Mapping[str, Any]) -> Record:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from fedgen_bench.results.clock import clock_table
 from fedgen_bench.results.record import ONLY_WHERE_ANY, SHOWN, Booked, Record, from_json
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
     """The record of a run that has ended, as reading it from `results.json` gives it."""
     result = run.result
     entries = [entry for report in run.rounds for entry in report.ledger]
-    told = {name: getattr(result, name) for name in ONLY_WHERE_ANY} | {"costs": _costs(run)}
+    told = {name: getattr(result, name) for name in ONLY_WHERE_ANY} | {"costs": _costs(run), "clock": _clock(run)}
     table = {
         "contender": run.spec.contender,
         "seed": run.spec.seed,
@@ -70,6 +71,11 @@ def _costs(run: StoredRun) -> dict[str, Any]:
     so_far = list(itertools.accumulate(known))
     energy = {"joules": so_far[-1], "joules_so_far": [so_far[n_rounds - 1] for n_rounds in evaluated]}
     return {**run.result.costs, **steps, **energy}
+
+
+def _clock(run: StoredRun) -> dict[str, Any]:
+    """The simulated times of a finished run's rounds; empty where no clock ran."""
+    return clock_table(run.rounds, run.result.clock["slow"]) if run.result.clock else {}
 
 
 def _curve(run: StoredRun) -> list[tuple[int, float, int]]:

@@ -88,19 +88,21 @@ def _pages(published: PublishedFolder, registry: Registry, sizes: Mapping[str, i
         home=_HOME,
         findings=findings,
         files=sizes,
-        round_seconds=_round_seconds(published),
+        elapsed=_elapsed(published),
     )
     return page, claims
 
 
-def _round_seconds(published: PublishedFolder) -> dict[str, float]:
-    """Simulated seconds of a round by contender, mean over its runs; of those that send something."""
+def _elapsed(published: PublishedFolder) -> dict[str, dict[int, float]]:
+    """By contender and number of rounds, simulated seconds, mean over its runs; of those that send something."""
     device = EdgeDevice()
-    found: dict[str, list[float]] = {}
+    found: dict[str, dict[int, list[float]]] = {}
     for record in comparable(published.records):
         if record.client_rounds and record.bytes.up.encoded:
-            found.setdefault(record.contender, []).append(device.round_seconds(record))
-    return {name: sum(values) / len(values) for name, values in found.items()}
+            for point in record.curve:
+                of_rounds = found.setdefault(record.contender, {}).setdefault(point.n_rounds, [])
+                of_rounds.append(device.seconds_at(record, point.n_rounds))
+    return {name: {n: sum(some) / len(some) for n, some in of.items()} for name, of in found.items()}
 
 
 def write_site(out: Path, made: Mapping[str, bytes]) -> None:

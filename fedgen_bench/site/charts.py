@@ -14,6 +14,11 @@ from fedgen_bench.site.drawing import Drawing, Line, Spot
 if TYPE_CHECKING:
     from fedgen_bench.review.claims.findings import Chart
 
+_CLOCK = "Time is that of the suite's devices."
+_DEVICE = (
+    "Time is what transfers and local steps would take on the device that the claims page names; local steps cost "
+    "every method the same there."
+)
 _BAND = "Lines are means over seeds, bands reach from the lowest seed to the highest"
 
 
@@ -25,13 +30,13 @@ def byte_tick(value: float) -> str:
     return f"{value:g} B"
 
 
-def curves(table: Table, looked: Mapping[str, Look], round_seconds: Mapping[str, float]) -> list[Drawing]:
+def curves(table: Table, looked: Mapping[str, Look], elapsed: Mapping[str, Mapping[int, float]]) -> list[Drawing]:
     """The followed metric over rounds, over uplink and, where it is known how long a round takes, over time.
 
     Args:
         table: the leaderboard.
         looked: how contenders look.
-        round_seconds: of a round on the simulated device, by contender.
+        elapsed: simulated seconds by contender and number of rounds.
     """
 
     def over(name: str, x_of: Callable[[Curve, Evaluated], float], told: Callable[[float], str]) -> tuple[Line, ...]:
@@ -66,17 +71,16 @@ def curves(table: Table, looked: Mapping[str, Look], round_seconds: Mapping[str,
             f"{_BAND}. Rows that send nothing are left out.", tick=byte_tick,
         ),
     ]  # fmt: skip
-    if round_seconds:
+    if elapsed:
         timed = over(
             "seconds",
-            lambda curve, point: point.n_rounds * round_seconds.get(curve.contender, 0.0),
+            lambda curve, point: elapsed.get(curve.contender, {}).get(point.n_rounds, 0.0),
             lambda x: f"{x:,.0f} s",
         )
         made.append(
             drawing(
                 "Over simulated time", "simulated seconds so far", timed,
-                f"{_BAND}. Time is what transfers and local steps would take on the device that the claims page "
-                "names; local steps cost every method the same there.",
+                f"{_BAND}. {_CLOCK if 'devices' in table.setup else _DEVICE}",
                 tick=lambda value: f"{value:,.0f}",
             )
         )  # fmt: skip

@@ -71,7 +71,7 @@ def suite_page(
     home: str = "",
     findings: Mapping[str, Finding] | None = None,
     files: Mapping[str, int] | None = None,
-    round_seconds: Mapping[str, float] | None = None,
+    elapsed: Mapping[str, Mapping[int, float]] | None = None,
 ) -> SuitePage:
     """The page of a table.
 
@@ -81,13 +81,13 @@ def suite_page(
         home: address of the overview.
         findings: of the claims about its reference, by number.
         files: bytes of the published files beside the page, by name.
-        round_seconds: of a round on the simulated device, by contender.
+        elapsed: simulated seconds by contender and number of rounds.
     """
     looked = looks(row["contender"] for row in table.rows)
     drawings = [
         quality_over_axis(table),
         quality_against_uplink(table, looked),
-        *curves(table, looked, round_seconds or {}),
+        *curves(table, looked, elapsed or {}),
     ]
     return SuitePage(
         home=home,

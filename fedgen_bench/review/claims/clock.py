@@ -31,6 +31,10 @@ class EdgeDevice:
         transfers = float(up / self.up_bits_per_second + down / self.down_bits_per_second)
         return transfers + steps * self.step_seconds
 
+    def seconds_at(self, record: Done, n_rounds: int) -> float:
+        """Until so many rounds of a run have ended: by its suite's own devices where it has some."""
+        return n_rounds * self.round_seconds(record) if record.clock is None else record.clock.seconds_at(n_rounds)
+
     def __str__(self) -> str:
         return (
             f"{self.up_bits_per_second / 1e6:g} Mbit/s up, {self.down_bits_per_second / 1e6:g} Mbit/s down, "

@@ -79,13 +79,17 @@ def cost_to_target(main: Published, device: EdgeDevice) -> View:
         for i in range(1, _N_TARGETS + 1):
             target = start + (end - start) * i / (_N_TARGETS + 0.5)
             rows += [(number(target), name, *_cost(main, name, target, device)) for name in names]
+    clock = "Simulated time is that of the suite's devices (docs/devices.md)."
+    if any(r.clock is None for name in names for r in main.runs(name).values()):
+        clock = (
+            f"Simulated device: {device}. Time grows with bytes and rounds alone: methods whose local step is cheaper "
+            "or dearer than another's are not told apart."
+        )
     return View(
         title="Cost to a target",
         text=(
             f"Uplink of a client that takes part in every round, rounds and simulated time until {main.followed.unit} "
-            "on the validation subset is reached, mean over seeds; a dash where a seed does not reach it. Simulated "
-            f"device: {device}. Time grows with bytes and rounds alone: methods whose local step is cheaper or dearer "
-            "than another's are not told apart."
+            f"on the validation subset is reached, mean over seeds; a dash where a seed does not reach it. {clock}"
         ),
         grid=Grid(("target", "contender", "uplink per client", "rounds", "simulated time"), tuple(rows)),
     )
@@ -117,7 +121,7 @@ def _cost(main: Published, name: str, target: float, device: EdgeDevice) -> tupl
         return "–", "–", "–"
     sent = mean([one[1] / _cohort(r) for r, one in hits])
     rounds = mean([float(one[0]) for _, one in hits])
-    seconds = mean([one[0] * device.round_seconds(r) for r, one in hits])
+    seconds = mean([device.seconds_at(r, one[0]) for r, one in hits])
     return size(sent), f"{rounds:.1f}", f"{seconds:,.0f} s"
 
 

@@ -43,6 +43,8 @@ def _record(record: Record, given: Mapping[tuple[int, int, str], float]) -> Iter
         (NOBODY, NOBODY, name): value for name, value in record.metrics.items()
     }
     expected |= {(point.n_rounds - 1, NOBODY, f"valid_subset/{metric}"): point.value for point in record.curve}
+    if record.status == "done" and record.clock is not None:
+        expected |= {(i, NOBODY, "clock/seconds"): seconds for i, seconds in enumerate(record.clock.rounds)}
     expected |= {
         (NOBODY, int(client_id), f"{model}/{record.own}"): value
         for model, values in record.per_client.items()
