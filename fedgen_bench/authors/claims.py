@@ -33,6 +33,7 @@ from fedgen_bench.review.claims.formats import (
 )
 
 if TYPE_CHECKING:
+    from fedgen_bench.results.leaks import Leaks
     from fedgen_bench.results.record import Done
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Finding",
     "Grid",
     "Interval",
+    "Leaks",
     "Point",
     "Published",
     "Scale",
@@ -71,9 +73,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The type of a finished run's record, which is imported when it is asked for: judges only annotate with it."""
+    """Types of finished runs' records, which are imported when they are asked for: judges only annotate with them."""
     if name == "Done":
         from fedgen_bench.results.record import Done
 
         return Done
+    if name == "Leaks":
+        from fedgen_bench.results.leaks import Leaks
+
+        return Leaks
     raise AttributeError(f"module `fedgen_bench.authors.claims` has no attribute `{name}`")

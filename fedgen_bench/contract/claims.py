@@ -16,9 +16,12 @@ class ClaimSpec:
         summary: one line for the list.
         number: heads its section on the page and gives its place there, such as `3` or `2b`; no other claim's.
         judge: of the suite's `fedgen_bench.authors.claims.Evidence` it makes a `Finding`.
+        concerns: whether a suite's evidence can say anything of it; the page of one that cannot has no section of it.
+            None for a claim that is made of every suite.
     """
 
     name: str
     summary: str
     number: str
     judge: Callable[[Any], Any]
+    concerns: Callable[[Any], bool] | None = None

@@ -40,7 +40,7 @@ class Leaks:
     extracted: Mapping[LeakingModel, tuple[bool | None, ...]]
 
     def __post_init__(self) -> None:
-        most = math.log2(self.n_candidates + 1) + _ROUNDING
+        most = self.most_bits + _ROUNDING
         for name in ("bits", "controls", "extracted"):
             for model, values in getattr(self, name).items():
                 if len(values) != len(self.owners):
@@ -56,6 +56,11 @@ class Leaks:
             for name in ("bits", "controls", "extracted")
         }
         return cls(**{**table, "owners": tuple(table["owners"]), **by_model})
+
+    @property
+    def most_bits(self) -> float:
+        """The most that can be measured."""
+        return math.log2(self.n_candidates + 1)
 
     def mean_bits(self, model: LeakingModel) -> float | None:
         """Exposure of the secrets on average; None where there is none."""

@@ -32,7 +32,7 @@ def _place(claim: ClaimSpec) -> tuple[int, str]:
 
 
 def judged(evidence: Evidence, registry: Registry) -> dict[str, Finding]:
-    """Every claim's finding by its number, in the order of the page.
+    """The finding of every claim that concerns the suite, by its number, in the order of the page.
 
     Raises:
         StoreError: published numbers that a claim cannot be computed from, as a mean of 0 that others are divided by.
@@ -40,8 +40,21 @@ def judged(evidence: Evidence, registry: Registry) -> dict[str, Finding]:
     """
     findings = {}
     for claim in claims_of(registry):
-        findings[claim.number] = _judged(claim, evidence)
+        if _concerned(claim, evidence):
+            findings[claim.number] = _judged(claim, evidence)
     return findings
+
+
+def _concerned(claim: ClaimSpec, evidence: Evidence) -> bool:
+    if claim.concerns is None:
+        return True
+    try:
+        with guarded(f"Claim `{claim.name}`"):
+            return bool(claim.concerns(evidence))
+    except FedgenError:
+        raise
+    except Exception as error:
+        raise PluginError(f"`concerns` of claim `{claim.name}` failed: {told(error)} ({origin(error)}).") from error
 
 
 def _judged(claim: ClaimSpec, evidence: Evidence) -> Finding:
