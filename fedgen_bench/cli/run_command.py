@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedgen_bench.base.digits import show_bytes
+from fedgen_bench.base.digits import show_bytes, show_in
 from fedgen_bench.base.safe_text import one_line, printable
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.progress import Progress, show_notes
 from fedgen_bench.cli.screen import grid, print_table
 
 if TYPE_CHECKING:
+    from fedgen_bench.run.dry_run import Forecast
     from fedgen_bench.session.answers import Plan
     from fedgen_bench.session.session import Session
 
@@ -74,6 +76,28 @@ def command(session: Session, suite: str, *, dry_run: bool, verbose: bool, keep_
     return 1 if bad or results.kept else 0
 
 
+def _costs_grid(cells: Sequence[Forecast]) -> str:
+    """A row a contender, of the first of its seeds."""
+    firsts: dict[str, Forecast] = {}
+    for cell in cells:
+        firsts.setdefault(cell.contender, cell)
+    head = ("contender", "FLOPs a step", "FLOPs in all", "training memory", "stored", "joining", "energy")
+    rows = [
+        (
+            one.contender,
+            show_in(one.costs.step_flops, "FLOPs"),
+            show_in(one.training_flops, "FLOPs"),
+            show_bytes(one.costs.training_bytes),
+            show_bytes(one.costs.stored_bytes),
+            show_bytes(one.costs.joining_bytes),
+            show_in(one.joules, "joules"),
+        )
+        for one in firsts.values()
+        if one.costs is not None
+    ]
+    return grid(head, rows)
+
+
 def _dry_run(session: Session, suite: str, **selection: Any) -> int:
     plans: list[Plan] = []
 
@@ -98,6 +122,8 @@ def _dry_run(session: Session, suite: str, **selection: Any) -> int:
         for c in cells
     ]
     click.echo(grid(head, rows))
+    if any(c.costs is not None for c in cells):
+        click.echo(f"\nCosts of training (docs/costs.md):\n{_costs_grid(cells)}\n")
     seconds = sum(c.seconds for c in cells) / plans[0].jobs
     up = show_bytes(sum(c.up_bytes for c in cells))
     click.echo(

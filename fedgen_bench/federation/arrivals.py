@@ -19,6 +19,7 @@ from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.protocols import Absorbing
 from fedgen_bench.contract.reports import LEFT, UNAVAILABLE, RoundClock, TimedClient
+from fedgen_bench.federation.clock import joules_of
 from fedgen_bench.federation.intake import Conditions, Intake
 
 if TYPE_CHECKING:
@@ -147,7 +148,12 @@ class Arrivals(Intake):
             for flight in arriving:
                 ongoing = self._after(flight, replace(ongoing, now=now))
             ongoing = _tidy(self._filled(ongoing))
-        self.clock = RoundClock(began=self.state.now, seconds=ongoing.now - self.state.now, clients=tuple(self.landed))
+        self.clock = RoundClock(
+            began=self.state.now,
+            seconds=ongoing.now - self.state.now,
+            clients=tuple(self.landed),
+            joules=joules_of(self.fleet, self.landed),
+        )
         if self.n_accepted < self.experiment.quorum:
             found = {one.code for one in self.quarantined} | {one.code for one in self.clock.absent}
             codes = ", ".join(sorted(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field
@@ -53,7 +53,7 @@ class Costs(ClientCosts):
     """
 
     n_steps: Annotated[int, Field(ge=1, le=2**53)]
-    steps_so_far: tuple[_Count, ...]
+    steps_so_far: tuple[_Count, ...] = ()
     joules: _Joules | None = None
     joules_so_far: tuple[_Joules, ...] = ()
 
@@ -72,6 +72,10 @@ class Costs(ClientCosts):
         """From JSON."""
         lists = {name: tuple(table.get(name, ())) for name in ("steps_so_far", "joules_so_far")}
         return cls(**{**table, **lists})
+
+    def to_json(self) -> dict[str, Any]:
+        """As records have them: what there is."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, ())}
 
     @property
     def training_flops(self) -> int:

@@ -249,8 +249,6 @@ def from_json(raw: Mapping[str, Any]) -> Record:
 def to_json(record: Record) -> dict[str, Any]:
     """As `results.json` has it."""
     table = {**asdict(record), "config": record.config.to_json()}
-    if table.get("costs"):
-        table["costs"] = {
-            name: value for name, value in table["costs"].items() if name == "steps_so_far" or value not in (None, ())
-        }
+    if record.status == "done" and record.costs is not None:
+        table["costs"] = record.costs.to_json()
     return {name: value for name, value in table.items() if value or name not in ONLY_WHERE_ANY}

@@ -28,7 +28,8 @@ class Value:
     """One value of a cell; None where one side lacks it.
 
     Args:
-        group: what it belongs to: metrics, per client, curve, digests, data, bytes, sizes, quarantined, final tensors.
+        group: what it belongs to: metrics, per client, curve, digests, data, bytes, sizes, quarantined, final
+            tensors, costs.
         allowed: how far from the published value it may be; None where only equal will do, or where it is shown only.
     """
 
@@ -227,6 +228,8 @@ def values_of(record: Done) -> Iterator[tuple[tuple[str, str], Any]]:
     yield ("sizes", "backbone_params"), facts.backbone_params
     yield ("quarantined", "quarantined updates"), record.quarantined
     yield ("final tensors", "final sha256"), facts.final_sha256
+    if record.costs is not None:
+        yield from _each("costs", record.costs.to_json().items())
 
 
 def _each(group: str, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[tuple[str, str], Any]]:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fedgen_bench.contract.messages import Fit
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.batches import FitStreams
+from fedgen_bench.federation.client_costs import costs_of, first_part
 from fedgen_bench.federation.client_evaluation import evaluated_clients
 from fedgen_bench.federation.footprint import Footprint, footprint
 from fedgen_bench.federation.lengths import Lengths
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.seeding import seed_tree
+from fedgen_bench.federation.timetable import timetable_of
 from fedgen_bench.federation.trainer import fit
 from fedgen_bench.suite.cellconfig import canonical
 
 if TYPE_CHECKING:
     from fedgen_bench.federation.experiment import Experiment
+    from fedgen_bench.results.costs import ClientCosts
     from fedgen_bench.suite.cells import CellSpec
 
 _TIMED_STEPS = 2
@@ -32,8 +35,14 @@ _QUICK_SECONDS = 1.0
 class Forecast:
     """One cell before it is run; bytes are exact as long as no update is quarantined and payloads keep their layout.
 
-    Estimates are the seconds of all local steps, those after the last round included, and the bytes of memory that a
-    process holds when it trains a client.
+    Estimates are the seconds of all local steps, those after the last round included, the bytes of memory that a
+    process holds when it trains a client, and the energy that clients' devices draw.
+
+    Args:
+        costs: what training asks of a client, as the record will have it; None where nothing is trained, and where it
+            cannot be told.
+        training_flops: of the local steps of all rounds, counted; None where `costs` is.
+        joules: by the simulated clock of synchronous rounds; None where the suite does not say what devices draw.
     """
 
     run: str
@@ -43,6 +52,14 @@ class Forecast:
     up_bytes: int
     seconds: float
     memory_bytes: int
+    costs: ClientCosts | None = None
+    training_flops: int | None = None
+    joules: float | None = None
+
+    @property
+    def contender(self) -> str:
+        """Whose cell it is."""
+        return self.run.rsplit("/", 2)[-2]
 
 
 def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) -> list[Forecast]:
@@ -53,6 +70,7 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
     """
     forecasts: dict[str, Forecast] = {}
     step_seconds: dict[str, float] = {}
+    costs: dict[str, tuple[ClientCosts | None, float]] = {}
     lengths = Lengths()
     for spec in sorted(specs, key=lambda one: one.seed):  # a split serves all cells of its seed
         torch.set_num_threads(spec.config.training.threads)
@@ -74,8 +92,42 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
         trained = steps * experiment.max_fits + own_steps if steps else 0
         seconds = trained * step_seconds.get(spec.contender, 0.0)
         memory = _memory(experiment).on(device.type) if steps else 0
-        forecasts[spec.digest] = Forecast(spec.name, experiment.n_rounds, steps, down, up, seconds, memory)
+        if steps and spec.contender not in costs:
+            costs[spec.contender] = _costs(experiment)
+        of_client, fits = costs.get(spec.contender, (None, 0.0))
+        forecasts[spec.digest] = Forecast(
+            run=spec.name,
+            n_rounds=experiment.n_rounds,
+            local_steps=steps,
+            down_bytes=down,
+            up_bytes=up,
+            seconds=seconds,
+            memory_bytes=memory,
+            costs=of_client,
+            training_flops=None if of_client is None else round(of_client.step_flops * steps * fits),
+            joules=None if of_client is None else _joules(experiment, state),
+        )
     return [forecasts[spec.digest] for spec in specs]
+
+
+def _costs(experiment: Experiment) -> tuple[ClientCosts | None, float]:
+    """What training asks of a client, and how many budgets of steps it uses in a round."""
+    costs = costs_of(experiment)
+    return costs, 0.0 if costs is None else first_part(experiment).steps_of(1)
+
+
+def _joules(experiment: Experiment, state: Any) -> float | None:
+    """Of all rounds, each planned by the clock with the first state."""
+    timetable = timetable_of(experiment)
+    if timetable is None:
+        return None
+    total, now = 0.0, 0.0
+    for round_index in range(experiment.n_rounds):
+        clock = timetable.round(round_index, state, lambda _: {}, {}, now)
+        if clock.joules is None:
+            return None
+        total, now = total + clock.joules, clock.ended
+    return total
 
 
 def _memory(experiment: Experiment) -> Footprint:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
+from fedgen_bench_plugins.engines.local import Local
 from made_records import DIGESTS, all_made
 
 from fedgen_bench.federation import wire
+from fedgen_bench.federation.blueprint import Blueprint
 from fedgen_bench.federation.lengths import Lengths
 from fedgen_bench.federation.loader import Loader
+from fedgen_bench.federation.run_cell import run_cell
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.results.published.writing import results_text
+from fedgen_bench.results.recording import record_of
+from fedgen_bench.results.store import Store
 from fedgen_bench.results.timing import Took, published_time
 from fedgen_bench.run import dry_run
 from fedgen_bench.run.dry_run import forecast
@@ -127,3 +132,30 @@ def test_nothing_is_said_of_other_versions_overrides_and_folders_that_cannot_be_
     (folder / "timing.csv").write_text(TIMES)
     (folder / "results.json").write_text("{")
     assert published_time(folder, cells) is None
+
+
+DRAWING = 'devices={classes=[{name="one", share=1.0, flops=1e3, down=1e3, up=1e3, watts=5.0, radio_watts=2.0}]}'
+
+
+def test_costs_are_those_that_the_record_will_have(registry, toy_suite, monkeypatch, tmp_path):
+    monkeypatch.setattr("fedgen_bench.federation.client_costs.step_flops", lambda *_: 1000)
+    (spec,) = expand(toy_suite(DRAWING), registry, contenders=["fedgen_edge"], seeds=[1])
+    (told,) = forecast([spec], Loader(registry, finder(registry)), torch.device("cpu"))
+    with Store(tmp_path) as store:
+        journal = store.begin(spec, {}, {})
+        loader = Loader(registry, finder(registry))
+        journal.finish(*run_cell(Blueprint(spec, "cpu"), loader, journal, Local(None), lambda _: None), 0.0)
+        (stored,) = store.runs("toy", 1)
+    found = record_of(stored).costs
+    assert (told.training_flops, told.joules) == (found.training_flops, found.joules)
+    assert {name: getattr(found, name) for name in asdict(told.costs)} == asdict(told.costs)
+    assert (told.contender, told.training_flops) == ("fedgen_edge", 24 * 1000)
+    assert told.joules > 0
+
+
+def test_no_energy_is_told_where_devices_do_not_say_what_they_draw(registry, toy_suite):
+    for devices in ("devices={classes=[{name='one', share=1.0, flops=1e3, down=1e3, up=1e3}]}", "seeds.tuning=9"):
+        specs = expand(toy_suite(devices), registry, contenders=["fedavg"], seeds=[1])
+        (told,) = forecast(specs, Loader(registry, finder(registry)), torch.device("cpu"))
+        assert told.joules is None
+        assert told.costs is not None

@@ -10,7 +10,17 @@ from fedgen_bench.base.errors import StoreError, UsageError
 from fedgen_bench.results.details import read_figures, read_messages
 from fedgen_bench.results.files import LEDGER, METRICS, RESULTS
 from fedgen_bench.results.published import ResultsFile, examine
-from fedgen_bench.review.validation import clock, configurations, figures, folder, ledger, published, suite, values
+from fedgen_bench.review.validation import (
+    clock,
+    configurations,
+    costs,
+    figures,
+    folder,
+    ledger,
+    published,
+    suite,
+    values,
+)
 from fedgen_bench.review.validation.notices import GROUPS, Notice, Report, capped, problem, remark
 
 if TYPE_CHECKING:
@@ -74,6 +84,7 @@ def _of_results(results: ResultsFile, files: Contents, registry: Registry) -> It
     yield from _guarded("values", lambda: values.values(records, registry))
     yield from _guarded("values", lambda: values.models(records))
     yield from _guarded("values", lambda: clock.clocks(records))
+    yield from _guarded("values", lambda: costs.costs(records, registry))
     yield from _guarded("environments", lambda: published.environments(records))
     if not results.complete:
         yield remark("schema", "Parquet files and tables were not compared. Mend the records first.")
@@ -96,6 +107,7 @@ def _messages(records: Sequence[Record], files: Contents) -> Iterator[Notice]:
         return
     yield from ledger.messages(records, rows)
     yield from clock.messages(records, rows)
+    yield from costs.first_messages(records, rows)
 
 
 def _figures(records: Sequence[Record], files: Contents) -> Iterator[Notice]:
