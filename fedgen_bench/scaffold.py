@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KINDS = (
     *("strategy", "adapter", "partitioner", "metric", "compressor"),
-    *("task", "suite", "attack", "observer", "table_format", "engine"),
+    *("task", "suite", "attack", "mechanism", "observer", "table_format", "engine"),
 )
 _SHOWS = {
     "partitioner": "shows every contender under it (such results are never ranked)",

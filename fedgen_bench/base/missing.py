@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 LEFT_OUT = (
-    "PIL", "diffusers", "gguf", "huggingface_hub", "matplotlib", "pandas", "peft", "safetensors", "sklearn",
-    "threadpoolctl", "tokenizers", "torch", "torch_fidelity", "torchvision", "transformers",
+    "PIL", "diffusers", "dp_accounting", "gguf", "huggingface_hub", "matplotlib", "pandas", "peft", "safetensors",
+    "sklearn", "threadpoolctl", "tokenizers", "torch", "torch_fidelity", "torchvision", "transformers",
 )  # fmt: skip
 """By the names that are imported."""
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fedgen_bench.base.digits import show_bytes, show_in
+from fedgen_bench.base.digits import show, show_bytes, show_in
 from fedgen_bench.base.safe_text import one_line, printable
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.progress import Progress, show_notes
 from fedgen_bench.cli.screen import grid, print_table
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.reports import Privacy
     from fedgen_bench.run.dry_run import Forecast
     from fedgen_bench.session.answers import Plan
     from fedgen_bench.session.session import Session
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     "added",
     multiple=True,
     metavar="NAME",
-    shell_complete=completion.components("strategy", "adapter", "compressor"),
-    help="Add a contender: the suite's reference with this strategy, adapter or uplink compressor (repeatable).",
+    shell_complete=completion.components("strategy", "adapter", "compressor", "mechanism"),
+    help="Add a contender: the suite's reference with this strategy, adapter, uplink compressor or privacy mechanism "
+    "(repeatable).",
 )
 @options.overrides
 @click.option(
@@ -108,9 +110,10 @@ def _dry_run(session: Session, suite: str, **selection: Any) -> int:
             click.echo(f"Building {len(plan.cells)} cells and timing a step or two of every contender ...", err=True)
 
     cells = session.forecast(suite, **selection, on_plan=begin)
-    head = ("run", "rounds", "local steps", "downlink", "uplink", "training", "memory")
+    guaranteed = any(c.privacy for c in cells)
+    head = ["run", "rounds", "local steps", "downlink", "uplink", "training", "memory"]
     rows = [
-        (
+        [
             c.run,
             str(c.n_rounds),
             f"{c.local_steps:,}",
@@ -118,10 +121,11 @@ def _dry_run(session: Session, suite: str, **selection: Any) -> int:
             f"{c.up_bytes:,} B",
             f"{c.seconds:.0f} s",
             show_bytes(c.memory_bytes),
-        )
+            *([_guarantee(c.privacy)] if guaranteed else []),
+        ]
         for c in cells
     ]
-    click.echo(grid(head, rows))
+    click.echo(grid([*head, *(["epsilon at delta"] if guaranteed else [])], rows))
     if any(c.costs is not None for c in cells):
         click.echo(f"\nCosts of training (docs/costs.md):\n{_costs_grid(cells)}\n")
     seconds = sum(c.seconds for c in cells) / plans[0].jobs
@@ -131,3 +135,7 @@ def _dry_run(session: Session, suite: str, **selection: Any) -> int:
         "evaluation comes on top"
     )
     return 0
+
+
+def _guarantee(privacy: Privacy | None) -> str:
+    return "" if privacy is None else f"{show(privacy.epsilon)} at {privacy.delta:g}"

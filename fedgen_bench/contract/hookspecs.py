@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         AttackSpec,
         CompressorSpec,
         EngineSpec,
+        MechanismSpec,
         MetricSpec,
         PartitionerSpec,
         StrategySpec,
@@ -74,6 +75,11 @@ def register_compressors() -> Iterable[CompressorSpec]:
 @hookspec
 def register_attacks() -> Iterable[AttackSpec]:
     """How hostile clients change their updates."""
+
+
+@hookspec
+def register_mechanisms() -> Iterable[MechanismSpec]:
+    """What stands between clients' updates and the server: differential privacy, secure aggregation."""
 
 
 @hookspec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 UNAVAILABLE, LEFT, LATE = "unavailable", "left", "late"  # why a client that was asked did not count
 GLOBAL, KEPT, PERSONALIZED = "global", "kept", "personalized"  # models that clients' own data are measured with
@@ -21,6 +21,38 @@ class LedgerEntry:
     encoded_bytes: int
     tensor_bytes: int
     header_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Privacy:
+    """What one cell's training guarantees everybody: (epsilon, delta)-differential privacy, and what it rests on.
+
+    Args:
+        unit: whose data count as one: all of a client's, or a single example.
+        neighbours: which data sets are compared: one unit's data replaced by any others (`replace_one`), or a unit
+            more or less (`add_or_remove_one`).
+        epsilon: upper bound.
+        delta: at which it holds.
+        accountant: how epsilon was computed: `pld` or `rdp`.
+        cross_check: another upper bound, from the other accountant.
+        noise_multiplier: standard deviation of the noise over the sensitivity under `neighbours`.
+        population: units that are drawn from.
+        sample: units that are drawn at a time.
+        n_steps: how often.
+    """
+
+    __pydantic_config__: ClassVar = {"strict": True, "extra": "forbid"}  # as records have it
+
+    unit: Literal["client", "example"]
+    neighbours: Literal["replace_one", "add_or_remove_one"]
+    epsilon: float
+    delta: float
+    accountant: Literal["pld", "rdp"]
+    cross_check: float
+    noise_multiplier: float
+    population: int
+    sample: int
+    n_steps: int
 
 
 @dataclass(frozen=True)
@@ -124,6 +156,7 @@ class RunResult:
         leaks: what models give away of planted secrets, as `results.leaks.Leaks` has it; empty where none are.
         costs: what the cell asks of a client, as `results.costs.ClientCosts` has it; empty where nothing is trained.
         clock: `slow`, as `results.clock.Clock` has it, where rounds had a simulated clock; else empty.
+        privacy: what training guarantees, as `Privacy` has it; empty where it guarantees nothing.
     """
 
     status: str
@@ -138,3 +171,4 @@ class RunResult:
     leaks: Mapping[str, Any] = field(default_factory=dict)
     costs: Mapping[str, Any] = field(default_factory=dict)
     clock: Mapping[str, Any] = field(default_factory=dict)
+    privacy: Mapping[str, Any] = field(default_factory=dict)

@@ -2,16 +2,17 @@
 
 Which axes a stream sees decides what is paired between contenders:
 
-| stream | task | adapter | partitioner | seed | round | client | strategy |
-|---|---|---|---|---|---|---|---|
-| split | x | | x | x | | | |
-| cohort | x | | x | x | x | | |
-| adapter | x | x | | x | | | |
-| batches | x | | x | x | x | x | |
-| devices | x | | x | x | x | x | |
-| evaluation | x | | | x | | | |
-| strategy | x | x | x | x | x | x | x |
-| secrets | x | | x | x | | | |
+| stream | task | adapter | partitioner | seed | round | client | strategy | mechanism |
+|---|---|---|---|---|---|---|---|---|
+| split | x | | x | x | | | | |
+| cohort | x | | x | x | x | | | |
+| adapter | x | x | | x | | | | |
+| batches | x | | x | x | x | x | | |
+| devices | x | | x | x | x | x | | |
+| evaluation | x | | | x | | | | |
+| strategy | x | x | x | x | x | x | x | |
+| secrets | x | | x | x | | | | |
+| mechanism | x | x | x | x | x | x | x | x |
 """
 
 from __future__ import annotations
@@ -36,18 +37,23 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "evaluation": ("task", "seed"),
     "strategy": ("task", "adapter", "partitioner", "seed", "round", "client", "strategy"),
     "secrets": ("task", "partitioner", "seed"),
+    "mechanism": ("task", "adapter", "partitioner", "seed", "round", "client", "strategy", "mechanism"),
 }
 
 
 @dataclass(frozen=True)
 class SeedTree:
-    """The named axes of one cell. `seed` is the suite's seed; the others are the components' identities."""
+    """The named axes of one cell. `seed` is the suite's seed; the others are the components' identities.
+
+    `mechanism` is empty where there is none.
+    """
 
     task: str
     adapter: str
     partitioner: str
     strategy: str
     seed: int
+    mechanism: str = ""
 
     def key(self, stream: str, *, round_index: int = -1, client_id: int = -1, purpose: str = "") -> int:
         """128-bit key of a stream; axes that the stream does not see do not enter. `purpose` names sub-streams.
@@ -59,6 +65,7 @@ class SeedTree:
             "adapter": self.adapter,
             "partitioner": self.partitioner,
             "strategy": self.strategy,
+            "mechanism": self.mechanism,
             "seed": self.seed,
             "round": round_index,
             "client": client_id,

@@ -168,6 +168,18 @@ class AttackSpec(ComponentSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MechanismSpec(ComponentSpec):
+    """What lets one change of a round through, so that the server learns no single client's.
+
+    Args:
+        carries: clients send its messages in the place of their updates, so nobody else sees one (see
+            `mechanisms.Carrying`).
+    """
+
+    carries: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineSpec(ComponentSpec):
     """Where the clients of a round are trained. Params named `jobs` and `address` are set by the command line.
 

@@ -8,9 +8,11 @@ import torch
 
 from fedgen_bench.base.allocator import keep_freed_memory
 from fedgen_bench.base.determinism import settle
+from fedgen_bench.base.errors import PluginError
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.copies import lazily_copied
+from fedgen_bench.contract.protocols import Absorbing
 from fedgen_bench.federation.attaching import attach, with_ranks
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.compression import Chain, Uplink
@@ -18,17 +20,21 @@ from fedgen_bench.federation.evaluation import Evaluator
 from fedgen_bench.federation.experiment import Experiment
 from fedgen_bench.federation.link import Link
 from fedgen_bench.federation.loader import Loader
+from fedgen_bench.federation.release import Release
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import plan_of
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.registry.plugins import load_registry
+from fedgen_bench.suite.mechanisms import sampling_of
 from fedgen_bench.suite.schema import Component
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.protocols import Strategy
     from fedgen_bench.contract.seeds import SeedTree
     from fedgen_bench.federation.blueprint import Blueprint
     from fedgen_bench.federation.client_work import ClientWork
-    from fedgen_bench.suite.cellconfig import ResolvedAttack
+    from fedgen_bench.registry.registry import Registry
+    from fedgen_bench.suite.cellconfig import CellConfig, ResolvedAttack
     from fedgen_bench.suite.cells import CellSpec
 
 
@@ -59,9 +65,10 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
         for chain in (contender.uplink, contender.downlink)
     )
     attack = config.attack if strategy_spec.cohort == "sampled" else None
+    strategy = build(registry, "strategy", contender.strategy)
     return Experiment(
         spec=spec,
-        strategy=build(registry, "strategy", contender.strategy),
+        strategy=strategy,
         cohort_kind=strategy_spec.cohort,
         max_fits=strategy_spec.fits_per_round,
         task=task,
@@ -82,7 +89,21 @@ def assemble(spec: CellSpec, loader: Loader, device: torch.device) -> Experiment
         attackers=_attackers(attack, len(population.parts), seed_tree(spec)),
         fleet=fleet,
         partial_work=strategy_spec.partial_work,
+        release=_release(config, registry, strategy),
     )
+
+
+def _release(config: CellConfig, registry: Registry, strategy: Strategy) -> Release | None:
+    mechanism = config.contender.mechanism
+    if mechanism is None:
+        return None
+    if config.devices is not None and isinstance(strategy, Absorbing):
+        raise PluginError(
+            f"Strategy `{config.contender.strategy.name}` takes updates one by one as they arrive, and mechanism "
+            f"`{mechanism.name}` lets none of them through alone. Leave one of them out, or [devices]."
+        )
+    built, spec = build(registry, "mechanism", mechanism), registry.get("mechanism", mechanism.name).spec
+    return Release(built, sampling_of(config.federation), carries=spec.carries)
 
 
 def _attackers(attack: ResolvedAttack | None, n_clients: int, seeds: SeedTree) -> frozenset[int]:

@@ -15,6 +15,7 @@ from fedgen_bench.federation.asked import Asked
 from fedgen_bench.federation.costs import step_flops
 from fedgen_bench.federation.exchange import begin
 from fedgen_bench.federation.peak import alive
+from fedgen_bench.federation.release import own
 from fedgen_bench.federation.trainer import fit
 from fedgen_bench.federation.wire import tensor_bytes
 from fedgen_bench.results.costs import ClientCosts
@@ -61,7 +62,7 @@ def first_part(experiment: Experiment) -> FirstPart:
     state, client_id = experiment.first_state(), experiment.cohort(0)[0]
     ctx = experiment.context(0, client_id, {})
     with guarded(f"{experiment.strategy_name}.send", ctx=ctx, state=state):
-        payload = experiment.strategy.send(state, ctx)
+        payload = experiment.strategy.send(own(state), ctx)
     task, exchange = begin(experiment.link, payload, ctx, {})
     asked: list[Asked] = []
 

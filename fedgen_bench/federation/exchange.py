@@ -23,6 +23,14 @@ from fedgen_bench.federation.link import Link
 from fedgen_bench.federation.merges import n_merges_in, with_n_merges
 
 
+@dataclass(frozen=True)
+class Admitted(Update):
+    """An update that the gate lets through: whose it is, and what that client had received, decompressed."""
+
+    client_id: int = -1
+    received: Tensors = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
     """What the server holds a client's answer against while the client works.
@@ -77,10 +85,11 @@ class Exchange:
             )
         return Update(uplink.unpack(packed.tensors, self.reply, self.received), packed.n_examples)
 
-    def admitted(self, outcome: ClientOutcome, what: str) -> tuple[Update, Changes]:
+    def admitted(self, outcome: ClientOutcome, what: str) -> tuple[Admitted, Changes]:
         """The whole gate: as `opened`, with finite values and a bounded change, given as well. Raises as `opened`."""
         update = self.opened(outcome, what)
-        return update, check_values(update.tensors, self.received, self.link.max_update_norm)
+        changes = check_values(update.tensors, self.received, self.link.max_update_norm)
+        return Admitted(update.tensors, update.n_examples, None, outcome.client_id, self.received), changes
 
     def kept(self, outcome: ClientOutcome, keep: Callable[[int], Tensors]) -> Tensors | None:
         """The client's private state after an admitted answer; None where it stays as it is.

@@ -17,6 +17,7 @@ from fedgen_bench.contract.protocols import Personalizing
 from fedgen_bench.federation.client_work import ClientWork
 from fedgen_bench.federation.evaluation_work import EvaluationWork
 from fedgen_bench.federation.population import POOLED_CLIENT, Population
+from fedgen_bench.federation.release import own
 from fedgen_bench.federation.seeding import seed_tree
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fedgen_bench.federation.evaluation import Evaluator
     from fedgen_bench.federation.fleet import Fleet
     from fedgen_bench.federation.link import Link
+    from fedgen_bench.federation.release import Release
     from fedgen_bench.federation.trainer import TrainingPlan
     from fedgen_bench.suite.cellconfig import CellConfig
     from fedgen_bench.suite.cells import CellSpec
@@ -44,6 +46,7 @@ class Experiment:
         attackers: who they are.
         fleet: what clients run on; None where the suite has no devices.
         partial_work: of the strategy, see `StrategySpec`.
+        release: what stands between the gate and the strategy; None where there is nothing.
     """
 
     spec: CellSpec
@@ -61,6 +64,7 @@ class Experiment:
     attackers: frozenset[int]
     fleet: Fleet | None = None
     partial_work: bool = False
+    release: Release | None = None
 
     def work(self, blueprint: Blueprint | None = None) -> ClientWork:
         """What works off this cell's client tasks."""
@@ -169,12 +173,13 @@ class Experiment:
         """The strategy's state before the first round, watched."""
         start = {name: lazily_copied(tensor) for name, tensor in self.start.items()}
         with guarded(f"{self.strategy_name}.init", start=start):
-            return self.strategy.init(dict(start), self.server_context())
+            state = self.strategy.init(dict(start), self.server_context())
+        return state if self.release is None else self.release.first(state)
 
     def export(self, state: Any, ctx: ClientContext | None) -> Model | None:
         """The strategy's export, watched."""
         with guarded(f"{self.strategy_name}.export", state=state, ctx=ctx):
-            exported = self.strategy.export(state, ctx)
+            exported = self.strategy.export(own(state), ctx)
         return exported if exported is None or isinstance(exported, Model) else Model(exported)
 
     def personalize(self, state: Any, ctx: ClientContext, model: Model) -> Fit:
@@ -186,7 +191,7 @@ class Experiment:
         if not isinstance(self.strategy, Personalizing):
             return Fit(model.tensors, merges=model.merges)
         with guarded(f"{self.strategy_name}.personalize", state=state, ctx=ctx):
-            request = self.strategy.personalize(state, ctx)
+            request = self.strategy.personalize(own(state), ctx)
         if not isinstance(request, Fit):
             raise PluginError(f"{self.strategy_name}.personalize returned a {type(request).__name__}. Return a `Fit`.")
         return request

@@ -87,6 +87,7 @@ def final_result(
         "final_sha256": "" if tensors is None else tensors_digest(tensors),
     }
     final = None if tensors is None else pieces(tensors).whole()
+    privacy = None if experiment.release is None else experiment.release.privacy
     return RunResult(
         status="done",
         reason="",
@@ -100,6 +101,7 @@ def final_result(
         leaks={} if leaks is None else asdict(leaks),
         costs={} if costs is None else asdict(costs),
         clock=_clock(experiment, per_client),
+        privacy={} if privacy is None else asdict(privacy),
     ), final
 
 

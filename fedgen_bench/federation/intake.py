@@ -17,12 +17,12 @@ from fedgen_bench.contract.engines import ClientOutcome
 from fedgen_bench.contract.reports import LedgerEntry, Quarantine
 from fedgen_bench.federation.broadcast import Broadcast
 from fedgen_bench.federation.drift import Drift
-from fedgen_bench.federation.exchange import Exchange, begin
+from fedgen_bench.federation.exchange import Admitted, Exchange, begin
+from fedgen_bench.federation.release import Release, own
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.contexts import ClientContext, RoundContext
     from fedgen_bench.contract.engines import ClientTask, Engine
-    from fedgen_bench.contract.messages import Update
     from fedgen_bench.contract.protocols import Strategy
     from fedgen_bench.federation.client_work import ClientWork
     from fedgen_bench.federation.link import Link
@@ -53,6 +53,10 @@ class Conditions(Protocol):
     @property
     def link(self) -> Link:
         """What lies between server and clients."""
+
+    @property
+    def release(self) -> Release | None:
+        """What stands between the gate and the strategy; None where updates reach it one by one."""
 
     def cohort(self, round_index: int) -> tuple[int, ...]:
         """Client ids of a round, ascending."""
@@ -101,7 +105,7 @@ class Intake:
         """A state for a client, compressed and encoded: the task has the bytes. `broadcast` knows others' messages."""
         experiment, client_id = self.experiment, ctx.client_id
         with span("send", client_id), guarded(f"{experiment.strategy_name}.send", ctx=ctx):
-            payload = experiment.strategy.send(state, ctx)
+            payload = experiment.strategy.send(own(state), ctx)
         with span("encode", client_id) as encoding:
             task, exchange = begin(experiment.link, payload, ctx, self.keep(client_id), broadcast)
             encoding.carried(len(task.message or b""))
@@ -129,9 +133,14 @@ class Intake:
         """Whether anything does: pooled data and their model stand on one machine."""
         return self.experiment.cohort_kind == "sampled"
 
+    @property
+    def _carried(self) -> bool:
+        """Whether updates travel in messages of the mechanism's own."""
+        return self.experiment.release is not None and self.experiment.release.carries
+
     def admitted(
         self, outcome: ClientOutcome, sent: Any, exchange_of: Callable[[ClientOutcome], Exchange]
-    ) -> Update | None:
+    ) -> Admitted | None:
         """The update, or None where the gate refuses it: it is quarantined, with the code of why.
 
         Args:
@@ -145,7 +154,8 @@ class Intake:
             with span("gate", outcome.client_id) as gate:
                 gate.carried(len(outcome.message or b""))
                 exchange = exchange_of(outcome)
-                self.book(exchange.booked(outcome))
+                if not self._carried:
+                    self.book(exchange.booked(outcome))
                 update, changes = exchange.admitted(outcome, self.answering)
         except WireError as error:
             self.quarantined.append(Quarantine(outcome.client_id, error.code, str(error)))
@@ -157,7 +167,7 @@ class Intake:
         if exchange.down is not None and self._travels:
             with span("drift", outcome.client_id):
                 self.drift.add(changes, update.n_examples)
-        if self.watch is not None:
+        if self.watch is not None and not self._carried:
             asked_in, received = exchange.asked.round_index, exchange.received
             self.leaks |= self.watch(asked_in, sent, outcome.client_id, received, update.tensors)
         self.n_accepted += 1

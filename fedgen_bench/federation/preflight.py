@@ -16,6 +16,7 @@ from fedgen_bench.contract.protocols import Declaring, MicroBatching
 from fedgen_bench.federation.clipped_gradients import batch_norm_in
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.footprint import footprint, memory_bytes
+from fedgen_bench.federation.guarantees import unguaranteed
 from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import plan_of
@@ -38,7 +39,7 @@ _NO_EXAMPLES = (
     "does not say how a batch is taken apart (`micro_batches`), so single examples have no gradients. Leave out "
     "`example_dp`."
 )
-_BUILT_ONLY = frozenset({"strategy", "compressor", "attack"})
+_BUILT_ONLY = frozenset({"strategy", "compressor", "attack", "mechanism"})
 
 
 def preflight(specs: Sequence[CellSpec], loader: Loader, device: str = "cpu") -> None:
@@ -83,11 +84,14 @@ def _problems(specs: Sequence[CellSpec], loader: Loader, device: str) -> Iterato
                 yield told_of(users, f"task `{users[0].config.task.name}` {_NO_EXAMPLES}")
         split: set[int] = set()
         for users in _alike(some, lambda config: [config.partitioner, config.federation]):
-            _, problem = _tried(lambda users=users: loader.population(loader.resolved(users[0])))  # type: ignore[misc]
+            population, problem = _tried(lambda users=users: loader.population(loader.resolved(users[0])))  # type: ignore[misc]
             if problem:
                 yield told_of(users, problem)
-            else:
-                split |= {id(one) for one in users}
+                continue
+            split |= {id(one) for one in users}
+            for alike in _alike(users, lambda config: config.contender.mechanism):
+                if problem := unguaranteed(alike[0], population, loader.registry):
+                    yield told_of(alike, problem)
         for users in _alike(some, lambda config: config.contender.adapter):
             for concerned, problem in _adapter_problems(users, task, loader, device, is_split=id(users[0]) in split):
                 yield told_of(concerned, problem)

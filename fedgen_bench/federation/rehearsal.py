@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,10 @@ from fedgen_bench.contract.messages import FitReport, Model
 from fedgen_bench.federation import wire
 from fedgen_bench.federation.asked import Asked
 from fedgen_bench.federation.client_evaluation import near, own_fit, ways_of
-from fedgen_bench.federation.exchange import begin
+from fedgen_bench.federation.exchange import Admitted, begin
 from fedgen_bench.federation.experiment import Experiment
 from fedgen_bench.federation.parameters import load_tensors
+from fedgen_bench.federation.release import own
 from fedgen_bench.federation.trainer import check_trainable
 
 
@@ -31,7 +33,7 @@ def rehearse(experiment: Experiment, state: Any) -> None:
     client_id = experiment.cohort(0)[0]
     ctx = experiment.context(0, client_id, {})
     with guarded(f"{experiment.strategy_name}.send", ctx=ctx, state=state):
-        payload = experiment.strategy.send(state, ctx)
+        payload = experiment.strategy.send(own(state), ctx)
     task, exchange = begin(experiment.link, payload, ctx, {})
 
     def unchanged(asked: Asked) -> FitReport:
@@ -47,7 +49,7 @@ def rehearse(experiment: Experiment, state: Any) -> None:
     if outcome.message is None and exchange.reply:
         outcome = replace(outcome, message=wire.encode({}, exchange.asked))
     try:
-        update = exchange.opened(outcome, "ClientWork.run")
+        opened = exchange.opened(outcome, "ClientWork.run")
     except WireError as error:
         if error.code == "malformed":  # a compressor's doing, not the strategy's
             raise
@@ -56,8 +58,9 @@ def rehearse(experiment: Experiment, state: Any) -> None:
             mend = "Return `fit.n_examples`."
         raise PluginError(f"Strategy `{name}`: {error} {mend}") from error
     cohort = experiment.cohort(0)
+    update = Admitted(opened.tensors, opened.n_examples, None, client_id, exchange.received)
     with guarded(f"{experiment.strategy_name}.aggregate", state=state):
-        after = experiment.strategy.aggregate(state, iter([update] * len(cohort)), experiment.round_context(0))
+        after = _aggregated(experiment, state, [replace(update, client_id=i) for i in cohort])
     everybodys = experiment.export(after, None)
     for model in (everybodys, experiment.export(after, ctx)):
         if model is not None:
@@ -70,6 +73,14 @@ def rehearse(experiment: Experiment, state: Any) -> None:
         if way.steps:
             check_trainable(experiment.adapted, request)
             _load(experiment, Model(request.start, request.merges), name)
+
+
+def _aggregated(experiment: Experiment, state: Any, updates: Sequence[Admitted]) -> Any:
+    ctx = experiment.round_context(0)
+    if experiment.release is None:
+        return experiment.strategy.aggregate(state, iter(updates), ctx)
+    after, _ = experiment.release.aggregated(experiment.strategy, state, iter(updates), ctx)
+    return after
 
 
 def _load(experiment: Experiment, model: Model, name: str) -> None:

@@ -13,14 +13,13 @@ from fedgen_bench.base.guards import guarded
 from fedgen_bench.base.killpoints import passing
 from fedgen_bench.base.spans import span
 from fedgen_bench.contract.engines import ClientOutcome, ClientTask
-from fedgen_bench.contract.messages import Update
 from fedgen_bench.contract.reports import UNAVAILABLE, RoundClock
 from fedgen_bench.federation.broadcast import Broadcast
-from fedgen_bench.federation.exchange import Exchange
+from fedgen_bench.federation.exchange import Admitted, Exchange
 from fedgen_bench.federation.intake import Intake
 
 if TYPE_CHECKING:
-    from fedgen_bench.contract.contexts import ClientContext
+    from fedgen_bench.contract.contexts import ClientContext, RoundContext
 
 
 @dataclass(kw_only=True)
@@ -71,7 +70,7 @@ class Round(Intake):
     def _context(self, client_id: int) -> ClientContext:
         return self.experiment.context(self.index, client_id, {}, self.admitted_in.get(client_id, -1))
 
-    def updates(self) -> Iterator[Update]:
+    def updates(self) -> Iterator[Admitted]:
         """Admitted updates in client-id order."""
         absent = deque(() if self.clock is None else (one.client_id for one in self.clock.absent))
         for outcome in self._outcomes():
@@ -118,7 +117,7 @@ class Round(Intake):
             updates = _behind([first], stream)
             del first  # nobody holds it while the next client is trained
             with span("aggregate"), guarded(f"{experiment.strategy_name}.aggregate", state=self.state):
-                state = experiment.strategy.aggregate(self.state, updates, ctx)
+                state = self._aggregated(updates, ctx)
             if self._failure is not None:  # `aggregate` caught what went wrong in a client
                 raise self._failure
             for _ in updates:  # a strategy that reads only some updates does not save the others their work
@@ -132,7 +131,15 @@ class Round(Intake):
             )
         return state
 
+    def _aggregated(self, updates: Iterator[Admitted], ctx: RoundContext) -> Any:
+        strategy, release = self.experiment.strategy, self.experiment.release
+        if release is None:
+            return strategy.aggregate(self.state, updates, ctx)
+        state, carried = release.aggregated(strategy, self.state, updates, ctx)
+        self.ledger.extend(carried)
+        return state
 
-def _behind(first: list[Update], others: Iterator[Update]) -> Iterator[Update]:
+
+def _behind(first: list[Admitted], others: Iterator[Admitted]) -> Iterator[Admitted]:
     yield first.pop()
     yield from others

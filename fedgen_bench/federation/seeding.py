@@ -19,4 +19,5 @@ def seed_tree(spec: CellSpec) -> SeedTree:
         partitioner=config.partitioner.pairing,
         strategy=config.contender.strategy.pairing,
         seed=config.seed,
+        mechanism="" if config.contender.mechanism is None else config.contender.mechanism.pairing,
     )

@@ -11,6 +11,7 @@ from fedgen_bench.base.spans import span
 from fedgen_bench.federation.client_costs import first_part, mean_step_flops
 from fedgen_bench.federation.clock import Asking, Rules, timed_round
 from fedgen_bench.federation.lengths import Lengths
+from fedgen_bench.federation.release import own
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.data import Tensors
@@ -48,7 +49,7 @@ class Timetable:
         for client_id in experiment.cohort(index):
             ctx = experiment.context(index, client_id, {}, admitted_in.get(client_id, -1))
             with guarded(f"{experiment.strategy_name}.send", ctx=ctx, state=state):
-                payload = experiment.strategy.send(state, ctx)
+                payload = experiment.strategy.send(own(state), ctx)
             down, up = self._lengths.of(experiment.link, payload, ctx, keep(client_id))
             yield Asking(client_id=client_id, down_bytes=down, up_bytes=up, n_steps=ctx.local_steps)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from fedgen_bench.contract import engines, protocols
+from fedgen_bench.contract import engines, mechanisms, protocols
 from fedgen_bench.contract.backbones import BackboneSpec
 from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.datasets import DatasetSpec
@@ -17,6 +17,7 @@ from fedgen_bench.contract.specs import (
     AttackSpec,
     CompressorSpec,
     EngineSpec,
+    MechanismSpec,
     MetricSpec,
     PartitionerSpec,
     StrategySpec,
@@ -48,6 +49,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "metric": Kind("register_metrics", MetricSpec, protocols.Metric),
         "compressor": Kind("register_compressors", CompressorSpec, protocols.Compressor),
         "attack": Kind("register_attacks", AttackSpec, protocols.Attack),
+        "mechanism": Kind("register_mechanisms", MechanismSpec, mechanisms.Mechanism),
         "engine": Kind("register_engines", EngineSpec, engines.Engine),
         "suite": Kind("register_suites", SuiteSource),
         "device_profile": Kind("register_device_profiles", DeviceProfile),

@@ -8,9 +8,10 @@ from fedgen_bench.results.columns import Cells, Measured
 from fedgen_bench.results.cost_columns import COSTS
 from fedgen_bench.results.device_columns import DEVICES
 from fedgen_bench.results.leak_columns import LEAKS
+from fedgen_bench.results.privacy_columns import PRIVACY
 from fedgen_bench.results.table import Extra
 
-MEASURED: tuple[Measured, ...] = (*DEVICES, *COSTS, *LEAKS)
+MEASURED: tuple[Measured, ...] = (*DEVICES, *COSTS, *LEAKS, *PRIVACY)
 
 
 def extras_of(cells: Cells) -> dict[str, float]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from pydantic import ConfigDict, Field, GetPydanticSchema
 
+from fedgen_bench.contract.reports import Privacy
 from fedgen_bench.results.clock import Clock
 from fedgen_bench.results.costs import Costs
 from fedgen_bench.results.leaks import Leaks
@@ -25,7 +26,7 @@ ModelName = Literal["global", "kept", "personalized"]
 CohortKind = Literal["sampled", "pooled", "none"]
 Unfinished = Literal["failed", "diverged", "crashed", "running"]
 SHOWN = ("showcase", "sample")  # what a model generates, where it does
-ONLY_WHERE_ANY = (*SHOWN, "halves", "leaks", "costs", "clock")  # no key stands for one that there is none of
+ONLY_WHERE_ANY = (*SHOWN, "halves", "leaks", "costs", "clock", "privacy")  # no key stands for one that there is none of
 Nothing = Annotated[dict[str, Any], Field(max_length=0)]
 
 
@@ -190,6 +191,7 @@ class Done(_Run):
         leaks: what models give away of planted secrets; None where there are none.
         costs: what training asked of clients' devices; None where nobody counted.
         clock: the run by the simulated clock; None where the suite has no devices, or nobody was asked.
+        privacy: what training guarantees; None where it guarantees nothing.
     """
 
     status: Literal["done"] = "done"
@@ -204,6 +206,7 @@ class Done(_Run):
     leaks: Leaks | None = None
     costs: Costs | None = None
     clock: Clock | None = None
+    privacy: Privacy | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +222,12 @@ class Ended(_Run):
 
 
 Record = Done | Ended
-_LATER: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {"leaks": Leaks.of, "costs": Costs.of, "clock": Clock.of}
+_LATER: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "leaks": Leaks.of,
+    "costs": Costs.of,
+    "clock": Clock.of,
+    "privacy": lambda table: Privacy(**table),
+}
 
 
 def from_json(raw: Mapping[str, Any]) -> Record:

@@ -17,12 +17,15 @@ from fedgen_bench.federation.client_evaluation import evaluated_clients
 from fedgen_bench.federation.footprint import Footprint, footprint
 from fedgen_bench.federation.lengths import Lengths
 from fedgen_bench.federation.loader import Loader
+from fedgen_bench.federation.release import numbers_in, own
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.timetable import timetable_of
 from fedgen_bench.federation.trainer import fit
 from fedgen_bench.suite.cellconfig import canonical
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.data import Tensors
+    from fedgen_bench.contract.reports import Privacy
     from fedgen_bench.federation.experiment import Experiment
     from fedgen_bench.results.costs import ClientCosts
     from fedgen_bench.suite.cells import CellSpec
@@ -43,6 +46,7 @@ class Forecast:
             cannot be told.
         training_flops: of the local steps of all rounds, counted; None where `costs` is.
         joules: by the simulated clock of synchronous rounds; None where the suite does not say what devices draw.
+        privacy: what training will guarantee; None where that is nothing.
     """
 
     run: str
@@ -61,6 +65,8 @@ class Forecast:
         """Whose cell it is."""
         return self.run.rsplit("/", 2)[-2]
 
+    privacy: Privacy | None = None
+
 
 def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) -> list[Forecast]:
     """Build every cell, encode its first messages, and time a few steps of each contender.
@@ -76,16 +82,24 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
         torch.set_num_threads(spec.config.training.threads)
         experiment = assemble(spec, loader, device)
         strategy, state = experiment.strategy, experiment.first_state()
-        steps = down = up = 0
+        release = experiment.release
+        reply: Tensors = {}
+        steps = down = up = carried = 0
         compressors = canonical([spec.config.contender.downlink, spec.config.contender.uplink])
         for round_index in range(experiment.n_rounds):
             for client_id in experiment.cohort(round_index):
                 ctx = experiment.context(round_index, client_id, {})
                 steps += ctx.local_steps
-                payload = strategy.send(state, ctx)
+                payload = strategy.send(own(state), ctx)
                 if payload is not None and experiment.cohort_kind == "sampled":
                     there, back = lengths.of(experiment.link, payload, ctx, {}, compressors)
                     down, up = down + there, up + back
+                    reply = payload.tensors if payload.reply is None else payload.reply
+            if release is not None and release.carries:  # in the place of the updates
+                entries = release.forecast(numbers_in(reply), experiment.round_context(round_index))
+                down += sum(one.encoded_bytes for one in entries if one.direction == "down")
+                carried += sum(one.encoded_bytes for one in entries if one.direction == "up")
+                up = carried
         if steps and spec.contender not in step_seconds:
             step_seconds[spec.contender] = _seconds_a_step(experiment)
         own_steps = len(evaluated_clients(experiment)) * spec.config.own.steps
@@ -106,6 +120,7 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
             costs=of_client,
             training_flops=None if of_client is None else round(of_client.step_flops * steps * fits),
             joules=None if of_client is None else _joules(experiment, state),
+            privacy=None if release is None else release.privacy,
         )
     return [forecasts[spec.digest] for spec in specs]
 

@@ -108,7 +108,7 @@ class Session:
         Args:
             suite: a registered suite's name, or the path of a suite's `.toml` file.
             contenders: only these, by name.
-            added: strategies, adapters and compressors that become contenders.
+            added: strategies, adapters, compressors and privacy mechanisms that become contenders.
             seeds: only these.
             overrides: `path=value`; such runs are shown, never ranked.
             keep_clients: keep what clients keep to themselves when a run is done, for `export` of a client's model.

@@ -53,7 +53,7 @@ class ResolvedAttack(Resolved):
 
 
 class ResolvedContender(Strict):
-    """The row: what is trained how, and the compressors on its way."""
+    """The row: what is trained how, the compressors on its way, and what stands before the strategy."""
 
     name: str
     ranked: bool
@@ -63,6 +63,7 @@ class ResolvedContender(Strict):
     uplink: tuple[Resolved, ...] = ()
     downlink: tuple[Resolved, ...] = ()
     example_dp: ExampleDP | None = None
+    mechanism: Resolved | None = None
 
 
 class Measurement(Metrics):
@@ -132,6 +133,8 @@ class CellConfig(Strict):
             yield "compressor", one
         if self.attack is not None:
             yield "attack", self.attack
+        if self.contender.mechanism is not None:
+            yield "mechanism", self.contender.mechanism
 
     def to_json(self) -> dict[str, Any]:
         """What is hashed, stored and published."""

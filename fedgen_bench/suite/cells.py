@@ -181,6 +181,7 @@ def _config(variant: Variant, seed: int, registry: Registry) -> CellConfig:
             uplink=tuple(_resolved("compressor", one, registry) for one in contender.uplink),
             downlink=tuple(_resolved("compressor", one, registry) for one in contender.downlink),
             example_dp=contender.example_dp,
+            mechanism=None if contender.mechanism is None else _resolved("mechanism", contender.mechanism, registry),
         ),
         attack=None
         if attack is None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fedgen_bench.suite.mechanisms import unprotected
+
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.suite.schema import Contender, SuiteSpec
@@ -59,6 +61,7 @@ def unfit(contender: Contender, suite: SuiteSpec, registry: Registry) -> Iterato
             f"strategy `{strategy.name}` takes all steps of a fit to have one learning rate, which "
             f"training.schedule.{schedule.within} changes. Write a suite without it; `over_rounds` is fine."
         )
+    yield from unprotected(contender, suite, registry)
 
 
 def _wants_other_optimizer(contender: Contender, suite: SuiteSpec, registry: Registry) -> bool:

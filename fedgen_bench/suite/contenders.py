@@ -12,7 +12,7 @@ from fedgen_bench.suite.schema import Component, Contender, SuiteSpec
 if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registered, Registry
 
-EXCHANGED = ("strategy", "adapter", "compressor")
+EXCHANGED = ("strategy", "adapter", "compressor", "mechanism")
 _SETTINGS = {
     "partitioner": 'partitioner={{name="{name}"}}',
     "metric": 'evaluation.other_metrics=["{name}"]',

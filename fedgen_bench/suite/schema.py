@@ -244,6 +244,7 @@ class Contender(Strict):
         downlink: compressors of what the server sends, the first one first; none when left out.
         personalization: what its clients do otherwise than `[personalization]` says.
         example_dp: differential privacy for single examples in local training; none when left out.
+        mechanism: what lets one change of a round through to the strategy; updates reach it one by one when left out.
     """
 
     name: Annotated[str, Field(pattern=NAME.pattern)]
@@ -255,6 +256,7 @@ class Contender(Strict):
     downlink: Annotated[tuple[Component, ...], OfKind("compressor")] = ()
     personalization: OwnWay | None = None
     example_dp: ExampleDP | None = None
+    mechanism: Annotated[Component | None, OfKind("mechanism")] = None
 
 
 Grid = dict[str, tuple[dict[str, int | float | str], ...]]

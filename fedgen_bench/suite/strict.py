@@ -28,6 +28,7 @@ _ONLY_WHEN_GIVEN = frozenset(
         "client_metric",
         "devices",
         "downlink",
+        "mechanism",
         "ema_decay",
         "example_dp",
         "micro_batch_size",

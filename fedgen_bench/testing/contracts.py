@@ -28,6 +28,7 @@ from fedgen_bench.testing.datasets import dataset_checks
 from fedgen_bench.testing.engines import engine_checks
 from fedgen_bench.testing.imports import check_light_import
 from fedgen_bench.testing.locations import Broken, at
+from fedgen_bench.testing.mechanisms import mechanism_checks
 from fedgen_bench.testing.observers import OBSERVER_CHECKS
 from fedgen_bench.testing.partitioners import partitioner_checks
 from fedgen_bench.testing.promises import check_reduces_to
@@ -49,10 +50,11 @@ ALL_NEED: Mapping[str, tuple[str, ...]] = {
     "partitioner": ("check_valid",),
     "compressor": ("check_deterministic", "check_layout_restored"),
     "attack": ("check_deterministic", "check_same_layout"),
+    "mechanism": ("check_deterministic",),
     "adapter": ("check_deterministic",),
 }
 KINDS = (
-    *("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "engine"),
+    *("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "mechanism", "engine"),
     *("dataset", "backbone", "claim", "suite", "table_format", "observer"),
 )
 # What holds a check's name and docstring, what is called, and the kind of backbone for an adapter.
@@ -261,9 +263,14 @@ def _checks(kind: str, spec: Any, registry: Registry, load: Callable[[str], Task
             "partitioner": partitioner_checks,
             "compressor": compressor_checks,
             "attack": attack_checks,
+            "mechanism": mechanism_checks,
             "engine": engine_checks,
         }
-        main = getattr(spec.build, {"partitioner": "split", "attack": "distort"}.get(kind, "build"), spec.build)
+        main = getattr(
+            spec.build,
+            {"partitioner": "split", "attack": "distort", "mechanism": "release"}.get(kind, "build"),
+            spec.build,
+        )
         yield from ((check, partial(_at, main, check, spec), "") for check in checks[kind]())
 
 

@@ -16,6 +16,7 @@ from fedgen_bench.contract.reports import LedgerEntry, Quarantine
 from fedgen_bench.federation.client_states import own_part
 from fedgen_bench.federation.final_result import named_tensors
 from fedgen_bench.federation.pieces import pieces
+from fedgen_bench.federation.release import own
 from fedgen_bench.federation.round import Round
 from fedgen_bench.federation.statecodec import decode_state, encode_state
 from fedgen_bench.federation.wire import decode
@@ -80,7 +81,10 @@ class Simulation(ToyFederation):
         self._updates: list[Update] = []
         self.instance = self.strategy
         self.strategy = self._staged(self.instance)
-        self.state = self._call("init", self.start, self.server_context())
+        self.state = self._first_state(self._call("init", self.start, self.server_context()))
+
+    def _first_state(self, state: Any) -> Any:
+        return state if self.release is None else self.release.first(state)
 
     def _staged(self, strategy: Any) -> Any:
         """The strategy behind what watches it."""
@@ -102,7 +106,7 @@ class Simulation(ToyFederation):
         """The strategy's export after the last round: tensors, or a `Model` when the backbone was changed."""
         keep = own_part(self.keeps.get(client_id, {})) if client_id is not None else {}
         ctx = None if client_id is None else self.context(len(self.rounds), client_id, keep)
-        return self._call("export", self.state, ctx)
+        return self._call("export", own(self.state), ctx)
 
     def exported(self, client_id: int | None = None) -> Tensors | None:
         """The export as one map."""
@@ -183,7 +187,7 @@ class Simulation(ToyFederation):
     def _store_and_read(self) -> None:
         from safetensors.torch import load
 
-        like = self.spec.build(self.params).init(self.start, self.server_context())
+        like = self._first_state(self.spec.build(self.params).init(self.start, self.server_context()))
         self.state = decode_state(encode_state(self.state), like)
         self.keeps = {client_id: load(pieces(keep).whole()) for client_id, keep in self.keeps.items()}
 

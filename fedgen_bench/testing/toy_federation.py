@@ -14,6 +14,7 @@ from fedgen_bench.contract.specs import StrategySpec
 from fedgen_bench.federation.client_work import ClientWork
 from fedgen_bench.federation.link import Link
 from fedgen_bench.federation.parameters import dump_tensors
+from fedgen_bench.federation.release import Release
 from fedgen_bench.federation.trainer import TrainingPlan
 from fedgen_bench.testing import toy
 from fedgen_bench.testing.toy_models import low_rank_module, split_module
@@ -39,6 +40,7 @@ class ToyFederation:
         low_rank: train the toy model of LoRA factors; what the strategy declares when None.
         link: compressors, and the gate's bound.
         attack: what the clients `attackers` do.
+        release: what stands between the gate and the strategy.
     """
 
     spec: StrategySpec
@@ -52,6 +54,7 @@ class ToyFederation:
     link: Link = field(default_factory=Link)
     attack: Attack | None = None
     attackers: frozenset[int] = frozenset()
+    release: Release | None = None
 
     def __post_init__(self) -> None:
         self.params = self.spec.params() if self.params is None else self.params

@@ -13,7 +13,7 @@ import pytest
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["claims", "digits", "engines", "looks", "tables"])
+@pytest.mark.parametrize("name", ["claims", "digits", "engines", "looks", "mechanisms", "tables"])
 def test_names_for_authors_are_there_and_documented(name):
     module = importlib.import_module(f"fedgen_bench.authors.{name}")
     assert [one for one in module.__all__ if not hasattr(module, one)] == []

@@ -19,7 +19,12 @@ from fedgen_bench.registry import plugins
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core"
 WHOLE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "torch-fidelity": "torch_fidelity"}
+IMPORTED_AS = {
+    "dp-accounting": "dp_accounting",
+    "pillow": "PIL",
+    "scikit-learn": "sklearn",
+    "torch-fidelity": "torch_fidelity",
+}
 REVIEW = {
     "list": "fedgen-bench",
     "show fedgen_edge": "FedGen-Edge",

@@ -15,7 +15,15 @@ from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import contracts_of
 from fedgen_bench.testing.contracts import KINDS as CHECKED
 
-LATER = ("task", "suite", "attack", "observer", "table_format", "engine")  # the others: tests/e2e/test_new_plugin.py
+LATER = (
+    "task",
+    "suite",
+    "attack",
+    "mechanism",
+    "observer",
+    "table_format",
+    "engine",
+)  # the others: tests/e2e/test_new_plugin.py
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,9 @@ AXES = {
     "evaluation": {"task", "seed"},
     "strategy": {"task", "adapter", "partitioner", "seed", "round", "client", "strategy"},
     "secrets": {"task", "partitioner", "seed"},
+    "mechanism": {"task", "adapter", "partitioner", "seed", "round", "client", "strategy", "mechanism"},
 }
-ALL_AXES = ("task", "adapter", "partitioner", "strategy", "seed", "round", "client")
+ALL_AXES = ("task", "adapter", "partitioner", "strategy", "seed", "round", "client", "mechanism")
 
 
 def key_with(stream, changed):

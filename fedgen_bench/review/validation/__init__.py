@@ -17,6 +17,7 @@ from fedgen_bench.review.validation import (
     figures,
     folder,
     ledger,
+    privacy,
     published,
     suite,
     values,
@@ -85,6 +86,7 @@ def _of_results(results: ResultsFile, files: Contents, registry: Registry) -> It
     yield from _guarded("values", lambda: values.models(records))
     yield from _guarded("values", lambda: clock.clocks(records))
     yield from _guarded("values", lambda: costs.costs(records, registry))
+    yield from _guarded("values", lambda: privacy.guarantees(records, registry))
     yield from _guarded("environments", lambda: published.environments(records))
     if not results.complete:
         yield remark("schema", "Parquet files and tables were not compared. Mend the records first.")

@@ -32,7 +32,7 @@ def _totals(record: Record) -> Iterator[str]:
         if one.encoded != one.tensors + one.headers:
             said = f"{one.tensors:,} of tensors and {one.headers:,} of headers"
             yield f"`bytes.{way}.encoded` is {one.encoded:,}, with {said}. A message is its header and its tensors."
-        if one.messages > n_asked:
+        if one.messages > n_asked and record.config.contender.mechanism is None:
             yield f"{one.messages:,} messages {way}, and {n_asked:,} times a client was asked. Each sends one."
         if one.headers < _LENGTH_BYTES * one.messages:
             yield f"{one.headers:,} bytes of headers for {one.messages:,} messages {way}. Each has a header."
@@ -64,7 +64,8 @@ def analytic(records: Sequence[Record]) -> Iterator[Notice]:
     told: set[str] = set()
     for record in records:
         up = record.bytes.up
-        if record.status != "done" or record.config.contender.uplink or not up.messages:
+        contender = record.config.contender
+        if record.status != "done" or contender.uplink or contender.mechanism is not None or not up.messages:
             continue
         whole = _PARAMETER_BYTES * record.facts.trainable_params
         if up.tensors != whole * up.messages and record.contender not in told:
@@ -94,7 +95,8 @@ def messages(records: Sequence[Record], rows: Sequence[MessageRow]) -> Iterator[
 
 def _each(record: Record, rows: Sequence[MessageRow]) -> Iterator[str]:
     federation = record.config.federation
-    seen: set[tuple[int, int, str]] = set()
+    seen: set[tuple[int, int, str, str]] = set()
+    carried = record.config.contender.mechanism is not None  # whose messages have phases of their own
     for row in rows:
         where = f"round {row.round_index}, client {row.client_id}, {row.direction}"
         if row.direction not in ("up", "down"):
@@ -108,7 +110,7 @@ def _each(record: Record, rows: Sequence[MessageRow]) -> Iterator[str]:
         if row.encoded_bytes != row.tensor_bytes + row.header_bytes:
             said = f"{row.tensor_bytes:,} of tensors and {row.header_bytes:,} of headers"
             yield f"{where}: {row.encoded_bytes:,} bytes, with {said}."
-        key = (row.round_index, row.client_id, row.direction)
+        key = (row.round_index, row.client_id, row.direction, row.phase if carried else "")
         if key in seen:
             yield f"{where}: there is a second message. A client is asked once a round."
         seen.add(key)

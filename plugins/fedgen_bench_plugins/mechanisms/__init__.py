@@ -1,0 +1,1 @@
+"""Built-in privacy mechanisms, and what they are made of."""
