@@ -89,5 +89,12 @@ def register_strategies() -> list[StrategySpec]:
             equal_rates=True,
             server_step=True,
             partial_work=True,
-        )
+        ),
+        StrategySpec(
+            name="fednova_adaptive",
+            summary="FedNova's division by local steps under any local optimizer: a heuristic where that is not SGD.",
+            build=FedNova,
+            server_step=True,
+            partial_work=True,
+        ),
     ]
