@@ -89,14 +89,16 @@ class RoundClock:
     Args:
         began: seconds from the beginning of the run.
         seconds: from there until the round ended.
-        clients: everybody who was asked, ascending.
+        clients: everybody who was asked, ascending; in the order of their ends where they come one by one.
         joules: estimate of what their devices drew for it; None where no suite says.
+        one_by_one: whether they do, see `federation.arrivals`: a client may have several parts in one round then.
     """
 
     began: float
     seconds: float
     clients: tuple[TimedClient, ...]
     joules: float | None = None
+    one_by_one: bool = False
 
     @property
     def ended(self) -> float:

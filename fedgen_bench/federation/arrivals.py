@@ -153,6 +153,7 @@ class Arrivals(Intake):
             seconds=ongoing.now - self.state.now,
             clients=tuple(self.landed),
             joules=joules_of(self.fleet, self.landed),
+            one_by_one=True,
         )
         if self.n_accepted < self.experiment.quorum:
             found = {one.code for one in self.quarantined} | {one.code for one in self.clock.absent}

@@ -24,10 +24,12 @@ class Clock:
     Args:
         rounds: simulated seconds of every round.
         missed: (round, client, code) of everybody who was asked and whose reply did not count.
-        wasted_down: bytes of messages to clients whose reply did not count, those that the gate refused among them.
+        wasted_down: bytes of messages to clients whose reply did not count, those that the gate refused among them; of
+            a client with several parts in a round all of them where one is.
         wasted_up: bytes of replies that did not count.
         contributors: clients of whom an update was ever admitted.
         slow: of the clients whose own data were evaluated, those on the slowest tenth of devices, ascending.
+        one_by_one: whether clients arrived one by one: rounds are then not the cohorts that were drawn.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid")
@@ -38,6 +40,7 @@ class Clock:
     wasted_up: _Count
     contributors: _Count
     slow: tuple[_Count, ...]
+    one_by_one: bool = False
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Self:
@@ -73,6 +76,7 @@ def clock_table(reports: Sequence[RoundReport], slow: Sequence[int]) -> dict[str
         "wasted_up": wasted["up"],
         "contributors": len({client for report in reports for client in report.admitted}),
         "slow": list(slow),
+        "one_by_one": clocks[0].one_by_one,
     }
 
 

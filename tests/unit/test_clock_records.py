@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 
 import pytest
 
@@ -11,6 +12,7 @@ from fedgen_bench.contract.reports import LATE, Quarantine, RoundClock, RoundRep
 from fedgen_bench.contract.specs import SuiteSource
 from fedgen_bench.registry.datasets import Places
 from fedgen_bench.results.clock import Clock, clock_table
+from fedgen_bench.results.details import read_messages
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.manifest import write_manifest
 from fedgen_bench.results.publish import publish
@@ -26,6 +28,11 @@ from fedgen_bench.suite.load import load_suite
 from fedgen_bench.testing import toy
 
 DEVICES = """
+[[contender]]
+name = "fedbuff"
+strategy = { name = "fedbuff" }
+adapter = { name = "full" }
+learning_rate = 0.2
 [devices]
 first = 2
 [[devices.classes]]
@@ -40,8 +47,8 @@ watts = 2.0
 name = "slow"
 share = 0.5
 flops = 1e9
-down = 50.0
-up = 50.0
+down = 90.0
+up = 90.0
 watts = 1.0
 radio_watts = 0.5
 """
@@ -95,6 +102,18 @@ def test_tables_have_columns_of_the_clock(published, registry):
 
 def test_a_published_folder_with_a_clock_has_no_problems(published, registry):
     assert [one.text for one in validate(published[0], registry).problems] == []
+
+
+def test_rounds_of_arrivals_may_have_a_client_twice(published):
+    folder, _ = published
+    found = [one for one in open_folder(folder).records if one.contender == "fedbuff"]
+    assert all(one.clock.one_by_one for one in found)
+    parts = Counter(
+        (row.seed, row.round_index, row.client_id)
+        for row in read_messages(folder)
+        if row.contender == "fedbuff" and row.direction == "down"
+    )
+    assert max(parts.values()) > 1
 
 
 def _clock(**changed):
