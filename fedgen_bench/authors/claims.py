@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench.base.stats import Interval, bca_interval, interval
+from fedgen_bench.base.stats import Interval, bca_interval, interval, mean_of_all
 from fedgen_bench.review.claims.apart import apart
+from fedgen_bench.review.claims.costs import Cost, Reached, reached, told_costs
 from fedgen_bench.review.claims.evidence import BySeed, Evidence, Published, Scale, mean, to_target
 from fedgen_bench.review.claims.findings import (
     Chart,
@@ -40,6 +41,7 @@ __all__ = [
     "BySeed",
     "Chart",
     "Comparison",
+    "Cost",
     "Done",
     "Evidence",
     "Finding",
@@ -48,6 +50,7 @@ __all__ = [
     "Leaks",
     "Point",
     "Published",
+    "Reached",
     "Scale",
     "Verdict",
     "adjusted",
@@ -60,15 +63,18 @@ __all__ = [
     "comparison_grid",
     "interval",
     "mean",
+    "mean_of_all",
     "missing",
     "number",
     "percent",
     "points",
     "probability",
+    "reached",
     "seeds_to_decide",
     "size",
     "to_target",
     "told",
+    "told_costs",
 ]
 
 

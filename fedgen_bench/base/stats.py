@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -16,6 +16,13 @@ class Interval:
     low: float
     high: float
     n: int
+
+
+def mean_of_all(values: Iterable[float | None]) -> float | None:
+    """The mean; None where there is no value, or one of them is missing."""
+    everything = list(values)
+    there = [value for value in everything if value is not None]
+    return math.fsum(there) / len(there) if there and len(there) == len(everything) else None
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:

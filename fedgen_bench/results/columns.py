@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,9 +32,3 @@ class Measured:
 
     extra: Extra
     of: Callable[[Cells], float | None]
-
-
-def mean_of_all(values: Sequence[float | None]) -> float | None:
-    """The mean; None where a value is missing."""
-    there = [value for value in values if value is not None]
-    return math.fsum(there) / len(there) if there and len(there) == len(values) else None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fedgen_bench.base.digits import Unit
-from fedgen_bench.results.columns import Cells, Measured, mean_of_all
+from fedgen_bench.base.stats import mean_of_all
+from fedgen_bench.results.columns import Cells, Measured
 from fedgen_bench.results.costs import Costs
-from fedgen_bench.results.record import Done, Evaluated
+from fedgen_bench.results.record import Done
 from fedgen_bench.results.table import Extra
 
 _Figure = Callable[[Costs, Done], float | None]
@@ -22,25 +23,14 @@ def _cost(key: str, label: str, told: str, unit: Unit, figure: _Figure) -> Measu
     return Measured(_extra(key, label, told, unit), of)
 
 
-def flops_to(record: Done, point: Evaluated | None) -> int | None:
-    """FLOPs of all clients until a point of the run's curve; None where nobody counted, or there is no point."""
-    if record.costs is None or point is None:
-        return None
-    return record.costs.step_flops * record.costs.steps_so_far[record.curve.index(point)]
+def _to_target(key: str, label: str, told: str, unit: Unit, figure: Callable[[Costs, int], float | None]) -> Measured:
+    """A figure of every run at the point of its curve that is first at the target, mean over them."""
 
-
-def joules_to(record: Done, point: Evaluated | None) -> float | None:
-    """What all clients' devices drew until then; None also where no suite says what they draw."""
-    if record.costs is None or record.costs.joules is None or point is None:
-        return None
-    return record.costs.joules_so_far[record.curve.index(point)]
-
-
-def _to_target(
-    key: str, label: str, told: str, unit: Unit, figure: Callable[[Done, Evaluated | None], float | None]
-) -> Measured:
     def of(cells: Cells) -> float | None:
-        return mean_of_all([figure(one, at) for one, at in zip(cells.done, cells.at_target, strict=True)])
+        runs = zip(cells.done, cells.at_target, strict=True)
+        return mean_of_all(
+            [None if one.costs is None or at is None else figure(one.costs, one.curve.index(at)) for one, at in runs]
+        )
 
     return Measured(_extra(key, label, told, unit), of)
 
@@ -76,7 +66,7 @@ COSTS: tuple[Measured, ...] = (
     ),
     _to_target(
         "flops_to_target", "FLOPs to target", "Those of all clients until the target was reached, counted", "FLOPs",
-        flops_to,
+        Costs.flops_at,
     ),
     _cost(
         "training_memory_bytes", "training memory",
@@ -109,6 +99,7 @@ COSTS: tuple[Measured, ...] = (
         lambda costs, _: costs.joules,
     ),
     _to_target(
-        "joules_to_target", "energy to target", "That until the target was reached, estimated", "joules", joules_to
+        "joules_to_target", "energy to target", "That until the target was reached, estimated", "joules",
+        Costs.joules_at,
     ),
 )  # fmt: skip

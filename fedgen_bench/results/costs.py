@@ -77,6 +77,14 @@ class Costs(ClientCosts):
         """As records have them: what there is."""
         return {name: value for name, value in asdict(self).items() if value not in (None, ())}
 
+    def flops_at(self, place: int) -> int:
+        """Of the local steps until a point of the curve."""
+        return self.step_flops * self.steps_so_far[place]
+
+    def joules_at(self, place: int) -> float | None:
+        """What devices drew until a point of the curve; None where no suite says what they draw."""
+        return self.joules_so_far[place] if self.joules_so_far else None
+
     @property
     def training_flops(self) -> int:
         """Of all local steps of the cell."""

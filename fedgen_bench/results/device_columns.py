@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 
 from fedgen_bench.base.digits import Unit
+from fedgen_bench.base.stats import mean_of_all
 from fedgen_bench.results.clock import Clock
-from fedgen_bench.results.columns import Cells, Measured, mean_of_all
+from fedgen_bench.results.columns import Cells, Measured
 from fedgen_bench.results.record import Done, Evaluated
 from fedgen_bench.results.table import Extra
 

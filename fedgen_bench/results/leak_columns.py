@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fedgen_bench.base.digits import Unit
-from fedgen_bench.results.columns import Cells, Measured, mean_of_all
+from fedgen_bench.base.stats import mean_of_all
+from fedgen_bench.results.columns import Cells, Measured
 from fedgen_bench.results.leaks import LeakingModel, Leaks
 from fedgen_bench.results.table import Extra
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fedgen_bench.base.stats import interval
+from fedgen_bench.base.stats import interval, mean_of_all
 from fedgen_bench.results.pairing import comparable
 from fedgen_bench.results.record import Done, Evaluated, Facts, Record
 from fedgen_bench.results.table import Followed, Row
@@ -136,8 +136,8 @@ def _with_own_data(row: Row, done: Sequence[Done], metric: str) -> Row:
     worst = "personalized" if done[0].facts.cohort_kind != "none" else "global"
     return replace(
         row,
-        personalized_mean=_mean_of_all(record.metrics.get(f"personalized/{metric}/mean") for record in done),
-        worst_decile_mean=_mean_of_all(record.metrics.get(f"{worst}/{metric}/worst_decile") for record in done),
+        personalized_mean=mean_of_all(record.metrics.get(f"personalized/{metric}/mean") for record in done),
+        worst_decile_mean=mean_of_all(record.metrics.get(f"{worst}/{metric}/worst_decile") for record in done),
     )
 
 
@@ -154,13 +154,13 @@ def _with_bytes(
     row: Row, done: Sequence[Done], at_target: Sequence[Evaluated | None], full_uplink: float | None
 ) -> Row:
     """Rounds to the target and, where cohorts are sampled, what was sent."""
-    row = replace(row, rounds_to_target_mean=_mean_of_all(one and one.n_rounds for one in at_target))
+    row = replace(row, rounds_to_target_mean=mean_of_all(one and one.n_rounds for one in at_target))
     if done[0].facts.cohort_kind != "sampled":
         return row
     total, per_round = _mean(record.bytes.up.encoded for record in done), _mean(map(_per_client_round, done))
     return replace(
         row,
-        uplink_to_target_bytes=_mean_of_all(one and one.uplink_bytes for one in at_target),
+        uplink_to_target_bytes=mean_of_all(one and one.uplink_bytes for one in at_target),
         uplink_total_bytes=total,
         uplink_per_client_round_bytes=per_round,
         downlink_total_bytes=_mean(record.bytes.down.encoded for record in done),
@@ -175,10 +175,3 @@ def _per_client_round(record: Done) -> float:
 def _mean(values: Iterable[float]) -> float:
     known = list(values)
     return math.fsum(known) / len(known)
-
-
-def _mean_of_all(values: Iterable[float | None]) -> float | None:
-    """The mean, or None where a value is missing."""
-    all_values = list(values)
-    there = [value for value in all_values if value is not None]
-    return _mean(there) if there and len(there) == len(all_values) else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fedgen_bench.review.claims.clock import EdgeDevice
-from fedgen_bench.review.claims.evidence import Published, mean, to_target
+from fedgen_bench.review.claims.costs import SECONDS, Cost, reached, told_costs
+from fedgen_bench.review.claims.evidence import Published, mean
 from fedgen_bench.review.claims.findings import Chart, Grid, points
 from fedgen_bench.review.claims.formats import number, size
 
@@ -68,30 +69,43 @@ def quality_under_budget(main: Published) -> View:
 
 
 def cost_to_target(main: Published, device: EdgeDevice) -> View:
-    """By quality, the bytes, rounds and simulated seconds that each ranked contender needs under every seed."""
+    """By quality, what each ranked contender needs under every seed: bytes, rounds, simulated seconds.
+
+    Where records tell, also floating-point operations and energy.
+    """
     names = _federated(main)
     lower = main.followed.lower_is_better
-    firsts = [r.curve[0].value for name in names for r in main.runs(name).values() if r.curve]
-    lasts = [r.curve[-1].value for name in names for r in main.runs(name).values() if r.curve]
+    every = [r for name in names for r in main.runs(name).values()]
+    firsts, lasts = ([r.curve[at].value for r in every if r.curve] for at in (0, -1))
+    further = [one for one in told_costs(every) if one is not SECONDS]
     rows = []
     if firsts:
         start, end = (max(firsts), min(lasts)) if lower else (min(firsts), max(lasts))
         for i in range(1, _N_TARGETS + 1):
             target = start + (end - start) * i / (_N_TARGETS + 0.5)
-            rows += [(number(target), name, *_cost(main, name, target, device)) for name in names]
+            rows += [(number(target), name, *_cost(main, name, target, device, further)) for name in names]
     clock = "Simulated time is that of the suite's devices (docs/devices.md)."
-    if any(r.clock is None for name in names for r in main.runs(name).values()):
+    if any(r.clock is None for r in every):
         clock = (
             f"Simulated device: {device}. Time grows with bytes and rounds alone: methods whose local step is cheaper "
             "or dearer than another's are not told apart."
         )
+    listed = " and ".join(f"{one.name} ({one.how})" for one in further)
+    beside = f" Beside it {listed} of that client (docs/costs.md)." if further else ""
     return View(
         title="Cost to a target",
         text=(
             f"Uplink of a client that takes part in every round, rounds and simulated time until {main.followed.unit} "
             f"on the validation subset is reached, mean over seeds; a dash where a seed does not reach it. {clock}"
+            f"{beside}"
         ),
-        grid=Grid(("target", "contender", "uplink per client", "rounds", "simulated time"), tuple(rows)),
+        grid=Grid(
+            (
+                *("target", "contender", "uplink per client", "rounds", "simulated time"),
+                *(f"{one.name} per client" for one in further),
+            ),
+            tuple(rows),
+        ),
     )
 
 
@@ -113,16 +127,18 @@ def _within(runs: list[Done], budget: float, pick: Callable[[list[float]], float
     return mean([pick(values) for values in fitting]) if fitting and all(fitting) else None
 
 
-def _cost(main: Published, name: str, target: float, device: EdgeDevice) -> tuple[str, str, str]:
+def _cost(main: Published, name: str, target: float, device: EdgeDevice, further: Sequence[Cost]) -> tuple[str, ...]:
     runs = list(main.runs(name).values())
-    reached = [to_target(r, target, lower=main.followed.lower_is_better) for r in runs]
-    hits = [(r, one) for r, one in zip(runs, reached, strict=True) if one is not None]
+    ended = [reached(r, target, lower=main.followed.lower_is_better) for r in runs]
+    hits = [(r, one) for r, one in zip(runs, ended, strict=True) if one is not None]
     if len(hits) < len(runs):
-        return "–", "–", "–"
-    sent = mean([one[1] / _cohort(r) for r, one in hits])
-    rounds = mean([float(one[0]) for _, one in hits])
-    seconds = mean([device.seconds_at(r, one[0]) for r, one in hits])
-    return size(sent), f"{rounds:.1f}", f"{seconds:,.0f} s"
+        return ("–",) * (3 + len(further))
+    share = 1 / _cohort(runs[0])
+    sent = mean([one.uplink_bytes / _cohort(r) for r, one in hits])
+    rounds = mean([float(one.n_rounds) for _, one in hits])
+    seconds = mean([device.seconds_at(r, one.n_rounds) for r, one in hits])
+    others = (one.shown([at for _, at in hits], share) for one in further)
+    return size(sent), f"{rounds:.1f}", f"{seconds:,.0f} s", *others
 
 
 def _series(low: float, high: float) -> list[float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fedgen_bench import ClaimSpec, hookimpl
 from fedgen_bench.authors.claims import (
     Chart,
@@ -17,10 +19,16 @@ from fedgen_bench.authors.claims import (
     missing,
     number,
     points,
+    reached,
     size,
-    to_target,
     told,
+    told_costs,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fedgen_bench.authors.claims import Cost
 
 TITLE = "Convergence"
 CLAIM = "Faster convergence than each baseline: it reaches the best baseline's final quality in fewer rounds and bytes."
@@ -42,13 +50,14 @@ def judge(evidence: Evidence) -> Finding:
     comparisons = adjusted(
         compare(name, areas[main.reference], areas[name], lower_is_better=lower) for name in main.baselines
     )
-    ours = [to_target(record, target, lower=lower) for record in main.runs(main.reference).values()]
+    ours = [reached(record, target, lower=lower) for record in main.runs(main.reference).values()]
+    costs = told_costs(record for name in areas for record in main.runs(name).values())
     n_reached = sum(one is not None for one in ours)
     return Finding(
         title=TITLE,
         claim=CLAIM,
         verdict=combined(comparisons),
-        method=_METHOD.format(unit=main.followed.unit),
+        method=" ".join((_METHOD.format(unit=main.followed.unit), *_beside(costs))),
         reading=(
             f"The target is {number(target)}, which `{best}` has after its last round; `{main.reference}` reaches it "
             f"under {n_reached} of {len(ours)} seeds. Area under the curve: {told(comparisons, main.followed.unit)}"
@@ -56,8 +65,13 @@ def judge(evidence: Evidence) -> Finding:
         grids=(
             comparison_grid(comparisons, (main.reference, "baseline"), "Area under the curve"),
             Grid(
-                ("contender", "area", "seeds that reach it", "rounds to target", "uplink to target"),
-                tuple(_row(main, name, mean(list(area.values())), target) for name, area in areas.items() if area),
+                (
+                    *("contender", "area", "seeds that reach it", "rounds to target", "uplink to target"),
+                    *(f"{one.name} to target" for one in costs),
+                ),
+                tuple(
+                    _row(main, name, mean(list(area.values())), target, costs) for name, area in areas.items() if area
+                ),
                 f"To {number(target)}",
             ),
         ),
@@ -65,14 +79,21 @@ def judge(evidence: Evidence) -> Finding:
     )
 
 
-def _row(main: Published, name: str, area: float, target: float) -> tuple[str, ...]:
-    lower = main.followed.lower_is_better
-    reached = [to_target(record, target, lower=lower) for record in main.runs(name).values()]
-    hits = [one for one in reached if one is not None]
-    head = (name, number(area), f"{len(hits)} of {len(reached)}")
-    if len(hits) < len(reached):
-        return (*head, "–", "–")
-    return (*head, f"{mean([one[0] for one in hits]):.1f}", size(mean([one[1] for one in hits])))
+def _beside(costs: Sequence[Cost]) -> list[str]:
+    if not costs:
+        return []
+    listed = ", ".join(f"{one.name} ({one.how})" for one in costs)
+    return [f"Beside them {listed}, of all clients; docs/costs.md says how each was had."]
+
+
+def _row(main: Published, name: str, area: float, target: float, costs: Sequence[Cost]) -> tuple[str, ...]:
+    ends = [reached(one, target, lower=main.followed.lower_is_better) for one in main.runs(name).values()]
+    hits = [one for one in ends if one is not None]
+    head = (name, number(area), f"{len(hits)} of {len(ends)}")
+    if len(hits) < len(ends):
+        return (*head, *("–",) * (2 + len(costs)))
+    rounds, sent = mean([one.n_rounds for one in hits]), mean([one.uplink_bytes for one in hits])
+    return (*head, f"{rounds:.1f}", size(sent), *(one.shown(hits) for one in costs))
 
 
 def _areas(main: Published, name: str) -> dict[int, float]:

@@ -13,11 +13,13 @@ from fedgen_bench.authors.claims import (
     Published,
     Verdict,
     mean,
+    mean_of_all,
     missing,
     percent,
     points,
     size,
 )
+from fedgen_bench.authors.digits import show_in
 
 if TYPE_CHECKING:
     from fedgen_bench.authors.claims import Done
@@ -36,15 +38,18 @@ def judge(evidence: Evidence) -> Finding:
     per_round = [one[0] for one in saved.values()]
     total = [one[1] for one in saved.values()]
     verdict: Verdict = "holds" if min(*per_round, *total) > THRESHOLD else "does not hold"
+    flops = {name: _flops(main, name) for name in (main.full_model, *_senders(main))}
+    counted = any(one is not None for one in flops.values())
     rows = [
-        (name, size(mean(sent)), percent(mean(fractions)), percent(mean(totals)))
+        (name, size(mean(sent)), percent(mean(fractions)), percent(mean(totals)), *_shown(flops[name], counted=counted))
         for name in (main.full_model, *(n for n in _senders(main) if n != main.full_model))
         if (sent := [_per_client_round(r) for r in main.runs(name).values()])
         and (found := savings(main, name))
         and (fractions := [one[0] for one in found.values()])
         and (totals := [one[1] for one in found.values()])
     ]
-    grids = [Grid(("contender", "uplink per client-round", "saved per client-round", "saved in total"), tuple(rows))]
+    head = ("contender", "uplink per client-round", "saved per client-round", "saved in total")
+    grids = [Grid((*head, *(("FLOPs per client-round",) if counted else ())), tuple(rows))]
     charts = []
     reading = (
         f"`{main.reference}` saves {percent(mean(per_round))} per client-round and {percent(mean(total))} in total."
@@ -80,6 +85,7 @@ def judge(evidence: Evidence) -> Finding:
         method=(
             "Booked lengths of the encoded messages, headers included, against the full model's of the same seed. They "
             "are counts, not estimates, and hardly differ between seeds: no interval is needed."
+            + (" FLOPs are counted, too (docs/costs.md)." if counted else "")
         ),
         reading=reading,
         grids=tuple(grids),
@@ -102,6 +108,18 @@ def savings(sheet: Published, method: str, value: float | None = None) -> dict[i
 
 def _senders(sheet: Published) -> list[str]:
     return [one.name for one in sheet.suite.contender if one.ranked]
+
+
+def _flops(sheet: Published, name: str) -> float | None:
+    """Of a client's local steps in a round, mean over seeds; None where a record does not tell."""
+    return mean_of_all(
+        None if record.costs is None or not record.client_rounds else record.costs.training_flops / record.client_rounds
+        for record in sheet.runs(name).values()
+    )
+
+
+def _shown(flops: float | None, *, counted: bool) -> tuple[str, ...]:
+    return (show_in(flops, "FLOPs"),) if counted else ()
 
 
 def _per_client_round(record: Done) -> float:
