@@ -13,6 +13,7 @@ from fedgen_bench.base.safe_text import one_line, printable
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.progress import Progress, show_notes
 from fedgen_bench.cli.screen import grid, print_table
+from fedgen_bench.contract.reports import CODES
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.reports import Privacy
@@ -78,11 +79,33 @@ def command(session: Session, suite: str, *, dry_run: bool, verbose: bool, keep_
     return 1 if bad or results.kept else 0
 
 
-def _costs_grid(cells: Sequence[Forecast]) -> str:
-    """A row a contender, of the first of its seeds."""
+def _firsts(cells: Sequence[Forecast]) -> list[Forecast]:
+    """Of every contender the cell of the first of its seeds."""
     firsts: dict[str, Forecast] = {}
     for cell in cells:
         firsts.setdefault(cell.contender, cell)
+    return list(firsts.values())
+
+
+def _clock_grid(cells: Sequence[Forecast]) -> str:
+    """A row a contender, of the first of its seeds."""
+    head = ("contender", "simulated time", *CODES, "partial", "late on")
+    rows = [
+        (
+            one.contender,
+            show_in(one.simulated.seconds, "seconds"),
+            *(str(one.simulated.missed.get(code, 0)) for code in CODES),
+            str(one.simulated.n_partial),
+            ", ".join(one.simulated.late_on),
+        )
+        for one in _firsts(cells)
+        if one.simulated is not None
+    ]
+    return grid(head, rows)
+
+
+def _costs_grid(cells: Sequence[Forecast]) -> str:
+    """A row a contender, of the first of its seeds."""
     head = ("contender", "FLOPs a step", "FLOPs in all", "training memory", "stored", "joining", "energy")
     rows = [
         (
@@ -92,9 +115,9 @@ def _costs_grid(cells: Sequence[Forecast]) -> str:
             show_bytes(one.costs.training_bytes),
             show_bytes(one.costs.stored_bytes),
             show_bytes(one.costs.joining_bytes),
-            show_in(one.joules, "joules"),
+            show_in(None if one.simulated is None else one.simulated.joules, "joules"),
         )
-        for one in firsts.values()
+        for one in _firsts(cells)
         if one.costs is not None
     ]
     return grid(head, rows)
@@ -128,6 +151,8 @@ def _dry_run(session: Session, suite: str, **selection: Any) -> int:
     click.echo(grid([*head, *(["epsilon at delta"] if guaranteed else [])], rows))
     if any(c.costs is not None for c in cells):
         click.echo(f"\nCosts of training (docs/costs.md):\n{_costs_grid(cells)}\n")
+    if any(c.simulated is not None for c in cells):
+        click.echo(f"On the suite's devices (docs/devices.md):\n{_clock_grid(cells)}\n")
     seconds = sum(c.seconds for c in cells) / plans[0].jobs
     up = show_bytes(sum(c.up_bytes for c in cells))
     click.echo(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-UNAVAILABLE, LEFT, LATE = "unavailable", "left", "late"  # why a client that was asked did not count
+UNAVAILABLE, LEFT, LATE = CODES = "unavailable", "left", "late"  # why a client that was asked did not count
 GLOBAL, KEPT, PERSONALIZED = "global", "kept", "personalized"  # models that clients' own data are measured with
 
 

@@ -57,6 +57,11 @@ class Footprint:
         batch_bytes = self.fixed_bytes + self.batch_size * self.example_bytes
         return self.module_bytes + n_copies * self.trained_bytes + batch_bytes
 
+    @property
+    def on_client(self) -> int:
+        """What the memory of a client's own device must hold: as on a GPU, and the tensors that it received."""
+        return self.on("cuda") + self.trained_bytes
+
 
 def footprint(
     adapted: Adapted, task: Task, example: Mapping[str, torch.Tensor], plan: TrainingPlan, n_held: int

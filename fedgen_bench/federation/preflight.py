@@ -15,7 +15,8 @@ from fedgen_bench.contract.contexts import ServerContext
 from fedgen_bench.contract.protocols import Declaring, MicroBatching
 from fedgen_bench.federation.clipped_gradients import batch_norm_in
 from fedgen_bench.federation.components import build
-from fedgen_bench.federation.footprint import footprint, memory_bytes
+from fedgen_bench.federation.device_checks import fit_devices, too_large
+from fedgen_bench.federation.footprint import Footprint, footprint, memory_bytes
 from fedgen_bench.federation.guarantees import unguaranteed
 from fedgen_bench.federation.parameters import dump_tensors
 from fedgen_bench.federation.seeding import seed_tree
@@ -92,9 +93,13 @@ def _problems(specs: Sequence[CellSpec], loader: Loader, device: str) -> Iterato
             for alike in _alike(users, lambda config: config.contender.mechanism):
                 if problem := unguaranteed(alike[0], population, loader.registry):
                     yield told_of(alike, problem)
+        held: list[tuple[CellSpec, Footprint]] = []
         for users in _alike(some, lambda config: config.contender.adapter):
-            for concerned, problem in _adapter_problems(users, task, loader, device, is_split=id(users[0]) in split):
+            is_split = id(users[0]) in split
+            for concerned, problem in _adapter_problems(users, task, loader, device, held, is_split=is_split):
                 yield told_of(concerned, problem)
+        for concerned, problem in too_large(held):
+            yield told_of(concerned, problem)
 
 
 def _alike(specs: Sequence[CellSpec], part: Callable[[CellConfig], Any]) -> list[list[CellSpec]]:
@@ -171,9 +176,18 @@ def _cohort_kind(spec: CellSpec, registry: Registry) -> str:
 
 
 def _adapter_problems(
-    users: Sequence[CellSpec], task: Task, loader: Loader, device: str, *, is_split: bool
+    users: Sequence[CellSpec],
+    task: Task,
+    loader: Loader,
+    device: str,
+    held: list[tuple[CellSpec, Footprint]],
+    *,
+    is_split: bool,
 ) -> Iterator[tuple[Sequence[CellSpec], str]]:
-    """What is wrong with an adapter, and the cells that it concerns: all of its users, or those that take too much."""
+    """What is wrong with an adapter, and the cells that it concerns: all of its users, or those that take too much.
+
+    `held` gets what training holds in each cell whose clients train on devices of their own.
+    """
     from fedgen_bench.federation.attaching import attach
 
     adapter = users[0].config.contender.adapter
@@ -205,6 +219,10 @@ def _adapter_problems(
             ),
         )
         return
+    for some in _alike(users, lambda config: config.devices):
+        _, problem = _tried(lambda some=some: fit_devices(some[0], adapted, loader))  # type: ignore[misc]
+        if problem:
+            yield some, problem
     for some in _alike(users, lambda config: config.contender.strategy):
         if problem := _refusal(some[0], adapted, loader):
             yield some, problem
@@ -212,12 +230,14 @@ def _adapter_problems(
         return
     takes: dict[int, list[CellSpec]] = {}
     for some in _alike(users, lambda config: config.training):
-        taken, problem = _tried(lambda some=some: _taken(users[0], some, task, adapted, loader, device))  # type: ignore[misc]
+        taken, problem = _tried(lambda some=some: _taken(users[0], some, task, adapted, loader))  # type: ignore[misc]
         if problem:
             yield users, f"a first example fails with adapter `{adapter.name}` on this backbone: {problem}"
             return
-        for spec, needed in taken:
-            takes.setdefault(needed, []).append(spec)
+        for spec, one in taken:
+            takes.setdefault(one.on(device), []).append(spec)
+            if _cohort_kind(spec, loader.registry) == "sampled":
+                held.append((spec, one))
     there = memory_bytes(device) if takes else 0
     for needed, some in takes.items():
         if needed > there:
@@ -251,8 +271,8 @@ def _refusal(spec: CellSpec, adapted: Adapted, loader: Loader) -> str:
 
 
 def _taken(
-    split: CellSpec, some: Sequence[CellSpec], task: Task, adapted: Adapted, loader: Loader, device: str
-) -> list[tuple[CellSpec, int]]:
+    split: CellSpec, some: Sequence[CellSpec], task: Task, adapted: Adapted, loader: Loader
+) -> list[tuple[CellSpec, Footprint]]:
     """What training takes in each of these cells, which train alike, from the loss of one example of `split`'s."""
     population = loader.population(loader.resolved(split))
     first = population.client(int(population.eligible[0])).train
@@ -262,7 +282,7 @@ def _taken(
         held = footprint(adapted, task, example, plan, plan.examples_at_once)
     kinds = ((spec, _cohort_kind(spec, loader.registry)) for spec in some)
     return [
-        (spec, replace(held, batch_size=min(plan.examples_at_once, population.most_held(kind))).on(device))
+        (spec, replace(held, batch_size=min(plan.examples_at_once, population.most_held(kind))))
         for spec, kind in kinds
         if kind != "none"
     ]

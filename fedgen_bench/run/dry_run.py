@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,8 +19,8 @@ from fedgen_bench.federation.lengths import Lengths
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.release import numbers_in, own
 from fedgen_bench.federation.seeding import seed_tree
-from fedgen_bench.federation.timetable import timetable_of
 from fedgen_bench.federation.trainer import fit
+from fedgen_bench.run.simulated import Simulated, simulated
 from fedgen_bench.suite.cellconfig import canonical
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Forecast:
         costs: what training asks of a client, as the record will have it; None where nothing is trained, and where it
             cannot be told.
         training_flops: of the local steps of all rounds, counted; None where `costs` is.
-        joules: by the simulated clock of synchronous rounds; None where the suite does not say what devices draw.
+        simulated: on the suite's devices; None where it has none.
         privacy: what training will guarantee; None where that is nothing.
     """
 
@@ -58,7 +58,7 @@ class Forecast:
     memory_bytes: int
     costs: ClientCosts | None = None
     training_flops: int | None = None
-    joules: float | None = None
+    simulated: Simulated | None = None
 
     @property
     def contender(self) -> str:
@@ -119,7 +119,7 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
             memory_bytes=memory,
             costs=of_client,
             training_flops=None if of_client is None else round(of_client.step_flops * steps * fits),
-            joules=None if of_client is None else _joules(experiment, state),
+            simulated=simulated(experiment, state),
             privacy=None if release is None else release.privacy,
         )
     return [forecasts[spec.digest] for spec in specs]
@@ -129,20 +129,6 @@ def _costs(experiment: Experiment) -> tuple[ClientCosts | None, float]:
     """What training asks of a client, and how many budgets of steps it uses in a round."""
     costs = costs_of(experiment)
     return costs, 0.0 if costs is None else first_part(experiment).steps_of(1)
-
-
-def _joules(experiment: Experiment, state: Any) -> float | None:
-    """Of all rounds, each planned by the clock with the first state."""
-    timetable = timetable_of(experiment)
-    if timetable is None:
-        return None
-    total, now = 0.0, 0.0
-    for round_index in range(experiment.n_rounds):
-        clock = timetable.round(round_index, state, lambda _: {}, {}, now)
-        if clock.joules is None:
-            return None
-        total, now = total + clock.joules, clock.ended
-    return total
 
 
 def _memory(experiment: Experiment) -> Footprint:
