@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -138,10 +139,10 @@ class RoundReport:
 
     @property
     def admitted(self) -> tuple[int, ...]:
-        """Clients whose update counted, ascending."""
-        out = {one.client_id for one in self.quarantined}
-        out |= {one.client_id for one in (() if self.clock is None else self.clock.absent)}
-        return tuple(one for one in self.cohort if one not in out)
+        """Clients of whom an update counted, in the order of the cohort."""
+        missed = Counter(one.client_id for one in self.quarantined)
+        missed.update(one.client_id for one in (() if self.clock is None else self.clock.absent))
+        return tuple(client for client, n_parts in Counter(self.cohort).items() if n_parts > missed[client])
 
 
 @dataclass(frozen=True)

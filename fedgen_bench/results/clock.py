@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import ConfigDict, Field
+
+from fedgen_bench.contract.reports import UNAVAILABLE
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.reports import RoundReport
 
 _Count = Annotated[int, Field(ge=0, le=2**53)]
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+T = TypeVar("T")
 Missed = tuple[_Count, _Count, Literal["late", "left", "unavailable"]]
 
 
@@ -24,8 +28,7 @@ class Clock:
     Args:
         rounds: simulated seconds of every round.
         missed: (round, client, code) of everybody who was asked and whose reply did not count.
-        wasted_down: bytes of messages to clients whose reply did not count, those that the gate refused among them; of
-            a client with several parts in a round all of them where one is.
+        wasted_down: bytes of messages to clients whose reply did not count, those that the gate refused among them.
         wasted_up: bytes of replies that did not count.
         contributors: clients of whom an update was ever admitted.
         slow: of the clients whose own data were evaluated, those on the slowest tenth of devices, ascending.
@@ -81,5 +84,22 @@ def clock_table(reports: Sequence[RoundReport], slow: Sequence[int]) -> dict[str
 
 
 def _wasted(report: RoundReport, way: str) -> int:
-    admitted = set(report.admitted)
-    return sum(one.encoded_bytes for one in report.ledger if one.direction == way and one.client_id not in admitted)
+    refused = [one.client_id for one in report.quarantined]
+    codes = [] if report.clock is None else [(one.client_id, one.code) for one in report.clock.absent]
+    sizes: dict[int, list[int]] = {}
+    for entry in report.ledger:
+        if entry.direction == way:
+            sizes.setdefault(entry.client_id, []).append(entry.encoded_bytes)
+    n_wasted = n_in_vain(refused, codes, way)
+    return sum(in_vain(those, n_wasted[client]) for client, those in sizes.items())
+
+
+def n_in_vain(refused: Iterable[T], missed: Iterable[tuple[T, str]], way: str) -> Counter[T]:
+    """Of everybody, how many messages one way were in vain: of replies that were refused, and down to who missed."""
+    lost = (who for who, code in missed if way == "down" and code != UNAVAILABLE)
+    return Counter((*refused, *lost))
+
+
+def in_vain(sizes: Iterable[int], n: int) -> int:
+    """Bytes of so many messages of one client in a round: the longest, should it have more."""
+    return sum(sorted(sizes, reverse=True)[:n])

@@ -58,7 +58,8 @@ radio_watts = 0.5
 def published(registry, tmp_path_factory):
     """A published folder of the toy suite with devices, and its suite."""
     out = tmp_path_factory.mktemp("clocked")
-    text = toy.SUITE.replace('name = "toy"', 'name = "toy-clocked"', 1) + DEVICES
+    text = toy.SUITE.replace('name = "toy"', 'name = "toy-clocked"', 1).replace("n_clients = 6", "n_clients = 4")
+    text += DEVICES
     source = SuiteSource(name="toy-clocked", text=text, path="toy.toml")
     suite = load_suite(source, registry)
     with Store(out / "runs") as store:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from fedgen_bench.results.clock import Clock
+from fedgen_bench.results.clock import Clock, in_vain, n_in_vain
 from fedgen_bench.results.details import MessageRow
 from fedgen_bench.results.files import LEDGER
 from fedgen_bench.results.record import Done, Record
@@ -69,19 +69,22 @@ def messages(records: Sequence[Record], rows: Sequence[MessageRow]) -> Iterator[
 
 
 def _of_messages(record: Done, clock: Clock, rows: Sequence[MessageRow]) -> Iterator[str]:
-    missed = Counter((at, client) for at, client, code in clock.missed if code != "unavailable")
-    out = {(at, client) for at, client, _ in clock.missed}
-    out |= {(one.round_index, one.client_id) for one in record.quarantined}
-    down, up = (Counter((one.round_index, one.client_id) for one in rows if one.direction == way) for way in _WAYS)
-    for (at, client), n_missed in sorted(missed.items()):
-        if rows and up[at, client] > down[at, client] - n_missed:
+    missed = [((at, client), code) for at, client, code in clock.missed]
+    refused = [(one.round_index, one.client_id) for one in record.quarantined]
+    sizes: dict[str, dict[tuple[int, int], list[int]]] = {way: {} for way in _WAYS}
+    for row in rows:
+        if row.direction in sizes:
+            sizes[row.direction].setdefault((row.round_index, row.client_id), []).append(row.encoded_bytes)
+    n_down, n_up = (Counter({who: len(those) for who, those in sizes[way].items()}) for way in _WAYS)
+    for (at, client), n_missed in sorted(n_in_vain((), missed, "down").items()):
+        if rows and n_up[at, client] > n_down[at, client] - n_missed:
             yield f"round {at}, client {client}: it did not count, and what it was sent is not booked, or a reply is."
     for way, said in zip(_WAYS, (clock.wasted_down, clock.wasted_up), strict=True):
-        wasted = sum(
-            one.encoded_bytes for one in rows if one.direction == way and (one.round_index, one.client_id) in out
-        )
+        n_wasted = n_in_vain(refused, missed, way)
+        wasted = sum(in_vain(those, n_wasted[who]) for who, those in sizes[way].items())
         if wasted != said:
             yield f"{wasted:,} bytes {way} were wasted, `clock.wasted_{way}` is {said:,}."
-    heard = {one.client_id for one in rows if one.direction == "up" and (one.round_index, one.client_id) not in out}
+    n_refused = Counter(refused)
+    heard = {who[1] for who, n_replies in n_up.items() if n_replies > n_refused[who]}
     if heard and len(heard) != clock.contributors:
         yield f"{len(heard)} clients sent an update that counted, `clock.contributors` is {clock.contributors}."
