@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fedgen_bench.base.spans import Span
 
-_WHOLE = frozenset({"rehearse", "personalisation"})  # they do what rounds do, which is theirs here
+_WHOLE = frozenset({"rehearse", "personalisation", "count", "costs"})  # they do what rounds do, which is theirs here
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Phase:
     Args:
         name: as in the trace.
         calls: how many there were.
-        seconds: in them, without the phases within them; rehearsal and personalisation are told as a whole.
+        seconds: in them, without the phases within them; rehearsal, personalisation and costs are told as a whole.
         share: of the seconds of all phases.
         n_bytes: that they wrote, read or sent.
         peak_bytes: the most memory that a process had held when one of them ended.

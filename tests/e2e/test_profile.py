@@ -17,7 +17,7 @@ COMMAND = ("profile", "--suite", "toy", "--plugin", toy.__file__, "--device", "c
 PHASES = {
     "command", "import", "preflight", "load", "split", "attach", "cell", "rehearse", "round", "engine", "send",
     "encode", "prepare", "decode", "fit", "reply", "gate", "drift", "aggregate", "state", "evaluate", "commit",
-    "final evaluation", "personalisation", "finish", "publish",
+    "final evaluation", "personalisation", "costs", "finish", "publish",
 }  # fmt: skip
 
 
