@@ -81,6 +81,8 @@ def unprotected(contender: Contender, suite: SuiteSpec, registry: Registry) -> I
             f"under {what} nobody sees a single update, so federation.max_update_norm = "
             f"{suite.federation.max_update_norm:g} cannot be held against one. Write a suite without it."
         )
+    if carries and suite.devices is not None:
+        yield f"the simulated clock of [devices] does not time the messages of {what}. Leave one of them out."
     with contextlib.suppress(ModuleNotFoundError):  # told before the first cell, not to who reads results
         try:
             privacy = guarantee(mechanism, suite.federation, registry)
