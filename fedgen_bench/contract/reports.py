@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -133,7 +133,7 @@ class RoundReport:
     ledger: tuple[LedgerEntry, ...]
     seconds: float
     drift: Mapping[str, float] = field(default_factory=dict)
-    leaks: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    leaks: Mapping[str, float] = field(default_factory=dict)
     n_steps: int = 0
     clock: RoundClock | None = None
 

@@ -45,8 +45,11 @@ class Exposure:
     Args:
         bits: log2(candidates + 1) - log2(rank), where rank 1 is likelier than all candidates (arXiv 1802.08232, by
             sampling); about 1.44 on average for what the model never saw.
+        calibrated: the same where ranks are by how much likelier the model makes each than the backbone did as it came
+            (arXiv 2111.08440): what training has changed, without what was likely before. None where it is not known.
         extracted: whether the model says it by itself when it is given its beginning.
     """
 
     bits: float
-    extracted: bool
+    calibrated: float | None = None
+    extracted: bool = False

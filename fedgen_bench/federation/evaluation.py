@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fedgen_bench.suite.cells import CellSpec
 
 
-_EXPOSURE = ("bits", "extracted")
+_EXPOSURE = ("bits", "calibrated", "extracted")
 HALVES = ("first half", "second half")  # of a client's data, as `<metric>/<half>`
 
 
@@ -42,9 +42,14 @@ class _Evidence(dict[str, Any]):
 
 
 def exposures_in(metrics: Mapping[str, float]) -> dict[int, Exposure]:
-    """By number of a secret, from `<number>/bits` and `<number>/extracted`."""
+    """By number of a secret, from `<number>/bits`, `<number>/calibrated` and `<number>/extracted`."""
     numbers = [int(name.partition("/")[0]) for name in metrics if name.endswith("/bits")]
-    return {one: Exposure(metrics[f"{one}/bits"], extracted=bool(metrics[f"{one}/extracted"])) for one in numbers}
+    return {
+        one: Exposure(
+            metrics[f"{one}/bits"], metrics.get(f"{one}/calibrated"), extracted=bool(metrics[f"{one}/extracted"])
+        )
+        for one in numbers
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,12 +153,13 @@ class Evaluator:
         self._load(model)
         with self._evaluating("exposures"):
             found = list(self.task.exposures(self.adapted.module, numbers))
-        if len(found) != len(numbers) or not all(math.isfinite(one.bits) for one in found):
+        if len(found) != len(numbers) or not all(math.isfinite(one.bits + (one.calibrated or 0)) for one in found):
             raise PluginError(f"{type(self.task).__name__}.exposures must give finite bits for each of the numbers.")
         return {
-            f"{number}/{name}": float(getattr(one, name))
+            f"{number}/{name}": float(value)
             for number, one in zip(numbers, found, strict=True)
             for name in _EXPOSURE
+            if (value := getattr(one, name)) is not None
         }
 
     def showcase(self, model: Model) -> bytes | str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fedgen_bench.federation.link import Link
 
 
-Watch = Callable[[int, Any, int, Tensors, Tensors], Mapping[str, Sequence[float]]]  # see `leaks.Watch.seen`
+Watch = Callable[[int, Any, int, Tensors, Tensors], Mapping[str, float]]  # see `leaks.Watch.seen`
 
 
 class Conditions(Protocol):
@@ -92,7 +92,7 @@ class Intake:
     losses: list[float] = field(init=False, default_factory=list)
     batch_digests: list[str] = field(init=False, default_factory=list)
     drift: Drift = field(init=False, default_factory=Drift)
-    leaks: dict[str, Sequence[float]] = field(init=False, default_factory=dict)
+    leaks: dict[str, float] = field(init=False, default_factory=dict)
     n_accepted: int = field(init=False, default=0)
     n_steps: int = field(init=False, default=0)
 

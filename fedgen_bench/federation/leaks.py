@@ -6,7 +6,7 @@ tensors in place of those that the client was sent. It is looked at in its owner
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from fedgen_bench.contract.protocols import Planting
 from fedgen_bench.federation.client_evaluation import own_task
 from fedgen_bench.federation.evaluation import exposures_in
 from fedgen_bench.federation.final_evaluation import measured
-from fedgen_bench.results.leaks import GLOBAL_MODEL, OTHERS, OWN_MODEL, UPDATE, LeakingModel, Leaks
+from fedgen_bench.results.leaks import GLOBAL_MODEL, OTHERS, OWN_MODEL, UPDATE, Exposed, LeakingModel, Leaks
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.data import Tensors
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fedgen_bench.federation.client_states import ClientStates
     from fedgen_bench.federation.experiment import Experiment
 
-Seen = Mapping[str, Sequence[float]]  # as a round's report has it: by number of a secret, bits and whether extracted
+Seen = Mapping[str, float]  # as a round's report has it, see `evaluation.exposures_in`
 
 
 def secrets_of(experiment: Experiment) -> Secrets | None:
@@ -75,8 +75,7 @@ class Watch:
         model = experiment.export(state, None)
         base, merges = (experiment.start, ()) if model is None else (model.tensors, model.merges)
         tensors = {name: update.get(name, sent.get(name, base[name])) for name in names}
-        found = exposures_in(experiment.evaluator.exposed(Model(tensors, merges), numbers))
-        return {str(number): (one.bits, float(one.extracted)) for number, one in found.items()}
+        return experiment.evaluator.exposed(Model(tensors, merges), numbers)
 
 
 def leaks_of(
@@ -91,47 +90,35 @@ def leaks_of(
     """What a finished cell gives away; None where nothing is planted, and of tuning trials.
 
     The global model, owners' own models where the suite has `[personalization]`, and what was `seen` of updates. An
-    owner's model is asked for the secrets of all owners. Raises as `final_scores`.
+    owner's model is asked for its own secret, a control, and the secret of the next owner. Raises as `final_scores`.
     """
     secrets = secrets_of(experiment)
     if secrets is None or experiment.spec.purpose == "tune":
         return None
     n = len(secrets.owners)
-    found: dict[LeakingModel, dict[int, list[Exposure]]] = {}
-
-    def noted(of: LeakingModel, number: int, one: Exposure) -> None:
-        found.setdefault(of, {}).setdefault(number, []).append(one)
-
+    found: dict[LeakingModel, dict[int, Exposure]] = {UPDATE: exposures_in(seen)}
     asked = list(_tasks(experiment, state, states, model, secrets))
     whose = [own for own, _ in asked]
     for own, metrics in zip(whose, measured((task for _, task in asked), work, engine), strict=True):
         for number, one in exposures_in(metrics).items():
             of = GLOBAL_MODEL if own is None else OWN_MODEL if number % n == own else OTHERS
-            noted(of, number, one)
-    for name, (bits, extracted) in seen.items():
-        noted(UPDATE, int(name), exposures_in({f"{name}/bits": bits, f"{name}/extracted": extracted})[int(name)])
-
-    def by_secret(of: LeakingModel, numbers: Iterable[int]) -> tuple[float | None, ...]:
-        return tuple(_mean([one.bits for one in found[of].get(number, ())]) for number in numbers)
-
+            found.setdefault(of, {})[number] = one
     return Leaks(
         owners=secrets.owners,
         n_candidates=secrets.n_candidates,
         space_bits=secrets.space_bits,
-        bits={of: by_secret(of, secrets.planted) for of in found},
-        controls={of: by_secret(of, secrets.controls) for of in found},
-        extracted={
-            of: tuple(
-                any(one.extracted for one in found[of][number]) if number in found[of] else None
-                for number in secrets.planted
-            )
-            for of in found
-        },
+        secrets={of: _exposed(one, secrets.planted) for of, one in found.items() if one},
+        controls={of: _exposed(one, secrets.controls) for of, one in found.items() if one},
     )
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _exposed(found: Mapping[int, Exposure], numbers: Sequence[int]) -> Exposed:
+    there = [found.get(number) for number in numbers]
+    return Exposed(
+        bits=tuple(None if one is None else one.bits for one in there),
+        calibrated=tuple(None if one is None else one.calibrated for one in there),
+        extracted=tuple(None if one is None else one.extracted for one in there),
+    )
 
 
 def _tasks(
@@ -146,4 +133,5 @@ def _tasks(
     for number, owner in enumerate(secrets.owners):
         task = own_task(experiment, state, states, model, owner, experiment.config.own)
         if task is not None:
-            yield number, replace(task, secrets=(*secrets.planted, secrets.controls[number]))
+            others = {(number + 1) % len(secrets.owners)} - {number}
+            yield number, replace(task, secrets=(number, secrets.controls[number], *others))

@@ -116,10 +116,10 @@ class Journal:
         """The batch digest of every committed round, in order."""
         return [row.table["batch_digest"] for row in read_round_rows(self.db, self._row())]
 
-    def leaks_seen(self) -> dict[str, Sequence[float]]:
+    def leaks_seen(self) -> dict[str, float]:
         """What single updates gave away, of the last round that tells."""
         tables = [row.table for row in read_round_rows(self.db, self._row())]
-        return {number: found for table in tables for number, found in table.get("leaks", {}).items()}
+        return {name: value for table in tables for name, value in table.get("leaks", {}).items()}
 
     def _state_file(self, round_index: int) -> Path:
         return self.folder / f"state-{round_index:05d}.safetensors"

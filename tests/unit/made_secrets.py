@@ -51,7 +51,8 @@ class LoadedToySecrets(toy.LoadedToy):
 
     def exposures(self, module, numbers):
         far = float(module.weight.detach().cpu().sum().clamp(min=0, max=6))
-        return [Exposure(far if number < N_SECRETS else 0.0, extracted=far > 1 and number == 0) for number in numbers]
+        bits = [far if number < N_SECRETS else 0.0 for number in numbers]
+        return [Exposure(far, far / 2, extracted=far > 1 and i == 0) for i, far in zip(numbers, bits, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from fedgen_bench_plugins.datasets.texts import Corpus
 from fedgen_bench_plugins.tasks.canaries import Canaries, draw
-from fedgen_bench_plugins.tasks.exposure import behind, exposure
+from fedgen_bench_plugins.tasks.exposure import behind, exposure, scored
 from fedgen_bench_plugins.tasks.language_modeling import LoadedLanguageModeling
 from fedgen_bench_plugins.tasks.text_params import Params
 
@@ -117,30 +117,34 @@ def test_all_sequences_of_a_seed_differ():
 
 
 def test_a_rank_among_candidates_is_its_exposure():
-    module = Bigrams(4)
-    rests = [[3], [2], [4], [5]]
-    for value, bits in ((5.0, 2.0), (0.5, 1.0), (-1.0, 0.0)):
-        with torch.no_grad():
-            module.table[1] = torch.tensor([0.0, 0.0, 1.0, value, 0.0, 0.0])
-        found = exposure(module, [1], rests, 2)
-        assert found.bits == bits  # log2(4 / 1), log2(4 / 2), log2(4 / 4)
-        assert found.extracted is (value == 5.0)
+    for own, bits in ((1.0, 2.0), (2.5, 1.0), (9.0, 0.0)):
+        assert exposure([own, 2.0, 4.0, 4.0], [0.0] * 4, extracted=False).bits == bits  # log2(4 / 1), (4 / 2), (4 / 4)
+
+
+def test_calibration_ranks_by_what_was_gained_over_the_backbone():
+    found = exposure([5.0, 1.0, 2.0, 3.0], [9.0, 1.0, 2.0, 6.0], extracted=True)
+    assert (found.bits, found.calibrated, found.extracted) == (
+        0.0,
+        2.0,
+        True,
+    )  # least likely, most gained
 
 
 def test_a_tie_and_what_is_no_number_give_nothing_away():
-    module = Bigrams(4)
-    assert exposure(module, [1], [[3], [2], [4], [5]], 4).bits == 0
-    with torch.no_grad():
-        module.table.fill_(math.nan)
-    assert exposure(module, [1], [[3], [2], [4], [5]], 4).bits == 0
+    for nats in ([3.0] * 4, [math.nan] * 4, [math.nan, 1.0, 2.0, 3.0], [1.0, math.nan, math.nan, math.nan]):
+        found = exposure(nats, [0.0] * 4, extracted=False)
+        assert (found.bits, found.calibrated) == (0.0, 0.0)
 
 
 def test_sequences_of_several_lengths_are_scored_to_their_ends():
     module = Bigrams(4)
     with torch.no_grad():
         module.table[1, 2] = module.table[2, 3] = 9.0
-    assert exposure(module, [1], [[2, 3], [4], [2, 4, 4]], 3).extracted
-    assert exposure(module, [1], [[2, 3], [2], [2, 4, 4]], 3).bits == pytest.approx(math.log2(3 / 2))
+    rests = [[2, 3], [4], [2, 4, 4], [2]]
+    nats, greedy = scored(module, [1], rests, 3)
+    right, wrong = (-math.log(math.exp(x) / (math.exp(9) + 5)) for x in (9, 0))
+    assert nats == pytest.approx([2 * right, wrong, right + wrong + math.log(6), right], rel=1e-3)
+    assert greedy == [True, False, False, True]
 
 
 def test_what_nobody_trained_on_is_exposed_as_a_random_rank_is():
@@ -151,8 +155,9 @@ def test_what_nobody_trained_on_is_exposed_as_a_random_rank_is():
         module = Bigrams(12)
         with torch.no_grad():
             module.table.normal_(generator=torch.Generator().manual_seed(seed))
-        bits += [one.bits for one in task.exposures(module, range(6))]
-    assert 1.1 < sum(bits) / len(bits) < 1.7
+        bits += [(one.bits, one.calibrated) for one in task.exposures(module, range(6))]
+    for kind in zip(*bits, strict=True):
+        assert 1.1 < sum(kind) / len(kind) < 1.7
 
 
 def test_a_model_that_knows_a_canary_says_so():
@@ -164,7 +169,7 @@ def test_a_model_that_knows_a_canary_says_so():
             module.table[ids[before], ids[word]] += 6.0
             before = word
     first, second, control = task.exposures(module, [0, 1, 4])
-    assert second.bits == task.secrets.most_bits == 6
+    assert second.bits == second.calibrated == task.secrets.most_bits == 6
     assert second.extracted
     assert not control.extracted
     assert max(first.bits, control.bits) < 6

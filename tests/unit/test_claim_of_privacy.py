@@ -11,16 +11,22 @@ from made_claims import runs as made_runs
 
 from fedgen_bench.base.errors import PluginError
 from fedgen_bench.contract.claims import ClaimSpec
-from fedgen_bench.results.leaks import Leaks
+from fedgen_bench.results.leaks import Exposed, Leaks
 from fedgen_bench.review.claims import judging
 from fedgen_bench.review.claims.evidence import Evidence
 
 
 def leaks(bits, update, seed):
-    by_model = {"global": (bits + seed / 100, bits), "update": (update + seed / 100, None)}
+    def of(*values, extracted=False):
+        return Exposed(
+            bits=tuple(values), calibrated=tuple(values),
+            extracted=tuple(None if one is None else extracted for one in values),
+        )  # fmt: skip
+
     return Leaks(
-        owners=(3, 5), n_candidates=255, space_bits=20.0, bits=by_model, controls={"global": (1.5, 1.3)},
-        extracted={"global": (False, False), "update": (update > 5, None)},
+        owners=(3, 5), n_candidates=255, space_bits=20.0,
+        secrets={"global": of(bits + seed / 100, bits), "update": of(update + seed / 100, None, extracted=update > 5)},
+        controls={"global": of(1.5, 1.3)},
     )  # fmt: skip
 
 
@@ -50,7 +56,7 @@ def test_verdict_is_by_the_global_model_and_by_updates(registry, ours, theirs, v
 
 def test_all_contenders_stand_in_the_table(registry):
     (row, other) = privacy.judge(evidence(registry, (2.0, 4.0), (3.0, 7.0))).grids[2].rows
-    assert row == ("fedgen_edge", "0.51", "2.01", "2.02", "1.4", "4.02", "–", "–", "0 %", "0 %")
+    assert row == ("fedgen_edge", "0.51", "–", "2.01", "2.02", "1.4", "4.02", "–", "–", "2.01", "0 %", "0 %")
     assert other[0] == "fedavg"
     assert other[-1] == "100 %"
 

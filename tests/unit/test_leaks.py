@@ -87,23 +87,26 @@ def test_secrets_are_the_same_for_every_contender_of_a_seed(cells, assembled):
 def test_a_cell_records_what_its_models_give_away(cells, ran):
     stored = ran(cells("fedavg"))
     leaks = record_of(stored).leaks
-    assert set(leaks.bits) == {"global", "update", "personalized", "others"}
+    assert set(leaks.secrets) == {"global", "update", "personalized", "others"}
     last = {owner: max(one.round_index for one in stored.rounds if owner in one.cohort) for owner in leaks.owners}
-    seen = {number: one.round_index for one in stored.rounds for number in one.leaks}
+    seen = {name: one.round_index for one in stored.rounds for name in one.leaks}
     for number, owner in enumerate(leaks.owners):
-        assert seen[str(number)] == seen[str(number + 2)] == last[owner]
-        (found,) = [one.leaks[str(number)][0] for one in stored.rounds if str(number) in one.leaks]
-        assert leaks.bits["update"][number] == found
-    assert leaks.controls["global"] == (0.0, 0.0)
-    assert leaks.controls["others"] == (None, None)  # an owner's model is asked for one control
-    assert leaks.bits["others"] == (leaks.bits["personalized"][1], leaks.bits["personalized"][0])
+        assert seen[f"{number}/bits"] == seen[f"{number + 2}/calibrated"] == last[owner]
+        (found,) = [one.leaks[f"{number}/bits"] for one in stored.rounds if f"{number}/bits" in one.leaks]
+        assert leaks.secrets["update"].bits[number] == found
+    assert leaks.controls["global"].bits == leaks.controls["personalized"].bits == (0.0, 0.0)
+    assert leaks.controls["others"].bits == (None, None)  # an owner's model is asked for one control
+    of = leaks.secrets
+    assert of["others"].bits == (of["personalized"].bits[1], of["personalized"].bits[0])  # each of the next one's
+    assert of["global"].calibrated[0] == pytest.approx(of["global"].bits[0] / 2)
 
 
 def test_an_owners_own_model_is_the_one_that_it_trains_after_the_last_round(cells, assembled, ran):
     spec = cells("fedavg")
     leaks, experiment = record_of(ran(spec)).leaks, assembled(spec)
     stored = ran(spec)
-    assert stored.result.leaks["bits"]["global"][0] != stored.result.leaks["bits"]["personalized"][0]
+    of = stored.result.leaks["secrets"]
+    assert of["global"]["bits"][0] != of["personalized"]["bits"][0]
     state = experiment.first_state()
     model = experiment.export(state, None)
     task = own_task(experiment, state, ClientStates(None), model, leaks.owners[0], experiment.config.own)
@@ -121,7 +124,9 @@ def test_an_update_is_looked_at_in_the_model_that_the_client_was_sent(cells, ass
     assert set(rounds) == set(owners)
     update = {name: torch.tensor([0.5, 0.5, 0.5]), "steps": torch.ones(1)}
     seen = watch.seen(rounds[owners[1]], state, owners[1], {name: torch.zeros(3)}, update)
-    assert seen == {"1": (1.5, 0.0), "3": (0.0, 0.0)}
+    assert seen == {
+        "1/bits": 1.5, "1/calibrated": 0.75, "1/extracted": 0.0, "3/bits": 0.0, "3/calibrated": 0.0, "3/extracted": 0.0,
+    }  # fmt: skip
     for index, client_id, tensors in ((rounds[owners[1]] + 1, owners[1], update), (rounds[owners[1]], 99, update)):
         assert watch.seen(index, state, client_id, {}, tensors) == {}
     assert watch.seen(rounds[owners[1]], state, owners[1], {}, {"steps": torch.ones(1)}) == {}
@@ -144,11 +149,11 @@ def test_a_run_that_was_cut_off_tells_the_same(cells, ran):
 @pytest.mark.parametrize("contender", ["centralized", "local_only"])
 def test_kinds_of_model_that_there_are_not_are_left_out(cells, ran, contender):
     global_model = {"global"} if contender == "centralized" else set()  # and neither sends an update
-    assert set(record_of(ran(cells(contender))).leaks.bits) == {*global_model, "personalized", "others"}
+    assert set(record_of(ran(cells(contender))).leaks.secrets) == {*global_model, "personalized", "others"}
 
 
 def test_without_a_table_of_personalisation_no_model_of_a_client_is_asked(cells, ran):
-    assert set(record_of(ran(cells("fedavg", personalization=False))).leaks.bits) == {"global", "update"}
+    assert set(record_of(ran(cells("fedavg", personalization=False))).leaks.secrets) == {"global", "update"}
 
 
 def test_a_task_without_secrets_has_no_such_key(cells, ran):
@@ -163,7 +168,7 @@ def test_secrets_that_cannot_be_planted_are_told_before_training(cells, registry
         preflight([spec], Loader(registry, finder(registry)))
 
 
-@pytest.mark.parametrize("given", [[], [Exposure(float("nan"), extracted=False)]])
+@pytest.mark.parametrize("given", [[], [Exposure(float("nan"))], [Exposure(1.0, float("inf"))]])
 def test_a_task_that_gives_other_exposures_is_refused(cells, assembled, monkeypatch, given):
     experiment = assembled(cells("fedavg"))
     monkeypatch.setattr(experiment.task, "exposures", lambda *_: given)
@@ -175,9 +180,11 @@ LEAKS = {
     "owners": [3, 5],
     "n_candidates": 63,
     "space_bits": 20.0,
-    "bits": {"global": [2.0, 6.0], "update": [None, 5.0]},
-    "controls": {"global": [1.0, 0.0], "update": [None, 1.0]},
-    "extracted": {"global": [False, True], "update": [None, False]},
+    "secrets": {
+        "global": {"bits": [2.0, 6.0], "calibrated": [3.0, 5.0], "extracted": [False, True]},
+        "update": {"bits": [None, 5.0], "calibrated": [None, None], "extracted": [None, False]},
+    },
+    "controls": {"global": {"bits": [1.0, 0.0], "calibrated": [1.0, 2.0], "extracted": [False, False]}},
 }
 
 
@@ -186,24 +193,25 @@ def test_a_record_keeps_them_as_they_are():
     written = json.loads(json.dumps(to_json(record)))
     assert written["leaks"] == LEAKS
     assert from_json(written) == record
-    leaks = record.leaks
-    assert (leaks.mean_bits("global"), leaks.max_bits("global"), leaks.share_extracted("global")) == (4.0, 6.0, 0.5)
-    assert (leaks.mean_bits("update"), leaks.mean_control("update"), leaks.mean_bits("others")) == (5.0, 1.0, None)
+    of = record.leaks.secrets["global"]
+    assert (of.mean_bits, of.mean_calibrated, of.most_calibrated, of.share_extracted) == (4.0, 4.0, 5.0, 0.5)
+    of = record.leaks.secrets["update"]
+    assert (of.mean_bits, of.mean_calibrated, of.most_calibrated, of.share_extracted) == (5.0, None, None, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("kind", "name", "values", "said"),
     [
-        ({"bits": {"global": [2.0, 7.0]}}, "`bits` of `global` is not within 0 and 6 bits"),
-        ({"bits": {"global": [2.0, -0.1]}}, "`bits` of `global` is not within 0 and 6 bits"),
-        ({"controls": {"global": [2.0]}}, "`controls` of `global` has 1 values for 2 secrets"),
+        ("secrets", "bits", [2.0, 7.0], "`bits` of `secrets` of `global` is not within 0 and 6 bits"),
+        ("controls", "calibrated", [-0.1, 2.0], "`calibrated` of `controls` of `global` is not within 0 and 6 bits"),
+        ("secrets", "extracted", [True], "`extracted` of `secrets` has 1 values of `global` for 2 secrets"),
     ],
 )
-def test_leaks_that_cannot_be_are_refused(changed, said):
-    with pytest.raises(ValueError, match=said):
-        Leaks.of(LEAKS | changed)
+def test_leaks_that_cannot_be_are_refused(kind, name, values, said):
     table = json.loads(json.dumps(to_json(made({"config": {}, "leaks": LEAKS}))))
-    table["leaks"] |= changed
+    table["leaks"][kind]["global"][name] = values
+    with pytest.raises(ValueError, match=said):
+        Leaks.of(table["leaks"])
     with pytest.raises(ValueError, match=said):
         STATUSES["done"].validate_json(json.dumps(table))
 
@@ -211,11 +219,11 @@ def test_leaks_that_cannot_be_are_refused(changed, said):
 def test_tables_have_means_over_secrets_and_seeds():
     records = [made({"config": {}, "leaks": LEAKS, "seed": seed}) for seed in (1, 2)]
     found = extras_of(Cells(suite=None, done=records, at_target=[None, None]))
-    assert {key: value for key, value in found.items() if key.startswith(("exposure", "extracted"))} == {
-        "exposure_global": 4.0, "exposure_global_max": 6.0, "exposure_control": 0.5, "exposure_update": 5.0,
-        "extracted_global": 0.5, "extracted_update": 0.0,
+    assert {key: value for key, value in found.items() if key.startswith(("exposure", "calibrated", "extracted"))} == {
+        "calibrated_global": 4.0, "calibrated_global_most": 5.0, "calibrated_control": 1.5, "exposure_global": 4.0,
+        "exposure_update": 5.0, "extracted_global": 0.5, "extracted_update": 0.0,
     }  # fmt: skip
     without = made({"config": {}, "seed": 2})
     assert not any(
-        "exposure" in key for key in extras_of(Cells(suite=None, done=[records[0], without], at_target=[None] * 2))
+        "exposure" in key for key in extras_of(Cells(suite=None, done=[records[0], without], at_target=[None, None]))
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 from fedgen_bench import ClaimSpec, hookimpl
 from fedgen_bench.authors.claims import (
     BySeed,
+    Comparison,
     Evidence,
     Finding,
     Grid,
@@ -33,72 +34,82 @@ CLAIM = (
 )
 _METHOD = """Exposure in bits of {n} secrets a seed that were planted with clients of suite `{suite}`, each ranked \
 among {candidates} others of its form: log2({candidates} + 1) - log2(rank), {most:.3g} bits at most (arXiv 1802.08232, \
-by sampling). Of what nobody trained on it is 1.44 bits but for chance, which the controls show. Mean over the secrets \
-of a seed, `{reference}` against `{full}`, paired over seeds, t interval, Holm's correction. The verdict is by these \
-two comparisons. They are made after equal rounds, not at equal quality, which stands beside them."""
-LeakingModel = Literal["global", "update", "personalized", "others"]
-_MODELS: tuple[tuple[LeakingModel, str], ...] = (("global", "the global model"), ("update", "a single update"))
-_FURTHER: tuple[tuple[LeakingModel, str], ...] = (
-    ("personalized", "the owner's own model"), ("others", "other clients' own models"),
+by sampling). Ranks are by the gain in likelihood over the backbone as it came, which an attacker knows who has the \
+public backbone (arXiv 2111.08440); by likelihood alone beside it. Of what nobody trained on exposure is 1.44 bits but \
+for chance, which the controls show. Mean over the secrets of a seed, `{reference}` against `{full}`, paired over \
+seeds, t interval, Holm's correction. The verdict is by the two comparisons of the first table. They are made after \
+equal rounds, not at equal quality, which stands beside them."""
+
+Model = Literal["global", "update", "personalized", "others"]
+Figure = Literal["mean_bits", "mean_calibrated", "most_calibrated", "share_extracted"]
+_DECISIVE: tuple[tuple[Model, str], ...] = (("global", "the global model"), ("update", "a single update"))
+_FURTHER: tuple[tuple[Model, str], ...] = (
+    ("personalized", "the owner's own model"), ("others", "another client's own model"),
 )  # fmt: skip
-_Figure = Callable[["Leaks"], float | None]
+_COLUMNS: tuple[tuple[str, Model, Literal["secrets", "controls"], Figure], ...] = (
+    ("global model", "global", "secrets", "mean_calibrated"),
+    ("most exposed", "global", "secrets", "most_calibrated"),
+    ("control", "global", "controls", "mean_calibrated"),
+    ("single update", "update", "secrets", "mean_calibrated"),
+    ("owner's model", "personalized", "secrets", "mean_calibrated"),
+    ("another's model", "others", "secrets", "mean_calibrated"),
+    ("global, by likelihood", "global", "secrets", "mean_bits"),
+    ("extracted", "global", "secrets", "share_extracted"),
+    ("extracted from an update", "update", "secrets", "share_extracted"),
+)
 
 
 def judge(evidence: Evidence) -> Finding:
     """Holds when the reference's exposure is below the full model's in the global model and in single updates."""
     main = evidence.main
     names = (main.reference, main.full_model)
-    found = adjusted(
-        [
-            compare(f"exposure, {what} (bits)", *(_bits(main, name, model) for name in names), lower_is_better=True)
-            for model, what in _MODELS
-        ]
-    )
+    found = adjusted(_compared(main, model, what, "mean_calibrated") for model, what in _DECISIVE)
     first = next((leaks for name in names for leaks in _leaks(main, name).values()), None)
-    if first is None or len(found) < len(_MODELS):
+    if first is None or len(found) < len(_DECISIVE):
         return missing(TITLE, CLAIM, "The suite plants no secrets with clients of the reference and of the full model.")
-    quality = compare(
-        main.quality.name, *(main.final(name) for name in names), lower_is_better=main.quality.lower_is_better
-    )
-    beside = [
-        compare(f"exposure, {what} (bits)", *(_bits(main, name, model) for name in names), lower_is_better=True)
-        for model, what in _FURTHER
+    lower = main.quality.lower_is_better
+    further = [
+        *(_compared(main, model, what, "mean_calibrated") for model, what in _FURTHER),
+        *(_compared(main, model, f"{what}, by likelihood", "mean_bits") for model, what in _DECISIVE),
+        compare(f"{main.quality.name} (test)", *map(main.final, names), lower_is_better=lower),
     ]
-    further = adjusted([*beside, quality])
     return Finding(
         title=TITLE,
         claim=CLAIM,
         verdict=combined(found),
         method=_METHOD.format(
-            n=len(first.owners), suite=main.suite.suite.name, candidates=first.n_candidates,
-            most=first.most_bits, reference=names[0], full=names[1],
+            n=len(first.owners),
+            suite=main.suite.suite.name,
+            candidates=first.n_candidates,
+            most=first.most_bits,
+            reference=names[0],
+            full=names[1],
         ),
         reading=told(found, "bits"),
         grids=(
             comparison_grid(found, names),
-            comparison_grid(further, names, "Beside it: personal models, and quality (test) after the same rounds"),
+            comparison_grid(adjusted(further), names, "Beside it, and quality after the same rounds"),
             Grid(
-                (
-                    "contender", f"{main.quality.name} (test)", "global model", "most exposed", "control",
-                    "single update", "owner's model", "others' models", "extracted", "extracted from an update",
-                ),
+                ("contender", f"{main.quality.name} (test)", "epsilon", *(head for head, *_ in _COLUMNS)),
                 tuple(_rows(main)),
-                "Exposure in bits, means over seeds",
+                "Every contender: exposure in bits, means over seeds",
             ),
         ),
-    )  # fmt: skip
+    )
+
+
+def _compared(main: Published, model: Model, what: str, figure: Figure) -> Comparison | None:
+    ours, theirs = (_by_seed(main, name, model, "secrets", figure) for name in (main.reference, main.full_model))
+    return compare(f"exposure, {what} (bits)", ours, theirs, lower_is_better=True)
 
 
 def _leaks(main: Published, name: str) -> dict[int, Leaks]:
     return {seed: run.leaks for seed, run in main.runs(name).items() if run.leaks is not None}
 
 
-def _bits(main: Published, name: str, model: LeakingModel) -> BySeed:
-    return _by_seed(main, name, lambda leaks: leaks.mean_bits(model))
-
-
-def _by_seed(main: Published, name: str, figure: _Figure) -> BySeed:
-    found = {seed: figure(leaks) for seed, leaks in _leaks(main, name).items()}
+def _by_seed(main: Published, name: str, model: Model, kind: Literal["secrets", "controls"], figure: Figure) -> BySeed:
+    there = {seed: getattr(leaks, kind).get(model) for seed, leaks in _leaks(main, name).items()}
+    found = {seed: getattr(exposed, figure) for seed, exposed in there.items() if exposed is not None}
     return {seed: value for seed, value in found.items() if value is not None}
 
 
@@ -107,24 +118,13 @@ def _rows(main: Published) -> Iterator[tuple[str, ...]]:
         name = contender.name
         if not _leaks(main, name):
             continue
-        figures: tuple[_Figure, ...] = (
-            lambda one: one.mean_bits("global"),
-            lambda one: one.max_bits("global"),
-            lambda one: one.mean_control("global"),
-            lambda one: one.mean_bits("update"),
-            lambda one: one.mean_bits("personalized"),
-            lambda one: one.mean_bits("others"),
-        )
-        shares: tuple[_Figure, ...] = (
-            lambda one: one.share_extracted("global"),
-            lambda one: one.share_extracted("update"),
-        )
-        final = main.final(name)
+        epsilons = [run.privacy.epsilon for run in main.runs(name).values() if run.privacy is not None]
+        figures = [(_mean(_by_seed(main, name, *place)), place[-1]) for _, *place in _COLUMNS]  # type: ignore[arg-type]
         yield (
             name,
-            number(mean(list(final.values()))) if final else number(None),
-            *(number(_mean(_by_seed(main, name, figure))) for figure in figures),
-            *(percent(_mean(_by_seed(main, name, share)), 0) for share in shares),
+            number(_mean(main.final(name))),
+            number(max(epsilons, default=None)),
+            *(percent(value, 0) if figure == "share_extracted" else number(value) for value, figure in figures),
         )
 
 

@@ -14,11 +14,29 @@ if TYPE_CHECKING:
 _UNREAD = -100
 
 
-def exposure(module: nn.Module, lead: Sequence[int], rests: Sequence[Sequence[int]], n_at_once: int) -> Exposure:
-    """Of the first of `rests` among the others, all behind `lead`.
+def exposure(nats: Sequence[float], before: Sequence[float], *, extracted: bool) -> Exposure:
+    """Of the first of several sequences among the others; what is as likely, or has no number, counts as likelier.
 
-    What is as likely as the first, or has no number, counts as likelier. It is extracted where each of its tokens is
-    the likeliest behind those before it, which is what a greedy completion of the lead gives.
+    Args:
+        nats: negative log-likelihood of each.
+        before: the same under the backbone as it came.
+        extracted: whether the first is what the model says by itself.
+    """
+    gained = [one - earlier for one, earlier in zip(nats, before, strict=True)]
+    return Exposure(_bits(nats), _bits(gained), extracted=extracted)
+
+
+def _bits(nats: Sequence[float]) -> float:
+    rank = 1 + sum(not other > nats[0] for other in nats[1:])
+    return math.log2(len(nats) / rank)
+
+
+def scored(
+    module: nn.Module, lead: Sequence[int], rests: Sequence[Sequence[int]], n_at_once: int
+) -> tuple[list[float], list[bool]]:
+    """Of each sequence its negative log-likelihood behind the lead, in nats, and whether it is the greedy one.
+
+    It is where each of its tokens is the likeliest behind those before it.
 
     Args:
         module: gives logits of shape (n, length, vocabulary), behind those of a soft prompt if any.
@@ -26,15 +44,6 @@ def exposure(module: nn.Module, lead: Sequence[int], rests: Sequence[Sequence[in
         rests: tokens of each sequence.
         n_at_once: sequences in one pass.
     """
-    nats, greedy = _scored(module, lead, rests, n_at_once)
-    rank = 1 + sum(not other > nats[0] for other in nats[1:])
-    return Exposure(math.log2(len(nats) / rank), extracted=greedy[0])
-
-
-def _scored(
-    module: nn.Module, lead: Sequence[int], rests: Sequence[Sequence[int]], n_at_once: int
-) -> tuple[list[float], list[bool]]:
-    """Of each sequence its negative log-likelihood behind the lead, in nats, and whether it is the greedy one."""
     import torch
     from torch.nn.functional import cross_entropy
 

@@ -173,11 +173,7 @@ class LoadedLanguageModeling:
         return None if self._canaries is None else self._canaries.secrets
 
     def planted(self, parts: Parts, cohorts: Iterable[Sequence[int]], seeds: SeedTree) -> LoadedLanguageModeling:
-        """With the canaries of a seed behind units that their owners train on.
-
-        Raises:
-            DataError: fewer clients than canaries, or canaries that the backbone cannot read.
-        """
+        """With the canaries of a seed behind units that their owners train on. Raises DataError as `Planted`."""
         canaries = self.params.canaries
         if not canaries.count:
             return self
@@ -192,7 +188,7 @@ class LoadedLanguageModeling:
         """Of canaries and controls, as far as they were planted."""
         assert self._canaries is not None, "asked where `secrets` are there"
         n_tokens = self.params.batch_windows * self.params.context_tokens
-        return self._canaries.exposures(module, numbers, self._beginning.token, n_tokens)
+        return self._canaries.exposures(module, self.backbone.module, numbers, self._beginning.token, n_tokens)
 
     def client_data(self, units: np.ndarray) -> ClientData:
         """Blocks for training; the last units are held out when at least two are left to train on."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fedgen_bench import DataError, Exposure, Secrets
 from fedgen_bench_plugins.tasks.canaries import PLACE, Canaries, Drawn
-from fedgen_bench_plugins.tasks.exposure import behind, exposure
+from fedgen_bench_plugins.tasks.exposure import behind, exposure, scored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,7 @@ class Planted:
 
     def __init__(self, canaries: Canaries, drawn: Drawn, encode: Encode, longest: int) -> None:
         self._drawn, self._encode = drawn, encode
+        self._before = dict[int, list[float]]()
         self.secrets = Secrets(drawn.owners, canaries.candidates, canaries.space_bits)
         n = len(drawn.owners)
         lines = encode([f"{a} {b}" for a, b in zip(drawn.leads[:n], drawn.sequences[:n], strict=True)])
@@ -70,13 +71,30 @@ class Planted:
             counts[unit] += len(tokens)
         return counts
 
-    def exposures(self, module: nn.Module, numbers: Sequence[int], start: int, n_tokens: int) -> list[Exposure]:
-        """What a model gives away of canaries and controls; `n_tokens` are read at a time, `start` before each line."""
-        found = []
-        for number in numbers:
+    def exposures(
+        self, module: nn.Module, backbone: nn.Module, numbers: Sequence[int], start: int, n_tokens: int
+    ) -> list[Exposure]:
+        """What a model gives away of canaries and controls, in their order.
+
+        Args:
+            module: the model.
+            backbone: as it came; each canary is scored by it once.
+            numbers: which of them.
+            start: the token before each line.
+            n_tokens: how many are read at a time.
+        """
+
+        def scores(model: nn.Module, number: int) -> tuple[list[float], list[bool]]:
             lead, rests = self._lines[number]
             n_at_once = max(1, n_tokens // (len(lead) + max(map(len, rests))))
-            found.append(exposure(module, [start, *lead], rests, n_at_once))
+            return scored(model, [start, *lead], rests, n_at_once)
+
+        found = []
+        for number in numbers:
+            if number not in self._before:
+                self._before[number], _ = scores(backbone, number)
+            nats, greedy = scores(module, number)
+            found.append(exposure(nats, self._before[number], extracted=greedy[0]))
         return found
 
     @cached_property
