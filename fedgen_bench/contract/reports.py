@@ -34,12 +34,13 @@ class Privacy:
             more or less (`add_or_remove_one`).
         epsilon: upper bound.
         delta: at which it holds.
-        accountant: how epsilon was computed: `pld` or `rdp`.
-        cross_check: another upper bound, from the other accountant.
+        accountant: how epsilon was computed: from the distribution of privacy losses (`pld`), or exactly, of Gaussian
+            mechanisms without sampling (`gaussian`).
+        cross_check: another upper bound, by Renyi divergences; None where epsilon is exact.
         noise_multiplier: standard deviation of the noise over the sensitivity under `neighbours`.
         population: units that are drawn from.
         sample: units that are drawn at a time.
-        n_steps: how often.
+        n_steps: how often; of examples, how often one is used at most.
     """
 
     __pydantic_config__: ClassVar = {"strict": True, "extra": "forbid"}  # as records have it
@@ -48,8 +49,8 @@ class Privacy:
     neighbours: Literal["replace_one", "add_or_remove_one"]
     epsilon: float
     delta: float
-    accountant: Literal["pld", "rdp"]
-    cross_check: float
+    accountant: Literal["pld", "gaussian"]
+    cross_check: float | None
     noise_multiplier: float
     population: int
     sample: int

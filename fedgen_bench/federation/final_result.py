@@ -22,6 +22,7 @@ from fedgen_bench.federation.client_evaluation import spread
 from fedgen_bench.federation.final_evaluation import final_scores
 from fedgen_bench.federation.leaks import Seen, leaks_of
 from fedgen_bench.federation.pieces import pieces
+from fedgen_bench.federation.privacy import privacy_of
 from fedgen_bench.suite.devices import TRACE
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def final_result(
         "final_sha256": "" if tensors is None else tensors_digest(tensors),
     }
     final = None if tensors is None else pieces(tensors).whole()
-    privacy = None if experiment.release is None else experiment.release.privacy
+    privacy = privacy_of(experiment)
     return RunResult(
         status="done",
         reason="",

@@ -17,6 +17,7 @@ from fedgen_bench.federation.client_evaluation import evaluated_clients
 from fedgen_bench.federation.footprint import Footprint, footprint
 from fedgen_bench.federation.lengths import Lengths
 from fedgen_bench.federation.loader import Loader
+from fedgen_bench.federation.privacy import privacy_of
 from fedgen_bench.federation.release import numbers_in, own
 from fedgen_bench.federation.seeding import seed_tree
 from fedgen_bench.federation.trainer import fit
@@ -120,7 +121,7 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
             costs=of_client,
             training_flops=None if of_client is None else round(of_client.step_flops * steps * fits),
             simulated=simulated(experiment, state),
-            privacy=None if release is None else release.privacy,
+            privacy=privacy_of(experiment),
         )
     return [forecasts[spec.digest] for spec in specs]
 

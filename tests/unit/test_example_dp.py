@@ -16,13 +16,13 @@ from fedgen_bench.federation.asked import Asked
 from fedgen_bench.federation.batches import FitStreams, batch_order
 from fedgen_bench.federation.clipped_gradients import ClippedGradients, batch_norm_in
 from fedgen_bench.federation.cohort import Answers
-from fedgen_bench.federation.example_privacy import gaussian_epsilon, most_passes, passes_in_fits
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.preflight import preflight
 from fedgen_bench.federation.trainer import TrainingPlan
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.example_dp import ExampleDP
+from fedgen_bench.suite.example_privacy import gaussian_epsilon, most_passes, passes_in_fits
 from fedgen_bench.testing.toy_federation import SEEDS
 
 

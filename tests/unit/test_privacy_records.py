@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections import Counter
 
 import pytest
 from click.testing import CliRunner
@@ -12,11 +13,13 @@ from click.testing import CliRunner
 from fedgen_bench.cli.main import cli
 from fedgen_bench.federation.guarantees import unguaranteed
 from fedgen_bench.federation.loader import Loader
+from fedgen_bench.federation.privacy import privacy_of
 from fedgen_bench.registry.datasets import finder
 from fedgen_bench.results.published import open_folder
 from fedgen_bench.results.record import from_json, to_json
 from fedgen_bench.review.validation.privacy import guarantees
 from fedgen_bench.suite.cells import expand
+from fedgen_bench.suite.example_privacy import gaussian_epsilon
 from fedgen_bench.testing import toy
 
 MECHANISM = 'mechanism = { name = "client_dp", params = { clip_norm = 0.5, delta = 0.01 } }'
@@ -72,7 +75,7 @@ def test_validation_computes_it_again(record, registry):
     (text,) = told(epsilon=1.0)
     assert "`privacy.epsilon` is 1.0, its configuration gives 10.5" in text
     assert "`privacy.population` is 60" in told(population=60)[0]
-    assert told(unit="example") == []  # that is of another kind, told elsewhere
+    assert "`privacy.unit` is example" in told(unit="example")[0]
     missing = list(guarantees([dataclasses.replace(record, privacy=None)], registry))
     assert [one.problem for one in missing] == [True]
 
@@ -81,7 +84,7 @@ def test_a_guarantee_without_a_mechanism_is_a_problem(record, registry):
     contender = record.config.contender.model_copy(update={"mechanism": None})
     without = dataclasses.replace(record, config=record.config.model_copy(update={"contender": contender}))
     (one,) = guarantees([without], registry)
-    assert "no mechanism" in one.text
+    assert "its configuration gives None" in one.text
 
 
 def test_without_the_accountants_library_a_review_says_so(record, registry, monkeypatch):
@@ -114,3 +117,23 @@ def test_what_the_library_lacks_is_told_before_the_first_cell(registry, toy_suit
     loader = Loader(registry, finder(registry))
     population = loader.population(loader.resolved(spec))
     assert "`dp_accounting`, which is not installed" in unguaranteed(spec, population, registry)
+
+
+EXAMPLES = "contender.fedgen_edge.example_dp={clip=0.5, noise=4.0, delta=0.01}"
+
+
+def test_noise_in_local_training_guarantees_something_for_single_examples(registry, toy_experiment, record):
+    experiment = toy_experiment("fedgen_edge", EXAMPLES)
+    found = privacy_of(experiment)
+    most = max(experiment.n_examples(i) for i in range(6))
+    assert (found.unit, found.noise_multiplier, found.population, found.sample) == ("example", 2.0, most, 4)
+    assert found.n_steps == max(Counter(i for index in range(4) for i in experiment.cohort(index)).values())
+    assert found.epsilon == pytest.approx(gaussian_epsilon(found.n_steps, 4.0, 0.01))
+    assert privacy_of(toy_experiment("fedgen_edge", EXAMPLES.replace("4.0", "0.0"))) is None
+    assert privacy_of(toy_experiment("fedgen_edge")) is None
+    both = toy_experiment("fedgen_edge", EXAMPLES, 'contender.fedgen_edge.mechanism={name="client_dp"}')
+    assert privacy_of(both).unit == "client"  # all of a client's examples
+    published = dataclasses.replace(record, config=experiment.config, privacy=found)
+    assert list(guarantees([published], registry)) == []
+    better = dataclasses.replace(published, privacy=dataclasses.replace(found, epsilon=found.epsilon / 2))
+    assert "its configuration gives" in next(guarantees([better], registry)).text

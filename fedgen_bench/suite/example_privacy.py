@@ -9,6 +9,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from fedgen_bench.contract.reports import Privacy
+
+if TYPE_CHECKING:
+    from fedgen_bench.suite.example_dp import ExampleDP
 
 
 def passes_in_fits(n_examples: int, batch_size: int, n_steps: int, n_fits: int) -> int:
@@ -27,6 +33,31 @@ def most_passes(cohorts: Iterable[Sequence[int]], passes: Callable[[int, int], i
         for client_id in cohort:
             total[client_id] += passes(round_index, client_id)
     return max(total.values(), default=0)
+
+
+def example_privacy(example_dp: ExampleDP, n_passes: int, batch_size: int, most_held: int) -> Privacy | None:
+    """The guarantee for a single example that is used so often; None without noise, and where nobody is trained.
+
+    Args:
+        example_dp: of the contender.
+        n_passes: see `most_passes`.
+        batch_size: examples in a batch.
+        most_held: examples of whoever has most.
+    """
+    if not (example_dp.noise and n_passes):
+        return None
+    return Privacy(
+        unit="example",
+        neighbours="replace_one",
+        epsilon=gaussian_epsilon(n_passes, example_dp.noise, example_dp.delta),
+        delta=example_dp.delta,
+        accountant="gaussian",
+        cross_check=None,
+        noise_multiplier=example_dp.noise / 2,
+        population=most_held,
+        sample=min(batch_size, most_held),
+        n_steps=n_passes,
+    )
 
 
 def gaussian_epsilon(n_passes: int, noise: float, delta: float) -> float:
