@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from fedgen_bench.base.digits import Unit
@@ -29,14 +28,6 @@ def _column(
     return Measured(extra, of)
 
 
-def slow_mean(record: Done) -> float | None:
-    """Mean of clients on the slowest tenth of devices on their own data, with their own model where they have one."""
-    own = record.per_client.get("personalized") or record.per_client.get("global") or {}
-    slow = () if record.clock is None else record.clock.slow
-    values = [own[str(client)] for client in slow if str(client) in own]
-    return math.fsum(values) / len(values) if values else None
-
-
 DEVICES: tuple[Measured, ...] = (
     _column(
         "simulated_seconds", "simulated time",
@@ -60,6 +51,6 @@ DEVICES: tuple[Measured, ...] = (
     _column(
         "slow_tenth_mean", "slowest devices",
         "The metric of clients' own data over those on the slowest tenth of devices, measured", "number",
-        lambda _, record, __: slow_mean(record), lower_is_better=None,
+        lambda _, record, __: record.on_slow_devices, lower_is_better=None,
     ),
 )  # fmt: skip

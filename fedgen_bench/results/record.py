@@ -6,6 +6,7 @@ takes a record as it comes and keeps every value as it is, so that it is written
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
@@ -207,6 +208,14 @@ class Done(_Run):
     costs: Costs | None = None
     clock: Clock | None = None
     privacy: Privacy | None = None
+
+    @property
+    def on_slow_devices(self) -> float | None:
+        """Mean over clients on the slowest tenth of devices: their own model where they have one, else the global."""
+        own = self.per_client.get("personalized") or self.per_client.get("global") or {}
+        slow = () if self.clock is None else self.clock.slow
+        values = [own[str(client)] for client in slow if str(client) in own]
+        return math.fsum(values) / len(values) if values else None
 
 
 @dataclass(frozen=True, kw_only=True)
