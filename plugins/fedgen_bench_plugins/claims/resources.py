@@ -39,8 +39,8 @@ _METHOD = """`{reference}` against every ranked contender that trains what `{ful
 `{suite}`. Time (simulated) and energy (estimated) until each has reached the worse of the two final qualities on the \
 validation subset, seed by seed, so that both reach it. Slowest devices: {unit} of the evaluated clients on the \
 slowest tenth of devices, on their own held-out data after the last round (measured). Paired over seeds, t interval, \
-Holm's correction over all of them; the verdict is by all. docs/devices.md says how times are simulated and what that leaves \
-out."""
+Holm's correction over all of them; the verdict is by all. docs/devices.md says how times are simulated, and what is \
+left out."""
 
 
 def judge(evidence: Evidence) -> Finding:
