@@ -232,7 +232,10 @@ class Markdown:
         return lines
 
     def _setup(self, table: Table) -> list[str]:
-        sections = ("task", "partitioner", "federation", "training", "evaluation", "personalization", "attack", "sweep")
+        sections = (
+            *("task", "partitioner", "federation", "training", "evaluation"),
+            *("personalization", "devices", "attack", "sweep"),
+        )
         shown = [name for name in sections if name in table.setup]
         lines = ["## Set-up", "", *(f"- {name}: {escape(_flat(table.setup[name]))}" for name in shown)]
         lines.append("- contenders:")
@@ -290,7 +293,7 @@ def _flat(value: Any) -> str:
         return ", ".join(
             f"{key} {_flat(one)}" if not isinstance(one, Mapping) else f"{key} ({_flat(one)})"
             for key, one in value.items()
-            if one not in (None, {}, "")
+            if one not in (None, {}, "", ())
         )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flat, value)) + "]"
