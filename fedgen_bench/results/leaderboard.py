@@ -152,6 +152,8 @@ def _data(records: Iterable[Record]) -> dict[str, str]:
 def _setup(suite: SuiteSpec, records: Sequence[Record]) -> dict[str, Any]:
     """The suite's tables, and every contender's choices."""
     setup = {name: plain(table) for name in _SECTIONS if (table := getattr(suite, name)) is not None}
+    if "devices" in setup:
+        setup["devices"] = {key: one for key, one in setup["devices"].items() if one}
     setup["contender"] = {one.name: plain(one) for one in suite.contender} | _added(suite, records)
     return setup
 

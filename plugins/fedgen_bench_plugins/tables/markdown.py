@@ -293,7 +293,7 @@ def _flat(value: Any) -> str:
         return ", ".join(
             f"{key} {_flat(one)}" if not isinstance(one, Mapping) else f"{key} ({_flat(one)})"
             for key, one in value.items()
-            if one not in (None, {}, "", ())
+            if one not in (None, {}, "")
         )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flat, value)) + "]"
