@@ -16,6 +16,7 @@ from fedgen_bench.cli.catalogue import describe
 from fedgen_bench.contract.backbones import BackboneSpec
 from fedgen_bench.contract.claims import ClaimSpec
 from fedgen_bench.contract.datasets import DatasetSpec
+from fedgen_bench.contract.device_profiles import DeviceProfile
 from fedgen_bench.contract.params import tables_in
 from fedgen_bench.suite.source import is_suite_file, suite_source
 
@@ -58,6 +59,8 @@ def _documents(spec: Any) -> Iterator[str]:
         yield f"Licence: {spec.licence}"
     elif isinstance(spec, BackboneSpec):
         yield f"Kind: {spec.kind}" + (f"\nRecipe: {spec.recipe}" if spec.recipe else "")
+    elif isinstance(spec, DeviceProfile):
+        yield spec.text.rstrip()
     elif isinstance(spec, ClaimSpec):
         yield f"Claim {spec.number}. {inspect.getdoc(spec.judge) or ''}".rstrip()
     else:

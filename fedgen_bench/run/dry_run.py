@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fedgen_bench.contract.messages import Fit
+from fedgen_bench.contract.reports import UNAVAILABLE
 from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.batches import FitStreams
 from fedgen_bench.federation.client_costs import costs_of, first_part
@@ -86,15 +87,20 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
         release = experiment.release
         reply: Tensors = {}
         steps = down = up = carried = 0
+        clock = simulated(experiment, state)
+        parts = {} if clock is None else clock.parts
         compressors = canonical([spec.config.contender.downlink, spec.config.contender.uplink])
         for round_index in range(experiment.n_rounds):
             for client_id in experiment.cohort(round_index):
-                ctx = experiment.context(round_index, client_id, {})
-                steps += ctx.local_steps
+                ctx, part = experiment.context(round_index, client_id, {}), parts.get((round_index, client_id))
+                if part is not None and part.code == UNAVAILABLE:
+                    continue
+                counts = part is None or not part.code
+                steps += counts * (ctx.local_steps if part is None else part.n_steps)
                 payload = strategy.send(own(state), ctx)
                 if payload is not None and experiment.cohort_kind == "sampled":
                     there, back = lengths.of(experiment.link, payload, ctx, {}, compressors)
-                    down, up = down + there, up + back
+                    down, up = down + there, up + counts * back
                     reply = payload.tensors if payload.reply is None else payload.reply
             if release is not None and release.carries:  # in the place of the updates
                 entries = release.forecast(numbers_in(reply), experiment.round_context(round_index))
@@ -120,7 +126,7 @@ def forecast(specs: Sequence[CellSpec], loader: Loader, device: torch.device) ->
             memory_bytes=memory,
             costs=of_client,
             training_flops=None if of_client is None else round(of_client.step_flops * steps * fits),
-            simulated=simulated(experiment, state),
+            simulated=clock,
             privacy=privacy_of(experiment),
         )
     return [forecasts[spec.digest] for spec in specs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench.contract.protocols import Absorbing
@@ -13,6 +13,7 @@ from fedgen_bench.contract.reports import LATE
 from fedgen_bench.federation.timetable import timetable_of
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.reports import TimedClient
     from fedgen_bench.federation.experiment import Experiment
 
 
@@ -21,6 +22,7 @@ class Simulated:
     """Of all rounds; exact as long as payloads keep their layout and nobody's state changes what is sent.
 
     Args:
+        parts: by round and client, what becomes of everybody who is asked.
         seconds: until the last round has ended; None of an asynchronous method, whose rounds hang on each other.
         joules: that clients' devices draw; None where the suite does not say.
         missed: by code, how often a client that is asked does not count.
@@ -28,6 +30,7 @@ class Simulated:
         n_partial: how often a client takes fewer steps than the suite's.
     """
 
+    parts: Mapping[tuple[int, int], TimedClient]
     seconds: float | None
     joules: float | None
     missed: Mapping[str, int]
@@ -46,15 +49,16 @@ def simulated(experiment: Experiment, state: Any) -> Simulated | None:
         now = clocks[-1].ended
     drawn = [one.joules for one in clocks if one.joules is not None]
     joules = math.fsum(drawn) if len(drawn) == len(clocks) else None
-    if isinstance(experiment.strategy, Absorbing):  # it waits for nobody
-        return Simulated(seconds=None, joules=joules, missed={}, late_on=(), n_partial=0)
-    everyone = [(i, one) for i, clock in enumerate(clocks) for one in clock.clients]
-    late = [timetable.fleet.device(one.client_id).name for _, one in everyone if one.code == LATE]
-    whole = experiment.local_steps
+    parts = {(i, one.client_id): one for i, clock in enumerate(clocks) for one in clock.clients}
+    waits = not isinstance(experiment.strategy, Absorbing)
+    if not waits:
+        parts = {key: replace(one, code="") if one.code == LATE else one for key, one in parts.items()}
+    late = {timetable.fleet.device(one.client_id).name for one in parts.values() if one.code == LATE}
     return Simulated(
-        seconds=now,
+        parts=parts,
+        seconds=now if waits else None,
         joules=joules,
-        missed=Counter(one.code for _, one in everyone if one.code),
+        missed=Counter(one.code for one in parts.values() if one.code),
         late_on=tuple(device.name for device in timetable.fleet.devices if device.name in late),
-        n_partial=sum(not one.code and one.n_steps < whole(i, one.client_id) for i, one in everyone),
+        n_partial=sum(not one.code and one.n_steps < experiment.local_steps(*key) for key, one in parts.items()),
     )

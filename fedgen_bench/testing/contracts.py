@@ -25,6 +25,7 @@ from fedgen_bench.testing.backbones import backbone_checks, ground_of
 from fedgen_bench.testing.claims import claim_checks
 from fedgen_bench.testing.compressors import compressor_checks
 from fedgen_bench.testing.datasets import dataset_checks
+from fedgen_bench.testing.device_profiles import device_profile_checks
 from fedgen_bench.testing.engines import engine_checks
 from fedgen_bench.testing.imports import check_light_import
 from fedgen_bench.testing.locations import Broken, at
@@ -55,7 +56,7 @@ ALL_NEED: Mapping[str, tuple[str, ...]] = {
 }
 KINDS = (
     *("strategy", "adapter", "partitioner", "task", "metric", "compressor", "attack", "mechanism", "engine"),
-    *("dataset", "backbone", "claim", "suite", "table_format", "observer"),
+    *("dataset", "backbone", "claim", "device_profile", "suite", "table_format", "observer"),
 )
 # What holds a check's name and docstring, what is called, and the kind of backbone for an adapter.
 Check = tuple[Callable[..., None], Callable[[], None], str]
@@ -128,6 +129,8 @@ def _of_kind(kind: str, spec: Any, registry: Registry, load: Callable[[str], Tas
         return suite_contracts(spec, registry)
     if kind == "dataset":
         return _plain_contracts(kind, spec, dataset_checks())
+    if kind == "device_profile":
+        return _plain_contracts(kind, spec, device_profile_checks())
     if kind == "backbone":
         return _plain_contracts(kind, spec, backbone_checks(spec), spec.folder)
     if kind == "table_format":

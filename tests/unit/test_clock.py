@@ -114,12 +114,14 @@ def test_who_cannot_be_reached_or_leaves_is_not_waited_for():
 def ran(registry, toy_suite, tmp_path):
     """Runs contenders of the toy suite under seed 1 and gives the stored runs by contender."""
 
-    def run(*contenders, overrides=()):
+    def run(*contenders, overrides=(), engine="local"):
         suite = toy_suite(*overrides)
-        cells = expand(suite, registry, contenders=contenders, seeds=[1])
+        listed = {one.name for one in suite.contender}
+        added = [f"strategy/{one}" for one in contenders if one not in listed]
+        cells = expand(suite, registry, contenders=contenders, added=added, seeds=[1])
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         with Store(folder) as store:
-            job = Job(folder, Places(), "cpu", registry.plugin_files)
+            job = Job(folder, Places(), "cpu", registry.plugin_files, engine)
             run_cells(cells, registry, job, store, workers=1, on_event=lambda _: None)
             return {one.spec.contender: one for one in store.runs("toy", 1)}
 
@@ -161,6 +163,36 @@ def test_batches_stay_paired_whoever_is_late(ran):
     assert [one.batch_digest for one in after.rounds] == [one.batch_digest for one in before.rounds]
     assert after.result.digests == before.result.digests
     assert after.result.facts["final_sha256"] != before.result.facts["final_sha256"]
+
+
+PARTIAL = (
+    'devices={classes=[{name="fast", share=0.5, flops=1e9, down=1e6, up=1e6},'
+    ' {name="slow", share=0.5, flops=1e3, down=1e6, up=1e6}], deadline=%s%s}'
+)
+
+
+@pytest.mark.usefixtures("forked")
+@pytest.mark.parametrize("engine", ["local", "processes"])
+def test_partial_work_counts_and_its_batches_are_the_first_ones(ran, monkeypatch, engine):
+    monkeypatch.setattr("fedgen_bench.federation.client_costs.step_flops", lambda *_: 1000)  # a second on slow devices
+    before = ran("fedprox")["fedprox"]
+    after = ran("fedprox", overrides=[PARTIAL % (1.5, "")], engine=engine)["fedprox"]
+    steps = {one.n_steps for report in after.rounds for one in report.clock.clients}
+    assert steps == {1, 2}
+    assert all(report.n_accepted == 3 for report in after.rounds)
+    assert [one.batch_digest for one in after.rounds] == [one.batch_digest for one in before.rounds]
+    assert sum(one.n_steps for one in after.rounds) < sum(one.n_steps for one in before.rounds)
+    assert after.result.facts["final_sha256"] != before.result.facts["final_sha256"]
+    dropped = ran("fedavg", overrides=[PARTIAL % (1.5, "")])["fedavg"]
+    assert {one.code for report in dropped.rounds for one in report.clock.clients} == {"", LATE}
+
+
+def test_classes_take_their_local_steps_of_methods_that_take_partial_work(ran, monkeypatch):
+    monkeypatch.setattr("fedgen_bench.federation.client_costs.step_flops", lambda *_: 1000)
+    overrides = [PARTIAL % (1e6, ", local_steps={slow=1}")]
+    both = {name: ran(name, overrides=overrides)[name] for name in ("fedprox", "fedavg")}
+    steps = {name: {one.n_steps for r in run.rounds for one in r.clock.clients} for name, run in both.items()}
+    assert steps == {"fedprox": {1, 2}, "fedavg": {2}}
 
 
 def test_the_unreached_are_sent_nothing(ran):

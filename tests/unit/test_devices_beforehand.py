@@ -40,6 +40,11 @@ def test_a_forecast_is_what_the_clock_of_a_run_says(registry, toy_suite, loader,
         run_cells(specs, registry, job, store, workers=1, on_event=lambda _: None)
         (run,) = store.runs("toy", 1)
     clocks = [one.clock for one in run.rounds]
+    booked = {
+        way: sum(e.encoded_bytes for r in run.rounds for e in r.ledger if e.direction == way) for way in ("up", "down")
+    }
+    assert (told.up_bytes, told.down_bytes) == (booked["up"], booked["down"])
+    assert told.local_steps == sum(one.n_steps for one in run.rounds)
     assert told.simulated.seconds == clocks[-1].ended
     assert told.simulated.missed == {"late": sum(len(one.absent) for one in clocks)}
     assert set(told.simulated.late_on) <= {"fast", "slow"}
