@@ -95,7 +95,7 @@ def costs_of(experiment: Experiment) -> ClientCosts | None:
 
 
 def client_costs(experiment: Experiment, part: FirstPart) -> ClientCosts:
-    """Counted and measured on the experiment's device, which takes about as long as three local steps."""
+    """Counted and measured on the experiment's device, which takes about as long as five local steps."""
     adapted, plan = experiment.adapted, _whole(experiment)
     adapted.fold(())
     model_bytes = sum(one.nbytes for one in (*adapted.module.parameters(), *adapted.module.buffers()))

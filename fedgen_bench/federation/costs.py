@@ -54,7 +54,7 @@ def step_flops(
 def _flops(adapted: Adapted, task: Task, batch: Mapping[str, torch.Tensor], plan: TrainingPlan) -> int:
     precision = autocast(next(iter(batch.values())).device, plan.precision)
     kept = adapted.untrained.kept(f"{type(task).__name__}.loss")
-    with kept, seeded_globals(0), _plain_kernels(), FlopCounterMode(display=False) as counter:
+    with kept, seeded_globals(0), _plain_kernels(adapted.module), FlopCounterMode(display=False) as counter:
         with precision:
             loss = task.loss(adapted.module, batch, torch.Generator().manual_seed(0))
         loss.backward()
@@ -75,14 +75,15 @@ def _trained(adapted: Adapted, names: Collection[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _plain_kernels() -> Iterator[None]:
+def _plain_kernels(module: torch.nn.Module) -> Iterator[None]:
     """While inside, attention and recurrent layers are matrix products, which are counted, and not fused kernels.
 
     Which of these there are depends on the processor, and torch counts few of them.
     """
-    (was_enabled, *_) = torch.backends.mkldnn.set_flags(_enabled=False)  # `flags` would warn of TF32
-    try:
-        with torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mkldnn.set_flags(_enabled=was_enabled)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if any(isinstance(one, torch.nn.RNNBase) for one in module.modules()):
+            (was_enabled, *_) = torch.backends.mkldnn.set_flags(_enabled=False)  # `flags` would warn of TF32
+            stack.callback(torch.backends.mkldnn.set_flags, _enabled=was_enabled)
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        yield
