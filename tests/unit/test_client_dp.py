@@ -1,5 +1,6 @@
 """Client-level differential privacy: clipping and noise against numpy, what survives a kill, and what is refused."""
 
+# ruff: noqa: ARG002, ARG005 - protocols name what these broken pieces do not use
 from __future__ import annotations
 
 import dataclasses
@@ -10,9 +11,11 @@ import pytest
 import torch
 from fedgen_bench_plugins.mechanisms.client_dp import ClientDP, Params, State
 
-from fedgen_bench.base.errors import SuiteError
-from fedgen_bench.contract.mechanisms import Change, MechanismContext, Sampling
+from fedgen_bench.base.errors import PluginError, SuiteError
+from fedgen_bench.contract.mechanisms import Change, MechanismContext, Released, Sampling
+from fedgen_bench.contract.messages import Payload
 from fedgen_bench.contract.seeds import SeedTree
+from fedgen_bench.federation.assembly import _release
 from fedgen_bench.federation.blueprint import Blueprint
 from fedgen_bench.federation.components import build
 from fedgen_bench.federation.loader import Loader
@@ -20,6 +23,7 @@ from fedgen_bench.federation.release import Behind, Release
 from fedgen_bench.federation.run_cell import run_cell
 from fedgen_bench.registry.datasets import USUAL_PLACES, finder
 from fedgen_bench.results.store import Store
+from fedgen_bench.suite.cellconfig import CellConfig
 from fedgen_bench.suite.cells import expand
 from fedgen_bench.suite.schema import Component
 from fedgen_bench.testing.simulation import Simulation
@@ -176,3 +180,61 @@ def test_who_is_in_time_may_not_hang_on_how_much_a_client_holds(toy_suite):
     toy_suite(MECHANISM, devices)
     with pytest.raises(SuiteError, match=r"devices.first = 2 and training.local_epochs how much it holds"):
         toy_suite(MECHANISM, devices, "training={optimizer='sgd', local_epochs=1, batch_size=4}")
+
+
+def test_a_mechanism_is_tried_on_the_reference_as_other_components_are(registry, toy_suite):
+    (spec,) = expand(toy_suite(), registry, added=["client_dp"], contenders=["client_dp"], seeds=[1])
+    contender = spec.config.contender
+    assert (contender.mechanism.name, contender.strategy.name) == ("client_dp", "fedgen_edge")
+    assert CellConfig.from_json(spec.config.to_json()) == spec.config
+    plain = expand(toy_suite(), registry, contenders=["fedgen_edge"], seeds=[1])[0].config.to_json()
+    assert "mechanism" not in plain["contender"]  # identities of what was published stay
+
+
+def test_updates_that_are_absorbed_one_by_one_have_nothing_to_stand_behind(registry, toy_suite):
+    suite = toy_suite(MECHANISM, 'devices={classes=[{name="phone", share=1.0, flops=1e9, down=1e6, up=1e6}]}')
+    (spec,) = expand(suite, registry, contenders=["fedgen_edge"], seeds=[1])
+    strategy = build(registry, "strategy", spec.config.contender.strategy)
+    strategy.absorb = lambda state, sent, update, ctx: state
+    with pytest.raises(PluginError, match="takes updates one by one as they arrive, and mechanism `client_dp`"):
+        _release(spec.config, registry, strategy)
+
+
+def test_a_strategy_that_sends_clients_different_tensors_is_told(registry):
+    class Uneven(registry.get("strategy", "fedavg").spec.build):
+        def send(self, state, ctx):
+            return Payload({name: one + ctx.client_id for name, one in state.tensors.items()})
+
+    spec = dataclasses.replace(registry.get("strategy", "fedavg").spec, build=Uneven)
+    with pytest.raises(PluginError, match="was sent another `left` than client 1, so their changes have no mean"):
+        Simulation(spec, release=Release(ClientDP(Params()), Sampling(5, 4, 1))).run(1)
+
+
+def test_what_is_sent_back_and_was_not_received_is_told(registry):
+    spec = registry.get("strategy", "rolora").spec
+    with pytest.raises(PluginError, match="is sent back and was not received as such"):
+        Simulation(spec, release=Release(ClientDP(Params()), Sampling(5, 4, 1))).run(1)
+
+
+class Swaps:
+    def init(self, sampling):
+        return None
+
+    def release(self, state, changes, ctx):
+        (first, *_) = changes
+        return Released({f"{name}!": one for name, one in first.tensors.items()}, state)
+
+
+class Forgets(Swaps):
+    def release(self, state, changes, ctx):
+        return next(iter(changes)).tensors
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "words"),
+    [(Swaps(), "Swaps.release gives .*Release what clients changed"), (Forgets(), "Return a `Released`")],
+)
+def test_a_broken_mechanism_is_told_by_its_name(registry, mechanism, words):
+    spec = registry.get("strategy", "fedavg").spec
+    with pytest.raises(PluginError, match=words):
+        Simulation(spec, release=Release(mechanism, Sampling(5, 4, 1))).run(1)
