@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Keep clients' private states when a run is done, for `export --client`; by default they are removed.",
 )
-@click.option("--dry-run", is_flag=True, help="Print cells, steps, exact bytes, time and memory, then stop.")
+@click.option("--dry-run", is_flag=True, help="Print cells, steps, exact bytes, time, memory and costs, then stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every round.")
 def command(session: Session, suite: str, *, dry_run: bool, verbose: bool, keep_clients: bool, **selection: Any) -> int:
     """Run a suite (or what is left of it) and write its leaderboard.

@@ -139,7 +139,7 @@ class Session:
         overrides: Sequence[str] = (),
         on_plan: OnPlan | None = None,
     ) -> tuple[Forecast, ...]:
-        """What `run` would take, a cell each: steps, exact bytes, time and memory. Nothing is written."""
+        """What `run` would take, a cell each: steps, exact bytes, time, memory and costs. Nothing is written."""
         source = self._source(suite)
         selection = Selection(contenders=contenders, added=added, seeds=seeds, overrides=overrides)
         at, leaderboards = self._workplace_of(source), Path(self.leaderboards)

@@ -167,6 +167,8 @@ def test_run_dry_tells_the_exact_bytes_and_writes_nothing(fedgen, tmp_path):
         assert rounds == "4"
         assert steps == str(4 * 3 * 2)
     assert lines[-1].startswith("8 cells, ")
+    costs = lines[lines.index("Costs of training (docs/costs.md):") + 3 : -2]
+    assert [line.split()[0] for line in costs] == ["fedgen_edge", "fedavg", "local_only", "centralized"]
     assert fedgen("run", *TOY, "--jobs", "1").returncode == 0
     assert {key: total for key, total in told.items() if total} == messages(tmp_path)
 
