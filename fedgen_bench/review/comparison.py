@@ -17,8 +17,8 @@ Verdict = Literal["equal", "within", "differs", "shown"]
 Bands = Mapping[tuple[str, str], Band]
 _ALWAYS = frozenset({"data", "bytes"})
 _JUDGED: Mapping[TierName, frozenset[str]] = {  # groups in which only equal will do
-    "exact": _ALWAYS | {"digests", "sizes", "metrics", "per client", "curve", "quarantined", "final tensors"},
-    "band": _ALWAYS | {"digests", "sizes"},
+    "exact": _ALWAYS | {"digests", "sizes", "metrics", "per client", "curve", "quarantined", "final tensors", "clock"},
+    "band": _ALWAYS | {"digests", "sizes", "clock"},
     "statistical": _ALWAYS,
 }
 
@@ -29,7 +29,7 @@ class Value:
 
     Args:
         group: what it belongs to: metrics, per client, curve, digests, data, bytes, sizes, quarantined, final
-            tensors, costs.
+            tensors, costs, clock.
         allowed: how far from the published value it may be; None where only equal will do, or where it is shown only.
     """
 
@@ -230,6 +230,9 @@ def values_of(record: Done) -> Iterator[tuple[tuple[str, str], Any]]:
     yield ("final tensors", "final sha256"), facts.final_sha256
     if record.costs is not None:
         yield from _each("costs", record.costs.to_json().items())
+    if record.clock is not None:
+        yield from _each("clock", ((f"seconds of round {i}", value) for i, value in enumerate(record.clock.rounds)))
+        yield ("clock", "missed"), record.clock.missed
 
 
 def _each(group: str, items: Iterable[tuple[str, Any]]) -> Iterator[tuple[tuple[str, str], Any]]:

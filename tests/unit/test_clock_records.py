@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,9 @@ from fedgen_bench.results.manifest import write_manifest
 from fedgen_bench.results.publish import publish
 from fedgen_bench.results.published import open_folder
 from fedgen_bench.results.store import Store
+from fedgen_bench.results.tiers import Tier
 from fedgen_bench.review.claims.clock import EdgeDevice
+from fedgen_bench.review.comparison import compare_records
 from fedgen_bench.review.validation import validate
 from fedgen_bench.run.executor import Job
 from fedgen_bench.run.runner import run_cells
@@ -85,6 +88,15 @@ def test_records_tell_simulated_times_of_those_who_are_asked(published):
     assert one.costs.joules_so_far == tuple(sorted(one.costs.joules_so_far))
     assert records["fedavg", 1].clock.missed != records["fedavg", 2].clock.missed
     assert records["centralized", 1].clock is None
+
+
+def test_a_rerun_is_held_to_the_same_times(published):
+    one = next(one for one in open_folder(published[0]).records if one.contender == "fedavg")
+    slower = replace(one, clock=replace(one.clock, rounds=(9.0, *one.clock.rounds[1:])))
+    for name in ("exact", "band"):
+        same, other = (compare_records(one, here, Tier(name), {}) for here in (one, slower))
+        assert same.reproduced
+        assert [value.what for value in other.values if value.verdict == "differs"] == ["seconds of round 0"]
 
 
 def test_tables_have_columns_of_the_clock(published, registry):
