@@ -14,6 +14,7 @@ from fedgen_bench.base.stats import interval
 
 if TYPE_CHECKING:
     from fedgen_bench.contract.exporting import Exporter, HowToLoad
+    from fedgen_bench.contract.reports import Privacy
     from fedgen_bench.exports.choosing import Chosen
 
 
@@ -110,6 +111,10 @@ def _origin(chosen: Chosen, subject: Subject, exporter: Exporter) -> Iterator[tu
     yield "digest of the configuration", f"`{record.digest}`"
     yield "strategy", _component(contender.strategy)
     yield "adapter", _component(contender.adapter)
+    if contender.mechanism is not None:
+        yield "mechanism", _component(contender.mechanism)
+    if record.privacy is not None:
+        yield "privacy", _guarantee(record.privacy, subject)
     federation = config.federation
     uplink = f"{record.bytes.up.encoded:,} bytes of uplink"
     cohort = f"{federation.n_clients} clients, {federation.clients_per_round} a round, {federation.rounds} rounds"
@@ -134,6 +139,14 @@ def _origin(chosen: Chosen, subject: Subject, exporter: Exporter) -> Iterator[tu
         )
         + f"; {environment.get('processor', '')}, {environment.get('device', '')}",
     )
+
+
+def _guarantee(privacy: Privacy, subject: Subject) -> str:
+    if subject.client_id is not None:
+        return "none: what is guaranteed of the global model is not of a client's own, which no noise covers"
+    unit = "all data of one client" if privacy.unit == "client" else "a single example"
+    said = f"epsilon {show(privacy.epsilon)} at delta {privacy.delta:g} for {unit}"
+    return f"{said}, had the noise been secret; that of this run can be computed again from its seed"
 
 
 def _component(component: Any) -> str:

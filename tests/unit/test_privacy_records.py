@@ -6,11 +6,14 @@ import dataclasses
 import json
 import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from fedgen_bench.cli.main import cli
+from fedgen_bench.exports import card
+from fedgen_bench.exports.card import Subject
 from fedgen_bench.federation.guarantees import unguaranteed
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.privacy import privacy_of
@@ -137,3 +140,14 @@ def test_noise_in_local_training_guarantees_something_for_single_examples(regist
     assert list(guarantees([published], registry)) == []
     better = dataclasses.replace(published, privacy=dataclasses.replace(found, epsilon=found.epsilon / 2))
     assert "its configuration gives" in next(guarantees([better], registry)).text
+
+
+def test_the_card_of_an_export_tells_it_with_what_it_is_worth(record):
+    chosen, backbone = SimpleNamespace(record=record), SimpleNamespace(name="toy", revision="", licence="")
+
+    def told(client_id):
+        return dict(card._origin(chosen, Subject(client_id=client_id, n_steps=0, licences={}), backbone))
+
+    assert "epsilon 10.59 at delta 0.01 for all data of one client, had the noise been secret" in told(None)["privacy"]
+    assert told(None)["mechanism"].startswith("`client_dp`")
+    assert told(3)["privacy"].startswith("none: ")
