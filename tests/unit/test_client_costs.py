@@ -13,6 +13,7 @@ from torch import nn
 from fedgen_bench.contract.adapting import Adapted
 from fedgen_bench.contract.messages import Fit
 from fedgen_bench.federation import client_costs
+from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.blueprint import Blueprint
 from fedgen_bench.federation.client_costs import costs_of, first_part, mean_step_flops
 from fedgen_bench.federation.loader import Loader
@@ -140,6 +141,22 @@ def test_costs_come_back_from_json():
 def test_costs_only_add_up(values, said):
     with pytest.raises(ValueError, match=said):
         costs(**values)
+
+
+ADDED = ("topk", "int8", "fedprox", "scaffold", "ditto", "fednova", "fedadam", "krum", "fedbuff")
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_whatever_is_trained_can_be_counted(registry, toy_suite, name):
+    """`costs_of` tells nothing where that fails; nothing of ours may."""
+    devices = ['devices={classes=[{name="one", share=1.0, flops=1e9, down=1e6, up=1e6}]}'] if name == "fedbuff" else []
+    specs = expand(toy_suite(*devices), registry, added=[name], contenders=[name], seeds=[1])
+    experiment = assemble(specs[0], Loader(registry, finder(registry)), torch.device("cpu"))
+    part = first_part(experiment)
+    found = client_costs.client_costs(experiment, part)
+    assert found.training_bytes > 0
+    assert found.private_bytes == sum(one.nbytes for one in part.keep.values())
+    assert part.n_steps == 2 * len(part.asked)
 
 
 @pytest.fixture
