@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -110,16 +111,17 @@ def test_who_cannot_be_reached_or_leaves_is_not_waited_for():
     assert timed([out, out]).seconds == 0
 
 
-@pytest.fixture
-def ran(registry, toy_suite, tmp_path):
+@pytest.fixture(scope="module")
+def ran(registry, toy_suite, tmp_path_factory):
     """Runs contenders of the toy suite under seed 1 and gives the stored runs by contender."""
 
+    @cache
     def run(*contenders, overrides=(), engine="local"):
         suite = toy_suite(*overrides)
         listed = {one.name for one in suite.contender}
         added = [f"strategy/{one}" for one in contenders if one not in listed]
         cells = expand(suite, registry, contenders=contenders, added=added, seeds=[1])
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder = tmp_path_factory.mktemp("ran")
         with Store(folder) as store:
             job = Job(folder, Places(), "cpu", registry.plugin_files, engine)
             run_cells(cells, registry, job, store, workers=1, on_event=lambda _: None)
@@ -137,7 +139,7 @@ def bits(run):
 @pytest.mark.parametrize("ends", ["", ", first=3", ", deadline=1e6"])
 def test_equal_devices_change_no_bit(ran, ends):
     both = "fedgen_edge", "fedavg"
-    before, after = ran(*both), ran(*both, overrides=[EQUAL % ends])
+    before, after = ran(*both), ran(*both, overrides=(EQUAL % ends,))
     for name in both:
         assert bits(after[name]) == bits(before[name])
         assert before[name].rounds[0].clock is None
@@ -147,7 +149,7 @@ def test_equal_devices_change_no_bit(ran, ends):
 
 
 def test_late_clients_are_booked_down_alone_and_are_not_trained(ran):
-    run = ran("fedavg", overrides=[MIXED % ", first=2"])["fedavg"]
+    run = ran("fedavg", overrides=(MIXED % ", first=2",))["fedavg"]
     for report in run.rounds:
         (late,) = report.clock.absent
         assert late.code == LATE
@@ -155,11 +157,11 @@ def test_late_clients_are_booked_down_alone_and_are_not_trained(ran):
         assert report.n_accepted == 2
         own = [one.direction for one in report.ledger if one.client_id == late.client_id]
         assert own == ["down"]
-    assert {one.status for one in ran("fedavg", overrides=[MIXED % ", first=2"]).values()} == {"done"}
+    assert {one.status for one in ran("fedavg", overrides=(MIXED % ", first=2",)).values()} == {"done"}
 
 
 def test_batches_stay_paired_whoever_is_late(ran):
-    before, after = ran("fedavg")["fedavg"], ran("fedavg", overrides=[MIXED % ", first=1"])["fedavg"]
+    before, after = ran("fedavg")["fedavg"], ran("fedavg", overrides=(MIXED % ", first=1",))["fedavg"]
     assert [one.batch_digest for one in after.rounds] == [one.batch_digest for one in before.rounds]
     assert after.result.digests == before.result.digests
     assert after.result.facts["final_sha256"] != before.result.facts["final_sha256"]
@@ -176,27 +178,27 @@ PARTIAL = (
 def test_partial_work_counts_and_its_batches_are_the_first_ones(ran, monkeypatch, engine):
     monkeypatch.setattr("fedgen_bench.federation.client_costs.step_flops", lambda *_: 1000)  # a second on slow devices
     before = ran("fedprox")["fedprox"]
-    after = ran("fedprox", overrides=[PARTIAL % (1.5, "")], engine=engine)["fedprox"]
+    after = ran("fedprox", overrides=(PARTIAL % (1.5, ""),), engine=engine)["fedprox"]
     steps = {one.n_steps for report in after.rounds for one in report.clock.clients}
     assert steps == {1, 2}
     assert all(report.n_accepted == 3 for report in after.rounds)
     assert [one.batch_digest for one in after.rounds] == [one.batch_digest for one in before.rounds]
     assert sum(one.n_steps for one in after.rounds) < sum(one.n_steps for one in before.rounds)
     assert after.result.facts["final_sha256"] != before.result.facts["final_sha256"]
-    dropped = ran("fedavg", overrides=[PARTIAL % (1.5, "")])["fedavg"]
+    dropped = ran("fedavg", overrides=(PARTIAL % (1.5, ""),))["fedavg"]
     assert {one.code for report in dropped.rounds for one in report.clock.clients} == {"", LATE}
 
 
 def test_classes_take_their_local_steps_of_methods_that_take_partial_work(ran, monkeypatch):
     monkeypatch.setattr("fedgen_bench.federation.client_costs.step_flops", lambda *_: 1000)
-    overrides = [PARTIAL % (1e6, ", local_steps={slow=1}")]
+    overrides = (PARTIAL % (1e6, ", local_steps={slow=1}"),)
     both = {name: ran(name, overrides=overrides)[name] for name in ("fedprox", "fedavg")}
     steps = {name: {one.n_steps for r in run.rounds for one in r.clock.clients} for name, run in both.items()}
     assert steps == {"fedprox": {1, 2}, "fedavg": {2}}
 
 
 def test_the_unreached_are_sent_nothing(ran):
-    overrides = [EQUAL.replace("up=1e6", "up=1e6, availability=0.6") % "", "federation.rounds=8"]
+    overrides = EQUAL.replace("up=1e6", "up=1e6, availability=0.6") % "", "federation.rounds=8"
     run = ran("fedavg", overrides=overrides)["fedavg"]
     out = [(one.round_index, two.client_id) for one in run.rounds for two in one.clock.absent]
     assert out
@@ -205,7 +207,7 @@ def test_the_unreached_are_sent_nothing(ran):
 
 
 def test_a_deadline_that_nobody_meets_fails_the_round_and_says_so(ran):
-    run = ran("fedavg", overrides=[EQUAL % ", deadline=1e-9"])["fedavg"]
+    run = ran("fedavg", overrides=(EQUAL % ", deadline=1e-9",))["fedavg"]
     assert run.status == "failed"
     assert run.reason == "Round 0: 0 valid updates, the suite wants 1 (late)."
 
