@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from fedgen_bench_plugins.mechanisms import masking
 from fedgen_bench_plugins.mechanisms.masking import HEAD_BYTES, Server, mask, packed, unpacked
 from fedgen_bench_plugins.mechanisms.sealing import sealed, unsealed
@@ -15,13 +16,17 @@ from fedgen_bench_plugins.mechanisms.shamir import secret_of, shares_of
 from fedgen_bench_plugins.mechanisms.x25519 import BASE, agreed
 
 from fedgen_bench.base.errors import SuiteError
+from fedgen_bench.cli.main import cli
 from fedgen_bench.contract.mechanisms import Change, MechanismContext, Sampling
 from fedgen_bench.contract.seeds import SeedTree
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.federation.release import Release
 from fedgen_bench.registry.datasets import finder
+from fedgen_bench.results.published import open_folder
+from fedgen_bench.review.validation import validate
 from fedgen_bench.run.dry_run import forecast
 from fedgen_bench.suite.cells import expand
+from fedgen_bench.testing import toy
 from fedgen_bench.testing.simulation import Simulation
 
 SEEDS = SeedTree("task", "adapter", "partitioner", "strategy", 1, "secure_sum")
@@ -230,3 +235,24 @@ def test_what_cannot_be_summed_securely_is_refused_before_training(toy_suite, ov
 def test_sums_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="take more than 32 bits"):
         SecureSum(Params(bits=24)).init(dataclasses.replace(SAMPLING, population=1000, cohort=300))
+
+
+def test_a_published_folder_with_its_messages_is_in_order(made_once, registry):
+    """Several messages of a client in a round, each in its phase; sums, curve and cohorts follow from them."""
+    text = toy.SUITE.replace('name = "toy"\nversion', 'name = "sums"\nversion')
+    mechanism = 'mechanism = { name = "secure_sum", params = { bound = 1.0 } }'
+    text = text.replace("learning_rate = 0.1\n", f"learning_rate = 0.1\n{mechanism}\n", 1)
+
+    def make(folder):
+        (folder / "sums.toml").write_text(text)
+        words = ["run", "--suite", str(folder / "sums.toml"), "--plugin", toy.__file__, "--contender", "fedgen_edge"]
+        more = ["--seed", "1", "--runs", str(folder / "runs"), "--leaderboards", str(folder), "--jobs", "1"]
+        done = CliRunner().invoke(cli, [*words, *more], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+
+    folder = made_once("sums", make) / "sums"
+    problems = [one for one in validate(folder, registry).notices if one.problem]
+    assert {one.group for one in problems} == {"completeness"}  # other contenders and seeds were not run
+    (record,) = open_folder(folder).records
+    assert record.bytes.up.messages == 4 * 3 * 4
+    assert record.privacy is None
