@@ -23,6 +23,12 @@ def unguaranteed(spec: CellSpec, population: Population, registry: Registry) -> 
         return text_of(error)
     except ModuleNotFoundError as error:
         return missing_library(error) or f"It computes with `{error.name}`, which is not installed. Install it."
+    asked = spec.config.contender.example_dp
+    if asked is not None and asked.delta >= 1 / (most := population.most_held("sampled")):
+        return (
+            f"example_dp.delta = {asked.delta:g} would allow one of the {most} examples of a client to be given away "
+            f"outright. Choose one below {1 / most:g}."
+        )
     n_asked_of = len(population.eligible)
     if mechanism is None or privacy is None or n_asked_of == federation.n_clients:
         return ""

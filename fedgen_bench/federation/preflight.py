@@ -90,7 +90,7 @@ def _problems(specs: Sequence[CellSpec], loader: Loader, device: str) -> Iterato
                 yield told_of(users, problem)
                 continue
             split |= {id(one) for one in users}
-            for alike in _alike(users, lambda config: config.contender.mechanism):
+            for alike in _alike(users, lambda config: [config.contender.mechanism, config.contender.example_dp]):
                 if problem := unguaranteed(alike[0], population, loader.registry):
                     yield told_of(alike, problem)
         held: list[tuple[CellSpec, Footprint]] = []

@@ -235,3 +235,8 @@ def test_epsilon_agrees_with_privacy_losses():
     accountant = PLDAccountant(dp.NeighboringRelation.REPLACE_ONE)
     accountant.compose(dp.GaussianDpEvent(3.0), 6)  # which doubles the sensitivity itself
     assert gaussian_epsilon(6, 3.0, 1e-5) == pytest.approx(accountant.get_epsilon(1e-5), rel=1e-3)
+
+
+def test_a_delta_that_would_give_an_example_away_is_refused(registry, toy_suite):
+    told = problems(registry, toy_suite, "contender.fedavg.example_dp.delta=0.5")
+    assert "delta = 0.5 would allow one of the" in told
