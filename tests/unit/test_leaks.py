@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import made_secrets
 import pytest
@@ -227,3 +228,21 @@ def test_tables_have_means_over_secrets_and_seeds():
     assert not any(
         "exposure" in key for key in extras_of(Cells(suite=None, done=[records[0], without], at_target=[None, None]))
     )
+
+
+@pytest.mark.parametrize("has_global", [True, False])
+def test_what_an_update_lacks_is_what_the_client_was_sent_else_the_servers(has_global):
+    looked = []
+    start = {name: torch.zeros(1) for name in "abc"}
+    of_server = Model({name: torch.full((1,), 7.0) for name in "abc"}, ({"fold": torch.ones(1)},))
+    experiment = SimpleNamespace(
+        start=start,
+        adapted=SimpleNamespace(trainable=start),
+        export=lambda *_: of_server if has_global else None,
+        evaluator=SimpleNamespace(exposed=lambda model, _: looked.append(model) or {"0/bits": 1.0}),
+    )
+    sent, update = {"a": torch.ones(1), "b": torch.ones(1)}, {"a": torch.full((1,), 2.0)}
+    assert Watch(experiment, {0: {4: (0, 1)}}).seen(0, None, 4, sent, update) == {"0/bits": 1.0}
+    (model,) = looked
+    assert {name: float(one) for name, one in model.tensors.items()} == {"a": 2, "b": 1, "c": 7 if has_global else 0}
+    assert len(model.merges) == has_global
