@@ -33,6 +33,10 @@ FILES = (
     "table.json", "table.md", "timing.csv",
 )  # fmt: skip
 EDGE = ("fedgen_edge", 1)
+COSTS = {
+    "step_flops": 1, "training_bytes": 1, "model_bytes": 1, "private_bytes": 0, "joining_bytes": 1, "n_steps": 9,
+    "steps_so_far": [9],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +150,11 @@ DAMAGED_RECORDS = {
     "unknown status": (_set("status", value="finished"), "schema", "`status` is 'finished'"),
     "not a number": (_set("metrics", "test/fid_cifarnet", value=float("nan")), "schema", "is nan"),
     "infinite": (_set("curve", 0, 1, value=float("inf")), "schema", "`curve.0.1` is inf"),
+    "costs elsewhere": (_set("costs", value=COSTS), "schema", "`costs.steps_so_far` has 1 values for 6 points"),
+    "costs that fall": (
+        _set("costs", value=COSTS | {"steps_so_far": [5, 4]}), "schema", "`costs`: value error, `steps_so_far` falls"
+    ),
+    "costs below nothing": (_set("costs", value=COSTS | {"model_bytes": -1}), "schema", "`costs.model_bytes`"),
     "huge integer": (_set("bytes", "up", "encoded", value=10**400), "schema", "more than 64 bits"),
     "negative bytes": (_set("bytes", "down", "headers", value=-1), "schema", "`bytes.down.headers`"),
     "no sha256": (_set("digests", "cohort", value="abc"), "schema", "`digests.cohort`"),

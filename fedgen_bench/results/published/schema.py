@@ -24,16 +24,19 @@ class _Body(BaseModel):
     records: list[dict[str, Any]]
 
 
-def _asked(record: Done) -> Done:
+def _consistent(record: Done) -> Done:
     if record.facts.cohort_kind == "sampled" and not record.client_rounds:
         raise ValueError("`client_rounds` is 0 although cohorts are sampled")
+    if record.costs is not None and len(record.costs.steps_so_far) != len(record.curve):
+        n_told, n_points = len(record.costs.steps_so_far), len(record.curve)
+        raise ValueError(f"`costs.steps_so_far` has {n_told} values for {n_points} points of the curve")
     return record
 
 
 BODY: TypeAdapter[Any] = TypeAdapter(_Body)
 _ENDED: TypeAdapter[Any] = TypeAdapter(Ended)
 STATUSES: Mapping[str, TypeAdapter[Any]] = {
-    "done": TypeAdapter(Annotated[Done, AfterValidator(_asked)]),
+    "done": TypeAdapter(Annotated[Done, AfterValidator(_consistent)]),
     "failed": _ENDED,
     "diverged": _ENDED,
 }
