@@ -83,6 +83,8 @@ class StrategySpec(ComponentSpec):
         averages: all clients of a round are sent the same tensors, an update holds some of these, trained, and the
             aggregate depends on the updates through their example-weighted mean alone. So one update may stand in the
             place of all of them, which is what privacy mechanisms need.
+        sends_from_keep: what its clients send depends on their private state, and so on the rounds that they were in
+            before. A guarantee that counts on nobody knowing who was asked does not hold for it.
     """
 
     cohort: Cohort = "sampled"
@@ -99,6 +101,7 @@ class StrategySpec(ComponentSpec):
     partial_work: bool = False
     reduces_to: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     averages: bool = False
+    sends_from_keep: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

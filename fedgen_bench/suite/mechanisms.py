@@ -31,7 +31,7 @@ def guarantee(mechanism: Component | None, federation: Federation, registry: Reg
     """
     if mechanism is None:
         return None
-    built, sampling = _built(mechanism, registry), sampling_of(federation)
+    built, sampling = _built("mechanism", mechanism, registry), sampling_of(federation)
     with guarded(f"{type(built).__name__}.init"):
         built.init(sampling)
     return guaranteed(built, sampling)
@@ -45,12 +45,12 @@ def guaranteed(built: Any, sampling: Sampling) -> Privacy | None:
         return built.account(sampling)
 
 
-def _built(mechanism: Component, registry: Registry) -> Any:
-    spec = registry.get("mechanism", mechanism.name).spec
-    params, problems = make_params(spec.params, mechanism.params)
+def _built(kind: str, component: Component, registry: Registry) -> Any:
+    spec = registry.get(kind, component.name).spec
+    params, problems = make_params(spec.params, component.params)
     if problems:
         raise ValueError(problems[0][1])
-    with guarded(f"mechanism `{spec.name}`"):
+    with guarded(f"{kind} `{spec.name}`"):
         return spec.build(params)
 
 
@@ -89,10 +89,27 @@ def unprotected(contender: Contender, suite: SuiteSpec, registry: Registry) -> I
         except ValueError as error:
             yield f"{what}: {text_of(error)}"
             return
-        first = None if suite.devices is None else suite.devices.first
-        if privacy is not None and first is not None and suite.training.local_epochs is not None:
-            yield (
-                f"under {what} a client's data may change its own part alone, and with devices.first = {first} and "
-                "training.local_epochs how much it holds decides who else is in time. Give training.local_steps, or "
-                "leave `first` out."
-            )
+        if privacy is not None:
+            yield from _unaccounted(what, contender, suite, registry)
+
+
+def _unaccounted(what: str, contender: Contender, suite: SuiteSpec, registry: Registry) -> Iterator[str]:
+    """Why a guarantee that counts on nobody knowing who was asked would be none, each with what would do."""
+    strategies, compressors = registry.components["strategy"], registry.components["compressor"]
+    counts = f"epsilon of {what} counts on nobody knowing who was asked in earlier rounds"
+    if strategies[contender.strategy.name].spec.sends_from_keep:
+        able = sorted(name for name, one in strategies.items() if one.spec.averages and not one.spec.sends_from_keep)
+        yield (
+            f"{counts}, and clients of strategy `{contender.strategy.name}` send what their private state went "
+            f"into. Strategies whose clients do not: {', '.join(f'`{one}`' for one in able)}."
+        )
+    for one in contender.uplink:
+        if one.name in compressors and _built("compressor", one, registry).error_feedback:
+            yield f"{counts}, and `{one.name}` sends what a client's own left over. Switch its error feedback off."
+    first = None if suite.devices is None else suite.devices.first
+    if first is not None and suite.training.local_epochs is not None:
+        yield (
+            f"under {what} a client's data may change its own part alone, and with devices.first = {first} and "
+            "training.local_epochs how much it holds decides who else is in time. Give training.local_steps, or leave "
+            "`first` out."
+        )

@@ -91,6 +91,15 @@ def check_averages(spec: StrategySpec) -> None:
         assert close(tensor, theirs[0][path]), f"the mean in the place of all updates gives another state at `{path}`"
 
 
+def check_sends_from_keep(spec: StrategySpec) -> None:
+    """Private states that are lost after every round change no global state: clients send from what they received."""
+    ours, theirs = (laid_out(Simulation(spec, forget=forget).run().state)[0] for forget in (False, True))
+    for path, tensor in ours.items():
+        assert tensor.equal(theirs[path]), (
+            f"without private states the global state differs at `{path}`: declare `sends_from_keep=True`"
+        )
+
+
 def check_mixed_rank(spec: StrategySpec) -> None:
     """Clients of ranks 2 and 1: each trains factors of its own rank, and all that is exported loads and has learnt."""
     simulation = Simulation(spec, client_ranks=(2, 1), note=True)
@@ -147,6 +156,8 @@ def declared_checks(spec: StrategySpec) -> Iterator[Check]:
         yield check_exact
     if spec.averages:
         yield check_averages
+        if not spec.sends_from_keep:
+            yield check_sends_from_keep
     if spec.mixed_rank:
         yield check_mixed_rank
     if spec.stateful:

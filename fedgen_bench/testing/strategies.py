@@ -215,6 +215,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "check_identical_clients": (*_LEARNS, "check_one_client"),
     "check_exact": (*_LEARNS, "check_identical_clients"),
     "check_averages": (*_LEARNS, "check_identical_clients"),
+    "check_sends_from_keep": (*_LEARNS, "check_averages"),
     "check_mixed_rank": _LEARNS,
     "check_stateful": _LEARNS,
     "check_changes_backbone": _LEARNS,

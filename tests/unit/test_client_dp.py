@@ -160,6 +160,8 @@ def test_a_killed_run_resumes_to_the_same_bits_and_says_what_it_guarantees(regis
         ("strategy={name='median'}", "needs clients' own.*`fedavg`.*Contender `fedavg` of this suite could have it"),
         ("strategy={name='krum'}", "strategy `krum` needs clients' own"),
         ("strategy={name='centralized'}", "has no rounds of clients"),
+        ("strategy={name='fedper', params={personal=['right']}}", "clients of strategy `fedper` send what.*`fedavg`"),
+        ("uplink=[{name='topk'}]", "`topk` sends what a client's own left over. Switch its error feedback off"),
         ("mechanism.params.delta=0.5", "delta = 0.5 would allow one of"),
         ("mechanism.params.bit_noise=0.4", "must exceed half the noise multiplier"),
         ("mechanism.params={target_epsilon=1e-6, delta=1e-12}", "cannot be reached in"),

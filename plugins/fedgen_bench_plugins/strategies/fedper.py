@@ -94,6 +94,7 @@ def register_strategies() -> list[StrategySpec]:
             params=Params,
             stateful=True,
             averages=True,
+            sends_from_keep=True,
             reduces_to={"fedavg": {"personal": ()}},
             trial={"personal": ("right",)},
         )

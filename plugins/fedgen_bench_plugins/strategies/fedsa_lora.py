@@ -71,5 +71,6 @@ def register_strategies() -> list[StrategySpec]:
             low_rank=True,
             stateful=True,
             averages=True,
+            sends_from_keep=True,
         )
     ]
