@@ -73,7 +73,9 @@ class TimedClient:
     Args:
         code: why its reply did not count (`unavailable`, `left`, `late`); empty when it was awaited.
         n_steps: local steps of a fit that it was given.
-        download, work, upload: seconds that its part takes, or would have taken; 0 when it was out of reach.
+        download: seconds that its download takes, or would have taken; 0 when it was out of reach.
+        work: those of its local steps.
+        upload: those of its upload.
     """
 
     client_id: int

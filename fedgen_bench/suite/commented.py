@@ -126,7 +126,8 @@ def _left_out(key: _Key) -> Iterator[str]:
     if key.default is None or key.default in ((), {}):
         yield from _comment(f"{key.name}: {first_sentence(key.said)}")
     else:
-        yield from (*_comment(first_sentence(key.said)), f"#{toml_key(key.name)} = {toml_value(key.default)}")
+        yield from _comment(first_sentence(key.said))
+        yield from (f"#{line}" for line in f"{toml_key(key.name)} = {toml_value(key.default)}".splitlines())
 
 
 def _table_left_out(key: _Key, path: Sequence[str]) -> Iterator[str]:

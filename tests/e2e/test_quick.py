@@ -16,7 +16,8 @@ COLUMNS = (
     "rank contender strategy adapter status n_seeds trainable_params trainable_fraction quality_metric quality_mean "
     "quality_std quality_ci_low quality_ci_high personalized_mean worst_decile_mean rounds_to_target_mean "
     "uplink_to_target_bytes uplink_total_bytes uplink_per_client_round_bytes downlink_total_bytes "
-    "uplink_reduction_vs_full"
+    "uplink_reduction_vs_full client_round_flops training_flops flops_to_target training_memory_bytes stored_bytes "
+    "joining_bytes downlink_per_client_round_bytes"
 ).split()
 RANKED = {"fedgen_edge", "fedgen_edge_attention", "fedavg_full", "fedprox_full", "prompt_tuning"}
 REFERENCES = {"frozen", "local_only", "centralized_lora", "centralized_full"}
