@@ -1,5 +1,6 @@
 """`fedgen-bench site`: pages of published folders, whole without a script and without another host."""
 
+import csv
 import re
 import shutil
 import subprocess
@@ -112,9 +113,9 @@ def test_leaderboard_has_the_published_rows_in_order(made):
     text = made["ptb-compression/index.html"].decode()
     board = text[text.index('id="board"') : text.index("</table>", text.index('id="board"'))]
     rows = re.findall(r'<tr data-contender="([^"]+)"', board)
-    table = (LEADERBOARDS / "ptb-compression" / "table.csv").read_text().splitlines()[1:]
-    assert rows == [line.split(",")[1] for line in table]
-    assert "122.70 ± 0.17" in board
+    table = list(csv.DictReader((LEADERBOARDS / "ptb-compression" / "table.csv").read_text().splitlines()))
+    assert rows == [row["contender"] for row in table]
+    assert "{:.2f} ± {:.2f}".format(*(float(table[0][f"quality_{what}"]) for what in ("mean", "std"))) in board
 
 
 def test_sweep_is_grouped_by_its_points_with_the_references_last(made):
