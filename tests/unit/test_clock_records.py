@@ -161,22 +161,6 @@ def test_each_kind_of_damage_is_told(folder, registry, change, said):
     assert any(said in one for one in told), told
 
 
-def test_a_clock_without_devices_is_told(registry, tmp_path):
-    from test_validation import CIFAR10, FILES
-
-    (tmp_path / "cifar10").mkdir()
-    for name in FILES:
-        shutil.copyfile(CIFAR10 / name, tmp_path / "cifar10" / name)
-    file = tmp_path / "cifar10" / "results.json"
-    body = json.loads(file.read_text(encoding="utf-8"))
-    record = next(one for one in body["records"] if one["contender"] == "fedgen_edge")
-    empty = {"missed": [], "wasted_down": 0, "wasted_up": 0, "contributors": 1, "slow": []}
-    record["clock"] = {"rounds": [1.0], **empty}
-    file.write_text(json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-    told = [one.text for one in validate(tmp_path / "cifar10", registry).problems]
-    assert any("it has a `clock`, and no devices." in one for one in told)
-
-
 def test_the_suites_own_clock_stands_in_drawings_and_costs(published):
     folder = open_folder(published[0])
     one, two = (record for record in folder.records if record.contender == "fedavg")
