@@ -1,17 +1,18 @@
 """A hook of MkDocs: pages that are made when the site is built, and links that hold in the repository and in the site.
 
 The overview is the README; cards, published tables and claims are taken from where they stand; the pages on Python
-names and components are made from the code, that on results from the published folders. Nothing here imports torch.
+names and components are made from the code. The leaderboard site stands below them. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ from fedgen_bench.contract.params import tables_in
 from fedgen_bench.contract.specs import ComponentSpec, SuiteSource
 from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry
-from fedgen_bench.registry.registry import Registered
+from fedgen_bench.registry.registry import Registered, Registry
+from fedgen_bench.results.published import open_folder
+from fedgen_bench.site.building import FIRST, site_files, write_site
+from fedgen_bench.suite.load import load_suite
 
 ROOT = Path(__file__).parents[1]
 WHOLE = (
@@ -48,6 +52,7 @@ WHOLE = (
     "fedgen_bench.session.answers",
     "fedgen_bench.results.contrasts",
 )
+LEADERBOARDS = "leaderboards"  # in the site
 SHOWN = {"convergence.svg": "Over rounds", "quality_vs_uplink.svg": "Over bytes", "samples.png": "Generated pictures"}
 INTRODUCTIONS = {
     "fedgen_bench.contract.specs": "What plugins declare.",
@@ -99,16 +104,56 @@ def tables() -> dict[str, str]:
     return found
 
 
+@functools.cache
+def plugins() -> Registry:
+    """What comes with fedgen-bench. Raises ValueError where it is not installed."""
+    registry = load_registry(environ={})
+    if registry.failures or not registry.components["strategy"]:
+        raise ValueError(f"The plugins are not there: {registry.failures}. Install the package.")
+    return registry
+
+
 def results() -> str:
-    """The page that leads to all others on results."""
+    """What follows the page on results: every published suite, and the leaderboard site."""
     pages = set(copied().values())
-    said = "Every published suite, with its plots. `fedgen-bench site` makes [pages](site.md) to sort and look into."
-    lines = ["# Results", "", said, ""]
+    lines = ["", "## Every published suite", "", _sorted_at(f"../{LEADERBOARDS}/{FIRST}", "all of them"), ""]
     for name, title in tables().items():
         claims = f", [which claims hold](results/{name}/claims.md)" if f"results/{name}/claims.md" in pages else ""
         texts = f", [generated text](results/{name}/samples.md)" if f"results/{name}/samples.md" in pages else ""
         lines.append(f"- [{title}](results/{name}.md){claims}{texts}")
     return "\n".join([*lines, ""])
+
+
+def _sorted_at(target: str, what: str) -> str:
+    """A link into the leaderboard site, which MkDocs knows no files of."""
+    return f'<a href="{target}">Pages to sort and look into</a>: {what}, with every run, client and difference.'
+
+
+@functools.cache
+def places_of_contenders(name: str) -> Mapping[str, str]:
+    """By contender of a published suite its card, or that of its strategy, or the latter's place among components."""
+    suite = load_suite(open_folder(ROOT / "leaderboards" / name).source, plugins())
+    cards = set(copied().values())
+    found = {}
+    for contender in suite.contender:
+        strategy = contender.strategy.name
+        own = [card for name in (contender.name, strategy) if (card := f"cards/{name}.md") in cards]
+        found[contender.name] = own[0] if own else f"components.md#{strategy}"
+    return found
+
+
+def _places_of_all() -> Mapping[str, str]:
+    return {name: place for suite in tables() for name, place in places_of_contenders(suite).items()}
+
+
+def linked(text: str, places: Mapping[str, str], here: str) -> str:
+    """Contenders in cells of tables lead to their pages."""
+
+    def turned(cell: re.Match[str]) -> str:
+        place = places.get(cell["name"])
+        return f"[{cell[0]}]({posixpath.relpath(place, posixpath.dirname(here) or '.')})" if place else cell[0]
+
+    return re.sub(r"(?<=\| )(?P<mark>`?)(?P<name>\w+)(?:@[^|`\n]+)?(?P=mark)(?= \|)", turned, text)
 
 
 def plots(name: str) -> str:
@@ -146,9 +191,7 @@ def python_names() -> str:
 
 def components() -> str:
     """The page on what comes with fedgen-bench: every component with its parameters, and its card."""
-    registry = load_registry(environ={})
-    if registry.failures or not registry.components["strategy"]:
-        raise ValueError(f"The plugins are not there: {registry.failures}. Install the package.")
+    registry = plugins()
     cards = {Path(target).stem: target for target in copied().values() if target.startswith("cards/")}
     lines = [
         "# Components",
@@ -190,14 +233,14 @@ def _component(name: str, found: Registered, card: str) -> Iterator[str]:
 
 
 def on_config(config: Any) -> Any:
-    """Every published table and page of claims is in the navigation."""
+    """Every published table and page of claims stands in the navigation, under the page on results."""
     pages = set(copied().values())
-    under: list[Any] = [{"All": "results.md"}]
+    under: list[Any] = ["results.md"]
     for name in tables():
         under.append({name: f"results/{name}.md"})
         if (claims := f"results/{name}/claims.md") in pages:
             under.append({f"{name}: claims": claims})
-    config.nav.insert(2, {"Results": under})
+    config.nav[config.nav.index({"Results": "results.md"})] = {"Results": under}
     return config
 
 
@@ -205,9 +248,8 @@ def on_files(files: Any, config: Any) -> Any:
     """Add what is not in `docs/`."""
     for source, target in copied().items():
         files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
-    files.append(File.generated(config, "api.md", content=python_names()))
-    files.append(File.generated(config, "components.md", content=components()))
-    files.append(File.generated(config, "results.md", content=results()))
+    for page, made in MADE.items():
+        files.append(File.generated(config, page, content=made()))
     return files
 
 
@@ -222,15 +264,30 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         mark, text, target, anchor = link.groups()
         path = posixpath.normpath(posixpath.join(folder, target))
         site = pages.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
-        if here in GENERATED or (site is None and not (ROOT / path).exists()):
+        if here in MADE or (site is None and not (ROOT / path).exists()):
             return link[0]
         if site is None:
             return text
         return f"{mark}[{text}]({posixpath.relpath(site, posixpath.dirname(here) or '.')}{anchor or ''})"
 
     text = re.sub(r"(!?)\[([^\]]*)\]\((?!https?:)([^)#\s]+)(#[^)\s]*)?\)", turned, markdown)
-    is_table = sources.get(here, "").endswith("/table.md")
-    return text + plots(posixpath.basename(here).removesuffix(".md")) if is_table else text
+    if here in ("index.md", "results.md"):
+        text = linked(text, _places_of_all(), here)
+        return text + results() if here == "results.md" else text
+    if not here.startswith("results/"):
+        return text
+    text = linked(text, places_of_contenders(here.split("/")[1].removesuffix(".md")), here)
+    if not sources[here].endswith("/table.md"):
+        return text
+    name = posixpath.basename(here).removesuffix(".md")
+    heading, _, table = text.partition("\n")
+    lead = _sorted_at(f"../../{LEADERBOARDS}/{name}/{FIRST}", "this suite")
+    return f"{heading}\n\n{lead}\n{table}{plots(name)}"
 
 
-GENERATED = ("api.md", "components.md", "results.md")
+def on_post_build(config: Any) -> None:
+    """The leaderboard site, below the pages."""
+    write_site(Path(config.site_dir) / LEADERBOARDS, site_files(ROOT / "leaderboards", plugins()))
+
+
+MADE = {"api.md": python_names, "components.md": components}
