@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME",
     shell_complete=completion.components("strategy", "adapter", "compressor", "mechanism"),
-    help="Add a contender: the suite's reference with this strategy, adapter, uplink compressor or privacy mechanism "
-    "(repeatable).",
+    help="Add a contender: the suite's reference with this strategy, adapter, uplink compressor or privacy mechanism, "
+    "by NAME or with parameters as NAME:key=value (repeatable).",
 )
 @options.overrides
 @click.option(

@@ -25,12 +25,16 @@ def apply_overrides(table: Mapping[str, Any], overrides: Iterable[str]) -> dict[
             raise UsageError(
                 f"`--set {override}` has no `=`. Write `--set path=value`, for instance `--set federation.rounds=3`."
             )
-        try:
-            value = tomllib.loads(f"value = {raw}")["value"]
-        except (ValueError, RecursionError):
-            value = raw
-        changed = with_value(changed, path, value, said=f"`--set {override}`")
+        changed = with_value(changed, path, typed_value(raw), said=f"`--set {override}`")
     return changed
+
+
+def typed_value(raw: str) -> Any:
+    """What is typed behind `=`: a value of TOML, or a text that needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except (ValueError, RecursionError):
+        return raw
 
 
 def with_value(table: Mapping[str, Any], path: str, value: Any, *, said: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def stored(tmp_path_factory):
     events = []
     results = fedgen_bench.run_suite(
         "toy",
-        added=["fedprox"],
+        added=["fedprox", "fedprox:mu=0.5"],
         plugins=[toy.__file__],
         runs=root / "runs",
         leaderboards=root / "leaderboards",
@@ -57,11 +57,26 @@ def test_run_suite_returns_the_leaderboard_that_it_wrote(stored):
     board = results.leaderboard
     assert tuple(board.columns) == results.table.columns
     assert set(COLUMNS) < set(board.columns)
-    assert set(board["contender"]) == {"fedgen_edge", "fedavg", "local_only", "centralized", "fedprox"}
+    added = {"fedprox", "fedprox:mu=0.5"}
+    assert set(board["contender"]) == {"fedgen_edge", "fedavg", "local_only", "centralized", *added}
     assert set(board["status"]) == {"done"}
-    assert sum(event.kind == "ended" for event in events) == 10
+    assert sum(event.kind == "ended" for event in events) == 12
     lines = (root / "leaderboards" / "toy" / "table.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + len(board)
+
+
+def test_configurations_of_added_contenders_are_made_again_from_their_names(stored, tmp_path):
+    root, _, _ = stored
+
+    def problems(folder):
+        checked = fedgen_bench.validate(folder, plugins=[toy.__file__])
+        return [one.text for one in checked.problems if "fedprox" in one.text]
+
+    assert problems(root / "leaderboards" / "toy") == []
+    changed = shutil.copytree(root / "leaderboards" / "toy", tmp_path / "toy")
+    text = (changed / "results.json").read_text(encoding="utf-8")
+    (changed / "results.json").write_text(text.replace('"mu": 0.5', '"mu": 0.25'), encoding="utf-8")
+    assert any("`contender.strategy.params.mu` is 0.25, the suite has 0.5" in one for one in problems(changed))
 
 
 def test_run_suite_again_skips_what_is_done(stored):

@@ -57,6 +57,28 @@ def test_added_adapter_is_the_reference_with_that_adapter(registry, toy_suite):
     assert (added.name, added.strategy.name, added.adapter.name) == ("none", "fedgen_edge", "none")
 
 
+def test_added_component_has_the_parameters_behind_its_name_and_others_at_their_defaults(registry, toy_suite):
+    asked = ["strategy/fedprox:mu=0.5", "fedprox:mu=1.0", "fedprox", "trimmed_mean:n_trimmed=0"]
+    added = added_contenders(toy_suite(), registry, asked)
+    assert [one.name for one in added] == ["fedprox:mu=0.5", "fedprox:mu=1.0", "fedprox", "trimmed_mean:n_trimmed=0"]
+    assert [one.strategy.params for one in added] == [{"mu": 0.5}, {"mu": 1.0}, {}, {"n_trimmed": 0}]
+    cells = expand(toy_suite(), registry, added=asked, seeds=[1])[-4:]
+    assert [one.config.contender.strategy.params for one in cells[:2]] == [{"mu": 0.5}, {"mu": 1.0}]
+    assert len({one.digest for one in cells}) == 4
+    (alone,) = expand(toy_suite(), registry, added=asked[:1], contenders=["fedprox:mu=0.5"], seeds=[1])
+    assert alone == cells[0]
+
+
+def test_added_component_takes_lists_tables_and_bare_words(registry):
+    suite = load_suite(registry.get("suite", "ptb").spec, registry)
+    text = 'lora:targets=["c_attn","lm_head"]:ranks={lm_head=2}:alpha=8'
+    (added,) = added_contenders(suite, registry, [text])
+    assert added.name == text
+    assert added.adapter.params == {"targets": ["c_attn", "lm_head"], "ranks": {"lm_head": 2}, "alpha": 8}
+    (word,) = added_contenders(suite, registry, ["mechanism/secure_sum:bits=16"])
+    assert word.mechanism.params == {"bits": 16}
+
+
 def test_added_compressor_stands_on_the_uplink(compressing):
     suite = load_suite(compressing.get("suite", "toy").spec, compressing)
     (added,) = added_contenders(suite, compressing, ["halves"])
@@ -73,6 +95,12 @@ def test_added_compressor_stands_on_the_uplink(compressing):
         ("iid", "--set 'partitioner={name=\"iid\"}'"),
         ("toy_loss", "--set 'evaluation.other_metrics=[\"toy_loss\"]'"),
         ("csv", "`csv` is a table format, which is no part of a contender."),
+        ("fedprox:nu=1", "strategy.nu of `fedprox:nu=1`: Unknown parameter `nu`. Did you mean `mu`?"),
+        ("fedprox:mu=-1", "strategy of `fedprox:mu=-1`: mu"),
+        ("fedprox:mu=1:mu=2", "gives `mu` twice"),
+        ("fedprox:mu", "names no contender. Write NAME, or NAME:key=value"),
+        ("fedprox:mu=a|b", "names no contender"),
+        ("iid:x=1", "--set 'partitioner={name=\"iid\"}'"),
     ],
 )
 def test_added_contender_that_cannot_be_is_refused_with_what_to_do(name, message, compressing):

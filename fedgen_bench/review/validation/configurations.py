@@ -12,7 +12,7 @@ from fedgen_bench.review.validation.differing import different
 from fedgen_bench.review.validation.notices import Notice, label, problem, remark
 from fedgen_bench.review.validation.origins import came_from, how_to_get
 from fedgen_bench.suite.cells import expand
-from fedgen_bench.suite.contenders import EXCHANGED
+from fedgen_bench.suite.contenders import EXCHANGED, component_of
 from fedgen_bench.suite.overrides import apply_overrides
 from fedgen_bench.suite.schema import SuiteSpec
 from fedgen_bench.suite.sweeps import variants
@@ -117,7 +117,7 @@ def _expected(record: Record, suite: SuiteSpec, registry: Registry) -> Iterator[
         yield from (one.config.to_json() for one in own if one.seed == record.seed)
         return
     for kind in EXCHANGED:
-        if name in registry.components[kind]:
+        if component_of(name) in registry.components[kind]:
             try:
                 cells = expand(suite, registry, added=(f"{kind}/{name}",), contenders=(name,), seeds=seed)
             except UsageError:
