@@ -41,7 +41,7 @@ def _extra(key: str, label: str, told: str, unit: Unit) -> Extra:
 
 
 def _per_client_round(costs: Costs, record: Done) -> float | None:
-    return costs.training_flops / record.client_rounds if record.client_rounds else None
+    return costs.training_flops / record.answers if record.answers else None
 
 
 def _downlink(_: Costs, record: Done) -> float | None:

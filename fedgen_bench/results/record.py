@@ -210,6 +210,11 @@ class Done(_Run):
     privacy: Privacy | None = None
 
     @property
+    def answers(self) -> int:
+        """How often a client that was asked sent an update; on devices, fewer than `client_rounds`."""
+        return self.client_rounds - (0 if self.clock is None else len(self.clock.missed))
+
+    @property
     def on_slow_devices(self) -> float | None:
         """Mean over clients on the slowest tenth of devices: their own model where they have one, else the global."""
         own = self.per_client.get("personalized") or self.per_client.get("global") or {}

@@ -79,7 +79,7 @@ def row_of(group: Group, suite: SuiteSpec, followed: Followed, own: str, full_up
         suite: whose table it stands in.
         followed: the metric of curves and target.
         own: that of clients' own data.
-        full_uplink: what the full model sends per client and round, in bytes, under the group's conditions.
+        full_uplink: what a client sends in a round that it answers, of the full model, under the group's conditions.
     """
     contender, done = group.records[0].config.contender, group.done
     quality = f"test/{suite.evaluation.metric}"
@@ -100,11 +100,11 @@ def row_of(group: Group, suite: SuiteSpec, followed: Followed, own: str, full_up
 
 
 def full_uplinks(groups: Iterable[Group], full_model: str) -> dict[str, float]:
-    """By conditions, what the full model sends per client and round, in bytes."""
+    """By conditions, what a client that answers sends in a round of the full model, in bytes."""
     sent: dict[str, list[float]] = {}
     for group in groups:
         for record in comparable(group.records):
-            if record.method == full_model and record.client_rounds:
+            if record.method == full_model and record.answers:
                 sent.setdefault(group.under, []).append(_per_client_round(record))
     return {under: _mean(values) for under, values in sent.items()}
 
@@ -169,7 +169,7 @@ def _with_bytes(
 
 
 def _per_client_round(record: Done) -> float:
-    return record.bytes.up.encoded / record.client_rounds
+    return record.bytes.up.encoded / record.answers
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -113,6 +113,20 @@ def test_tables_have_columns_of_the_clock(published, registry):
     assert pooled["simulated_seconds"] is None
 
 
+def test_uplink_per_client_round_is_that_of_clients_that_answer(published, registry):
+    folder, suite = published
+    records = [one for one in open_folder(folder).records if one.clock is not None and one.bytes.up.encoded]
+    sent = Counter((row.contender, row.seed) for row in read_messages(folder) if row.direction == "up")
+    assert {(one.contender, one.seed): one.answers for one in records} == sent
+    assert any(one.answers < one.client_rounds for one in records if one.contender == "fedavg")
+    rows = {row["contender"]: row for row in build_table(suite, records, registry).rows}
+    one_model = {one.bytes.up.encoded / sent[one.contender, one.seed] for one in records if one.contender == "fedavg"}
+    assert {rows["fedavg"]["uplink_per_client_round_bytes"]} == one_model
+    assert rows["fedavg"]["client_round_flops"] == pytest.approx(
+        next(one.costs.step_flops for one in records) * suite.training.local_steps
+    )
+
+
 def test_a_published_folder_with_a_clock_has_no_problems(published, registry):
     assert [one.text for one in validate(published[0], registry).problems] == []
 
@@ -146,6 +160,7 @@ def _clock(**changed):
         (_clock(contributors=6_000), "`clock.contributors` is 6000"),
         (_clock(slow=[77]), "`clock.slow` has client 77, whom `per_client` does not have."),
         (_clock(missed=[[0, i, "late"] for i in range(6)]), "it did not count, and what it was sent"),
+        (_clock(missed=[[0, 1, "late"]] * 12), "`clock.missed` leaves none of 12 `client_rounds`, and the run is done"),
         (_clock(missed=[]), "bytes down were wasted, `clock.wasted_down` is"),
         (_clock(contributors=0), "clients sent an update that counted, `clock.contributors` is 0."),
         (_clock(odd=1), "`clock.odd` is not in schema 1."),

@@ -5,12 +5,14 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from fedgen_bench_plugins.tables.csv_table import cell
-from fedgen_bench_plugins.tables.markdown import escape
+from fedgen_bench_plugins.tables.markdown import Markdown, escape
 from made_records import all_made
 
+from fedgen_bench import NoParams
 from fedgen_bench.base.errors import PairingError
 from fedgen_bench.base.stats import interval, paired_difference
 from fedgen_bench.results.leaderboard import build_table
@@ -269,3 +271,18 @@ def test_overridden_run_still_says_what_it_saves(table_of):
     changed[0]["config"]["federation"] = {"rounds": 9}
     rows = {row["contender"]: row for row in table_of([*both("fedavg", 0.3), *changed]).rows}
     assert rows["fedgen_edge (federation.rounds=9)"]["uplink_reduction_vs_full"] == pytest.approx(0.99)
+
+
+@pytest.mark.parametrize(
+    ("steps", "contender", "said"),
+    [
+        (0, {}, "after no local step: it is the global model as it is; mean"),
+        (32, {}, "after 32 local steps from the global model on their own data, which [Set-up](#set-up) shows"),
+        (0, {"personalization": {"start": "kept"}}, "after 0 local steps from the global model on their own data, wh"),
+    ],
+)
+def test_table_says_what_clients_do_by_themselves(steps, contender, said, table_of):
+    table = table_of([record("fedavg", 1, 1.0)])
+    setup = {**table.setup, "personalization": {"steps": steps, "start": "global"}, "contender": {"one": contender}}
+    rows = [{**row, "personalized_mean": 1.0} for row in table.rows]
+    assert said in Markdown(NoParams()).render(replace(table, setup=setup, rows=tuple(rows)))

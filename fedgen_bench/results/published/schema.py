@@ -27,6 +27,8 @@ class _Body(BaseModel):
 def _consistent(record: Done) -> Done:
     if record.facts.cohort_kind == "sampled" and not record.client_rounds:
         raise ValueError("`client_rounds` is 0 although cohorts are sampled")
+    if record.client_rounds and record.answers < 1:
+        raise ValueError(f"`clock.missed` leaves none of {record.client_rounds} `client_rounds`, and the run is done")
     if record.costs is not None and len(record.costs.steps_so_far) != len(record.curve):
         n_told, n_points = len(record.costs.steps_so_far), len(record.curve)
         raise ValueError(f"`costs.steps_so_far` has {n_told} values for {n_points} points of the curve")

@@ -113,7 +113,7 @@ def _senders(sheet: Published) -> list[str]:
 def _flops(sheet: Published, name: str) -> float | None:
     """Of a client's local steps in a round, mean over seeds; None where a record does not tell."""
     return mean_of_all(
-        None if record.costs is None or not record.client_rounds else record.costs.training_flops / record.client_rounds
+        None if record.costs is None or not record.answers else record.costs.training_flops / record.answers
         for record in sheet.runs(name).values()
     )
 
@@ -123,7 +123,7 @@ def _shown(flops: float | None, *, counted: bool) -> tuple[str, ...]:
 
 
 def _per_client_round(record: Done) -> float:
-    return record.bytes.up.encoded / record.client_rounds
+    return record.bytes.up.encoded / record.answers
 
 
 def _by_rank(ranks: Published) -> list[tuple[float, int, float, float]]:

@@ -38,6 +38,7 @@ _LOWER_IS_BETTER = {  # of columns that are no metric
     "downlink_total_bytes": True,
     "uplink_reduction_vs_full": False,
 }
+_BEGINNINGS = {"global": "the global model", "kept": "what the client kept"}
 _WITHIN = (
     "- **within**: ranks, and what is bold, hold among rows of one `{}`; the others ran under other conditions, so "
     "that a better value may stand below."
@@ -263,6 +264,8 @@ def _elsewhere(table: Table) -> list[str]:
 def _steps(table: Table) -> str:
     """How many steps clients take for themselves, and from where; under a sweep of it, as their rows say."""
     if way := table.setup.get("personalization"):
+        if not way["steps"] and not any(one.get("personalization") for one in table.setup["contender"].values()):
+            return f"no local step: it is {_BEGINNINGS[way['start']]} as it is"
         return f"{_way(way)}, which [Set-up](#set-up) shows where contenders differ"
     given = "from the tensors that the method gives the client"
     usual = int(table.setup["evaluation"]["personalized_steps"])
@@ -277,8 +280,7 @@ def _steps(table: Table) -> str:
 
 def _way(way: Mapping[str, Any]) -> str:
     """What clients do by themselves, in words."""
-    start = {"global": "the global model", "kept": "what the client kept"}[way["start"]]
-    return f"{way['steps']} local steps from {start} on their own data"
+    return f"{way['steps']} local steps from {_BEGINNINGS[way['start']]} on their own data"
 
 
 def _part(key: str) -> tuple[str, str, str] | None:
