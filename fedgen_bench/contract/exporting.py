@@ -71,6 +71,10 @@ class Exporter(Protocol):
         """The backbone's, as model hubs name it; empty when it is not known, or has no such name."""
 
     @property
+    def pipeline(self) -> str:
+        """What model hubs call what the model is for: `text-generation`, `text-to-image`."""
+
+    @property
     def part(self) -> str:
         """Dotted name, in the task's module, of the model as the library knows it; empty where the module is it."""
 

@@ -39,13 +39,18 @@ def card(
     """`README.md`, with the head that model hubs read; `form` is what was written."""
     record = chosen.record
     whose = "global" if subject.client_id is None else f"of client {subject.client_id}"
-    head = {
+    head: dict[str, Any] = {
         "base_model": exporter.name,
         "library_name": loading.library,
         "tags": ["federated-learning", "fedgen-bench"],
     }
     if exporter.licence:
         head["license"] = exporter.licence
+    if subject.client_id is None:
+        head["pipeline_tag"] = exporter.pipeline
+        head["model-index"] = [
+            {"name": f"{record.config.suite}-{record.contender}", "results": _results(title, chosen, exporter)}
+        ]
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
     lines += [f"# {one_line(title)}: {record.contender}, seed {record.seed}", ""]
     lines += [f"The {form} ({whose}) that this contender trained in suite `{record.config.suite}`.", ""]
@@ -57,6 +62,26 @@ def card(
         *(f"- {one_line(what)}: {one_line(said)}" for what, said in _origin(chosen, subject, exporter)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _results(title: str, chosen: Chosen, exporter: Exporter) -> list[dict[str, Any]]:
+    """This run's metrics on validation and test as hubs show them (`model-index`); those of parts are left out."""
+    record = chosen.record
+    task = record.config.task
+    data = str(task.params.get("dataset", task.name))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, value in sorted(record.metrics.items()):
+        split, _, metric = name.partition("/")
+        if split in ("test", "valid") and "/" not in metric:
+            found.setdefault(split, []).append({"type": metric, "name": metric.replace("_", " "), "value": value})
+    return [
+        {
+            "task": {"type": exporter.pipeline},
+            "dataset": {"type": data, "name": one_line(title), "split": split},
+            "metrics": metrics,
+        }
+        for split, metrics in found.items()
+    ]
 
 
 def _numbers(chosen: Chosen, subject: Subject) -> Iterator[str]:

@@ -237,6 +237,24 @@ def test_card_tells_numbers_and_origin(export, session):
     assert not re.search(r"\{\w+\}", card)
 
 
+def test_card_has_the_results_that_model_hubs_read(export, session):
+    from huggingface_hub import ModelCard
+
+    _, _, records = session
+    metrics = records["fedgen_edge"].metrics
+    data = ModelCard((export("fedgen_edge").folder / "README.md").read_text(encoding="utf-8")).data
+    assert (data.model_name, data.pipeline_tag) == ("small-fedgen_edge", "text-generation")
+    found = {(one.dataset_split, one.metric_type): one.metric_value for one in data.eval_results}
+    assert found["test", "perplexity_per_word"] == metrics["test/perplexity_per_word"]
+    assert found["valid", "perplexity_per_word"] == metrics["valid/perplexity_per_word"]
+    assert {(one.task_type, one.dataset_type) for one in data.eval_results} == {("text-generation", "tiny-wire")}
+
+
+def test_card_of_a_client_has_no_results_of_the_global_model(export):
+    made = export("fedgen_edge", client=0)
+    assert "model-index" not in (made.folder / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("contender", "asked", "message"),
     [

@@ -42,6 +42,7 @@ class LanguageModelExporter:
     backbone: Backbone
     loading: Loading = AS_IT_IS
     part: str = ""
+    pipeline: str = "text-generation"
 
     @property
     def name(self) -> str:
@@ -110,6 +111,7 @@ class UNetExporter:
     backbone: UNetBackbone
     loading: Loading = AS_IT_IS
     part: str = "unet"
+    pipeline: str = "unconditional-image-generation"
 
     @property
     def name(self) -> str:
