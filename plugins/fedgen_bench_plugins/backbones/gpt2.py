@@ -108,11 +108,16 @@ def _attended(attention: GPT2Attention, states: torch.Tensor) -> torch.Tensor:
     heads = (*states.shape[:-1], -1, attention.head_dim)
     parts = attention.c_attn(states).split(attention.split_size, dim=2)
     query, key, value = (part.view(heads).transpose(1, 2) for part in parts)
+    dropout = attention.attn_dropout.p if attention.training else 0.0
+    if (
+        dropout
+    ):  # the products of the kernel that draws it go by layout on some processors, and transformers lays these out
+        key, value = key.contiguous(), value.contiguous()
     mixed = scaled_dot_product_attention(
         query,
         key,
         value,
-        dropout_p=attention.attn_dropout.p if attention.training else 0.0,
+        dropout_p=dropout,
         is_causal=states.shape[1] > 1,
         scale=attention.scaling,
     )
