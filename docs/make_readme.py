@@ -37,7 +37,23 @@ IMAGES = {
     "uplink per client-round": "uplink per client-round",
     "uplink saved": "saved",
 }
-RANKING = {"ptb": ("ptb-table", LANGUAGE), "cifar10": ("cifar10-table", IMAGES)}
+DEVICES = {
+    "rank": "rank",
+    "contender": "contender",
+    "quality": "perplexity per word, test",
+    "slowest devices": "own text, slowest tenth of devices",
+    "simulated time": "simulated time",
+    "simulated time to target": "to the target",
+    "energy in all": "energy",
+    "wasted bytes": "sent in vain",
+    "clients heard": "clients heard",
+}
+RANKING = {
+    "ptb": ("ptb-table", LANGUAGE),
+    "cifar10": ("cifar10-table", IMAGES),
+    "ptb-edge": ("ptb-edge-table", DEVICES),
+}
+FURTHER = {"10": "ptb-edge"}  # claims that other suites have the evidence for
 JUDGED = {"ptb": "Penn Treebank", "cifar10": "CIFAR-10", "beige-book": "Beige Book"}
 
 
@@ -114,24 +130,35 @@ def line(cells: Iterator[str] | list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def all_shown(published: Published) -> dict[str, dict[str, str]]:
+    """By contender, what every table of `table.md` shows of it, by heading; best figures are not marked."""
+    return {
+        contender: {
+            name: value.replace("*", "") for name, value in {**row, **_other_metrics(published, contender)}.items()
+        }
+        for contender, row in published.shown.items()
+    }
+
+
 def ranking(suite: str, columns: Mapping[str, str]) -> str:
     """Columns of the folder's own table under headings for readers; best figures are not marked."""
     published = Published(suite)
     lines = [line(list(columns.values())), f"|{'---|' * len(columns)}"]
-    for contender, shown in published.shown.items():
-        cells = {**shown, **_other_metrics(published, contender), "contender": f"`{contender}`"}
-        lines.append(line([cells[column].replace("*", "") for column in columns]))
+    for contender, shown in all_shown(published).items():
+        cells = {**shown, "contender": f"`{contender}`"}
+        lines.append(line([cells[column] for column in columns]))
     return "\n".join(lines)
 
 
 def _other_metrics(published: Published, contender: str) -> dict[str, str]:
     """As `table.md` shows them in its table of other metrics."""
     return {
-        name.split(" ")[0].strip("`"): value
+        key: value
         for grid in grids(published.text("table.md"))[1:]
         for row in grid
         if row.get("contender") == contender
         for name, value in row.items()
+        for key in (name, name.split(" ")[0].strip("`"))
     }
 
 
@@ -148,10 +175,28 @@ def verdicts() -> str:
     return "\n".join(lines)
 
 
+def further() -> str:
+    """A line for every claim that a suite of its own has the evidence for."""
+    lines = [line(["claim", "suite", "verdict"]), "|---|---|---|"]
+    for number, suite in FURTHER.items():
+        one = Published(suite)
+        claim = next(row["claim"] for row in grids(one.text("claims.md"))[0] if row[""] == number)
+        lines.append(
+            line(
+                [
+                    f"{number}. {claim}",
+                    f"[`{suite}`](../leaderboards/{suite}/claims.md)",
+                    "**{}**: {}".format(*one.verdict(number)),
+                ]
+            )
+        )
+    return "\n".join(lines)
+
+
 def blocks() -> dict[str, str]:
     """What stands between the marks, by their name."""
     made = {mark: ranking(suite, columns) for suite, (mark, columns) in RANKING.items()}
-    return {**made, "claims-table": verdicts()}
+    return {**made, "claims-table": verdicts(), "further-claims": further()}
 
 
 def text(target: Path) -> str:

@@ -44,8 +44,8 @@ def show_bytes(value: float | None, *, nothing: str = "–") -> str:
 
 
 def show_percent(value: float | None, *, nothing: str = "–") -> str:
-    """Two decimals in percent."""
-    return nothing if value is None else f"{100 * value:.2f} %"
+    """Two decimals in percent; what rounds to zero has no sign."""
+    return nothing if value is None else f"{100 * value:z.2f} %"
 
 
 Unit = Literal["number", "bytes", "seconds", "FLOPs", "joules", "share"]

@@ -60,7 +60,14 @@ def test_claims_are_written_checked_and_told_apart_from_edited_ones(published):
     done = run(root, "claims", "--suite", "toy", *plugins, "--check")
     assert done.returncode == 1
     assert "drift_by_epochs.csv is not what the published results give" in done.stderr
+    stale = [data.with_name(f"of_an_older_claim.{kind}") for kind in ("csv", "svg")]
+    for one in stale:
+        one.touch()
+    done = run(root, "claims", "--suite", "toy", *plugins, "--check")
+    assert "of_an_older_claim.svg is not what the published results give" in done.stderr
     assert run(root, "claims", "--suite", "toy", *plugins).returncode == 0
+    assert not any(one.exists() for one in stale)
+    assert run(root, "claims", "--suite", "toy", *plugins, "--check").returncode == 0
 
 
 def test_swept_folder_validates_and_is_reproduced(published):

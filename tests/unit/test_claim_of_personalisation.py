@@ -55,10 +55,17 @@ def test_what_clients_kept_stands_beside_what_they_made_of_it(registry):
 
 def test_client_that_was_never_asked_kept_nothing(registry):
     shared, kept = {s: [1.0, 2.0, 1.0] for s in SEEDS}, {s: [1.1, 2.0, 1.2] for s in SEEDS}
-    found = personalisation.judge(own_models(registry, {"global": shared, "kept": kept, "personalized": shared}))
+    own = {s: [1.0, 2.0, 0.7] for s in SEEDS}
+    found = personalisation.judge(own_models(registry, {"global": shared, "kept": kept, "personalized": own}))
     of_kept, own = (dict(zip(found.grids[0].head, row, strict=True)) for row in found.grids[0].rows)
     assert (of_kept["clients"], of_kept["mean gain"]) == ("6", "-15 %")
-    assert (own["clients"], own["mean gain"]) == ("9", "+0 %")  # clients that stay as they are do count here
+    assert (own["clients"], own["mean gain"]) == ("9", "+10 %")  # clients that stay as they are do count here
+
+
+def test_clients_that_end_with_the_global_model_are_no_evidence(registry):
+    shared, kept = {s: [1.0, 2.0] for s in SEEDS}, {s: [1.1, 1.9] for s in SEEDS}
+    found = personalisation.judge(own_models(registry, {"global": shared, "kept": kept, "personalized": shared}))
+    assert (found.verdict, found.reading) == ("no evidence", "What the suite's clients end with is the global model.")
 
 
 def test_the_way_is_that_of_the_contender_in_old_and_new_suites(registry):

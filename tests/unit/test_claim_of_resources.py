@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fedgen_bench_plugins.claims import resources
+from fedgen_bench_plugins.claims import resources, uplink
 from made_claims import main_evidence
 
 from fedgen_bench.results.clock import Clock
@@ -56,6 +56,20 @@ def test_time_and_energy_are_until_both_have_what_the_worse_one_ends_with(regist
 @pytest.mark.parametrize("ours", [(100.0, 2.0, 0.4), (1.0, 200.0, 0.4), (1.0, 2.0, 4.0)])
 def test_one_of_the_three_that_is_worse_is_enough(registry, ours):
     assert resources.judge(evidence_of(registry, ours)).verdict == "does not hold"
+
+
+def test_uplink_is_of_those_who_answer_and_says_who_does(registry):
+    whole = evidence_of(registry)
+    late = [
+        replace(one, clock=replace(one.clock, missed=((0, 0, "late"), (1, 0, "late"), (2, 1, "late"))))
+        if one.contender == "fedavg" else one
+        for one in whole.main.records
+    ]  # fmt: skip
+    found = uplink.judge(Evidence(replace(whole.main, records=tuple(late)), {}))
+    assert "`fedavg` was answered in 50 % of its client-rounds, `fedgen_edge` in 100 %" in found.reading
+    assert "was answered" not in uplink.judge(whole).reading
+    sent = {row[0]: row[1] for row in found.grids[0].rows}
+    assert sent["fedavg"] == "2 kB"  # twice of what stands in the ledger for each who was asked
 
 
 def test_a_suite_without_devices_has_no_such_section(registry):

@@ -47,6 +47,7 @@ def test_bytes_have_three_digits(value, shown):
 
 def test_percent_has_two_decimals():
     assert (show_percent(0.99049), show_percent(None, nothing="")) == ("99.05 %", "")
+    assert (show_percent(-1e-6), show_percent(-1e-4)) == ("0.00 %", "-0.01 %")
 
 
 @pytest.mark.parametrize(

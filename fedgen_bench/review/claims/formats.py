@@ -27,8 +27,8 @@ def size(value: float | None) -> str:
 
 
 def percent(value: float | None, digits: int = 2) -> str:
-    """A fraction in percent."""
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
+    """A fraction in percent; what rounds to zero has no sign."""
+    return "–" if value is None else f"{100 * value:z.{digits}f} %"
 
 
 def between(interval: Interval) -> str:

@@ -81,7 +81,7 @@ def _of_results(results: ResultsFile, files: Contents, registry: Registry) -> It
         yield from _guarded("completeness", lambda: suite.completeness(results, meant))
     yield from _guarded("pairing", lambda: published.pairing(records))
     yield from _guarded("ledger", lambda: ledger.totals(records))
-    yield from _guarded("ledger", lambda: ledger.analytic(records))
+    yield from _guarded("ledger", lambda: ledger.analytic(records, registry))
     yield from _guarded("values", lambda: values.values(records, registry))
     yield from _guarded("values", lambda: values.models(records))
     yield from _guarded("values", lambda: clock.clocks(records))

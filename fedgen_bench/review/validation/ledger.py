@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from fedgen_bench.contract.seeds import digest
 from fedgen_bench.results.details import MessageRow
@@ -12,8 +13,12 @@ from fedgen_bench.results.files import LEDGER, RESULTS
 from fedgen_bench.results.record import Booked, Record
 from fedgen_bench.review.validation.notices import Notice, label, problem, remark
 
+if TYPE_CHECKING:
+    from fedgen_bench.registry.registry import Registry
+
 GROUP = "ledger"
 _PARAMETER_BYTES = 4  # of a trained parameter in the tensors' own type, 32-bit floats
+_FEW_BYTES = 16  # of what a message has beside parameters
 _LENGTH_BYTES = 8  # of every header
 Key = tuple[str, int, str]
 
@@ -56,10 +61,12 @@ def _totals(record: Record) -> Iterator[str]:
         yield f"its `curve` ends at {up[-1]:,} bytes of uplink, the total is {total:,}."
 
 
-def analytic(records: Sequence[Record]) -> Iterator[Notice]:
-    """Contenders whose messages, without a compressor, do not carry exactly all trained parameters: one remark each.
+def analytic(records: Sequence[Record], registry: Registry) -> Iterator[Notice]:
+    """Contenders whose messages, without a compressor, do not carry all trained parameters alone: one remark each.
 
-    Methods may send a part of what they train, or more; only their cards can say whether they should.
+    Methods may send a part of what they train, or more; only their cards can say whether they should. A few numbers
+    beside the parameters are none: steps that were taken, for one. Where clients' ranks differ, so do their messages,
+    and all parameters are the most that one can have.
     """
     told: set[str] = set()
     for record in records:
@@ -68,7 +75,10 @@ def analytic(records: Sequence[Record]) -> Iterator[Notice]:
         if record.status != "done" or contender.uplink or contender.mechanism is not None or not up.messages:
             continue
         whole = _PARAMETER_BYTES * record.facts.trainable_params
-        if up.tensors != whole * up.messages and record.contender not in told:
+        adapter = registry.components["adapter"].get(contender.adapter.name)
+        least = 0 if adapter is not None and adapter.spec.mixes_ranks else whole
+        usual = least * up.messages <= up.tensors <= (whole + _FEW_BYTES) * up.messages
+        if not usual and record.contender not in told:
             told.add(record.contender)
             sent = up.tensors / up.messages
             said = f"its messages up carry {sent:,.0f} bytes of tensors, all its trained parameters have {whole:,}"

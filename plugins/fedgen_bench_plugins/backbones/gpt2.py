@@ -109,9 +109,7 @@ def _attended(attention: GPT2Attention, states: torch.Tensor) -> torch.Tensor:
     parts = attention.c_attn(states).split(attention.split_size, dim=2)
     query, key, value = (part.view(heads).transpose(1, 2) for part in parts)
     dropout = attention.attn_dropout.p if attention.training else 0.0
-    if (
-        dropout
-    ):  # the products of the kernel that draws it go by layout on some processors, and transformers lays these out
+    if dropout:  # its kernel's bits go by layout without AVX-512; these are laid out as transformers does
         key, value = key.contiguous(), value.contiguous()
     mixed = scaled_dot_product_attention(
         query,

@@ -52,6 +52,8 @@ def judge(evidence: Evidence) -> Finding:
     decisive = _over_seeds(ours[model]) if model else None
     if model is None or decisive is None:
         return missing(TITLE, CLAIM, "The suite evaluates no client's own model.")
+    if model == PERSONALIZED and not any(gain for gains in ours[model].values() for gain in gains):
+        return missing(TITLE, CLAIM, "What the suite's clients end with is the global model.")
     sweep = evidence.sweeps.get("personal-steps")
     by_steps = {} if sweep is None else _by_steps(sweep)
     error = sampling_error(main, main.reference, model)

@@ -54,6 +54,12 @@ def judge(evidence: Evidence) -> Finding:
     reading = (
         f"`{main.reference}` saves {percent(mean(per_round))} per client-round and {percent(mean(total))} in total."
     )
+    ours, theirs = (_answered(main, name) for name in (main.reference, main.full_model))
+    if ours != theirs:
+        reading += (
+            f" `{main.full_model}` was answered in {percent(theirs, 0)} of its client-rounds, `{main.reference}` in "
+            f"{percent(ours, 0)}: what late clients never sent is saved in total, and not per client-round."
+        )
     if (ranks := evidence.sweeps.get("rank")) and (by_rank := _by_rank(ranks)):
         grids.append(
             Grid(
@@ -104,6 +110,11 @@ def savings(sheet: Published, method: str, value: float | None = None) -> dict[i
         for seed, record in sheet.runs(method, value).items()
         if seed in full and record.facts.cohort_kind == "sampled"
     }
+
+
+def _answered(sheet: Published, name: str) -> float:
+    """Share of the client-rounds in which the client sent something, mean over seeds."""
+    return mean([record.answers / record.client_rounds for record in sheet.runs(name).values()])
 
 
 def _senders(sheet: Published) -> list[str]:

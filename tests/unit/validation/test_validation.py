@@ -28,6 +28,8 @@ PUBLISHED = sorted(path.parent for path in LEADERBOARDS.glob("*/results.json"))
 def test_published_folder_has_no_problems(path, registry):
     report = validate(path, registry)
     assert report.problems == ()
+    if path.name == "ptb-edge":  # messages that differ by rank, or have a number of steps beside, are no surprise
+        assert report.notices == ()
     assert report.n_records == len(json.loads((path / "results.json").read_text())["records"])
 
 
