@@ -48,12 +48,24 @@ DEVICES = {
     "wasted bytes": "sent in vain",
     "clients heard": "clients heard",
 }
+LEAKS = {
+    "contender": "contender",
+    "epsilon": "epsilon at 0.001",
+    "quality": "perplexity per word, test",
+    "global model (bits)": "global model",
+    "single update (bits)": "single update",
+    "owner's model (bits)": "owner's own model",
+    "another's model (bits)": "another's own model",
+    "control (bits)": "control",
+    "extracted": "extracted",
+}
 RANKING = {
     "ptb": ("ptb-table", LANGUAGE),
     "cifar10": ("cifar10-table", IMAGES),
     "ptb-edge": ("ptb-edge-table", DEVICES),
+    "ptb-privacy": ("ptb-privacy-table", LEAKS),
 }
-FURTHER = {"10": "ptb-edge"}  # claims that other suites have the evidence for
+FURTHER = {"9": "ptb-privacy", "10": "ptb-edge"}  # claims that other suites have the evidence for
 JUDGED = {"ptb": "Penn Treebank", "cifar10": "CIFAR-10", "beige-book": "Beige Book"}
 
 

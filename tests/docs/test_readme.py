@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README, PAGE = (ROOT.joinpath(name).read_text(encoding="utf-8") for name in ("README.md", "docs/results.md"))
-RESULTS = ("Penn Treebank", "CIFAR-10", "Devices that differ", "Other tables", "Which claims hold")
+RESULTS = ("Penn Treebank", "CIFAR-10", "Devices that differ", "What leaks", "Other tables", "Which claims hold")
 NAMES = r"(?i:CIFAR-?10)|SmolLM2-135M|arXiv 2511\.11585|0\.1\)"  # digits that are no figures
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 10: "ten", 12: "twelve"}
 
@@ -144,6 +144,40 @@ def of_devices():
     yield f"FedBuff, which waits for nobody, is done after {buff['simulated time']}, {late:.1f} behind."
 
 
+def of_leaks():
+    one = Published("ptb-privacy")
+    setup, shown = one.table["setup"], make_readme.all_shown(one)
+    secrets, sizes = setup["task"]["params"]["canaries"], federation(one)
+    yield f"Sentences that {WORDS[secrets['count']]} clients a seed hold"
+    yield "8 of 8 is the first of 256, 1.44 is chance"
+    yield f"""{sizes["clients_per_round"]} of {sizes["n_clients"]} clients in each of {WORDS[sizes["rounds"]]} rounds, \
+{seeds(one)} seeds"""
+    names = ("fedgen_edge", "fedavg_full")
+    edge, full = (one.rows[name] for name in names)
+    yield f"end alike ({quality(one, names[0])} and {quality(one, names[1])})"
+    (control,) = {f"{row['calibrated_control']:.1f}" for row in (edge, full)}
+    yield f"""hardly more than chance does ({edge["calibrated_global"]:.1f} and {full["calibrated_global"]:.1f} bits, \
+controls {control})"""
+    yield f"""A single update gives away {edge["calibrated_update"]:.1f} and {full["calibrated_update"]:.1f} bits, an \
+owner's own model after {setup["personalization"]["steps"]} steps {edge["calibrated_own"]:.1f} \
+and {full["calibrated_own"]:.1f}."""
+    decided = {line["compared"]: line for line in make_readme.grids(one.text("claims.md").split("\n## 9. ")[1])[0]}
+    shared, update = (decided[f"exposure, {of} (bits)"] for of in ("the global model", "a single update"))
+    assert (shared["outcome"], update["outcome"]) == ("better", "undecided")
+    ours, theirs = bits(shared), bits(update)
+    yield f"""{seeds(one).capitalize()} seeds decide for the adapter in the global model ({ours[0]} bits, paired 95 % \
+interval {ours[1]} to {ours[2]}), not in single updates ({theirs[0]}, {theirs[1]} to {theirs[2]})."""
+    costs = [one.rows[f"{name}_dp"]["quality_mean"] - one.rows[name]["quality_mean"] for name in names]
+    yield f"""Noise for an epsilon of {float(shown["fedgen_edge_dp"]["epsilon"]):.1f} costs FedGen-Edge {costs[0]:.1f} \
+of perplexity and FedAvg {costs[1]:.1f}, all that they gained on the backbone ({quality(one, "frozen")})"""
+    assert min(one.rows[f"{name}_dp"]["quality_mean"] for name in names) > one.rows["frozen"]["quality_mean"]
+
+
+def bits(line):
+    """An advantage and the ends of its interval, with two decimals."""
+    return [f"{float(one):.2f}" for one in (line["advantage"], *line["95 % interval"].split(" to "))]
+
+
 def energy(row):
     """In joules."""
     value, unit = row["energy in all"].strip("*").split()
@@ -184,7 +218,7 @@ def of_other_tables():
 sends {sent["fedgen_edge_top1_int8"]}."""
 
 
-SENTENCES = [*of_ptb(), *of_smollm2(), *of_cifar10(), *of_devices(), *of_other_tables()]
+SENTENCES = [*of_ptb(), *of_smollm2(), *of_cifar10(), *of_devices(), *of_leaks(), *of_other_tables()]
 
 
 def flat(text):
