@@ -137,7 +137,7 @@ def places_of_contenders(name: str) -> Mapping[str, str]:
     found = {}
     for contender in suite.contender:
         strategy = contender.strategy.name
-        own = [card for name in (contender.name, strategy) if (card := f"cards/{name}.md") in cards]
+        own = [card for one in (contender.name, strategy) if (card := f"cards/{one}.md") in cards]
         found[contender.name] = own[0] if own else f"components.md#{strategy}"
     return found
 

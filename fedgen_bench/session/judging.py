@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 def judge(leaderboards: Path, suite: str, registry: Registry) -> Verdicts:
     """The verdicts on a suite's claims; `claims.md` with its charts is written into its published folder.
 
-    Charts that the claims have no more are removed.
-
-    Without matplotlib a chart stays as it is while its data do, and is removed where they are others.
+    Charts that the claims have no more are removed. Without matplotlib a chart stays as it is while its data do, and
+    is removed where they are others.
     """
     evidence, drawn = gather(leaderboards, suite, registry), _can_draw()
     folder = inside(leaderboards, suite)
