@@ -121,7 +121,7 @@ tracker = click.option(
     is_eager=True,
     expose_value=False,
     callback=_tracked,
-    help="Also write rounds and results for TensorBoard or MLflow: tensorboard, mlflow (repeatable).",
+    help="Also write rounds and results for a tracker: tensorboard, mlflow, wandb, trackio (repeatable).",
     shell_complete=completion.trackers,
 )
 data = click.option("--data", type=PATH, default=None, metavar="DIR", help="Folder to look for data sets in first.")

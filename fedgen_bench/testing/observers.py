@@ -24,7 +24,7 @@ def reports() -> Iterator[RoundReport]:
     down = LedgerEntry(round_index=0, client_id=1, direction="down", phase="fit", **sizes)
     ledger = (down, replace(down, direction="up"))
     lost = (Quarantine(2, "not_finite", "`left` holds NaN or infinity."),)
-    metrics, drift = {"valid_subset/bits_per_byte": 1.5}, {"dispersion": 0.25}
+    metrics, drift = {"bits_per_byte": 1.5}, {"dispersion": 0.25}
     first = RoundReport(
         round_index=0,
         cohort=(1, 2),

@@ -26,7 +26,8 @@ def test_every_published_record_is_written_as_it_was_read(path):
 
 def test_every_folder_of_leaderboards_holds_results():
     folders = sorted(path for path in LEADERBOARDS.iterdir() if path.is_dir())
-    assert folders and [path.parent for path in PUBLISHED] == folders
+    assert folders
+    assert [path.parent for path in PUBLISHED] == folders
 
 
 def test_whole_numbers_and_real_ones_stay_what_they_are():

@@ -1,5 +1,6 @@
 """`--tracker NAME`: loaded when it is asked for alone; it is told everything, and its failure is nobody else's."""
 
+import contextvars
 import importlib.machinery
 import importlib.util
 import sys
@@ -23,6 +24,7 @@ from fedgen_bench.testing import contracts_of, toy
 from fedgen_bench.testing.observers import configuration, reports, results
 
 RUN = "suite/contender/1"
+TRACKERS = ("tensorboard", "mlflow", "wandb", "trackio")
 
 
 def module(monkeypatch, name, **content):
@@ -93,6 +95,49 @@ def mlflow(monkeypatch):
     return Client
 
 
+class Run:
+    """One of Weights & Biases or Trackio, as far as the trackers call it."""
+
+    made: ClassVar = []
+
+    def __init__(self, **asked):
+        self.made.append(self)
+        self.asked, self.logged, self.summary, self.ended = asked, [], {}, None
+
+    def log(self, figures, step):
+        assert self.ended is None
+        self.logged.append((step, figures))
+
+    def finish(self, exit_code=0):
+        self.ended = exit_code
+
+
+@pytest.fixture
+def wandb(monkeypatch):
+    monkeypatch.setattr(Run, "made", [])
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    module(monkeypatch, "wandb", init=Run, Settings=lambda **chosen: chosen)
+    return Run
+
+
+@pytest.fixture
+def trackio(monkeypatch):
+    """Trackio ends the run of the context in which the next one begins."""
+    current = contextvars.ContextVar("current", default=None)
+
+    def begin(**asked):
+        if (before := current.get()) is not None:
+            before.finish()
+        sys.stdout.write("* Trackio project initialized\n")
+        made = Run(**asked)
+        current.set(made)
+        return made
+
+    monkeypatch.setattr(Run, "made", [])
+    module(monkeypatch, "trackio", init=begin)
+    return Run
+
+
 def observed(registry, ended=0):
     """A cell with two rounds and an end, as the executor tells it."""
     for report in reports():
@@ -102,7 +147,7 @@ def observed(registry, ended=0):
 
 @pytest.mark.usefixtures("tensorboard")
 def test_no_tracker_is_loaded_unless_it_is_asked_for():
-    assert known_trackers().keys() >= {"tensorboard", "mlflow"}
+    assert known_trackers().keys() >= {*TRACKERS}
     assert not {one.name for one in load_registry(environ={}).observers} & known_trackers().keys()
     asked = load_registry(["tracker/tensorboard"], environ={})
     assert {one.name for one in asked.observers} & known_trackers().keys() == {"tensorboard"}
@@ -113,7 +158,7 @@ def test_unknown_tracker_is_told_with_the_closest_name():
         load_registry(["tracker/tensorbord"], environ={})
 
 
-@pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
+@pytest.mark.parametrize("name", TRACKERS)
 def test_tracker_without_its_library_says_what_to_install_before_anything_runs(name, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda one, *rest: None if one == name else found(one, *rest))
@@ -121,8 +166,8 @@ def test_tracker_without_its_library_says_what_to_install_before_anything_runs(n
         load_registry([f"tracker/{name}"], environ={})
 
 
-@pytest.mark.usefixtures("tensorboard", "mlflow")
-@pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
+@pytest.mark.usefixtures(*TRACKERS)
+@pytest.mark.parametrize("name", TRACKERS)
 def test_tracker_keeps_the_contract_of_observers(name):
     registry = load_registry([f"tracker/{name}"], environ={})
     checks = list(contracts_of(registry, names={f"observer/{name}"}))
@@ -137,7 +182,7 @@ def test_tensorboard_has_every_round_and_the_end(tensorboard, monkeypatch):
     ((folder, writer),) = tensorboard.made.items()
     assert (folder, writer.closed) == (str(Path("there", RUN)), True)
     assert {("train/mean_loss", 2.5, 1), ("train/mean_loss", 2.25, 2)} <= set(writer.scalars)
-    assert ("valid_subset/valid_subset/bits_per_byte", 1.5, 1) in writer.scalars
+    assert ("valid_subset/bits_per_byte", 1.5, 1) in writer.scalars
     assert {("round/uplink_bytes", 120.0, 1), ("round/downlink_bytes", 120.0, 1)} <= set(writer.scalars)
     assert writer.scalars[-1] == ("valid/bits_per_byte", 1.5, 2)
 
@@ -156,6 +201,42 @@ def test_mlflow_has_a_run_with_its_configuration_and_how_it_ended(mlflow):
     assert ("log_metric", "r", "train/mean_loss", 2.5, 1) in calls
     assert ("set_tag", "r", "status", "failed") in calls
     assert calls[-1] == ("set_terminated", "r", "FAILED")
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+@pytest.mark.usefixtures("wandb", "trackio")
+def test_runs_have_their_configuration_every_round_and_the_end(name, capsys):
+    observed(load_registry([f"tracker/{name}"], environ={}))
+    (run,) = Run.made
+    told = {key: run.asked[key] for key in ("project", "group", "name", "config")}
+    assert told == {"project": "suite", "group": "contender", "name": "contender/1", "config": configuration()}
+    assert [(step, figures["train/mean_loss"]) for step, figures in run.logged[:2]] == [(1, 2.5), (2, 2.25)]
+    assert (run.logged[0][1]["valid_subset/bits_per_byte"], run.ended) == (1.5, 0)
+    last = run.summary or run.logged[-1][1]
+    assert (last["valid/bits_per_byte"], last["status"]) == (1.5, "done")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+@pytest.mark.usefixtures("wandb", "trackio")
+def test_runs_of_cells_beside_each_other_end_each_with_its_own(name):
+    registry = load_registry([f"tracker/{name}"], environ={})
+    for seed in (1, 2):
+        for report in reports():
+            run = f"suite/contender/{seed}"
+            registry.observe("after_round", run=run, report=report, config=configuration())
+    assert [(len(one.logged), one.ended) for one in Run.made] == [(2, None), (2, None)]
+    registry.observe("after_run", run="suite/contender/2", result=list(results())[2], config=configuration())
+    assert [one.ended is None for one in Run.made] == [True, False]
+
+
+@pytest.mark.parametrize(("environ", "mode"), [({}, "offline"), ({"WANDB_MODE": "online"}, "online")])
+def test_nothing_is_sent_to_weights_and_biases_unless_it_is_asked_for(environ, mode, wandb, monkeypatch):
+    for key, value in environ.items():
+        monkeypatch.setenv(key, value)
+    observed(load_registry(["tracker/wandb"], environ={}), ended=1)
+    (run,) = wandb.made
+    assert (run.asked["mode"], run.summary["status"], run.ended) == (mode, "diverged", 1)
 
 
 def run_toy(root, registry, toy_suite):

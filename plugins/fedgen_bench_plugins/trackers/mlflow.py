@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fedgen_bench import RoundReport, RunResult, hookimpl
+from fedgen_bench_plugins.trackers.telling import flat, round_figures
 
 if importlib.util.find_spec("mlflow") is None:
     raise ImportError("MLflow is not installed: `pip install 'fedgen-bench[mlflow]'`")
@@ -33,27 +34,17 @@ def _run_id(client: Any, run: str, config: Mapping[str, Any]) -> str:
         experiment = client.get_experiment_by_name(suite)
         where = client.create_experiment(suite) if experiment is None else experiment.experiment_id
         _begun[run] = client.create_run(where, run_name=f"{contender}/{seed}").info.run_id
-        for name, value in _flat(config):
+        for name, value in flat(config):
             client.log_param(_begun[run], name, str(value)[:_MOST_CHARACTERS])
     return _begun[run]
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
 @hookimpl
 def after_round(run: str, report: RoundReport, config: dict[str, Any]) -> None:
-    client, step = _client(), report.round_index + 1
+    client = _client()
     run_id = _run_id(client, run, config)
-    uplink = sum(one.encoded_bytes for one in report.ledger if one.direction == "up")
-    named = {f"valid_subset/{name}": value for name, value in report.metrics.items()}
-    for name, value in {"train/mean_loss": report.mean_loss, "round/uplink_bytes": uplink, **named}.items():
-        client.log_metric(run_id, name, float(value), step=step)
+    for name, value in round_figures(report).items():
+        client.log_metric(run_id, name, value, step=report.round_index + 1)
 
 
 @hookimpl

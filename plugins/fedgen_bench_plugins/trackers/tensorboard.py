@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fedgen_bench import RoundReport, RunResult, hookimpl
+from fedgen_bench_plugins.trackers.telling import round_figures
 
 if importlib.util.find_spec("tensorboard") is None:
     raise ImportError("TensorBoard is not installed: `pip install 'fedgen-bench[tensorboard]'`")
@@ -28,19 +29,9 @@ def _writer(run: str) -> Any:
 
 @hookimpl
 def after_round(run: str, report: RoundReport) -> None:
-    writer, step = _writer(run), report.round_index + 1
-    sent = {way: sum(one.encoded_bytes for one in report.ledger if one.direction == way) for way in ("up", "down")}
-    figures = {
-        "train/mean_loss": report.mean_loss,
-        **{f"valid_subset/{name}": value for name, value in report.metrics.items()},
-        **{f"drift/{name}": value for name, value in report.drift.items()},
-        "round/uplink_bytes": sent["up"],
-        "round/downlink_bytes": sent["down"],
-        "round/quarantined": len(report.quarantined),
-        "round/seconds": report.seconds,
-    }
-    for name, value in figures.items():
-        writer.add_scalar(name, float(value), step)
+    writer = _writer(run)
+    for name, value in round_figures(report).items():
+        writer.add_scalar(name, value, report.round_index + 1)
     writer.flush()
 
 
