@@ -14,17 +14,27 @@ _NOT_SET_UP = frozenset({"version", "source_sha256", "pairs_as", "pairs_without"
 
 
 def apart(evidence: Evidence, sweep: Published) -> str:
-    """A sentence with everything but the swept values in which a sweep's cells differ from the suite's; or nothing."""
+    """A sentence with everything but the swept values in which a sweep's cells differ from the suite's.
+
+    Where nothing does: which value's rows are the suite's own, or nothing.
+    """
     of, name = evidence.main.suite.suite.name, sweep.suite.suite.name
-    there, here = (dict(_setup(one)) for one in (_config(evidence.main), _config(sweep)))
+    if differing := differences(evidence.main, sweep):
+        return f"**Not comparable with `{of}`**, from which `{name}` differs in {', '.join(differing)}"
+    if sweep.suite.sweep is None or sweep.own_value is None:
+        return ""
+    return f"Rows of {sweep.suite.sweep.axis} {sweep.own_value:g} are those of `{of}` itself"
+
+
+def differences(main: Published, sweep: Published) -> list[str]:
+    """Everything but the swept values in which a sweep's cells are set up otherwise than the suite's."""
+    there, here = (dict(_setup(_config(one))) for one in (main, sweep))
     swept = {path for point in sweep.suite.sweep.point for path in point.set} if sweep.suite.sweep else set()
-    differing = [
+    return [
         f"{path.rpartition('.')[2]} {_shown(here.get(path))} (there {_shown(there.get(path))})"
         for path in here | there
         if path not in swept and there.get(path) != here.get(path)
     ]
-    said = f"**Not comparable with `{of}`**, from which `{name}` differs in {', '.join(differing)}"
-    return said if differing else ""
 
 
 def _config(published: Published) -> CellConfig:

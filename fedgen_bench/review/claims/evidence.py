@@ -32,6 +32,7 @@ class Published:
         followed: the metric of curves.
         own: the metric of clients' own data.
         drift: by run digest and figure, the mean over rounds.
+        own_value: of an ablation, the value of its axis whose runs are the ablated suite's own; None where none are.
     """
 
     suite: SuiteSpec
@@ -41,6 +42,7 @@ class Published:
     followed: Scale
     own: Scale
     drift: Mapping[tuple[str, str], float]
+    own_value: float | None = None
 
     @property
     def full_model(self) -> str:

@@ -13,6 +13,7 @@ from fedgen_bench.results.details import FigureRow
 from fedgen_bench.results.pairing import check_pairing, comparable, enters
 from fedgen_bench.results.published import has_results, open_folder
 from fedgen_bench.review.claims.evidence import Evidence, Published, Scale, mean
+from fedgen_bench.review.claims.own_point import with_own_point
 from fedgen_bench.suite.load import load_suite
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def gather(leaderboards: Path, suite: str, registry: Registry) -> Evidence:
     sweeps = {}
     for name, spec in (*_unregistered(leaderboards, registry), *_registered(leaderboards, registry)):
         if spec.sweep is not None and spec.sweep.of == suite:
-            sweeps[spec.sweep.axis] = read_published(leaderboards / name, registry, main.reference)
+            sweep = read_published(leaderboards / name, registry, main.reference)
+            sweeps[spec.sweep.axis] = with_own_point(main, sweep)
     return Evidence(main, sweeps)
 
 

@@ -1,0 +1,56 @@
+"""An ablation joined by the ablated suite's own rows: one more point of its axis, where all else is equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from fedgen_bench.review.claims.apart import differences
+from fedgen_bench.suite.strict import plain
+
+if TYPE_CHECKING:
+    from fedgen_bench.results.record import Done
+    from fedgen_bench.review.claims.evidence import Published
+    from fedgen_bench.suite.cellconfig import CellConfig
+
+_CHOICES = ("strategy", "adapter", "learning_rate")
+
+
+def with_own_point(main: Published, sweep: Published) -> Published:
+    """The sweep with the suite's runs of swept contenders at the value that the suite has.
+
+    The sweep as it is where its points set several things or a contender's, where it has that value itself, or where
+    anything else of set-up or contenders differs.
+    """
+    spec = sweep.suite.sweep
+    paths = {path for point in spec.point for path in point.set} if spec else set()
+    if spec is None or len(paths) != 1 or differences(main, sweep):
+        return sweep
+    value = _value(main.records[0].config, *paths)
+    own = [record for record in main.records if record.method in spec.contenders]
+    chosen = {(record.method, _choices(record.config)) for record in sweep.records if record.method in spec.contenders}
+    if value is None or value in sweep.axis or {(one.method, _choices(one.config)) for one in own} != chosen:
+        return sweep
+    joined = tuple(_at(record, spec.axis, value) for record in own)
+    return replace(sweep, records=sweep.records + joined, drift={**main.drift, **sweep.drift}, own_value=value)
+
+
+def _value(config: CellConfig, path: str) -> float | None:
+    """What a configuration has at a path of a suite; None where there is no number."""
+    found: Any = plain(config)
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _choices(config: CellConfig) -> str:
+    table = plain(config.contender)
+    return str({name: table.get(name) for name in _CHOICES})
+
+
+def _at(record: Done, axis: str, value: float) -> Done:
+    from fedgen_bench.suite.cellconfig import AtPoint
+
+    point = AtPoint(contender=record.contender, axis=axis, value=value)
+    return replace(record, config=record.config.model_copy(update={"point": point}))
