@@ -45,7 +45,8 @@ def final_scores(
 ) -> Scores:
     """The global model on validation and test, then clients on their own data; of a tuning trial one of the two.
 
-    A trial is on validation or, where it compares ways of personalisation, on clients' own data.
+    A trial is on validation or, where it compares ways of personalisation, on clients' own data. A model that no round
+    trains is measured once on what others' rounds are followed on.
 
     Raises:
         Diverged: a loss or a metric is not finite.
@@ -53,20 +54,24 @@ def final_scores(
     """
     tuning, own = experiment.spec.purpose == "tune", bool(experiment.config.personalization_trials)
     splits = () if model is None or own else ("valid",) if tuning else ("valid", "test")
+    followed = experiment.config.evaluation.followed
+    wanted: dict[str, tuple[str, ...] | None] = dict.fromkeys(splits)
+    if splits and not tuning and not experiment.n_rounds:
+        wanted["valid_subset"] = (followed,)
     asks_clients = own or not tuning
     scores = Scores(clients={one: {} for one in (GLOBAL, *ways_of(experiment.config))} if asks_clients else {})
     asked: deque[tuple[str, int | None]] = deque()
 
     def tasks() -> Iterator[EvaluationTask]:
-        for split in splits:
+        for split, metrics in wanted.items():
             assert model is not None
-            yield EvaluationTask(fit=Fit(model.tensors, merges=model.merges), split=split)
+            yield EvaluationTask(fit=Fit(model.tensors, merges=model.merges), split=split, metrics=metrics)
         for of, task in client_tasks(experiment, state, states, model) if asks_clients else ():
             asked.append((of, task.client_id))
             yield task
 
     found = measured(tasks(), work, engine)
-    for split in splits:
+    for split in wanted:
         scores.splits.update({f"{split}/{name}": value for name, value in next(found).items()})
     passing("final.evaluated")
     metric = experiment.config.evaluation.own

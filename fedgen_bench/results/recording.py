@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fedgen_bench.suite.schema import SuiteSpec
 
 
+_FOLLOWED = "valid_subset/"
+
+
 def records_of(runs: Sequence[StoredRun], suite: SuiteSpec) -> list[Record]:
     """The record of every run that has ended; what models generate is published of the first leaderboard seed alone."""
 
@@ -38,7 +41,7 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
         "off_suite": run.spec.off_suite,
         "status": run.status,
         "reason": run.reason,
-        "metrics": dict(result.metrics),
+        "metrics": {name: value for name, value in result.metrics.items() if not name.startswith(_FOLLOWED)},
         "per_client": {name: dict(values) for name, values in result.per_client.items()},
         "digests": dict(result.digests),
         "facts": dict(result.facts),
@@ -79,8 +82,10 @@ def _clock(run: StoredRun) -> dict[str, Any]:
 
 
 def _curve(run: StoredRun) -> list[tuple[int, float, int]]:
+    """After every evaluated round; of a model that no round trains the one value that it has, as of round 0."""
     followed, uplink = run.spec.config.evaluation.followed, 0
-    evaluated = []
+    untrained = run.result.metrics.get(f"{_FOLLOWED}{followed}")
+    evaluated = [] if untrained is None else [(0, untrained, 0)]
     for report in run.rounds:
         uplink += sum(one.encoded_bytes for one in report.ledger if one.direction == "up")
         if followed in report.metrics:

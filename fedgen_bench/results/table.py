@@ -84,11 +84,22 @@ class Followed:
 
 @dataclass(frozen=True)
 class Curve:
-    """One contender's evaluation over rounds, by seed: (round + 1, followed metric, uplink bytes so far)."""
+    """One contender's evaluation over rounds, by seed: (round + 1, followed metric, uplink bytes so far).
+
+    A model that no round trains has the one value of round 0.
+    """
 
     contender: str
     ranked: bool
     by_seed: Mapping[int, tuple[Evaluated, ...]]
+
+    @property
+    def level(self) -> float | None:
+        """The value of a model that no round trains, mean over seeds; None where rounds were followed."""
+        points = [point for points in self.by_seed.values() for point in points]
+        if not points or any(point.n_rounds for point in points):
+            return None
+        return sum(point.value for point in points) / len(points)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,10 +38,12 @@ def curves(table: Table, looked: Mapping[str, Look], elapsed: Mapping[str, Mappi
         looked: how contenders look.
         elapsed: simulated seconds by contender and number of rounds.
     """
+    short = _short(one.contender for one in table.curves)
+    followed = [one for one in table.curves if one.level is None]
+    levels = [(short[one.contender], level) for one in table.curves if (level := one.level) is not None]
 
     def over(name: str, x_of: Callable[[Curve, Evaluated], float], told: Callable[[float], str]) -> tuple[Line, ...]:
-        short = _short(one.contender for one in table.curves)
-        lines = (_curve(one, short[one.contender], looked[one.contender], x_of, told) for one in table.curves)
+        lines = (_curve(one, short[one.contender], looked[one.contender], x_of, told) for one in followed)
         return tuple(one for one in lines if any(name == "rounds" or spot.x > 0 for spot in one.spots))
 
     def drawing(
@@ -54,7 +56,7 @@ def curves(table: Table, looked: Mapping[str, Look], elapsed: Mapping[str, Mappi
             x_label=x_label,
             y_label=f"{table.followed.unit} (validation subset)",
             lines=lines,
-            levels=((f"target {table.target:g}", table.target),),
+            levels=(*levels, (f"target {table.target:g}", table.target)),
             log_x=tick is not None,
             log_y=bool(means) and min(means) > 0 and max(means) > 2 * min(means),
             whole=tick is None,
@@ -64,11 +66,11 @@ def curves(table: Table, looked: Mapping[str, Look], elapsed: Mapping[str, Mappi
     made = [
         drawing(
             "Over rounds", "round", over("rounds", lambda _, point: point.n_rounds, lambda x: f"round {x:g}"),
-            f"{_BAND}; dashed are reference rows, dotted is the target.",
+            f"{_BAND}; dashed are reference rows, dotted is the target{' and what nobody trains' if levels else ''}.",
         ),
         drawing(
             "Over bytes", "uplink so far, all clients", over("bytes", lambda _, point: point.uplink_bytes, show_bytes),
-            f"{_BAND}. Rows that send nothing are left out.", tick=byte_tick,
+            f"{_BAND}. Rows that send nothing are left out{' or dotted' if levels else ''}.", tick=byte_tick,
         ),
     ]  # fmt: skip
     if elapsed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -110,12 +111,14 @@ def _axes(drawing: Drawing, x: Scale, y: Scale) -> list[Markup]:
             element("path", class_="grid", d=line([(x.start, place), (x.end, place)])),
             element("text", f"{value:g}", class_="tick", x=x.start - 7, y=place + 4.2, text_anchor="end"),
         ]
+    taken = -math.inf
     for value in x.ticks(_X_TICKS, whole=drawing.whole):
-        place = x.at(value)
-        made += [
-            element("path", class_="grid", d=line([(place, y.start), (place, y.start + 5)])),
-            element("text", drawing.x_tick(value), class_="tick", x=place, y=y.start + 19, text_anchor="middle"),
-        ]
+        place, text = x.at(value), drawing.x_tick(value)
+        made.append(element("path", class_="grid", d=line([(place, y.start), (place, y.start + 5)])))
+        half = width_of(text) / 2
+        if place - half > taken:
+            made.append(element("text", text, class_="tick", x=place, y=y.start + 19, text_anchor="middle"))
+            taken = place + half
     made.append(element("path", class_="axis", d=line([(x.start, y.start), (x.end, y.start)])))
     made.append(element("text", drawing.y_label, class_="axis-label", x=4.0, y=14.0))
     middle = (x.start + x.end) / 2

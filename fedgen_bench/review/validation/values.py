@@ -115,8 +115,11 @@ def _curve(record: Record, registry: Registry) -> Iterator[str]:
     last, every = config.federation.rounds, config.evaluation.every
     spec = registry.components["metric"].get(record.followed)
     rounds = [one.n_rounds for one in record.curve]
+    untrained = record.status == "done" and record.facts.cohort_kind == "none"
     for n_rounds, value, _ in record.curve:
-        if not 1 <= n_rounds <= last or (n_rounds != last and n_rounds % every):
+        if untrained and n_rounds:
+            yield f"its `curve` has round {n_rounds}, and nothing is trained."
+        elif not untrained and (not 1 <= n_rounds <= last or (n_rounds != last and n_rounds % every)):
             yield f"its `curve` has round {n_rounds}: the suite evaluates every {every} of {last} rounds."
         if spec is not None:
             yield from _outside(f"curve, round {n_rounds}", value, spec.spec)

@@ -46,8 +46,13 @@ def points(curve: Curve) -> list[RoundRange]:
 
 
 def _drawable(table: Table) -> list[tuple[Curve, list[RoundRange]]]:
-    """Curves that have points."""
-    return [(curve, found) for curve in table.curves if (found := points(curve))]
+    """Curves that have points, of contenders that rounds were followed of."""
+    return [(curve, found) for curve in table.curves if curve.level is None and (found := points(curve))]
+
+
+def _levels(table: Table) -> list[tuple[str, float]]:
+    """Contenders that no round trains, with the one value that they have."""
+    return [(curve.contender, level) for curve in table.curves if (level := curve.level) is not None]
 
 
 def _plain(text: str) -> str:
@@ -107,6 +112,10 @@ def _figure(table: Table, axis: _Axis, what: str, file_format: str) -> bytes:
             axes.yaxis.set_minor_formatter("{x:g}")
         _scale(axes, axis, drawn)
         axes.axhline(table.target, color="0.6", linewidth=0.8, linestyle=":")
+        for name, level in _levels(table):
+            color = looked[name].on_white
+            axes.axhline(level, color=color, linewidth=1.0, linestyle="--")
+            ends.append(_End(_plain(name), axes.get_xlim()[1], level, color))
         _name(axes, [*ends, _End(f"target {table.target:g}", axes.get_xlim()[1], table.target, "0.4")])
         axes.set_xlabel(axis.label)
         axes.set_ylabel(f"{_plain(table.followed.unit)} (validation subset)")
