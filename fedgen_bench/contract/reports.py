@@ -95,7 +95,7 @@ class RoundClock:
         seconds: from there until the round ended.
         clients: everybody who was asked, ascending; in the order of their ends where they come one by one.
         joules: estimate of what their devices drew for it; None where no suite says.
-        one_by_one: whether they do, see `federation.arrivals`: a client may have several parts in one round then.
+        one_by_one: whether they do, see `federation.flights`: a client may have several parts in one round then.
     """
 
     began: float

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fedgen_bench.contract.data import Tensors
 from fedgen_bench.contract.protocols import Absorbing
-from fedgen_bench.federation.arrivals import Arrivals, Asked, Ongoing
+from fedgen_bench.federation.arrivals import Arrivals
+from fedgen_bench.federation.flights import Asked, Ongoing
 from fedgen_bench.federation.leaks import Watch
 from fedgen_bench.federation.round import Round
 from fedgen_bench.federation.timetable import timetable_of
@@ -89,7 +90,7 @@ class Cohorts:
 
 @dataclass(frozen=True)
 class OneByOne:
-    """Clients arrive in simulated time, see `arrivals`."""
+    """Clients arrive in simulated time, see `flights`."""
 
     experiment: Experiment
     work: ClientWork

@@ -14,6 +14,7 @@ from fedgen_bench.federation.lengths import Lengths
 from fedgen_bench.federation.release import own
 
 if TYPE_CHECKING:
+    from fedgen_bench.contract.contexts import ClientContext
     from fedgen_bench.contract.data import Tensors
     from fedgen_bench.contract.reports import RoundClock
     from fedgen_bench.federation.experiment import Experiment
@@ -48,10 +49,15 @@ class Timetable:
         experiment = self._experiment
         for client_id in experiment.cohort(index):
             ctx = experiment.context(index, client_id, {}, admitted_in.get(client_id, -1))
-            with guarded(f"{experiment.strategy_name}.send", ctx=ctx, state=state):
-                payload = experiment.strategy.send(own(state), ctx)
-            down, up = self._lengths.of(experiment.link, payload, ctx, keep(client_id))
+            down, up = self.lengths(ctx, state, keep(client_id))
             yield Asking(client_id=client_id, down_bytes=down, up_bytes=up, n_steps=ctx.local_steps)
+
+    def lengths(self, ctx: ClientContext, state: Any, keep: Tensors) -> tuple[int, int]:
+        """Bytes that a client is sent, and that its answer has."""
+        experiment = self._experiment
+        with guarded(f"{experiment.strategy_name}.send", ctx=ctx, state=state):
+            payload = experiment.strategy.send(own(state), ctx)
+        return self._lengths.of(experiment.link, payload, ctx, keep)
 
 
 def timetable_of(experiment: Experiment) -> Timetable | None:

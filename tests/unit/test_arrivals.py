@@ -7,8 +7,9 @@ import pytest
 
 from fedgen_bench import RoundContext
 from fedgen_bench.base.errors import RoundFailed
-from fedgen_bench.federation.arrivals import Arrivals, Ongoing
+from fedgen_bench.federation.arrivals import Arrivals
 from fedgen_bench.federation.fleet import Device, Fleet, State
+from fedgen_bench.federation.flights import Ongoing
 from fedgen_bench.federation.round import Round
 from fedgen_bench.federation.statecodec import decode_state, encode_state
 from fedgen_bench.testing.bits import same_bits

@@ -35,10 +35,7 @@ def loader(registry):
 def test_a_forecast_is_what_the_clock_of_a_run_says(registry, toy_suite, loader, tmp_path):
     specs = expand(toy_suite(MIXED), registry, contenders=["fedavg"], seeds=[1])
     (told,) = forecast(specs, loader, torch.device("cpu"))
-    with Store(tmp_path) as store:
-        job = Job(tmp_path, Places(), "cpu", registry.plugin_files)
-        run_cells(specs, registry, job, store, workers=1, on_event=lambda _: None)
-        (run,) = store.runs("toy", 1)
+    run = ran(registry, specs, tmp_path)
     clocks = [one.clock for one in run.rounds]
     booked = {
         way: sum(e.encoded_bytes for r in run.rounds for e in r.ledger if e.direction == way) for way in ("up", "down")
@@ -50,6 +47,34 @@ def test_a_forecast_is_what_the_clock_of_a_run_says(registry, toy_suite, loader,
     assert set(told.simulated.late_on) <= {"fast", "slow"}
     assert "slow" in told.simulated.late_on
     assert told.simulated.n_partial == 0
+
+
+def ran(registry, specs, folder):
+    with Store(folder) as store:
+        job = Job(folder, Places(), "cpu", registry.plugin_files)
+        run_cells(specs, registry, job, store, workers=1, on_event=lambda _: None)
+        (run,) = store.runs("toy", 1)
+    return run
+
+
+@pytest.mark.parametrize("change", ["", "availability=0.7, ", "leaving=0.3, "])
+@pytest.mark.parametrize("method", ["fedbuff", "fedasync"])
+def test_a_forecast_of_arrivals_is_what_the_clock_of_a_run_says(method, change, registry, toy_suite, loader, tmp_path):
+    devices = MIXED.replace('name="slow", ', f'name="slow", {change}').replace(", first=2", "")
+    wanted = [devices, f"contender.fedavg.strategy.name={method}"]
+    specs = expand(toy_suite(*wanted), registry, contenders=["fedavg"], seeds=[1])
+    (told,) = forecast(specs, loader, torch.device("cpu"))
+    run = ran(registry, specs, tmp_path)
+    clocks = [one.clock for one in run.rounds]
+    assert run.status == "done", run.reason
+    assert (told.simulated.seconds, told.simulated.late_on) == (clocks[-1].ended, ())
+    assert sum(told.simulated.missed.values()) == sum(len(one.absent) for one in clocks)
+    assert bool(told.simulated.missed) == bool(change)
+    assert told.local_steps == sum(one.n_steps for one in run.rounds)
+    booked = {
+        way: sum(e.encoded_bytes for r in run.rounds for e in r.ledger if e.direction == way) for way in ("up", "down")
+    }
+    assert (told.up_bytes, told.down_bytes) == (booked["up"], booked["down"])
 
 
 def test_a_forecast_without_devices_has_no_simulated_time(registry, toy_suite, loader):
