@@ -17,7 +17,7 @@ DARK_HUES = (  # the same on a dark ground
     "#e6b422", "#f283c2", "#9a9cff", "#b3c94a", "#cfa07f", "#a9b4c2",
 )  # fmt: skip
 N_MARKERS = 8
-_SALT = 65539  # under it no two contenders of a suite that comes with fedgen-bench share a colour
+_SALT = 3400477  # under it no two contenders of a suite that comes with fedgen-bench share a colour
 _FAINTEST = 0.4
 
 

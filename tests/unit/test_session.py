@@ -81,7 +81,7 @@ def test_check_names_what_is_not_as_published(session):
 
 
 def test_compare_is_one_thing_from_session_results_and_command(session):
-    names = ("frozen", "fedgen_edge@alpha=1")
+    names = ("frozen", "fedgen_edge@alpha=10")
     found = session.compare("ptb-alpha", *names, published=session.leaderboards)
     assert found
     assert all(one.low <= one.difference <= one.high and one.n_seeds > 1 for one in found)
