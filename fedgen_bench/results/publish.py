@@ -17,7 +17,7 @@ from fedgen_bench.results.files import ENVIRONMENT, TIMING, left_out
 from fedgen_bench.results.folders import write_together
 from fedgen_bench.results.leaderboard import build_table
 from fedgen_bench.results.published import has_results, open_folder
-from fedgen_bench.results.recording import records_of
+from fedgen_bench.results.recording import final_metrics, records_of
 from fedgen_bench.results.timing import timing_csv
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ def lacking(folder: Path, store: Store) -> list[Record]:
 
 def _is_held(record: Record, held: Mapping[str, Mapping[str, float]]) -> bool:
     """Whether a run of the same settings ended with these metrics, or the record has none to lose."""
-    return record.digest in held and (record.status != "done" or record.metrics == held[record.digest])
+    if record.digest not in held or record.status != "done":
+        return record.digest in held
+    return record.metrics == final_metrics(held[record.digest])
 
 
 def _lost(folder: Path, records: Iterable[Record], store: Store) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
         "off_suite": run.spec.off_suite,
         "status": run.status,
         "reason": run.reason,
-        "metrics": {name: value for name, value in result.metrics.items() if not name.startswith(_FOLLOWED)},
+        "metrics": final_metrics(result.metrics),
         "per_client": {name: dict(values) for name, values in result.per_client.items()},
         "digests": dict(result.digests),
         "facts": dict(result.facts),
@@ -58,6 +58,11 @@ def record_of(run: StoredRun, *, with_showcase: bool = False) -> Record:
         **{name: found for name, found in told.items() if found and (with_showcase or name not in SHOWN)},
     }
     return from_json(json.loads(json.dumps(table)))
+
+
+def final_metrics(measured: Mapping[str, float]) -> dict[str, float]:
+    """Those of a run's metrics that a record has as such: what belongs to the curve stands there."""
+    return {name: value for name, value in measured.items() if not name.startswith(_FOLLOWED)}
 
 
 def _costs(run: StoredRun) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fedgen_bench.federation.assembly import assemble
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import Places, finder
 from fedgen_bench.results.leaderboard import build_table
+from fedgen_bench.results.publish import lacking, publish
 from fedgen_bench.results.record import from_json, to_json
 from fedgen_bench.results.recording import record_of
 from fedgen_bench.results.store import Store
@@ -28,7 +29,7 @@ FROZEN = "contender.fedavg.strategy.name=frozen"
 
 @pytest.fixture(scope="module")
 def found(registry, toy_suite, tmp_path_factory):
-    """A suite with a row that nobody trains, and the records of a seed of both."""
+    """A suite with a row that nobody trains, the records of a seed of both, and that it was published twice."""
     suite = toy_suite(FROZEN, "contender.fedavg.ranked=false")
     specs = expand(suite, registry, contenders=["fedgen_edge", "fedavg"], seeds=[1])
     root = tmp_path_factory.mktemp("runs")
@@ -36,6 +37,10 @@ def found(registry, toy_suite, tmp_path_factory):
         job = Job(root, Places(), "cpu", registry.plugin_files)
         run_cells(specs, registry, job, store, workers=1, on_event=lambda _: None)
         records = {run.spec.contender: record_of(run) for run in store.runs("toy", 1)}
+        source = registry.get("suite", "toy").spec
+        folder = publish(source, suite, registry, store, root)[1]
+        assert lacking(folder, store) == []
+        assert publish(source, suite, registry, store, root)[1] == folder
     return suite, records, specs
 
 
