@@ -54,7 +54,10 @@ class Results:
 
     @cached_property
     def rounds(self) -> pd.DataFrame:
-        """One row for every evaluated round of a run: rounds done, the followed metric, uplink bytes until then."""
+        """One row for every evaluated round of a run: rounds done, the followed metric, uplink bytes until then.
+
+        What nobody trains has one row, of round 0.
+        """
         return self._frame(
             ("n_rounds", self.table.followed.metric, "uplink_bytes"),
             lambda record: [(int(done), value, int(uplink)) for done, value, uplink in record.curve],

@@ -46,7 +46,8 @@ def test_examples_of_the_page_run(tmp_path, monkeypatch):
     names = {"__name__": "page"}
     for block in blocks:
         exec(compile(block, "page", "exec"), names)
-    assert names["curves"].shape == (5, 1)  # five rounds; `frozen` has none
+    assert list(names["curves"]["fedgen_edge"].dropna().index) == [1, 2, 3, 4, 5]
+    assert list(names["curves"]["frozen"].dropna().index) == [0]
     assert list(names["own"]["contender"]) == ["fedgen_edge"] * 6  # the suite's personalized_clients
     assert names["up"]["fedgen_edge"] > 0
     assert Path("quality_vs_uplink.svg").read_text(encoding="utf-8").startswith("<?xml")
