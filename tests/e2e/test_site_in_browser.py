@@ -157,7 +157,7 @@ def test_pictures_are_shown_from_the_folder(opened):
     page = opened("cifar10-rank/index.html")
     picture = page.locator("img")
     picture.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelector('img').naturalWidth > 0")
+    assert picture.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
     assert picture.get_attribute("src") == "samples.png"
 
 
