@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -119,7 +120,7 @@ def facts_of(table: Table) -> list[tuple[str, str]]:
         ("Task", f"{_named(setup['task'])}{': ' if of_task else ''}{', '.join(of_task)}"),
         ("Clients", f"{federation['n_clients']}, of whom {federation['clients_per_round']} a round"),
         ("Rounds", str(federation["rounds"])),
-        ("Split", _component(setup["partitioner"])),
+        ("Split", _component(setup["partitioner"], _swept(setup, "partitioner.params."))),
         ("Seeds", seeds),
         ("Ranked by", f"{table.metric_unit}, {'lower' if table.lower_is_better else 'higher'} is better"),
         ("Reference", table.reference),
@@ -135,6 +136,16 @@ def _named(component: Mapping[str, Any]) -> str:
     return str(component["name"]).replace("_", " ")
 
 
-def _component(component: Mapping[str, Any]) -> str:
-    params = ", ".join(f"{key} {value}" for key, value in component.get("params", {}).items())
+def _swept(setup: Mapping[str, Any], start: str) -> dict[str, str]:
+    """What an ablation sets of the values whose path begins so, at all of its points."""
+    values: dict[str, list[str]] = {}
+    for point in setup.get("sweep", {}).get("point", ()):
+        for path, value in point["set"].items():
+            if path.startswith(start):
+                values.setdefault(path.removeprefix(start), []).append(f"{value:g}")
+    return {key: ", ".join(dict.fromkeys(found)) for key, found in values.items()}
+
+
+def _component(component: Mapping[str, Any], swept: Mapping[str, str] = MappingProxyType({})) -> str:
+    params = ", ".join(f"{key} {value}" for key, value in {**component.get("params", {}), **swept}.items())
     return _named(component) + (f" ({params})" if params else "")

@@ -15,7 +15,11 @@ from fedgen_bench.base.errors import UsageError
 from fedgen_bench.cli.main import cli
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.results.checking import check_folder, remake
+from fedgen_bench.results.leaderboard import build_table
+from fedgen_bench.results.published import open_folder
 from fedgen_bench.site.building import outdated, site_files, write_site
+from fedgen_bench.site.suite_page import facts_of
+from fedgen_bench.suite.load import load_suite
 
 LEADERBOARDS = Path(__file__).parents[2] / "leaderboards"
 REGISTRY = load_registry(environ={})
@@ -225,3 +229,12 @@ def test_page_of_a_folder_is_written_where_there_is_one_and_kept_up_to_date(fold
     assert (page.open, page.wrong) == ([], [])
     assert len([attrs for attrs in page.all("svg") if attrs.get("role") == "img"]) == 3  # no simulated time
     assert [attrs["href"] for attrs in page.all("a") if not attrs["href"].startswith("#")] == []
+
+
+@pytest.mark.parametrize(
+    ("suite", "split"), [("ptb-alpha", "dirichlet (alpha 10, 0.03)"), ("ptb-edge", "dirichlet (alpha 0.1)")]
+)
+def test_what_an_ablation_sweeps_is_told_with_all_of_its_values(suite, split):
+    published = open_folder(LEADERBOARDS / suite)
+    table = build_table(load_suite(published.source, REGISTRY), published.records, REGISTRY)
+    assert dict(facts_of(table))["Split"] == split
