@@ -11,8 +11,9 @@ import torch
 from fedgen_bench_plugins.datasets import cifar10, tiny_shapes
 from fedgen_bench_plugins.datasets.known import CIFAR10
 from fedgen_bench_plugins.extractors import Features, load_extractor
+from fedgen_bench_plugins.metrics import images
 from fedgen_bench_plugins.metrics.images import register_metrics
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
 
@@ -205,30 +206,28 @@ def test_a_distance_of_one_image_is_refused_with_the_numbers(name):
         compute(name, given(one, many))
 
 
-@pytest.mark.parametrize(
-    ("name", "inner"),
-    [
-        ("fid_cifarnet", "metric_fid.fid_statistics_to_metric"),
-        ("fid_by_class_cifarnet", "metric_fid.fid_statistics_to_metric"),
-        ("kid_cifarnet", "metric_kid.kid_features_to_metric"),
-    ],
-)
-def test_distances_take_one_thread_and_are_those_of_two(name, inner, monkeypatch):
+@pytest.mark.parametrize("name", ["fid_cifarnet", "fid_by_class_cifarnet", "kid_cifarnet"])
+def test_distances_hang_on_no_number_of_threads(name, monkeypatch):
+    monkeypatch.setattr(images, "_N_SUBSETS", 10)
     draws = np.random.default_rng(3)
-    labels = torch.arange(60) % 2
-    evidence = given(with_features(draws.normal(size=(60, 128))), with_features(draws.normal(1, 2, size=(60, 128))))
-    evidence |= {"classes": ("a", "b"), "generated/labels": labels, "reference/labels": labels}
-    module, function = inner.split(".")
-    compute_it, threads = getattr(sys.modules[f"torch_fidelity.{module}"], function), set()
+    labels = torch.arange(1000) % 2
+    ours, theirs = (with_features(draws.normal(mean, 2, size=(1000, 256)).clip(0)) for mean in (0, 0.5))
+    evidence = given(ours, theirs) | {
+        "classes": ("a", "b"), "generated/labels": labels, "reference/labels": labels,
+    }  # fmt: skip
+    found = []
+    for n_threads in (1, 2, 4):
+        with threadpool_limits(n_threads, user_api="blas"):
+            found.append(compute(name, evidence))
+    assert found[0] == found[1] == found[2]
 
-    def seen(*arguments, **settings):
-        threads.update(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
-        return compute_it(*arguments, **settings)
 
-    monkeypatch.setattr(sys.modules[f"torch_fidelity.{module}"], function, seen)
+def test_kernel_distance_is_that_of_two_threads(monkeypatch):
+    """One thread gives other last digits on features of this size, and published distances were made with two."""
+    monkeypatch.setattr(images, "_N_SUBSETS", 10)
+    draws = np.random.default_rng(3)
+    ours, theirs = (with_features(draws.normal(mean, 2, size=(1000, 256)).clip(0)) for mean in (0, 0.5))
+    mine = compute("kid_cifarnet", given(ours, theirs))
+    monkeypatch.setattr("threadpoolctl.threadpool_limits", lambda *_, **__: contextlib.nullcontext())
     with threadpool_limits(2, user_api="blas"):
-        ours = compute(name, evidence)
-        assert threads == {1}
-        monkeypatch.setattr("threadpoolctl.threadpool_limits", lambda *_, **__: contextlib.nullcontext())
-        assert compute(name, evidence) == ours
-        assert threads == {1, 2}
+        assert compute("kid_cifarnet", given(ours, theirs)) == mine

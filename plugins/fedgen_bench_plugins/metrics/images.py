@@ -24,6 +24,7 @@ EXTRACTORS: Mapping[str, Mapping[str, str]] = {  # with the contract checks that
 _UNTOLD = {"check_metric": "images of the classes that `cifarnet` tells are in no small task"}
 _RNG_SEED = 2020  # torch-fidelity's default, for KID's subsets and the Inception Score's order
 _N_SUBSETS, _SUBSET_SIZE = 100, 500
+_OF_KERNEL_DISTANCE = 2  # threads: its products are fp32 and hang on them, and published distances have these bits
 _N_SPLITS = 10
 _FID_ROUNDING = 1e-2  # how far below zero the square root of a nearly singular matrix may bring a distance
 _FEWEST = 2  # images a covariance can be had from
@@ -92,7 +93,7 @@ class KernelDistance:
         generated, reference = (one.features for one in _both(evidence, self.extractor))
         subset_size = max(_FEWEST, min(_SUBSET_SIZE, len(generated) // 2, len(reference) // 2))
         subsets = {"kid_subsets": _N_SUBSETS, "kid_subset_size": subset_size, "rng_seed": _RNG_SEED}
-        with _on_one_thread():
+        with _threads(_OF_KERNEL_DISTANCE):
             found = kid_features_to_metric(generated, reference, **subsets, verbose=False)
         return float(found[KEY_METRIC_KID_MEAN])
 
@@ -156,15 +157,15 @@ def _both(evidence: Mapping[str, Any], extractor: str) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _on_one_thread() -> Iterator[None]:
-    """For numpy's products and eigenvalues: of matrices this small, to which more threads only wait for each other."""
+def _threads(n: int) -> Iterator[None]:
+    """So many for numpy's products and eigenvalues, whatever the machine has."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, user_api="blas"):
+    with threadpool_limits(n, user_api="blas"):
         yield
 
 
-@_on_one_thread()
+@_threads(1)  # more only wait for each other on matrices this small
 def _frechet(generated: torch.Tensor, reference: torch.Tensor) -> float:
     from torch_fidelity import KEY_METRIC_FID
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
