@@ -205,7 +205,7 @@ def test_mlflow_has_a_run_with_its_configuration_and_how_it_ended(mlflow):
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
 @pytest.mark.usefixtures("wandb", "trackio")
-def test_runs_have_their_configuration_every_round_and_the_end(name, capsys):
+def test_runs_have_their_configuration_every_round_and_the_end(name):
     observed(load_registry([f"tracker/{name}"], environ={}))
     (run,) = Run.made
     told = {key: run.asked[key] for key in ("project", "group", "name", "config")}
@@ -214,6 +214,21 @@ def test_runs_have_their_configuration_every_round_and_the_end(name, capsys):
     assert (run.logged[0][1]["valid_subset/bits_per_byte"], run.ended) == (1.5, 0)
     last = run.summary or run.logged[-1][1]
     assert (last["valid/bits_per_byte"], last["status"]) == (1.5, "done")
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+@pytest.mark.usefixtures("wandb", "trackio")
+def test_a_cell_that_failed_says_why(name):
+    observed(load_registry([f"tracker/{name}"], environ={}), ended=2)
+    (run,) = Run.made
+    last = run.summary or run.logged[-1][1]
+    assert (last["status"], last["reason"]) == ("failed", list(results())[2].reason)
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+@pytest.mark.usefixtures("wandb", "trackio")
+def test_nothing_is_printed(name, capsys):
+    observed(load_registry([f"tracker/{name}"], environ={}))
     assert capsys.readouterr().out == ""
 
 

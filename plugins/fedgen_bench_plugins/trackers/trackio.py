@@ -52,7 +52,8 @@ def after_round(run: str, report: RoundReport, config: dict[str, Any]) -> None:
 @hookimpl
 def after_run(run: str, result: RunResult, config: dict[str, Any]) -> None:
     cell = _run(run, config)
-    cell.log({**result.metrics, "status": result.status}, step=int(config["federation"]["rounds"]))
+    told = {**result.metrics, "status": result.status, "reason": result.reason}
+    cell.log(told, step=int(config["federation"]["rounds"]))
     with contextlib.redirect_stdout(io.StringIO()):
         cell.finish()
     del _begun[run]
