@@ -206,6 +206,7 @@ def export(
     client: int | None = None,
     overrides: Sequence[str] = (),
     merge: bool = False,
+    benchmark: str | None = None,
     runs: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
     data: str | Path | None = None,
@@ -214,7 +215,9 @@ def export(
 ) -> Export:
     """Write what a finished run has trained, for peft, transformers or diffusers: `Session.export`."""
     session = Session(plugins=plugins, runs=runs, data=data, files=files, device=device)
-    return session.export(suite, contender, out=out, seed=seed, client=client, overrides=overrides, merge=merge)
+    return session.export(
+        suite, contender, out=out, seed=seed, client=client, overrides=overrides, merge=merge, benchmark=benchmark
+    )
 
 
 def validate(folder: str | Path, *, plugins: Sequence[str | Path] = ()) -> Report:

@@ -28,6 +28,12 @@ _LINE_END = "\n"
 )
 @click.option("--client", type=int, default=None, metavar="ID", help="This client's model in place of everybody's.")
 @click.option("--merge", is_flag=True, help="The whole model, with the adapter merged into it.")
+@click.option(
+    "--benchmark",
+    default=None,
+    metavar="OWNER/NAME",
+    help="Data set of the hub that keeps SUITE's leaderboard: its result is written as .eval_results/SUITE.yaml.",
+)
 @options.overrides
 @options.session(options.runs, options.data, options.files, options.device, options.plugin)
 @click.option("--out", type=options.PATH, required=True, metavar="DIR", help="New folder to write to.")

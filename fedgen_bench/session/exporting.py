@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedgen_bench.base.errors import DataError, UsageError
+from fedgen_bench.exports.benchmark import check_benchmark, write_eval_results
 from fedgen_bench.exports.card import Subject, card
 from fedgen_bench.exports.choosing import choose
 from fedgen_bench.exports.models import check_kept, check_trained, client_model, global_model
@@ -36,6 +37,7 @@ def export(
     client: int | None,
     overrides: Sequence[str],
     merge: bool,
+    benchmark: str | None,
     out: Path,
 ) -> Export:
     """Write the global model of a contender's run, or one client's, into the folder `out`."""
@@ -54,6 +56,8 @@ def export(
     with Store(runs, read_only=True) as store:
         chosen = choose(store, suite, at.registry, contender, seed, overrides, command)
         check_trained(chosen, client)
+        if benchmark is not None:
+            check_benchmark(benchmark, chosen, client)
         spec, journal = chosen.run.spec, store.journal(chosen.run.spec)
         kept = None if client is None else check_kept(chosen, journal, command)
         loader = Loader(at.registry, finder(at.registry, at.data, fetch=False))
@@ -83,6 +87,8 @@ def export(
         )
         text = card(suite.suite.title, form, chosen, subject, exporter, loading, str(out))
         (folder / "README.md").write_text(text, encoding="utf-8")
+        if benchmark is not None:
+            write_eval_results(benchmark, chosen, folder)
         made.append(loading)
 
     written_whole(out, write)

@@ -249,6 +249,7 @@ class Session:
         client: int | None = None,
         overrides: Sequence[str] = (),
         merge: bool = False,
+        benchmark: str | None = None,
     ) -> Export:
         """Write what a finished run of the store has trained, for peft, transformers or diffusers, with a model card.
 
@@ -260,6 +261,7 @@ class Session:
             client: whose model; everybody's when None.
             overrides: those that it was run with.
             merge: the whole model, with the adapter merged into it.
+            benchmark: data set of the hub (OWNER/NAME) that has the suite as a task: its result is written beside.
         """
         from fedgen_bench.session import exporting  # with torch, which no table needs
 
@@ -273,6 +275,7 @@ class Session:
             client=client,
             overrides=overrides,
             merge=merge,
+            benchmark=benchmark,
             out=Path(out),
         )
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import commands
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -250,6 +251,19 @@ def test_card_has_the_results_that_model_hubs_read(export, session):
     assert {(one.task_type, one.dataset_type) for one in data.eval_results} == {("text-generation", "tiny-wire")}
 
 
+@pytest.mark.skipif(not hasattr(huggingface_hub, "parse_eval_result_entries"), reason="it parses no such results yet")
+def test_result_for_a_benchmark_s_leaderboard_is_what_the_hub_parses(export, session):
+    import yaml
+
+    _, _, records = session
+    made = export("fedgen_edge", benchmark="fed-gen/edge.tables")
+    (path,) = (made.folder / ".eval_results").iterdir()
+    (entry,) = huggingface_hub.parse_eval_result_entries(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert (path.name, entry.dataset_id, entry.task_id) == ("small.yaml", "fed-gen/edge.tables", "small")
+    assert entry.value == records["fedgen_edge"].metrics["test/perplexity_per_word"]
+    assert entry.notes.startswith("perplexity_per_word on test, seed 1; suite small version 1, fedgen-bench ")
+
+
 def test_card_of_a_client_has_no_results_of_the_global_model(export):
     made = export("fedgen_edge", client=0)
     assert "model-index" not in (made.folder / "README.md").read_text(encoding="utf-8")
@@ -266,6 +280,8 @@ def test_card_of_a_client_has_no_results_of_the_global_model(export):
         ("fedgen_edge", {"overrides": ["federation.rounds=1"]}, r"Run it first: .* --set federation.rounds=1`"),
         ("fedgen_age", {}, "Did you mean `fedgen_edge`"),
         ("prompt", {"merge": True}, "merges no prompt tuning"),
+        ("fedgen_edge", {"benchmark": "edge"}, "`edge` is no data set of the hub"),
+        ("fedgen_edge", {"benchmark": "a/b", "client": 0}, "compares global models"),
     ],
 )
 def test_what_cannot_be_exported_gets_one_sentence(contender, asked, message, export, tmp_path):

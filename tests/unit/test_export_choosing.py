@@ -9,6 +9,7 @@ import pytest
 
 from fedgen_bench import DataError, Session, StoreError, UsageError
 from fedgen_bench.exports import models
+from fedgen_bench.exports.benchmark import check_benchmark
 from fedgen_bench.exports.choosing import choose
 from fedgen_bench.federation.loader import Loader
 from fedgen_bench.registry.datasets import finder
@@ -42,6 +43,13 @@ def test_first_finished_seed_of_the_suite_is_taken_unless_one_is_named(session):
     assert found.run.spec.seed == found.record.seed == 1
     assert [one.seed for one in found.siblings] == [1, 2]
     assert chosen(session, seed=2).run.spec.seed == 2
+
+
+def test_run_off_its_suite_stands_on_no_leaderboard(session):
+    fewer = "federation.rounds=1"
+    session.run("toy", contenders=["fedavg"], seeds=[1], overrides=[fewer])
+    with pytest.raises(UsageError, match=r"off its suite \(federation\.rounds=1\), so that no leaderboard compares it"):
+        check_benchmark("owner/tables", chosen(session, overrides=[fewer]), None)
 
 
 def test_run_that_left_no_model_gets_a_sentence(session):
