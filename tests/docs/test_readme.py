@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,27 @@ of perplexity and FedAvg {costs[1]:.1f}, all that they gained on the backbone ({
     assert min(one.rows[f"{name}_dp"]["quality_mean"] for name in names) > one.rows["frozen"]["quality_mean"]
 
 
+def of_hostile_clients():
+    one = Published("ptb-byzantine")
+    setup = one.table["setup"]
+    assert setup["attack"] == {"name": "sign_flip", "params": {"strength": 3.0}, "fraction": 0.2}
+    ends = defaultdict(list)
+    for record in one.records:
+        ends[record["contender"]].append(record["metrics"]["test/perplexity_per_word"])
+    frozen = one.rows["frozen"]["quality_mean"]
+    assert max(*ends["median"], *ends["trimmed_mean"]) < frozen < min(*ends["fedgen_edge"], *ends["krum"])
+    low, high = min(ends["fedgen_edge"]), max(ends["fedgen_edge"])
+    yield f"""makes it {setup["attack"]["params"]["strength"]:g} times as large. On FedGen-Edge's adapter the \
+coordinate-wise median ends at {quality(one, "median")} and the trimmed mean at {quality(one, "trimmed_mean")}, in \
+every one of {seeds(one)} seeds below the frozen model ({frozen:.1f}), where averaging never is ({low:.1f} to \
+{high:.1f})."""
+    low, high = min(ends["fedavg_full"]), max(ends["fedavg_full"])
+    yield f"""Krum, which takes one client's update, ends at {quality(one, "krum")}, FedAvg on the full model between \
+{low:.1f} and {high:.1f}."""
+    broken = [sum(end > 1.2 * frozen for end in ends[name]) for name in ("fedgen_edge", "fedavg_full")]
+    assert broken == [1, 1]
+
+
 def bits(line):
     """An advantage and the ends of its interval, with two decimals."""
     return [f"{float(one):.2f}" for one in (line["advantage"], *line["95 % interval"].split(" to "))]
@@ -218,7 +240,11 @@ def of_other_tables():
 sends {sent["fedgen_edge_top1_int8"]}."""
 
 
-SENTENCES = [*of_ptb(), *of_smollm2(), *of_cifar10(), *of_devices(), *of_leaks(), *of_other_tables()]
+SENTENCES = [
+    sentence
+    for read in (of_ptb, of_smollm2, of_cifar10, of_devices, of_leaks, of_other_tables, of_hostile_clients)
+    for sentence in read()
+]
 
 
 def flat(text):
