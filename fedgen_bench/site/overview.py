@@ -23,7 +23,7 @@ class Card:
         address: of its page.
         first: contenders on the first rank, with their quality.
         points: values of the axis of an ablation.
-        cheapest: the ranked contender that sends least, with how much a client sends in a round.
+        cheapest: the ranked contenders that send least, with how much a client of theirs sends in a round.
     """
 
     address: str
@@ -32,7 +32,7 @@ class Card:
     facts: tuple[tuple[str, str], ...]
     first: tuple[tuple[str, str], ...]
     points: tuple[str, ...]
-    cheapest: tuple[str, str] | None
+    cheapest: tuple[tuple[str, ...], str] | None
     verdicts: tuple[tuple[str, int], ...]
 
 
@@ -109,7 +109,7 @@ def _verdict(number: str, page: SuitePage) -> str:
 def _card(address: str, page: SuitePage) -> Card:
     rows = [row for row in page.table.rows if row["rank"] is not None]
     sending = [row for row in rows if row["uplink_per_client_round_bytes"]]
-    least = min(sending, key=lambda row: row["uplink_per_client_round_bytes"], default=None)
+    least = min((row["uplink_per_client_round_bytes"] for row in sending), default=None)
     verdicts: dict[str, int] = {}
     for finding in page.findings.values():
         verdicts[finding.verdict] = verdicts.get(finding.verdict, 0) + 1
@@ -122,7 +122,10 @@ def _card(address: str, page: SuitePage) -> Card:
         points=tuple(f"{point['value']:g}" for point in page.table.setup.get("sweep", {}).get("point", ())),
         cheapest=None
         if page.table.among or least is None
-        else (least["contender"], show_bytes(least["uplink_per_client_round_bytes"])),
+        else (
+            tuple(row["contender"] for row in sending if row["uplink_per_client_round_bytes"] == least),
+            show_bytes(least),
+        ),
         verdicts=tuple(sorted(verdicts.items())),
     )
 

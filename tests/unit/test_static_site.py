@@ -238,3 +238,11 @@ def test_what_an_ablation_sweeps_is_told_with_all_of_its_values(suite, split):
     published = open_folder(LEADERBOARDS / suite)
     table = build_table(load_suite(published.source, REGISTRY), published.records, REGISTRY)
     assert dict(facts_of(table))["Split"] == split
+
+
+def test_card_names_every_contender_that_sends_least(tmp_path):
+    shutil.copytree(LEADERBOARDS / "ptb-byzantine", tmp_path / "ptb-byzantine")
+    page = site_files(tmp_path, REGISTRY)["index.html"].decode()
+    said = re.search(r"<dt>Sends least</dt><dd>(.*?)</dd>", page)[1]
+    assert re.findall(r"<strong>(\w+)</strong>", said) == ["trimmed_mean", "median", "krum", "fedgen_edge"]
+    assert said.endswith(" 202 kB a client and round")
