@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import gc
 import importlib
 import os
 import signal
@@ -84,7 +82,6 @@ def main() -> None:
     """Entry point: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
-    atexit.register(gc.freeze)  # else every module is looked through once more: a second
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
