@@ -9,16 +9,14 @@ from fedgen_bench.base.digits import decimals_of, show, show_bytes
 from fedgen_bench.base.looks import Look, looks, method_of
 from fedgen_bench.results.record import Evaluated
 from fedgen_bench.results.table import Curve, Table
+from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.site.drawing import Drawing, Line, Spot
 
 if TYPE_CHECKING:
     from fedgen_bench.review.claims.findings import Chart
 
 _CLOCK = "Time is that of the suite's devices."
-_DEVICE = (
-    "Time is what transfers and local steps would take on the device that the claims page names; local steps cost "
-    "every method the same there."
-)
+_DEVICE = f"Time is simulated, on one device for all: {EdgeDevice()}; local steps cost every method the same."
 _BAND = "Lines are means over seeds, bands reach from the lowest seed to the highest"
 
 

@@ -1,6 +1,7 @@
 """The site in a real browser: three widths, both colour schemes, no error, no request to anybody.
 
-Needs playwright and a Chromium: its own (`playwright install chromium`) or the one that FEDGEN_CHROMIUM names.
+Needs playwright and a Chromium: its own (`playwright install chromium`) or the one that FEDGEN_CHROMIUM names. Without,
+tests are skipped, unless FEDGEN_BROWSER_TESTS is `required`.
 """
 
 import os
@@ -37,7 +38,8 @@ def browser():
                 executable_path=os.environ.get("FEDGEN_CHROMIUM"), args=["--no-sandbox", "--no-zygote", "--disable-gpu"]
             )
         except sync_api.Error as error:
-            pytest.skip(f"No Chromium can be started: {str(error).splitlines()[0]}")
+            why = f"No Chromium can be started: {str(error).splitlines()[0]}"
+            (pytest.fail if os.environ.get("FEDGEN_BROWSER_TESTS") == "required" else pytest.skip)(why)
         yield found
         found.close()
 

@@ -5,12 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from fedgen_bench.authors.tables import page_of as rendered
 from fedgen_bench.base.errors import UsageError
 from fedgen_bench.cli.main import cli
 from fedgen_bench.registry.plugins import load_registry
@@ -246,3 +248,11 @@ def test_card_names_every_contender_that_sends_least(tmp_path):
     said = re.search(r"<dt>Sends least</dt><dd>(.*?)</dd>", page)[1]
     assert re.findall(r"<strong>(\w+)</strong>", said) == ["trimmed_mean", "median", "krum", "fedgen_edge"]
     assert said.endswith(" 202 kB a client and round")
+
+
+def test_page_tells_rows_that_were_run_in_another_environment():
+    published = open_folder(LEADERBOARDS / "ptb-compression")
+    table = build_table(load_suite(published.source, REGISTRY), published.records, REGISTRY)
+    assert "other environments" not in rendered(table)
+    page = rendered(replace(table, elsewhere={"fedavg_full": "an <old> processor"}))
+    assert "<div><dt>fedavg_full</dt><dd>an &lt;old&gt; processor</dd></div>" in page

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import TYPE_CHECKING
 
+from fedgen_bench.base.axes import MARKERS, RANGES, End, bytes_along, framed, name_ends, plain, saved, titled, trimmed
 from fedgen_bench.base.looks import looks
 from fedgen_bench.review.claims.findings import Chart
 
-_MARKERS = "os^DvPXh"  # as pages have them, by `Look.marker`
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIZE = (7.2, 4.2)  # inches
+_BYTES = " (bytes)"  # at the end of an axis' label
+_MOST_TICKS = 10  # with a number each
 
 
 def as_csv(chart: Chart) -> str:
@@ -22,32 +29,29 @@ def as_csv(chart: Chart) -> str:
 
 def as_svg(chart: Chart) -> str:
     """A line with its range for every series; the same data give the same text under one version of matplotlib."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(
-        {"svg.hashsalt": "fedgen-bench", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}
-    ):
-        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-        axes = figure.add_subplot()
-        looked = looks(name for name, points in chart.series if points)
-        for name, points in (one for one in chart.series if one[1]):
-            x, color, shape = [p.x for p in points], looked[name].on_white, _MARKERS[looked[name].marker]
-            axes.plot(x, [p.mean for p in points], label=name, color=color, marker=shape, markersize=4)
+    series = [one for one in chart.series if one[1]]
+    looked = looks(name for name, _ in series)
+    with framed(*_SIZE) as (figure, axes):
+        for name, points in series:
+            x, color, shape = [p.x for p in points], looked[name].on_white, MARKERS[looked[name].marker]
+            axes.plot(x, [p.mean for p in points], color=color, marker=shape, markersize=4)
             axes.fill_between(x, [p.low for p in points], [p.high for p in points], color=color, alpha=0.15, lw=0)
-        if chart.log_x:
-            axes.set_xscale("log")
-            ticks = sorted({p.x for _, points in chart.series for p in points})
-            if 0 < len(ticks) <= 10:  # noqa: PLR2004 - as many labels as fit
-                axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
-                axes.set_xticks([], minor=True)
-        axes.set_xlabel(chart.x_label)
-        axes.set_ylabel(chart.y_label)
-        axes.set_title(chart.title, loc="left", fontsize=10)
-        axes.grid(visible=True, color="0.92")
-        axes.spines[["top", "right"]].set_visible(False)
-        if any(points for _, points in chart.series):
-            figure.legend(loc="outside right upper", frameon=False)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Title": chart.title})
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+        _along(axes, chart)
+        name_ends(axes, [End(name, of[-1].x, of[-1].mean, looked[name].on_white) for name, of in series])
+        axes.set_xlabel(plain(chart.x_label.removesuffix(_BYTES)))
+        axes.set_ylabel(plain(chart.y_label))
+        spans = any(p.low != p.high for _, points in series for p in points)
+        titled(figure, axes, chart.title, *([RANGES] if spans else []))
+        return trimmed(saved(figure, chart.title, "svg"))
+
+
+def _along(axes: Axes, chart: Chart) -> None:
+    """Bytes in their units, or the values that were tried where they are few."""
+    if chart.x_label.endswith(_BYTES):
+        bytes_along(axes)
+    elif chart.log_x:
+        axes.set_xscale("log")
+        ticks = sorted({p.x for _, points in chart.series for p in points})
+        if 0 < len(ticks) <= _MOST_TICKS:
+            axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+            axes.set_xticks([], minor=True)

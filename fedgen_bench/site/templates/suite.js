@@ -83,7 +83,16 @@
   }
 
   const restore = () => {
-    const said = new URLSearchParams(location.hash.slice(1));
+    const place = location.hash.slice(1);
+    if (place && !place.includes("=")) {
+      const target = place.startsWith("run-") && document.getElementById(place);
+      if (target) {
+        target.open = true;
+        target.scrollIntoView();
+      }
+      return;
+    }
+    const said = new URLSearchParams(place);
     if (said.has("columns")) {
       const shown = said.get("columns").split(",");
       boxes.forEach((box) => (box.checked = shown.includes(box.dataset.key)));
@@ -93,11 +102,6 @@
     state.sort = asked.replace(/^-/, "");
     if (state.sort) sort();
     if (said.get("run")) open(said.get("run"));
-    const target = location.hash.startsWith("#run-") && document.getElementById(location.hash.slice(1));
-    if (target) {
-      target.open = true;
-      target.scrollIntoView();
-    }
   };
   addEventListener("hashchange", restore);
   restore();

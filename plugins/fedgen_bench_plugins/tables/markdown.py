@@ -89,6 +89,7 @@ class Markdown:
             "",
             *self._notes(table),
             "",
+            *_pictures(table),
             *_elsewhere(table),
             *self._paired(table),
             "",
@@ -247,6 +248,18 @@ class Markdown:
         lines.append("- data, by sha256:")
         lines += [f"  - {escape(name)}: `{sha256}`" for name, sha256 in table.data.items()]
         return [*lines, "- software, processor and wall-clock: `environment.json`, `timing.csv`"]
+
+
+def _pictures(table: Table) -> list[str]:
+    """The drawings that are written beside the table."""
+    shown = {
+        "frontier.svg": f"{table.metric_unit} on test against the uplink of the whole run",
+        "convergence.svg": f"{table.followed.unit} on the validation subset over rounds",
+        "quality_vs_uplink.svg": f"{table.followed.unit} on the validation subset over the uplink so far",
+    }
+    if table.showcase:
+        shown["samples.png"] = "what the contenders' global models generate, from the same noise"
+    return ["## Pictures", "", *(line for name, what in shown.items() for line in (f"![{escape(what)}]({name})", ""))]
 
 
 def _elsewhere(table: Table) -> list[str]:

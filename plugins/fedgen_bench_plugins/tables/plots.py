@@ -1,24 +1,34 @@
-"""`convergence.svg` and `quality_vs_uplink.svg`: the followed metric over rounds and uplink, with its range."""
+"""`frontier.svg`: quality against what was sent for it; `convergence.svg`, `quality_vs_uplink.svg`: how rounds went."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
+from fedgen_bench import NoParams, TableFormatSpec, hookimpl
+from fedgen_bench.authors.axes import (
+    MARKERS,
+    RANGES,
+    End,
+    bytes_along,
+    framed,
+    name_ends,
+    plain,
+    saved,
+    spread_out,
+    titled,
+    trimmed,
+)
+from fedgen_bench.authors.looks import looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fedgen_bench.authors.tables import Curve, Table
 
-_MARKERS = "os^DvPXh"  # as pages have them, by `Look.marker`
-_LEADING = 0.6  # points, of the line from a name to the end of its curve
-_APART = 0.055  # of names in the column right of the plot, as a share of its height
-_BAND = "lines: means over seeds; bands: lowest to highest seed; dashed: reference rows"
-_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+_SIZE = (8.0, 4.8)  # inches
+_ROOM = 1.5  # left and right of the outermost points of the frontier, a factor
 
 
 @dataclass(frozen=True)
@@ -55,11 +65,6 @@ def _levels(table: Table) -> list[tuple[str, float]]:
     return [(curve.contender, level) for curve in table.curves if (level := curve.level) is not None]
 
 
-def _plain(text: str) -> str:
-    """Text that is drawn as it is: a dollar begins no formula."""
-    return one_line(text).replace("$", r"\$")
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Axis:
     """What the x axis holds."""
@@ -69,92 +74,46 @@ class _Axis:
     in_bytes: bool = False
 
 
-@dataclass(frozen=True)
-class _End:
-    """Where a line ends, and its name."""
-
-    name: str
-    x: float
-    y: float
-    color: str
-
-
-def _figure(table: Table, axis: _Axis, what: str, file_format: str) -> bytes:
-    """Every drawable curve: contenders solid, reference rows dashed, the range over seeds shaded, names at the ends."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    from fedgen_bench.authors.looks import looks
-
+def _over(table: Table, axis: _Axis, what: str, file_format: str) -> bytes:
+    """Every drawable curve: contenders solid, reference rows dashed, the range over seeds shaded."""
     looked = looks(row["contender"] for row in table.rows)
-    with mpl.rc_context(
-        {"svg.hashsalt": "fedgen-bench", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}
-    ):
-        figure = Figure(figsize=(8.0, 4.8), layout="constrained")
-        axes = figure.add_subplot()
+    with framed(*_SIZE) as (figure, axes):
         drawn: list[float] = []
-        ends: list[_End] = []
+        ends: list[End] = []
         for curve, everything in _drawable(table):
             found = [one for one in everything if axis.of(one) > 0]
             if not found:
                 continue
             look = looked[curve.contender]
             x, color = [axis.of(one) for one in found], look.on_white
-            style: dict[str, Any] = {"color": color, "marker": _MARKERS[look.marker], "markersize": 4}
+            style: dict[str, Any] = {"color": color, "marker": MARKERS[look.marker], "markersize": 4}
             style |= {} if curve.ranked else {"linestyle": "--", "linewidth": 1.0}
             axes.plot(x, [one.mean for one in found], **style)
             axes.fill_between(x, [one.low for one in found], [one.high for one in found], color=color, alpha=0.15, lw=0)
             drawn += [one.mean for one in found]
-            ends.append(_End(_plain(curve.contender), x[-1], found[-1].mean, color))
-        if drawn and min(drawn) > 0 and max(drawn) > 2 * min(drawn):
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter("{x:g}")
-        _scale(axes, axis, drawn)
+            ends.append(End(curve.contender, x[-1], found[-1].mean, color))
+        spread_out(axes, drawn)
+        _along(axes, axis, drawn)
         axes.axhline(table.target, color="0.6", linewidth=0.8, linestyle=":")
         for name, level in _levels(table):
             color = looked[name].on_white
             axes.axhline(level, color=color, linewidth=1.0, linestyle="--")
-            ends.append(_End(_plain(name), axes.get_xlim()[1], level, color))
-        _name(axes, [*ends, _End(f"target {table.target:g}", axes.get_xlim()[1], table.target, "0.4")])
+            ends.append(End(name, axes.get_xlim()[1], level, color))
+        name_ends(axes, [*ends, End(f"target {table.target:g}", axes.get_xlim()[1], table.target, "0.4")])
         axes.set_xlabel(axis.label)
-        axes.set_ylabel(f"{_plain(table.followed.unit)} (validation subset)")
-        axes.set_title(f"{_plain(table.title)}: {what}\n{_BAND}", loc="left", fontsize=9)
-        axes.grid(visible=True, color="0.92", which="both")
-        axes.spines[["top", "right"]].set_visible(False)
-        out = io.BytesIO()
-        title = {"Title": f"{one_line(table.title)}: {what}"}
-        figure.savefig(out, format=file_format, metadata=_UNDATED.get(file_format, {}) | title)
-    return out.getvalue()
+        axes.set_ylabel(f"{plain(table.followed.unit)} (validation subset)")
+        titled(figure, axes, f"{table.title}: {what}", f"{RANGES}; dashed: reference rows")
+        return saved(figure, f"{table.title}: {what}", file_format)
 
 
-def _scale(axes: Axes, axis: _Axis, drawn: list[float]) -> None:
-    """Whole rounds, or bytes by powers of ten in their units."""
-    from matplotlib.ticker import EngFormatter, MaxNLocator
+def _along(axes: Axes, axis: _Axis, drawn: list[float]) -> None:
+    """Whole rounds, or bytes."""
+    from matplotlib.ticker import MaxNLocator
 
     if not axis.in_bytes:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     elif drawn:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
-
-
-def _name(axes: Axes, ends: list[_End]) -> None:
-    """Names in a column right of the plot, each led to its end."""
-    from fedgen_bench.authors.looks import spread
-
-    into = axes.transData + axes.transAxes.inverted()
-    at = [into.transform((one.x, one.y)) for one in ends]
-    for one, (x, y), place in zip(ends, at, spread([float(y) for _, y in at], 0.0, 1.0, _APART), strict=True):
-        line = {"arrowstyle": "-", "color": one.color, "linewidth": _LEADING, "alpha": 0.6, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate(
-            one.name, (x, y), (1.04, place), xycoords="axes fraction", textcoords="axes fraction", color=one.color,
-            va="center", annotation_clip=False, arrowprops=line,
-        )  # fmt: skip
-
-
-def _trimmed(svg: bytes) -> str:
-    return "\n".join(line.rstrip() for line in svg.decode().splitlines()) + "\n"
+        bytes_along(axes)
 
 
 class Convergence:
@@ -164,10 +123,10 @@ class Convergence:
         self.params = params
 
     def render(self, table: Table) -> str:
-        return _trimmed(self.picture(table, "svg"))
+        return trimmed(self.picture(table, "svg"))
 
     def picture(self, table: Table, file_format: str) -> bytes:
-        return _figure(table, _Axis(of=lambda point: point.rounds, label="round"), "convergence", file_format)
+        return _over(table, _Axis(of=lambda point: point.rounds, label="round"), "convergence", file_format)
 
 
 class QualityVsUplink:
@@ -177,30 +136,109 @@ class QualityVsUplink:
         self.params = params
 
     def render(self, table: Table) -> str:
-        return _trimmed(self.picture(table, "svg"))
+        return trimmed(self.picture(table, "svg"))
 
     def picture(self, table: Table, file_format: str) -> bytes:
         axis = _Axis(of=lambda point: point.uplink_bytes, label="uplink so far, all clients", in_bytes=True)
-        return _figure(table, axis, "quality against uplink", file_format)
+        return _over(table, axis, "quality against uplink", file_format)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A contender that sends: its uplink, its quality on test, and the interval of that."""
+
+    name: str
+    uplink_bytes: float
+    mean: float
+    low: float
+    high: float
+
+
+class Frontier:
+    """Quality on test against the uplink of the whole run, and the best quality that so many bytes bring.
+
+    Rows that send nothing are levels. Where ranks hold at a sweep's points alone, there is no frontier through all.
+    """
+
+    def __init__(self, params: NoParams) -> None:
+        self.params = params
+
+    def render(self, table: Table) -> str:
+        return trimmed(self.picture(table, "svg"))
+
+    def picture(self, table: Table, file_format: str) -> bytes:
+        looked = looks(row["contender"] for row in table.rows)
+        rows = [row for row in table.rows if row["quality_mean"] is not None]
+        sent = [_sent(row) for row in rows if row["uplink_total_bytes"]]
+        levels = [(row["contender"], row["quality_mean"]) for row in rows if not row["uplink_total_bytes"]]
+        with framed(*_SIZE) as (figure, axes):
+            for one in sent:
+                look = looked[one.name]
+                axes.errorbar(
+                    one.uplink_bytes, one.mean, [[one.mean - one.low], [one.high - one.mean]], color=look.on_white,
+                    marker=MARKERS[look.marker], markersize=6, capsize=3, linestyle="none",
+                )  # fmt: skip
+            spread_out(axes, [value for one in sent for value in (one.low, one.high)])
+            if sent:
+                bytes_along(axes)
+                places = [one.uplink_bytes for one in sent]
+                axes.set_xlim(min(places) / _ROOM, max(places) * _ROOM)
+                if not table.among:
+                    _draw_stair(axes, best(sent, lower_is_better=table.lower_is_better))
+            ends = [End(one.name, one.uplink_bytes, one.mean, looked[one.name].on_white) for one in sent]
+            for name, level in levels:
+                color = looked[name].on_white
+                axes.axhline(level, color=color, linewidth=1.0, linestyle="--")
+                ends.append(End(name, axes.get_xlim()[1], level, color))
+            name_ends(axes, ends)
+            axes.set_xlabel("uplink of the whole run, all clients")
+            axes.set_ylabel(f"{plain(table.metric_unit)} (test), {_better(table)} is better")
+            titled(figure, axes, table.title, _legend(table))
+            return saved(figure, f"{table.title}: quality for what was sent", file_format)
+
+
+def _legend(table: Table) -> str:
+    stair = "" if table.among else "stair: the best for so many bytes; "
+    return f"bars: 95 % intervals of the mean over seeds; {stair}dashed: no uplink"
+
+
+def _better(table: Table) -> str:
+    return "lower" if table.lower_is_better else "higher"
+
+
+def _draw_stair(axes: Axes, frontier: list[Sent]) -> None:
+    x, y = [one.uplink_bytes for one in frontier], [one.mean for one in frontier]
+    axes.step([*x, axes.get_xlim()[1]], [*y, y[-1]], where="post", color="0.7", linewidth=1.2, zorder=0)
+
+
+def _sent(row: Any) -> Sent:
+    mean = row["quality_mean"]
+    low, high = (mean if row[f"quality_ci_{end}"] is None else row[f"quality_ci_{end}"] for end in ("low", "high"))
+    return Sent(row["contender"], row["uplink_total_bytes"], mean, low, high)
+
+
+def best(sent: list[Sent], *, lower_is_better: bool) -> list[Sent]:
+    """Those that no other with as little uplink beats, by uplink."""
+    found: list[Sent] = []
+    for one in sorted(sent, key=lambda one: (one.uplink_bytes, one.mean if lower_is_better else -one.mean)):
+        if not found or (one.mean < found[-1].mean if lower_is_better else one.mean > found[-1].mean):
+            found.append(one)
+    return found
+
+
+_PLOTS = (
+    ("frontier", "Plot: quality on test against uplink bytes, with the frontier.", Frontier),
+    ("convergence", "Plot: the metric over rounds.", Convergence),
+    ("quality_vs_uplink", "Plot: the metric over uplink bytes.", QualityVsUplink),
+)
 
 
 @hookimpl
 def register_table_formats() -> list[TableFormatSpec]:
     return [
         TableFormatSpec(
-            name="convergence",
-            summary="Plot: the metric over rounds.",
-            build=Convergence,
-            filename="convergence.svg",
-            exact=False,
+            name=name, summary=summary, build=build, filename=f"{name}.svg", exact=False,
             libraries=("matplotlib.figure",),
-        ),
-        TableFormatSpec(
-            name="quality_vs_uplink",
-            summary="Plot: the metric over uplink bytes.",
-            build=QualityVsUplink,
-            filename="quality_vs_uplink.svg",
-            exact=False,
-            libraries=("matplotlib.figure",),
-        ),
-    ]
+        )
+        for name, summary, build in _PLOTS
+    ]  # fmt: skip

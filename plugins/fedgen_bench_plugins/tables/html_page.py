@@ -25,4 +25,4 @@ class Page:
 @hookimpl
 def register_table_formats() -> list[TableFormatSpec]:
     summary = "The table with its drawings, as a page for browsers."
-    return [TableFormatSpec(name="page", summary=summary, build=Page, filename="index.html", on_request=True)]
+    return [TableFormatSpec(name="html", summary=summary, build=Page, filename="index.html", on_request=True)]
