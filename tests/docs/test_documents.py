@@ -27,7 +27,7 @@ PAGES = sorted(
     {
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
         *(ROOT / "docs").rglob("*.md"),
-        *ROOT.glob("*/*/cards/*.md"),
+        *ROOT.glob("*/fedgen_bench_*/cards/*.md"),
     }
 )
 HOOKS = {name: one for name, one in vars(hookspecs).items() if hasattr(one, f"{hookspecs.PROJECT}_spec")}
