@@ -19,7 +19,6 @@ from fedgen_bench.site.building import FIRST
 
 LEADERBOARDS = "leaderboards"  # in the site
 MADE = {"api.md": python_names, "components.md": components}
-_SHOWN = {"convergence.svg": "Over rounds", "quality_vs_uplink.svg": "Over bytes", "samples.png": "Generated pictures"}
 
 
 def pages() -> dict[str, bytes]:
@@ -64,14 +63,12 @@ def results() -> str:
 
 
 def _table_page(table: str, suite: str) -> str:
-    """A published table below links to all else that is published of its suite, above pictures it does not show."""
+    """A published table below links to all else that is published of its suite."""
     heading, _, rest = table.partition("\n")
     lead = _sorted_at(f"../../{LEADERBOARDS}/{suite}/{FIRST}", "this suite")
     if _if_there(suite, "claims.md"):
         lead += f" [Which claims hold]({suite}/claims.md)."
-    there = {f"{suite}/{file}": what for file, what in _SHOWN.items() if _if_there(suite, file)}
-    more = [f"![{what}]({file})" for file, what in there.items() if f"]({file})" not in table]
-    return f"{heading}\n\n{lead}\n{rest}" + ("\n\n".join(["", "## Plots", *more, ""]) if more else "")
+    return f"{heading}\n\n{lead}\n{rest}"
 
 
 def _if_there(suite: str, file: str) -> str:
