@@ -18,6 +18,7 @@ from site_sources import ROOT, places, places_of_contenders, tables
 from fedgen_bench.site.building import FIRST
 
 LEADERBOARDS = "leaderboards"  # in the site
+WIDE = "---\nhide: [toc]\n---\n\n"  # a table has the contents' room
 MADE = {"api.md": python_names, "components.md": components}
 
 
@@ -68,7 +69,7 @@ def _table_page(table: str, suite: str) -> str:
     lead = _sorted_at(f"../../{LEADERBOARDS}/{suite}/{FIRST}", "this suite")
     if _if_there(suite, "claims.md"):
         lead += f" [Which claims hold]({suite}/claims.md)."
-    return f"{heading}\n\n{lead}\n{rest}"
+    return f"{WIDE}{heading}\n\n{lead}\n{rest}"
 
 
 def _if_there(suite: str, file: str) -> str:

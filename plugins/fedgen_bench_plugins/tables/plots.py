@@ -199,7 +199,7 @@ class Frontier:
 
 def _legend(table: Table) -> str:
     stair = "" if table.among else "stair: the best for so many bytes; "
-    return f"bars: 95 % intervals of the mean over seeds; {stair}dashed: no uplink"
+    return f"bars: 95 % intervals of the mean; {stair}dashed: no uplink"
 
 
 def _better(table: Table) -> str:
