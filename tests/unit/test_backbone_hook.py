@@ -125,7 +125,7 @@ def test_pretrain_names_the_backbones_that_have_a_recipe(tmp_path):
     nameless.write_text("steps = 1\n", encoding="utf-8")
     words = ["--data", str(tmp_path), "--work", str(tmp_path)]
     for given, told in (
-        ([], "Name the backbone to train: cifarnet, mini-lm, mini-unet"),
+        ([], "Name the backbone to train: cifarnet, mini-lm, mini-unet, mini-unet-semi"),
         (["--recipe", str(nameless)], "Name the backbone to train"),
         (["mini-ln"], "Did you mean `mini-lm`"),
         (["tiny-wire-lm"], "Unknown backbone with a recipe `tiny-wire-lm`"),
@@ -139,7 +139,7 @@ def test_pretrain_names_the_backbones_that_have_a_recipe(tmp_path):
 def test_every_backbone_that_comes_with_us_has_its_folder_and_recipe():
     found = {name: one.spec for name, one in load_registry(environ={}).components["backbone"].items()}
     recipes = {name: one.recipe for name, one in found.items() if one.recipe}
-    assert recipes.keys() == {"mini-lm", "mini-unet", "cifarnet"}
+    assert recipes.keys() == {"mini-lm", "mini-unet", "mini-unet-semi", "cifarnet"}
     for name, recipe in recipes.items():
         assert f'name = "{name}"' in recipe.read_text(encoding="utf-8")
         assert recipe.parent == found[name].folder()

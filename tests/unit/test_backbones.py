@@ -69,7 +69,7 @@ def test_messages_name_the_backbones_that_are_registered(registry, kind, names):
 def test_backbone_of_the_other_kind_is_refused_with_the_names_of_this_one():
     with pytest.raises(DataError, match=r"`mini-unet` cannot be loaded: .*models are mini-lm, tiny-wire-lm, smollm2"):
         load_backbone("mini-unet")
-    with pytest.raises(DataError, match=r"`mini-lm` cannot be loaded: .*U-Nets are mini-unet, tiny-shapes-unet\."):
+    with pytest.raises(DataError, match=r"`mini-lm` cannot .*U-Nets are mini-unet, mini-unet-semi, tiny-shapes-unet\."):
         load_unet("mini-lm", n_classes=10, image_size=16)
 
 

@@ -224,9 +224,10 @@ def test_pretrain_refuses_what_is_no_recipe(text, what, tmp_path):
         pretrain(tmp_path / "recipe.toml", tmp_path, tmp_path / "work", print)
 
 
-def test_shipped_mini_unet_is_the_one_of_its_recipe():
-    folder = SHIPPED["mini-unet"]
+@pytest.mark.parametrize(("name", "most_bytes"), [("mini-unet", 8_000_000), ("mini-unet-semi", 12_000_000)])
+def test_shipped_unet_is_the_one_of_its_recipe(name, most_bytes):
+    folder = SHIPPED[name]
     made = json.loads((folder / "recipe.json").read_text())
     assert made["digest"] == pretrain_unet.load_recipe(folder / "recipe.toml").digest
     size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
-    assert size < 8_000_000
+    assert size < most_bytes

@@ -37,6 +37,14 @@ MINI_UNET = BackboneSpec(
     recipe=SHIPPED["mini-unet"] / "recipe.toml",
     pretrain=pretrain,
 )
+MINI_UNET_SEMI = BackboneSpec(
+    name="mini-unet-semi",
+    summary="Denoising U-Net as mini-unet, larger; knows vehicles of CIFAR-10 by name, and animals without.",
+    kind="unet",
+    folder=partial(shipped, "mini-unet-semi"),
+    recipe=SHIPPED["mini-unet-semi"] / "recipe.toml",
+    pretrain=pretrain,
+)
 TINY_SHAPES_UNET = BackboneSpec(
     name="tiny-shapes-unet",
     summary="Small U-Net that knows four of the ten tiny shapes; made in seconds at first use.",

@@ -19,12 +19,12 @@ from fedgen_bench_plugins.backbones.options import AS_IT_IS, Loading
 if TYPE_CHECKING:
     from torch import nn
 
-SHIPPED = {name: Path(__file__).parent / name.replace("-", "_") for name in ("mini-lm", "mini-unet")}
+SHIPPED = {name: Path(__file__).parent / name.replace("-", "_") for name in ("mini-lm", "mini-unet", "mini-unet-semi")}
 GENERATED = ("tiny-wire-lm", "tiny-shapes-unet")  # each by a module of its name, which has `make` and `recipe_digest`
 _HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)  # owner/name, or the name alone
 PACKAGED = ("smollm2-135m",)
 LANGUAGE_MODELS = ("mini-lm", "tiny-wire-lm", *PACKAGED)
-UNETS = ("mini-unet", "tiny-shapes-unet")
+UNETS = ("mini-unet", "mini-unet-semi", "tiny-shapes-unet")
 
 
 def locate(name: str, find: Callable[[str | Path], Path] | None = None) -> Path | str:

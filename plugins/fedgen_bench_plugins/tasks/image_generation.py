@@ -26,7 +26,7 @@ from fedgen_bench import (
     private_copy,
     to_device,
 )
-from fedgen_bench_plugins.backbones.known import CIFARNET, MINI_UNET, TINY_SHAPES_UNET
+from fedgen_bench_plugins.backbones.known import CIFARNET, MINI_UNET, MINI_UNET_SEMI, TINY_SHAPES_UNET
 from fedgen_bench_plugins.datasets.known import CIFAR10, INCEPTION
 from fedgen_bench_plugins.tasks.heldout import n_heldout, without_tail
 from fedgen_bench_plugins.tasks.image_checks import check_compared, check_labels, check_sizes
@@ -323,7 +323,7 @@ def register_datasets() -> list[DatasetSpec]:
 
 @hookimpl
 def register_backbones() -> list[BackboneSpec]:
-    return [MINI_UNET, TINY_SHAPES_UNET, CIFARNET]
+    return [MINI_UNET, MINI_UNET_SEMI, TINY_SHAPES_UNET, CIFARNET]
 
 
 @hookimpl
