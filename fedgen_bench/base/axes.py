@@ -20,6 +20,7 @@ MARKERS = "os^DvPXh"  # as pages have them, by `Look.marker`
 RANGES = "lines: means over seeds; bands: lowest to highest seed"
 _LEADING = 0.6  # points, of the line from a name to the end of its curve
 _APART = 0.055  # of names in the column right of the plot, as a share of its height
+_LONGEST = 40  # characters of a name beside the axes, which need the room
 _WIDEST = 12.0  # characters of a title to an inch of the figure
 _LABELLED = 20.0  # a logarithmic axis over a larger ratio has numbers at powers of ten alone
 _UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -89,9 +90,13 @@ def name_ends(axes: Axes, ends: Sequence[End]) -> None:
     for one, (x, y), place in zip(ends, at, spread([float(y) for _, y in at], 0.0, 1.0, _APART), strict=True):
         line = {"arrowstyle": "-", "color": one.color, "linewidth": _LEADING, "alpha": 0.6, "shrinkA": 0, "shrinkB": 0}
         axes.annotate(
-            plain(one.name), (x, y), (1.04, place), xycoords="axes fraction", textcoords="axes fraction",
+            plain(_short(one.name)), (x, y), (1.04, place), xycoords="axes fraction", textcoords="axes fraction",
             color=one.color, va="center", annotation_clip=False, arrowprops=line,
         )  # fmt: skip
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def saved(figure: Figure, title: str, file_format: str) -> bytes:

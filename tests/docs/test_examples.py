@@ -110,7 +110,7 @@ def test_metric_example_computes(tmp_path):
 
 def test_table_format_example_is_written(tmp_path):
     run_toy(example("register_table_formats", tmp_path), "--contender", "fedavg", "--seed", "1")
-    assert "<td>fedavg</td>" in Path("leaderboards/toy/table.html").read_text()
+    assert "<td>fedavg</td>" in Path("leaderboards/toy/short.html").read_text()
 
 
 def test_observer_example_sees_every_round(tmp_path):

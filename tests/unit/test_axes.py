@@ -1,6 +1,7 @@
 """What drawings by matplotlib have in common, and what they say in words."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,15 @@ def test_axis_has_as_many_numbers_as_can_be_read(highest, numbers):
 def test_bytes_have_their_units_and_names_their_dollars():
     found = words(drawn([2e3, 3e8], [1.0, 1.1], in_bytes=True))
     assert {"10 kB", "1 MB", "a $ name", "how"} <= set(found)
+
+
+def test_long_names_leave_the_axes_their_room():
+    with warnings.catch_warnings(), framed(7.2, 4.2) as (figure, axes):
+        warnings.simplefilter("error")
+        axes.plot([1, 2], [1.0, 1.1])
+        name_ends(axes, [End("fedgen_edge (federation.rounds=2, training.local_steps=2)" * 3, 2, 1.1, "#000000")])
+        found = words(trimmed(saved(figure, "t", "svg")))
+    assert "fedgen_edge (federation.rounds=2, traini…" in found
 
 
 def test_title_is_broken_where_the_figure_ends():
