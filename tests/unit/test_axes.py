@@ -49,7 +49,7 @@ def test_long_names_leave_the_axes_their_room():
         axes.plot([1, 2], [1.0, 1.1])
         name_ends(axes, [End("fedgen_edge (federation.rounds=2, training.local_steps=2)" * 3, 2, 1.1, "#000000")])
         found = words(trimmed(saved(figure, "t", "svg")))
-    assert "fedgen_edge (federation.rounds=2, traini…" in found
+    assert "fedgen_edge (federation.rounds=2, train…" in found
 
 
 def test_title_is_broken_where_the_figure_ends():
