@@ -21,6 +21,7 @@ from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.schema import SuiteSpec
 from fedgen_bench.suite.structure import models_in
+from versions import written_with
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -140,11 +141,13 @@ def maker(name):
     return module
 
 
+@written_with("click", "8.5")
 def test_command_line_page_is_what_the_commands_say():
     make_cli = maker("make_cli")
     assert make_cli.TARGET.read_text(encoding="utf-8") == make_cli.text()
 
 
+@written_with("pydantic", "2.14")
 def test_schema_of_suites_and_table_of_keys_are_what_the_code_says():
     make_schema = maker("make_schema")
     assert make_schema.SCHEMA.read_text(encoding="utf-8") == make_schema.schema()
