@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from versions import written_with
 
 import fedgen_bench
 from fedgen_bench.cli.main import COMMANDS, cli
@@ -21,7 +22,6 @@ from fedgen_bench.registry.kinds import KINDS
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.suite.schema import SuiteSpec
 from fedgen_bench.suite.structure import models_in
-from versions import written_with
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

@@ -9,7 +9,7 @@ from packaging.version import Version
 
 
 def written_with(library: str, since: str) -> pytest.MarkDecorator:
-    """Skip where the library is older than what the page was written with; `docs/install.md` names the oldest allowed."""
+    """Skip where the library is older than what the page was written with."""
     try:
         older = Version(version(library)) < Version(since)
     except PackageNotFoundError:
