@@ -53,7 +53,7 @@ class FitWatch:
         if not 1 < self._begun <= 1 + _FITS:
             yield
             return
-        with profile(profile_memory=True) as watched:
+        with profile(profile_memory=True, acc_events=True) as watched:
             yield
         self._watched.append(watched)
 

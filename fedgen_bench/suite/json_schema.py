@@ -134,7 +134,9 @@ def _parameters(spec: ComponentSpec, prefix: str) -> tuple[Schema, dict[str, Sch
     _describe(schema, spec.params)
     for one in _dataclasses(spec.params):
         if f"{prefix}{one.__name__}" in definitions:
-            _describe(definitions[f"{prefix}{one.__name__}"], one)
+            table = definitions[f"{prefix}{one.__name__}"]
+            _describe(table, one)
+            table["additionalProperties"] = False
     return schema, definitions
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from versions import written_with
 
 import fedgen_bench
 from fedgen_bench.cli.main import COMMANDS, cli
@@ -140,11 +141,13 @@ def maker(name):
     return module
 
 
+@written_with("click", "8.5")
 def test_command_line_page_is_what_the_commands_say():
     make_cli = maker("make_cli")
     assert make_cli.TARGET.read_text(encoding="utf-8") == make_cli.text()
 
 
+@written_with("pydantic", "2.14")
 def test_schema_of_suites_and_table_of_keys_are_what_the_code_says():
     make_schema = maker("make_schema")
     assert make_schema.SCHEMA.read_text(encoding="utf-8") == make_schema.schema()

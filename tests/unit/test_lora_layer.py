@@ -107,7 +107,7 @@ def test_a_power_of_two_makes_neither_product_nor_sum_of_its_own(adapted):
     x = torch.randn(2, 5, layer.in_features, generator=torch.Generator().manual_seed(1))
 
     def operators():
-        with torch.inference_mode(), torch.profiler.profile() as profile:
+        with torch.inference_mode(), torch.profiler.profile(acc_events=True) as profile:
             layer(x)
         return {event.key for event in profile.key_averages()} & {"aten::mul", "aten::add"}
 

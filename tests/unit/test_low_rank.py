@@ -47,7 +47,7 @@ def test_lower_rank_trains_as_an_adapter_of_that_rank_does(mixed):
         assert ours.tensors.keys() == theirs.tensors.keys()
         for name, tensor in theirs.tensors.items():
             assert not torch.equal(tensor, start[name])
-            torch.testing.assert_close(ours.tensors[name], tensor, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(ours.tensors[name], tensor, rtol=1e-4, atol=1e-5)
 
 
 def test_ranks_go_round_the_clients_and_never_exceed_the_modules(mixed):

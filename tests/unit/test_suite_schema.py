@@ -91,6 +91,13 @@ def test_mistake_in_a_parameter_is_told_where_it_stands(published):
     assert "'rnak' was unexpected" in told.message
 
 
+def test_a_table_among_parameters_refuses_unknown_keys_with_any_pydantic():
+    validator = jsonschema.Draft7Validator(suite_json_schema(load_registry(environ={})))
+    table = tomllib.loads(SUITES["ptb"].toml)
+    assert validator.is_valid(changed(table, ("task", "params", "loading"), {}))
+    assert not validator.is_valid(changed(table, ("task", "params", "loading"), {"dtyp": "fp32"}))
+
+
 def test_own_plugins_are_in_the_schema_that_the_command_prints():
     done = CliRunner().invoke(cli, ["schema", "--plugin", toy.__file__])
     validator = jsonschema.Draft7Validator(json.loads(done.stdout))
