@@ -8,6 +8,7 @@ from made_claims import swept
 from fedgen_bench.review.claims.apart import apart
 from fedgen_bench.review.claims.evidence import Evidence
 from fedgen_bench.review.claims.own_point import with_own_point
+from fedgen_bench.suite.personalization import ResolvedWay
 
 OWN, ENDS = 2, (1.0, 3.0)
 
@@ -56,6 +57,42 @@ def test_nothing_joins_what_is_set_up_otherwise(found, part, values):
     main, sweep = found
     other = replace(sweep, records=tuple(changed(one, part, **values) for one in sweep.records))
     assert with_own_point(main, other) is other
+
+
+STEPS = {"clients": 2, "steps": 8, "start": "global", "learning_rate": 0.5, "interpolation": 1.0}
+
+
+def personalised(sheet, **values):
+    way = ResolvedWay(**STEPS | values)
+    return replace(
+        sheet,
+        records=tuple(
+            replace(one, config=one.config.model_copy(update={"personalization": way})) for one in sheet.records
+        ),
+    )
+
+
+def over_steps(sweep):
+    """The sweep as one of steps after the last round."""
+    points = tuple(one.model_copy(update={"set": {"personalization.steps": 1}}) for one in sweep.suite.sweep.point)
+    table = sweep.suite.sweep.model_copy(update={"point": points})
+    return replace(sweep, suite=sweep.suite.model_copy(update={"sweep": table}))
+
+
+@pytest.mark.parametrize(
+    ("values", "joins"), [({"steps": 3}, True), ({"interpolation": 0.5}, False), ({"learning_rate": 0.25}, False)]
+)
+def test_ways_of_personalisation_count_where_the_axis_is_one_of_them(registry, values, joins):
+    evidence = swept(registry, "batch", {name: dict.fromkeys(ENDS, 0.5) for name in ("fedgen_edge", "fedavg")})
+    main, sweep = personalised(evidence.main), personalised(over_steps(evidence.sweeps["batch"]), **values)
+    assert with_own_point(main, sweep).own_value == (8.0 if joins else None)
+
+
+def test_nothing_joins_where_contenders_differ_in_the_value(found):
+    main, sweep = found
+    first, *rest = main.records
+    mixed = replace(main, records=(changed(first, "training", batch_size=7), *rest))
+    assert with_own_point(mixed, sweep) is sweep
 
 
 def test_nothing_joins_a_sweep_that_has_the_own_value(found):

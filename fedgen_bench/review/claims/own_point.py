@@ -27,10 +27,12 @@ def with_own_point(main: Published, sweep: Published) -> Published:
     paths = {path for point in spec.point for path in point.set} if spec else set()
     if spec is None or len(paths) != 1 or differences(main, sweep):
         return sweep
-    value = _value(main.records[0].config, *paths)
-    own = [record for record in main.records if record.method in spec.contenders]
-    chosen = {(record.method, _choices(record.config)) for record in sweep.records if record.method in spec.contenders}
-    if value is None or value in sweep.axis or {(one.method, _choices(one.config)) for one in own} != chosen:
+    (path,) = paths
+    own, points = ([one for one in sheet.records if one.method in spec.contenders] for sheet in (main, sweep))
+    values = {_value(one.config, path) for one in own}
+    value = values.pop() if len(values) == 1 else None
+    ours, theirs = ({(one.method, _choices(one.config, path)) for one in cells} for cells in (own, points))
+    if value is None or value in sweep.axis or ours != theirs:
         return sweep
     joined = tuple(_at(record, spec.axis, value) for record in own)
     return replace(sweep, records=sweep.records + joined, drift={**main.drift, **sweep.drift}, own_value=value)
@@ -44,9 +46,12 @@ def _value(config: CellConfig, path: str) -> float | None:
     return float(found) if isinstance(found, int | float) else None
 
 
-def _choices(config: CellConfig) -> str:
+def _choices(config: CellConfig, swept: str) -> str:
+    """What a contender was given; its way of personalisation too, but for what is swept, where the axis is one of it."""
     table = plain(config.contender)
-    return str({name: table.get(name) for name in _CHOICES})
+    part, _, name = swept.rpartition(".")
+    way = plain(config.own) if part == "personalization" else {}
+    return str([{one: table.get(one) for one in _CHOICES}, {one: way[one] for one in way if one != name}])
 
 
 def _at(record: Done, axis: str, value: float) -> Done:

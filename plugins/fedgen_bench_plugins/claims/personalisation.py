@@ -72,7 +72,7 @@ def judge(evidence: Evidence) -> Finding:
             [
                 *(_told(main, one, gains) for one, gains in ours.items()),
                 *([] if error is None else [f"Of one client's gain the standard error is {error:.2g} points."]),
-                *([] if sweep is None or not by_steps else [_told_of_steps(by_steps)]),
+                *([] if sweep is None or not by_steps else [_told_of_steps(sweep, by_steps)]),
             ]
         ),
         grids=(
@@ -188,10 +188,10 @@ def _by_steps(sheet: Published) -> dict[float, dict[int, list[float]]]:
     return {n: found for n in sheet.axis if (found := _gains(sheet, sheet.reference, PERSONALIZED, n))}
 
 
-def _told_of_steps(by_steps: Mapping[float, Mapping[int, Sequence[float]]]) -> str:
-    """Whether too many steps are the reason."""
+def _told_of_steps(sheet: Published, by_steps: Mapping[float, Mapping[int, Sequence[float]]]) -> str:
+    """What fewer or more steps would have given."""
     shown = ", ".join(f"{_cells(found)[1]} after {n:g}" for n, found in by_steps.items())
-    return f"By local steps after the last round, in a shorter run: {shown}."
+    return f"By local steps after the last round, in `{sheet.suite.suite.name}`: {shown}."
 
 
 def _steps_grid(sheet: Published, by_steps: Mapping[float, Mapping[int, Sequence[float]]], apart_from: str) -> Grid:
