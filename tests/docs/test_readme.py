@@ -115,17 +115,23 @@ and to {quality(one, "fedavg_full")} with FedAvg on the full model, which sends 
 
 def of_cifar10():
     one = Published("cifar10")
-    mean, low, high = gap(one, "fedavg_full")
-    planes = [
-        f"{one.mean(name, 'test/fid_by_class_cifarnet/airplane'):.1f}"
-        for name in ("frozen", "fedavg_full", "fedgen_edge")
-    ]
+    names = ("prompt_tuning", "fedgen_edge", "fedavg_full", "frozen")
+    recognised = [f"{one.mean(name, 'test/class_accuracy'):.1f} %" for name in names]
+    cats = [f"{one.mean(name, 'test/fid_by_class_cifarnet/cat'):.1f}" for name in reversed(names)]
+    planes = [f"{one.mean(name, 'test/fid_by_class_cifarnet/airplane'):.1f}" for name in reversed(names)]
     yield f"from {federation(one)['n_clients']} clients, Dirichlet(0.1) over classes, {seeds(one)} seeds"
-    yield f"{seeds(one).capitalize()} seeds, mean ± standard deviation; {one.minutes / 2:.0f} minutes on two cores."
-    taken = one.table["paired"]["frozen"]["mean"]
-    yield f"""it takes {taken:.2f} off the frozen model's FID and is behind FedAvg by {mean:.2f} (paired 95 % interval \
-{low:.2f} to {high:.2f}) with a hundredth of its uplink"""
-    yield f"(airplanes: {planes[0]} frozen, {planes[1]} FedAvg, {planes[2]} FedGen-Edge)"
+    yield f"""{seeds(one).capitalize()} seeds ({WORDS[one.rows["frozen"]["n_seeds"]]} for reference rows), mean ± \
+standard deviation; {one.minutes / 2:.0f} minutes on two busy cores."""
+    full, prompt, taken = (one.table["paired"][name] for name in ("fedavg_full", "prompt_tuning", "frozen"))
+    saved = one.shown["fedgen_edge"]["uplink saved"].strip("*")
+    yield f"""FedGen-Edge takes {taken["mean"]:.2f} off the frozen model's FID and saves {saved} of FedAvg's uplink, \
+which it is ahead of by {full["mean"]:.2f} (paired 95 % interval {full["low"]:.2f} to {full["high"]:.2f}); prompt tuning \
+is ahead of it by {-prompt["mean"]:.2f} ({-prompt["high"]:.2f} to {-prompt["low"]:.2f}) and sends \
+{one.shown["prompt_tuning"]["uplink per client-round"].strip("*")} a client-round."""
+    yield f"""recognises {recognised[0]} of prompt tuning's images as what they should be, {recognised[1]} of \
+FedGen-Edge's, {recognised[2]} of FedAvg's and {recognised[3]} of the frozen model's (ten classes)"""
+    yield f"""(cats: {cats[0]} frozen, {cats[1]} FedAvg, {cats[2]} FedGen-Edge, {cats[3]} prompt tuning; airplanes: \
+{planes[0]}, {planes[1]}, {planes[2]}, {planes[3]})"""
 
 
 def of_devices():

@@ -47,7 +47,7 @@ def _value(config: CellConfig, path: str) -> float | None:
 
 
 def _choices(config: CellConfig, swept: str) -> str:
-    """What a contender was given; its way of personalisation too, but for what is swept, where the axis is one of it."""
+    """What a contender was given; where the axis is one of personalisation, the rest of its way too."""
     table = plain(config.contender)
     part, _, name = swept.rpartition(".")
     way = plain(config.own) if part == "personalization" else {}
