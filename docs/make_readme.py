@@ -32,7 +32,7 @@ IMAGES = {
     "rank": "rank",
     "contender": "contender",
     "quality": "FID (`cifarnet`, 1,000 images), test",
-    "test/class_accuracy": "recognised, test",
+    "test/class_accuracy": "recognised (%), test",
     "test/denoising_loss": "denoising loss, test",
     "uplink": "uplink",
     "uplink per client-round": "uplink per client-round",

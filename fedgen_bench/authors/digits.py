@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fedgen_bench.base.digits import decimals_of, show, show_bytes, show_in, show_percent
+from fedgen_bench.base.digits import decimals_of, show, show_bytes, show_every, show_in, show_percent
 
-__all__ = ["decimals_of", "show", "show_bytes", "show_in", "show_percent"]
+__all__ = ["decimals_of", "show", "show_bytes", "show_every", "show_in", "show_percent"]

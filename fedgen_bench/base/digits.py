@@ -48,6 +48,11 @@ def show_percent(value: float | None, *, nothing: str = "–") -> str:
     return nothing if value is None else f"{100 * value:z.2f} %"
 
 
+def show_every(rounds: int) -> str:
+    """`every round`, `every 2 rounds`."""
+    return "every round" if rounds == 1 else f"every {rounds} rounds"
+
+
 Unit = Literal["number", "bytes", "seconds", "FLOPs", "joules", "share"]
 _PREFIXES = (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3))
 

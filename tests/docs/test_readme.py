@@ -124,9 +124,9 @@ def of_cifar10():
 standard deviation; {one.minutes / 2:.0f} minutes on two busy cores."""
     full, prompt, taken = (one.table["paired"][name] for name in ("fedavg_full", "prompt_tuning", "frozen"))
     saved = one.shown["fedgen_edge"]["uplink saved"].strip("*")
-    yield f"""FedGen-Edge takes {taken["mean"]:.2f} off the frozen model's FID and saves {saved} of FedAvg's uplink, \
-which it is ahead of by {full["mean"]:.2f} (paired 95 % interval {full["low"]:.2f} to {full["high"]:.2f}); prompt tuning \
-is ahead of it by {-prompt["mean"]:.2f} ({-prompt["high"]:.2f} to {-prompt["low"]:.2f}) and sends \
+    yield f"""FedGen-Edge takes {taken["mean"]:.2f} off the frozen model's FID. It is ahead of FedAvg by \
+{full["mean"]:.2f} (paired 95 % interval {full["low"]:.2f} to {full["high"]:.2f}) with {saved} less uplink, and behind \
+prompt tuning by {-prompt["mean"]:.2f} ({-prompt["high"]:.2f} to {-prompt["low"]:.2f}), which sends \
 {one.shown["prompt_tuning"]["uplink per client-round"].strip("*")} a client-round."""
     yield f"""recognises {recognised[0]} of prompt tuning's images as what they should be, {recognised[1]} of \
 FedGen-Edge's, {recognised[2]} of FedAvg's and {recognised[3]} of the frozen model's (ten classes)"""

@@ -24,6 +24,7 @@ from fedgen_bench.authors.claims import (
     told,
     told_costs,
 )
+from fedgen_bench.authors.digits import show_every
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 TITLE = "Convergence"
 CLAIM = "Faster convergence than each baseline: it reaches the best baseline's final quality in fewer rounds and bytes."
-_METHOD = """{unit} on the validation subset after every round. Area: its mean over the rounds, paired over seeds, t \
+_METHOD = """{unit} on the validation subset after {every}. Area: its mean over the curve, paired over seeds, t \
 interval, Holm's correction; the verdict is by area. Rounds and bytes to the target: a dash where not every seed \
 reaches it."""
 
@@ -57,7 +58,7 @@ def judge(evidence: Evidence) -> Finding:
         title=TITLE,
         claim=CLAIM,
         verdict=combined(comparisons),
-        method=" ".join((_METHOD.format(unit=main.followed.unit), *_beside(costs))),
+        method=" ".join((_METHOD.format(unit=main.followed.unit, every=show_every(main.suite.evaluation.every)), *_beside(costs))),
         reading=(
             f"The target is {number(target)}, which `{best}` has after its last round; `{main.reference}` reaches it "
             f"under {n_reached} of {len(ours)} seeds. Area under the curve: {told(comparisons, main.followed.unit)}"

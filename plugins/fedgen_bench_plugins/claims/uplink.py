@@ -61,18 +61,19 @@ def judge(evidence: Evidence) -> Finding:
             f"{percent(ours, 0)}: what late clients never sent is saved in total, and not per client-round."
         )
     if (ranks := evidence.sweeps.get("rank")) and (by_rank := _by_rank(ranks)):
+        where = f"`{ranks.suite.suite.name}`" + ("" if _weights(ranks) == _weights(main) else " (another backbone)")
         grids.append(
             Grid(
                 ("rank", "trainable", "uplink per client-round", "saved per client-round"),
                 tuple((f"{rank:g}", f"{n:,}", size(sent), percent(part)) for rank, n, sent, part in by_rank),
-                f"By rank, suite `{ranks.suite.suite.name}`",
+                f"By rank, suite {where}",
             )
         )
         least = [rank for rank, *_, part in by_rank if part <= THRESHOLD]
         reading += (
-            f" In `{ranks.suite.suite.name}` the saving falls to 99 % or less from rank {least[0]:g} on."
+            f" In {where} the saving falls to 99 % or less from rank {least[0]:g} on."
             if least
-            else f" It stays above 99 % at every rank of `{ranks.suite.suite.name}`."
+            else f" It stays above 99 % at every rank of {where}."
         )
         charts.append(
             Chart(
@@ -110,6 +111,11 @@ def savings(sheet: Published, method: str, value: float | None = None) -> dict[i
         for seed, record in sheet.runs(method, value).items()
         if seed in full and record.facts.cohort_kind == "sampled"
     }
+
+
+def _weights(sheet: Published) -> set[int]:
+    """How many the full model has."""
+    return {record.facts.trainable_params for record in sheet.runs(sheet.full_model).values()}
 
 
 def _answered(sheet: Published, name: str) -> float:

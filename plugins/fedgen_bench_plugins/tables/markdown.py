@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fedgen_bench import NoParams, TableFormatSpec, hookimpl, one_line
-from fedgen_bench.authors.digits import decimals_of, show, show_bytes, show_in, show_percent
+from fedgen_bench.authors.digits import decimals_of, show, show_bytes, show_every, show_in, show_percent
 
 if TYPE_CHECKING:
     from fedgen_bench.authors.tables import Table
@@ -152,7 +152,7 @@ class Markdown:
             else "- **personalised**, **worst decile**: this suite evaluates no client's own data.",
             (
                 f"- **target**: {table.followed.unit} of {show(table.target)} on the validation subset that is "
-                "evaluated every round; a dash where not every seed reached it."
+                f"evaluated {show_every(table.setup['evaluation'].get('every', 1))}; a dash where not every seed reached it."
             ),
             (
                 "- **uplink**, **downlink**: booked lengths of the encoded messages, headers included, mean over "
