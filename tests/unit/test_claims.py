@@ -86,6 +86,29 @@ def test_uplink_is_judged_by_booked_bytes(registry):
     assert uplink.judge(Evidence(sheet(registry, records), {})).verdict == "does not hold"
 
 
+@pytest.mark.parametrize(("weights", "said"), [(3, "of `toy`."), (4, "of `toy` (another backbone).")])
+def test_uplink_by_rank_says_where_the_backbone_is_another(registry, weights, said):
+    found = swept(registry, "rank", {name: {1: 0.5, 2: 0.5} for name in ("fedgen_edge", "fedavg")})
+    facts = [replace(one.facts, trainable_params=weights) for one in found.main.records]
+    main = [replace(one, facts=own) for one, own in zip(found.main.records, facts, strict=True)]
+    small = [
+        replace(one, bytes=main[0].bytes) if one.method == "fedgen_edge" else one
+        for one in found.sweeps["rank"].records
+    ]
+    ranks = replace(found.sweeps["rank"], records=tuple(small))
+    told = uplink.judge(Evidence(replace(found.main, records=tuple(main)), {"rank": ranks}))
+    assert told.reading.endswith(f"It stays above 99 % at every rank {said}")
+    assert told.grids[1].caption.endswith("(another backbone)") is (weights != 3)
+
+
+def test_convergence_says_how_often_the_curve_has_a_point(registry):
+    main = main_evidence(registry).main
+    assert "subset after every round." in convergence.judge(Evidence(main, {})).method
+    evaluation = main.suite.evaluation.model_copy(update={"every": 2})
+    rare = replace(main, suite=main.suite.model_copy(update={"evaluation": evaluation}))
+    assert "subset after every 2 rounds." in convergence.judge(Evidence(rare, {})).method
+
+
 def test_quality_after_rounds_follows_the_paired_differences(registry):
     assert quality.judge_rounds(main_evidence(registry)).verdict == "holds"
     assert quality.judge_rounds(main_evidence(registry, ours=(0.7, 0.71, 0.72))).verdict == "does not hold"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from fedgen_bench_plugins.tables.samples import Samples
@@ -218,8 +219,6 @@ def test_samples_shows_a_row_for_every_contender(ran):
 
 
 def test_samples_refuses_a_picture_that_is_none(ran):
-    from dataclasses import replace
-
     for text in ("!", base64.b64encode(b"GIF89a").decode()):
         with pytest.raises(StoreError, match="picture of `fedavg` cannot be read"):
             Samples(NoParams()).render(replace(ran[0], showcase={"fedavg": text}))
@@ -231,6 +230,10 @@ def test_markdown_says_what_is_followed_and_shows_parts_apart(ran, world):
     text = spec.build(spec.params()).render(table)
     assert "- **personalised**, **worst decile**: loss (lower is better) on clients' own" in text
     assert "- **target**: loss of 0.8" in text
+    assert "is evaluated every round; a dash" in text
+    setup = table.setup | {"evaluation": table.setup["evaluation"] | {"every": 3}}
+    rare = spec.build(spec.params()).render(replace(table, setup=setup))
+    assert "is evaluated every 3 rounds; a dash" in rare
     parts = text.split("## `axes` by part, test, mean over seeds")[1].split("\n## ")[0].strip().splitlines()
     assert parts[0] == "| contender | x | y | z |"
     assert len(parts) == 2 + 3  # local_only has no global model

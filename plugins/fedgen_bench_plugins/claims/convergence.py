@@ -58,7 +58,9 @@ def judge(evidence: Evidence) -> Finding:
         title=TITLE,
         claim=CLAIM,
         verdict=combined(comparisons),
-        method=" ".join((_METHOD.format(unit=main.followed.unit, every=show_every(main.suite.evaluation.every)), *_beside(costs))),
+        method=" ".join(
+            (_METHOD.format(unit=main.followed.unit, every=show_every(main.suite.evaluation.every)), *_beside(costs))
+        ),
         reading=(
             f"The target is {number(target)}, which `{best}` has after its last round; `{main.reference}` reaches it "
             f"under {n_reached} of {len(ours)} seeds. Area under the curve: {told(comparisons, main.followed.unit)}"

@@ -115,7 +115,7 @@ def savings(sheet: Published, method: str, value: float | None = None) -> dict[i
 
 def _weights(sheet: Published) -> set[int]:
     """How many the full model has."""
-    return {record.facts.trainable_params for record in sheet.runs(sheet.full_model).values()}
+    return {record.facts.trainable_params for record in sheet.records if record.method == sheet.full_model}
 
 
 def _answered(sheet: Published, name: str) -> float:

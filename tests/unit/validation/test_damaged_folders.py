@@ -1,6 +1,7 @@
 """Each kind of damage to a published folder is named."""
 
 import json
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,8 +33,8 @@ def _deep(folder):
 def _suite_text(old, new):
     def change(folder):
         body = json.loads((folder / "results.json").read_text())
-        assert old in body["suite_text"]
-        body["suite_text"] = body["suite_text"].replace(old, new)
+        body["suite_text"], found = re.subn(old, new, body["suite_text"])
+        assert found
         (folder / "results.json").write_text(json.dumps(body))
 
     return change
@@ -46,17 +47,32 @@ def _duplicate(folder):
 
 
 def _row(name, n, **changes):
-    """One row of a Parquet file changed; None removes it."""
+    """A row of a Parquet file, by number or the first that fits, changed; without changes removed.
+
+    A change may be a function of the row and all rows.
+    """
 
     def change(folder):
         table = pq.read_table(folder / name)
         rows = table.to_pylist()
-        rows[n] |= {key: value(rows[n]) if callable(value) else value for key, value in changes.items()}
+        i = next(i for i, row in enumerate(rows) if n(row)) if callable(n) else n
+        rows[i] |= {key: value(rows[i], rows) if callable(value) else value for key, value in changes.items()}
         if not changes:
-            del rows[n]
+            del rows[i]
         pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / name)
 
     return change
+
+
+def _stranger(row, rows):
+    """A client whom the row's round did not ask."""
+    same = ("contender", "seed", "round_index")
+    asked = {one["client_id"] for one in rows if all(one[key] == row[key] for key in same)}
+    return min(set(range(max(asked))) - asked)
+
+
+def _of_a_round(row):
+    return row["name"] == "valid_subset/fid_cifarnet"
 
 
 def _append(name, text):
@@ -77,9 +93,9 @@ DAMAGED_FOLDERS = {
     "key twice": (_twice, "schema", "the key `schema` twice"),
     "nested": (_deep, "schema", "nested too deeply"),
     "no results": (lambda folder: (folder / "results.json").unlink(), "schema", "no results.json"),
-    "another suite": (_suite_text("local_steps = 5", "local_steps = 50"), "suite", "A version never changes"),
-    "broken suite": (_suite_text("local_steps = 5", "local_steps = 0"), "suite", "`training.local_steps`"),
-    "suite's version": (_suite_text("version = 1\n", "version = 2\n"), "suite", "the suite's text has 2"),
+    "another suite": (_suite_text(r"local_steps = \d+", "local_steps = 50"), "suite", "A version never changes"),
+    "broken suite": (_suite_text(r"local_steps = \d+", "local_steps = 0"), "suite", "`training.local_steps`"),
+    "suite's version": (_suite_text(r"version = \d+", "version = 99"), "suite", "the suite's text has 99"),
     "record twice": (_duplicate, "suite", "a second record of this run"),
     "message's bytes": (_row("ledger.parquet", 0, tensor_bytes=1), "ledger", "with 1 of tensors"),
     "message of nobody": (_row("ledger.parquet", 0, contender="ghost"), "ledger", "has messages of ghost/1"),
@@ -87,11 +103,11 @@ DAMAGED_FOLDERS = {
     "message late": (_row("ledger.parquet", 0, round_index=6), "ledger", "the suite has 6 rounds"),
     "message twice": (_row("ledger.parquet", 1, direction="down"), "ledger", "a second message"),
     "message sideways": (_row("ledger.parquet", 0, direction="side"), "ledger", "a direction is `up` or `down`"),
-    "another client": (_row("ledger.parquet", 0, client_id=0), "ledger", "asks 11 clients, the suite 10"),
+    "another client": (_row("ledger.parquet", 0, client_id=_stranger), "ledger", "asks 11 clients, the suite 10"),
     "figure": (_row("metrics.parquet", 0, value=2.0), "values", "times a client was asked"),
     "figure not finite": (_row("metrics.parquet", 2, value=float("nan")), "values", "is nan. No run gives that"),
     "figure of a round": (
-        _row("metrics.parquet", 3, value=lambda row: row["value"] / 2), "values", "valid_subset/denoising_loss is"
+        _row("metrics.parquet", _of_a_round, value=lambda row, _: row["value"] / 2), "values", "valid_subset/"
     ),
     "long text": (_row("ledger.parquet", 0, phase="x" * 201), "ledger", "more than 200 characters"),
     "empty cell": (_row("ledger.parquet", 0, client_id=None), "ledger", "empty cells"),

@@ -9,6 +9,7 @@ from made_validation import halved, record_in, redigest, said
 from fedgen_bench.results.manifest import write_manifest
 from fedgen_bench.review.validation import validate
 
+BACKBONE = ("facts", "data", "backbone mini-unet-semi")
 COSTS = {
     "step_flops": 1, "training_bytes": 1, "model_bytes": 1, "private_bytes": 0, "joining_bytes": 1, "n_steps": 9,
     "steps_so_far": [9],
@@ -60,6 +61,10 @@ def _falling(record):
     record["curve"][2][2] = record["curve"][1][2] - 1
 
 
+def _cut_off(record):
+    del record["curve"][-1], record["costs"]["steps_so_far"][-1]
+
+
 def _pooled(record):
     record["facts"]["cohort_kind"] = "pooled"
 
@@ -72,7 +77,7 @@ DAMAGED_RECORDS = {
     "unknown status": (_set("status", value="finished"), "schema", "`status` is 'finished'"),
     "not a number": (_set("metrics", "test/fid_cifarnet", value=float("nan")), "schema", "is nan"),
     "infinite": (_set("curve", 0, 1, value=float("inf")), "schema", "`curve.0.1` is inf"),
-    "costs elsewhere": (_set("costs", value=COSTS), "schema", "`costs.steps_so_far` has 1 values for 6 points"),
+    "costs elsewhere": (_set("costs", value=COSTS), "schema", "`costs.steps_so_far` has 1 values for "),
     "costs that fall": (
         _set("costs", value=COSTS | {"steps_so_far": [5, 4]}), "schema", "`costs`: value error, `steps_so_far` falls"
     ),
@@ -80,22 +85,22 @@ DAMAGED_RECORDS = {
     "huge integer": (_set("bytes", "up", "encoded", value=10**400), "schema", "more than 64 bits"),
     "negative bytes": (_set("bytes", "down", "headers", value=-1), "schema", "`bytes.down.headers`"),
     "no sha256": (_set("digests", "cohort", value="abc"), "schema", "`digests.cohort`"),
-    "no sha256 of data": (_set("facts", "data", "backbone mini-unet-semi", value="x" * 64), "values", "no sha256"),
+    "no sha256 of data": (_set(*BACKBONE, value="x" * 64), "values", "no sha256"),
     "digest": (_set("digest", value="0" * 24), "suite", "`digest` is " + "0" * 24),
     "configuration": (_set("config", "training", "local_steps", value=6), "suite", "`training.local_steps` is 6"),
     "configuration, forged": (_tuned, "suite", "`contender.learning_rate` is 0.032, the suite has 0.016"),
     "budget, forged": (_more_rounds, "suite", "`federation.rounds` is 7, the suite has 6"),
     "unknown contender": (_renamed, "suite", "ghost/1: the suite has no such contender"),
     "missing record": (_renamed, "completeness", "no record of fedgen_edge for seed 1"),
-    "unknown seed": (_other_seed, "suite", "seed 9 is none of the suite's (1, 2, 3)"),
+    "unknown seed": (_other_seed, "suite", "seed 9 is none of the suite's"),
     "provenance": (_set("provenance", "strategy", "name", value="fedavg"), "suite", "`provenance.strategy`"),
     "pairing": (_set("digests", "cohort", value="0" * 64), "pairing", "differ in their cohort digest"),
-    "data": (_set("facts", "data", "backbone mini-unet-semi", value="0" * 64), "pairing", "differ in their data digest"),
+    "data": (_set(*BACKBONE, value="0" * 64), "pairing", "differ in their data digest"),
     "total": (_set("bytes", "up", "encoded", value=5649121), "ledger", "`bytes.up.encoded` is 5,649,121"),
     "messages": (_set("bytes", "up", "messages", value=61), "ledger", "61 messages up"),
     "client rounds": (_set("client_rounds", value=61), "ledger", "`client_rounds` is 61"),
     "falling uplink": (_falling, "ledger", "falls from one round"),
-    "forged totals": (halved, "ledger", "ledger.parquet, fedgen_edge/1: its messages sum to 5,649,120"),
+    "forged totals": (halved, "ledger", "ledger.parquet, fedgen_edge/1: its messages sum to"),
     "pooled": (_pooled, "ledger", "`facts.cohort_kind` is 'pooled'. Nothing travels"),
     "pooled strategy": (_pooled, "suite", "strategy `fedgen_edge` is 'sampled'"),
     "below the minimum": (_set("metrics", "test/fid_cifarnet", value=-1.0), "values", "never below"),
@@ -113,9 +118,9 @@ DAMAGED_RECORDS = {
     "half below": (
         _set("halves", value={"kept": {"1": [0.08, -1.0]}}), "values", "`halves.kept.1` is -1.0"
     ),
-    "round": (_set("curve", 5, 0, value=8), "values", "its `curve` has round 8"),
+    "round": (_set("curve", -1, 0, value=8), "values", "its `curve` has round 8"),
     "order": (_set("curve", 1, 0, value=1), "values", "rounds of its `curve` do not increase"),
-    "curve cut off": (_drop("curve", 5), "values", "does not reach round 6"),
+    "curve cut off": (_cut_off, "values", "does not reach round 6"),
     "parameters": (_set("facts", "trainable_params", value=20735), "values", "`facts.trainable_params` is 20,735"),
     "picture": (_set("showcase", value="R0lGODlh"), "values", "`showcase` is no PNG"),
     "environment": (_set("environment", "threads", value=2), "environments", "`threads` is 2, centralized_full/1 has"),
