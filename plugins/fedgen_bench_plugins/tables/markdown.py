@@ -151,8 +151,9 @@ class Markdown:
             if any(row[column] is not None for row in table.rows for column in _OWN)
             else "- **personalised**, **worst decile**: this suite evaluates no client's own data.",
             (
-                f"- **target**: {table.followed.unit} of {show(table.target)} on the validation subset that is evaluated "
-                f"{show_every(table.setup['evaluation'].get('every', 1))}; a dash where not every seed reached it."
+                f"- **target**: {table.followed.unit} of {show(table.target)} on the validation subset that is "
+                f"evaluated {show_every(table.setup['evaluation'].get('every', 1))}; a dash where not every seed "
+                "reached it."
             ),
             (
                 "- **uplink**, **downlink**: booked lengths of the encoded messages, headers included, mean over "
