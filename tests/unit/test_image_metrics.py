@@ -232,3 +232,29 @@ def test_kernel_distance_is_that_of_two_threads(monkeypatch):
     monkeypatch.setattr("threadpoolctl.threadpool_limits", lambda *_, **__: contextlib.nullcontext())
     with threadpool_limits(2, user_api="blas"):
         assert compute("kid_cifarnet", given(ours, theirs)) == mine
+
+
+_ENDED_WORKER = """
+import multiprocessing, os, signal
+import torch
+from fedgen_bench_plugins.extractors import Features
+from fedgen_bench_plugins.metrics.images import KernelDistance
+
+def work():
+    features = Features(torch.rand(4, 2), torch.zeros(4, 10))
+    KernelDistance("x").compute({"generated/x": features, "reference/x": features})
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    worker = multiprocessing.get_context("spawn").Process(target=work)
+    worker.start()
+    worker.join()
+    print(worker.exitcode)
+"""
+
+
+def test_ended_worker_leaves_no_semaphore_of_a_progress_bar(tmp_path):
+    script = tmp_path / "work.py"
+    script.write_text(_ENDED_WORKER)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert (done.stdout.strip(), done.stderr) == ("-9", "")

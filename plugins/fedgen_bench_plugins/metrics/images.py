@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from threading import RLock
+from typing import TYPE_CHECKING, Any, cast
 
 from fedgen_bench import MetricSpec, NoParams, hookimpl
 
@@ -88,13 +90,12 @@ class KernelDistance:
 
     def compute(self, evidence: Mapping[str, Any]) -> float:
         from torch_fidelity import KEY_METRIC_KID_MEAN
-        from torch_fidelity.metric_kid import kid_features_to_metric
 
         generated, reference = (one.features for one in _both(evidence, self.extractor))
         subset_size = max(_FEWEST, min(_SUBSET_SIZE, len(generated) // 2, len(reference) // 2))
         subsets = {"kid_subsets": _N_SUBSETS, "kid_subset_size": subset_size, "rng_seed": _RNG_SEED}
         with _threads(_OF_KERNEL_DISTANCE):
-            found = kid_features_to_metric(generated, reference, **subsets, verbose=False)
+            found = _kernel_distance()(generated, reference, **subsets, verbose=False)
         return float(found[KEY_METRIC_KID_MEAN])
 
 
@@ -163,6 +164,18 @@ def _threads(n: int) -> Iterator[None]:
 
     with threadpool_limits(n, user_api="blas"):
         yield
+
+
+@cache
+def _kernel_distance() -> Callable[..., Mapping[str, float]]:
+    """torch-fidelity's, which counts its subsets with tqdm, under a lock of this process alone.
+
+    tqdm's own lock is one for several processes: reported as leaked where the worker that made it is ended.
+    """
+    from torch_fidelity import metric_kid
+
+    metric_kid.tqdm.set_lock(RLock())
+    return cast("Callable[..., Mapping[str, float]]", metric_kid.kid_features_to_metric)
 
 
 @_threads(1)  # more only wait for each other on matrices this small
