@@ -17,7 +17,7 @@ from fedgen_bench.contract.specs import Provenance
 from fedgen_bench.registry.plugins import load_registry
 from fedgen_bench.registry.registry import Registered, Registry
 from fedgen_bench.results.files import CLAIMS
-from fedgen_bench.review.claims import reasons, views
+from fedgen_bench.review.claims import charts, reasons, views
 from fedgen_bench.review.claims.charts import as_csv, as_svg
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.review.claims.evidence import Evidence
@@ -70,6 +70,15 @@ def test_chart_data_are_what_is_drawn():
     assert list(csv.reader(io.StringIO(as_csv(chart))))[1] == ["a", "1.0", "2.0", "1.5", "2.5"]
     assert as_svg(chart) == as_svg(chart)
     assert "<svg" in as_svg(chart)
+
+
+def test_an_axis_of_rounds_has_no_parts_of_rounds(monkeypatch):
+    seen = []
+    monkeypatch.setattr(charts, "name_ends", lambda axes, ends: seen.append((axes.get_xticks(), ends)))
+    curve = tuple(Point(x, 1.0, 1.0, 1.0) for x in (2.0, 4.0, 6.0))
+    as_svg(Chart(name="c", title="t", x_label="rounds", y_label="y", series=(("a", curve),)))
+    ((ticks, _),) = seen
+    assert [x % 1 for x in ticks] == [0.0] * len(ticks)
 
 
 def test_page_has_every_claim_and_links_only_files_that_it_writes(registry):

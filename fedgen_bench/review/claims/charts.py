@@ -46,7 +46,7 @@ def as_svg(chart: Chart) -> str:
 
 
 def _along(axes: Axes, chart: Chart) -> None:
-    """Bytes in their units, or the values that were tried where they are few."""
+    """Bytes in their units, the values that were tried where they are few, no parts of rounds."""
     if chart.x_label.endswith(_BYTES):
         bytes_along(axes)
     elif chart.log_x:
@@ -55,3 +55,5 @@ def _along(axes: Axes, chart: Chart) -> None:
         if 0 < len(ticks) <= _MOST_TICKS:
             axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
             axes.set_xticks([], minor=True)
+    elif all(float(p.x).is_integer() for _, points in chart.series for p in points):
+        axes.xaxis.get_major_locator().set_params(integer=True)
