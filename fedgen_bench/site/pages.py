@@ -60,9 +60,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"prose": _prose, "parted": _parted}
+    made.filters |= {"prose": _prose, "parted": _parted, "begun": _begun}
     made.globals |= {"hues": HUES, "dark_hues": DARK_HUES}
     return made
+
+
+def _begun(words: str) -> str:
+    """The beginning of a sentence; abbreviations stay as they are."""
+    return words[:1].upper() + words[1:]
 
 
 def _parted(name: str) -> Markup:

@@ -124,6 +124,14 @@ def test_leaderboard_has_the_published_rows_in_order(made):
     assert "{:.2f} ± {:.2f}".format(*(float(table[0][f"quality_{what}"]) for what in ("mean", "std"))) in board
 
 
+def test_abbreviations_of_metrics_keep_their_letters():
+    found = open_folder(LEADERBOARDS / "cifar10")
+    suite = load_suite(found.source, REGISTRY)
+    text = rendered(build_table(suite, found.records, REGISTRY))
+    assert ">FID (cifarnet features) on test after" in text
+    assert "Fid (" not in text
+
+
 def test_sweep_is_grouped_by_its_points_with_the_references_last(made):
     text = made["ptb-epochs/index.html"].decode()
     groups = re.findall(r'<tr class="group"><th scope="rowgroup"[^>]*><span>([^<]+)', text)
