@@ -33,6 +33,13 @@ def test_readme_fits_one_screen_and_its_links_lead_somewhere():
     assert [one for one in targets if not (ROOT / one).exists()] == []
 
 
+def test_readme_tells_who_leads_on_images():
+    one = Published("cifar10")
+    ranked = {name: row["rank"] for name, row in one.rows.items() if row["rank"]}
+    assert ranked == {"prompt_tuning": 1, "fedgen_edge": 2, "fedavg_full": 3, "fedprox_full": 4}
+    assert "On CIFAR-10 prompt tuning comes first and FedGen-Edge second, ahead of both full models." in flat(README)
+
+
 def test_links_of_a_release_are_absolute():
     page = make_readme.absolute("![a](b/c.svg) [d](e.md#f) [g](https://h) [i](#j)", "https://k", "v1")
     assert page == "![a](https://k/raw/v1/b/c.svg) [d](https://k/blob/v1/e.md#f) [g](https://h) [i](#j)"
