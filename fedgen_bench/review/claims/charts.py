@@ -56,4 +56,4 @@ def _along(axes: Axes, chart: Chart) -> None:
             axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
             axes.set_xticks([], minor=True)
     elif all(float(p.x).is_integer() for _, points in chart.series for p in points):
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params("x", integer=True)
