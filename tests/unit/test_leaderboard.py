@@ -286,3 +286,20 @@ def test_table_says_what_clients_do_by_themselves(steps, contender, said, table_
     setup = {**table.setup, "personalization": {"steps": steps, "start": "global"}, "contender": {"one": contender}}
     rows = [{**row, "personalized_mean": 1.0} for row in table.rows]
     assert said in Markdown(NoParams()).render(replace(table, setup=setup, rows=tuple(rows)))
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("personalization.steps", "after local steps (1 at x=2, 4 at x=3, 32 elsewhere) from the global model"),
+        ("personalization.learning_rate", "after 32 local steps from the global model"),
+    ],
+)
+def test_table_says_which_steps_a_sweep_has(path, said, table_of):
+    table = table_of([record("fedavg", 1, 1.0)])
+    points = [{"value": value, "set": {path: steps}} for value, steps in ((2.0, 1), (3.0, 4))]
+    sweep = {"axis": "x", "of": "toy", "contenders": ["fedavg"], "point": points}
+    way = {"steps": 32, "start": "global"}
+    setup = {**table.setup, "personalization": way, "contender": {"one": {}}, "sweep": sweep}
+    rows = [{**row, "personalized_mean": 1.0} for row in table.rows]
+    assert said in Markdown(NoParams()).render(replace(table, setup=setup, rows=tuple(rows)))

@@ -280,21 +280,23 @@ def _steps(table: Table) -> str:
     if way := table.setup.get("personalization"):
         if not way["steps"] and not any(one.get("personalization") for one in table.setup["contender"].values()):
             return f"no local step: it is {_BEGINNINGS[way['start']]} as it is"
-        return f"{_way(way)}, which [Set-up](#set-up) shows where contenders differ"
-    given = "from the tensors that the method gives the client"
+        steps = _counted(table, "personalization.steps", way["steps"], "local steps")
+        from_where = f"from {_BEGINNINGS[way['start']]} on their own data"
+        return f"{steps} {from_where}, which [Set-up](#set-up) shows where contenders differ"
     usual = int(table.setup["evaluation"]["personalized_steps"])
+    steps = _counted(table, "evaluation.personalized_steps", usual, "more local steps")
+    return f"{steps} from the tensors that the method gives the client"
+
+
+def _counted(table: Table, path: str, usual: int, what: str) -> str:
+    """`8 local steps`; under a sweep of them `local steps (1 at x=1, 2 at x=2, 8 elsewhere)`."""
     points = table.setup.get("sweep", {}).get("point", ())
-    at = {point["value"]: int(point["set"].get("evaluation.personalized_steps", usual)) for point in points}
+    at = {point["value"]: int(point["set"].get(path, usual)) for point in points}
     if set(at.values()) <= {usual}:
-        return f"{usual} more local steps {given}"
+        return f"{usual} {what}"
     axis = table.setup["sweep"]["axis"]
     listed = ", ".join(f"{n} at {axis}={value:g}" for value, n in at.items())
-    return f"more local steps ({listed}, {usual} elsewhere) {given}"
-
-
-def _way(way: Mapping[str, Any]) -> str:
-    """What clients do by themselves, in words."""
-    return f"{way['steps']} local steps from {_BEGINNINGS[way['start']]} on their own data"
+    return f"{what} ({listed}, {usual} elsewhere)"
 
 
 def _part(key: str) -> tuple[str, str, str] | None:
