@@ -11,12 +11,16 @@ from fedgen_bench.results.record import Evaluated
 from fedgen_bench.results.table import Curve, Table
 from fedgen_bench.review.claims.clock import EdgeDevice
 from fedgen_bench.site.drawing import Drawing, Line, Spot
+from fedgen_bench.suite.personalization import OwnWay
 
 if TYPE_CHECKING:
     from fedgen_bench.review.claims.findings import Chart
 
 _CLOCK = "Time is that of the suite's devices."
 _DEVICE = f"Time is simulated, on one device for all: {EdgeDevice()}; local steps cost every method the same."
+_AFTER_THE_LAST_ROUND = frozenset(
+    {"evaluation.personalized_steps"} | {f"personalization.{one}" for one in OwnWay.model_fields}
+)
 _BAND = "Lines are means over seeds, bands reach from the lowest seed to the highest"
 
 
@@ -154,9 +158,12 @@ def quality_against_uplink(table: Table, looked: Mapping[str, Look]) -> Drawing 
 
 
 def quality_over_axis(table: Table) -> Drawing | None:
-    """Test quality at every point of an ablation, with intervals; rows that are not swept are levels."""
+    """Test quality at every point of an ablation, with intervals; rows that are not swept are levels.
+
+    None of an ablation of what clients do after the last round, which leaves the global model as it is.
+    """
     sweep = table.setup.get("sweep")
-    if sweep is None:
+    if sweep is None or {path for point in sweep["point"] for path in point["set"]} <= _AFTER_THE_LAST_ROUND:
         return None
     values = {f"@{sweep['axis']}={point['value']:g}": point["value"] for point in sweep["point"]}
     spots: dict[str, dict[float, Spot]] = {}

@@ -250,6 +250,13 @@ def test_what_an_ablation_sweeps_is_told_with_all_of_its_values(suite, split):
     assert dict(facts_of(table))["Split"] == split
 
 
+@pytest.mark.parametrize(("suite", "drawn"), [("ptb-alpha", True), ("ptb-personal", False)])
+def test_quality_is_drawn_over_an_axis_that_it_hangs_on(suite, drawn):
+    published = open_folder(LEADERBOARDS / suite)
+    table = build_table(load_suite(published.source, REGISTRY), published.records, REGISTRY)
+    assert ("Quality over" in rendered(table)) is drawn
+
+
 def test_card_names_every_contender_that_sends_least(tmp_path):
     shutil.copytree(LEADERBOARDS / "ptb-byzantine", tmp_path / "ptb-byzantine")
     page = site_files(tmp_path, REGISTRY)["index.html"].decode()
