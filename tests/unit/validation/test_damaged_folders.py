@@ -107,7 +107,8 @@ DAMAGED_FOLDERS = {
     "figure": (_row("metrics.parquet", 0, value=2.0), "values", "times a client was asked"),
     "figure not finite": (_row("metrics.parquet", 2, value=float("nan")), "values", "is nan. No run gives that"),
     "figure of a round": (
-        _row("metrics.parquet", _of_a_round, value=lambda row, _: row["value"] / 2), "values", "valid_subset/"
+        _row("metrics.parquet", _of_a_round, value=lambda row, _: row["value"] / 2),
+        "values", "valid_subset/fid_cifarnet is",
     ),
     "long text": (_row("ledger.parquet", 0, phase="x" * 201), "ledger", "more than 200 characters"),
     "empty cell": (_row("ledger.parquet", 0, client_id=None), "ledger", "empty cells"),
