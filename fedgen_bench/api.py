@@ -58,7 +58,7 @@ def run_suite(
 
     Raises:
         WouldLoseError: the published folder holds results that the store lacks, and stays as it is; what was run is in
-            the store, for `load_results`.
+            the store, for `load_results`. Not raised where all of them are reproduced here.
     """
     session = Session(
         plugins=plugins,
@@ -81,7 +81,7 @@ def run_suite(
         keep_clients=keep_clients,
         on_event=on_event,
     )
-    if results.kept is not None:
+    if results.kept is not None and not results.reproduced:
         raise results.kept
     return results
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,12 +13,16 @@ from fedgen_bench.base.safe_text import one_line, printable
 from fedgen_bench.cli import completion, options
 from fedgen_bench.cli.progress import Progress, show_notes
 from fedgen_bench.cli.screen import grid, print_table
+from fedgen_bench.cli.side_by_side import sentences
 from fedgen_bench.contract.reports import CODES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fedgen_bench.contract.reports import Privacy
     from fedgen_bench.run.dry_run import Forecast
     from fedgen_bench.session.answers import Plan
+    from fedgen_bench.session.frames import Results
     from fedgen_bench.session.session import Session
 
 
@@ -57,7 +61,8 @@ def command(session: Session, suite: str, *, dry_run: bool, verbose: bool, keep_
     """Run a suite (or what is left of it) and write its leaderboard.
 
     What is done is skipped, what was cut off goes on where it stopped. Exit codes: 0 all cells done, 1 some failed,
-    2 wrong usage, 130 interrupted. A published folder with results that the store lacks stays as it is: exit code 1.
+    2 wrong usage, 130 interrupted. A published folder with results that the store lacks stays as it is: exit code 1,
+    or 0 where all of them were run here and agree as `reproduce` asks for.
     """
     if dry_run:
         return _dry_run(session, suite, **selection)
@@ -71,12 +76,22 @@ def command(session: Session, suite: str, *, dry_run: bool, verbose: bool, keep_
             on_event=progress.note,
         )
     print_table(results.table)
-    written = f"Written to {session.folder(suite)}"
-    click.echo(printable(f"Results are in {session.runs}. {results.kept}" if results.kept else written), err=True)
+    for sentence in _where(session.folder(suite), session, results):
+        click.echo(printable(sentence), err=True)
     bad = [event for event in results.ended if event.status != "done"]
     for event in bad:
         click.echo(f"{event.run}: {event.status}: {one_line(event.reason)}", err=True)
-    return 1 if bad or results.kept else 0
+    return 1 if bad or (results.kept and not results.reproduced) else 0
+
+
+def _where(folder: Path, session: Session, results: Results) -> Iterator[str]:
+    """Where results are and, beside published ones that stayed, how they agree."""
+    if results.kept is None:
+        yield f"Written to {folder}"
+        return
+    reproduced = f"{folder} stays as it is: what it holds was published from elsewhere, and is reproduced here."
+    yield f"Results are in {session.runs}. {reproduced if results.reproduced else results.kept}"
+    yield from sentences(results.published)
 
 
 def _firsts(cells: Sequence[Forecast]) -> list[Forecast]:

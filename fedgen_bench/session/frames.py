@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fedgen_bench.registry.registry import Registry
     from fedgen_bench.results.details import MessageRow
     from fedgen_bench.results.store import StoredRun
+    from fedgen_bench.review.comparison import ComparedCell
     from fedgen_bench.run.events import Event
 
 
@@ -35,6 +36,7 @@ class Results:
         messages: rows of a published folder's ledger.
         ended: how each cell ended that the call ran; cells that were done before are not among them.
         kept: why the published folder stayed as it was; None where it holds these results, or none were to be written.
+        published: where it stayed, all its cells against these; none where these lack one.
     """
 
     table: Table
@@ -44,6 +46,12 @@ class Results:
     messages: tuple[MessageRow, ...] = field(default=(), repr=False, compare=False)
     ended: tuple[Event, ...] = ()
     kept: WouldLoseError | None = None
+    published: tuple[ComparedCell, ...] = field(default=(), repr=False)
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the published folder stayed because it has the same cells from elsewhere, and all of them agree."""
+        return bool(self.published) and all(cell.reproduced for cell in self.published)
 
     @cached_property
     def leaderboard(self) -> pd.DataFrame:

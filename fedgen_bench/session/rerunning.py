@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -12,16 +12,15 @@ from fedgen_bench.base.errors import DataError, FedgenError, StoreError, UsageEr
 from fedgen_bench.base.files import sha256_of, write_atomic
 from fedgen_bench.base.instructions import instructions
 from fedgen_bench.registry.datasets import finder
-from fedgen_bench.results.bands import bands
 from fedgen_bench.results.files import REPRODUCTION, RESULTS
 from fedgen_bench.results.published import open_folder
 from fedgen_bench.results.record import Record, Unfinished
 from fedgen_bench.results.recording import record_of
 from fedgen_bench.results.store import Store
-from fedgen_bench.results.tiers import Tier, described, tier
-from fedgen_bench.review.comparison import compare_records, judge_over_seeds
+from fedgen_bench.results.tiers import described
 from fedgen_bench.review.reproduction import Rerun, choose, datasets_of, problems, report, reruns_of
 from fedgen_bench.run.events import Event, OnEvent
+from fedgen_bench.session.agreeing import judged, tier_of
 from fedgen_bench.session.answers import OnPlan, Plan, Reproduction
 from fedgen_bench.session.workplace import Workplace
 
@@ -53,12 +52,7 @@ def reproduce(
     root = _outside(folder, out or Path("reproduction", suite))
     _need(reruns, at)
     here = _run(reruns, root / "store", at, on_plan, on_event)
-    limits = bands(records)
-    found = [
-        compare_records(one.record, record, _tier(one, record.environment), limits)
-        for one, record in zip(reruns, here, strict=True)
-    ]
-    cells, tests = judge_over_seeds(found, limits)
+    cells, tests = judged(reruns, here, records)
     path = root / REPRODUCTION
     head: dict[str, Any] = {
         "schema": 1,
@@ -101,10 +95,6 @@ def _need(reruns: Sequence[Rerun], at: Workplace) -> None:
         raise FedgenError("\n".join(sentences))
 
 
-def _tier(rerun: Rerun, environment: Mapping[str, Any]) -> Tier:
-    return tier(rerun.record.environment, environment, rerun.changes)
-
-
 def _foretold(reruns: Sequence[Rerun], device: str) -> tuple[str, ...]:
     """Which tiers are to be expected, and whether bf16 will be slow."""
 
@@ -113,7 +103,7 @@ def _foretold(reruns: Sequence[Rerun], device: str) -> tuple[str, ...]:
 
     kinds = {(threads(one), one.cohort) for one in reruns}
     here = {kind: fingerprint(device, *kind) for kind in kinds}
-    tiers = [_tier(one, here[threads(one), one.cohort]) for one in reruns]
+    tiers = [tier_of(one, here[threads(one), one.cohort]) for one in reruns]
     notes = []
     for name in dict.fromkeys(one.name for one in tiers):
         same = [one for one in tiers if one.name == name]

@@ -21,6 +21,7 @@ from fedgen_bench.results.timing import published_time
 from fedgen_bench.run.ahead import libraries
 from fedgen_bench.run.events import OnEvent, log_rounds
 from fedgen_bench.run.tuning import scored, trials
+from fedgen_bench.session.agreeing import published_and_here
 from fedgen_bench.session.answers import OnPlan, Plan, Tuning
 from fedgen_bench.session.collecting import stored_results
 from fedgen_bench.session.frames import Results
@@ -68,13 +69,14 @@ def run(
         plan = _planned(suite, cells, place, at)
         on_plan(replace(plan, notes=(*plan.notes, *_staying(leaderboards / source.name, plan.cells, store))))
         ended = at.run(plan.cells, store, place, on_event, verbose=verbose, keep_clients=keep_clients)
-        kept = None
         try:
             with span("publish"):
                 table, _ = publish(source, own, at.registry, store, leaderboards)
         except WouldLoseError as error:
-            kept, table = error, ranked(own, at.registry, store)
-        return replace(stored_results(store, own, table, at.registry), ended=ended, kept=kept)
+            results = stored_results(store, own, ranked(own, at.registry, store), at.registry)
+            published = published_and_here(leaderboards / source.name, results.records, at.registry)
+            return replace(results, ended=ended, kept=error, published=published)
+        return replace(stored_results(store, own, table, at.registry), ended=ended)
 
 
 def forecast(

@@ -103,7 +103,8 @@ class Session:
     ) -> Results:
         """Run what is left of a suite, write its leaderboard, and return all its results.
 
-        A published folder that holds results which the store lacks stays as it is: `kept` of what is returned says so.
+        A published folder that holds results which the store lacks stays as it is: `kept` of what is returned says so,
+        and `published` and `reproduced`, how these agree with them, where the store has the same cells.
 
         Args:
             suite: a registered suite's name, or the path of a suite's `.toml` file.

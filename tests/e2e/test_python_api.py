@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import fedgen_bench
 from fedgen_bench.base.errors import StoreError, UsageError, WouldLoseError
+from fedgen_bench.cli.main import cli
 from fedgen_bench.results.table import COLUMNS
 from fedgen_bench.session.session import Session
 from fedgen_bench.testing import toy
@@ -106,12 +108,39 @@ def test_folder_with_results_that_the_store_lacks_stays_and_the_results_say_so(s
     plans = []
     kept = Session(**where).run("toy", contenders=["fedavg"], on_plan=plans.append)
     assert isinstance(kept.kept, WouldLoseError)
+    assert not kept.reproduced
     assert kept.leaderboard.equals(results.leaderboard)
     assert kept.ended == ()
     assert [(len(one.cells), one.metric) for one in plans] == [(2, "toy_loss")]
     assert "It will stay as it is" in plans[0].notes[-1]
     with pytest.raises(WouldLoseError, match="stays as it is"):
         fedgen_bench.run_suite("toy", contenders=["fedavg"], **where)
+    assert json.loads(path.read_text()) == body
+
+
+@pytest.mark.parametrize(("off", "n_others"), [(1e-6, 0), (9.0, 1)])
+def test_suite_that_was_published_on_another_processor_is_run_again_and_compared(stored, tmp_path, off, n_others):
+    root, _, _ = stored
+    shutil.copytree(root / "leaderboards", tmp_path / "leaderboards")
+    path = tmp_path / "leaderboards" / "toy" / "results.json"
+    body = json.loads(path.read_text())
+    for record in body["records"]:
+        record["environment"]["instruction_set"] = "another"
+    own = [record for record in body["records"] if record["contender"] == "fedavg"]
+    own[0]["metrics"]["test/toy_loss"] *= 1 + off
+    path.write_text(json.dumps(body))
+    where = {"plugins": [toy.__file__], "runs": root / "runs", "leaderboards": tmp_path / "leaderboards"}
+    results = Session(**where).run("toy", contenders=["fedavg"])
+    assert isinstance(results.kept, WouldLoseError)
+    assert {cell.tier.name for cell in results.published} == {"band"}
+    assert results.reproduced is (n_others == 0)
+    words = ["run", "--suite", "toy", "--contender", "fedavg", "--plugin", toy.__file__]
+    places = ["--runs", str(where["runs"]), "--leaderboards", str(where["leaderboards"])]
+    done = CliRunner().invoke(cli, [*words, *places], standalone_mode=False)
+    assert done.return_value == n_others
+    n = len(results.published)
+    assert f"{n - n_others} of {n} cells reproduced: band tier" in done.stderr
+    assert ("is reproduced here" in done.stderr) is results.reproduced
     assert json.loads(path.read_text()) == body
 
 
