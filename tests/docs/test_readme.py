@@ -147,6 +147,11 @@ FedGen-Edge's, {recognised[2]} of FedAvg's and {recognised[3]} of the frozen mod
 {planes[0]}, {planes[1]}, {planes[2]}, {planes[3]})"""
     leads = [quality_lead(Published("cifar10-alpha"), f"@alpha={value}") for value in ("10", "0.03")]
     yield f"""by {leads[0]:.2f} at Dirichlet alpha 10, {full["mean"]:.2f} at 0.1 and {leads[1]:.2f} at 0.03"""
+    ranks = Published("cifar10-rank")
+    at = {n: f"fedgen_edge@rank={n}" for n in (1, 8, 64)}
+    sent = {n: ranks.shown[name]["uplink per client-round"].strip("*") for n, name in at.items()}
+    yield f"""rank 1 ends at {quality(ranks, at[1], 2)} and sends {sent[1]} a client-round, rank 8 at \
+{quality(ranks, at[8], 2)} with {sent[8]}, rank 64 at {quality(ranks, at[64], 2)} with {sent[64]}"""
 
 
 def of_devices():
