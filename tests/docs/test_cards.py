@@ -1,5 +1,6 @@
-"""What cards of components say of published tables."""
+"""What cards say of published tables."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -13,6 +14,10 @@ UNPUBLISHED = sorted(
     for folder in CONTENT
     for card in folder.glob("cards/*.md")
     if re.search(r"(^|\. )No published row", card.read_text(encoding="utf-8"), re.MULTILINE)
+)
+
+TABLES = sorted(
+    card for folder in CONTENT for card in folder.glob("cards/*.md") if (ROOT / "leaderboards" / card.stem).is_dir()
 )
 
 
@@ -44,3 +49,11 @@ def test_cards_without_rows_are_found():
 @pytest.mark.parametrize("card", UNPUBLISHED, ids=lambda card: card.stem)
 def test_card_that_knows_no_published_row_is_right(card):
     assert described(card) & published() == set()
+
+
+@pytest.mark.parametrize("card", TABLES, ids=lambda card: card.stem)
+def test_card_tells_what_the_published_cells_took(card):
+    with (ROOT / "leaderboards" / card.stem / "timing.csv").open(encoding="utf-8", newline="") as handle:
+        seconds = [float(row["seconds"]) for row in csv.DictReader(handle)]
+    text = " ".join(card.read_text(encoding="utf-8").split())
+    assert f"{len(seconds)} cells took {sum(seconds) / 60:.0f} minutes of processes" in text
