@@ -33,7 +33,7 @@ def published() -> set[str]:
 
 
 def described(card: Path) -> set[str]:
-    """Names of the components of the module that a card is named after; without one, those that its first lines name."""
+    """Names of the components of the module that a card is named after, or else those that its first lines name."""
     modules = [module for folder in CONTENT for module in folder.rglob(f"{card.stem}.py")]
     if not modules:
         return set(re.findall(r"`(\w+)`", card.read_text(encoding="utf-8").split("\n## ")[0]))
