@@ -3,7 +3,7 @@
 As many clients are at work as a suite asks in a round; whoever arrives is followed by the next of the paired schedule
 of cohorts, who is sent the state of that moment. A round is as many arrivals as a cohort has clients, so that equal
 rounds are equal work. All that arrive at one moment have arrived before anybody is sent anything, in the order in which
-they were asked.
+they were asked, as far as their round has room for them; the rest are the first of the next round.
 """
 
 from __future__ import annotations
