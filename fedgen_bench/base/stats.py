@@ -50,6 +50,8 @@ def _quantile(confidence: float, freedom: int) -> float:
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:
     n = len(values)
+    if n > 1 and math.isfinite(values[0]) and min(values) == max(values):  # a mean that is rounded would find a spread
+        return values[0], 0.0
     mean = math.fsum(values) / n
     return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else math.nan
 

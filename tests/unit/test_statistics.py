@@ -31,6 +31,13 @@ def test_p_value_without_spread_is_certain():
     assert p_value([3.0]) == 1.0
 
 
+@pytest.mark.parametrize("value", [53.131037096495064, -0.1, 1e308, 5e-324])
+@pytest.mark.parametrize("n", [2, 3, 6, 7])
+def test_values_that_are_all_the_same_have_that_mean_and_no_spread(value, n):
+    assert interval([value] * n) == Interval(value, 0.0, value, value, n)
+    assert p_value([value] * n) == 0
+
+
 def test_p_value_and_interval_agree_on_zero():
     for values in ([1.0, 1.1, 0.7], [0.1, -0.3, 0.4], [-2.0, -2.2]):
         found = interval(values)
