@@ -7,7 +7,16 @@ import pytest
 from made_records import made
 from scipy import stats as scipy_stats
 
-from fedgen_bench.base.stats import bca_interval, holm, interval, n_for_power, p_value, power, prediction_half_width
+from fedgen_bench.base.stats import (
+    Interval,
+    bca_interval,
+    holm,
+    interval,
+    n_for_power,
+    p_value,
+    power,
+    prediction_half_width,
+)
 from fedgen_bench.results.bands import FLOOR, band, bands, bands_csv
 
 
