@@ -4,6 +4,7 @@ import importlib.util
 import re
 from collections import defaultdict
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -248,13 +249,17 @@ def of_other_tables():
     yield "Beige Book reports of 2005 to 2020"
     four = [("FedProx", "fedprox_full"), ("FedAvg", "fedavg_full"), ("FedGen-Edge", "fedgen_edge")]
     ends = ", ".join(f"{name} {quality(book, of)}" for name, of in four)
-    yield f"{ends}, prompt tuning {quality(book, 'prompt_tuning')}."
+    yield f"{ends}, prompt tuning {quality(book, 'prompt_tuning')}, {seeds(book)} seeds."
     mean, low, high = gap(book, "fedavg_full")
     yield f"FedGen-Edge is behind FedAvg by {mean:.2f} (paired 95 % interval {low:.2f} to {high:.2f})"
-    own = [row["personalized_mean"] for row in book.rows.values() if row["rank"]]
-    alone = book.rows["local_only"]["personalized_mean"]
-    yield f"""LoRA that every district trains alone ({alone:.1f}) beats every federated method ({min(own):.1f} to \
-{max(own):.1f})"""
+    gains = [
+        f"by {gain(book, of, 'personalized'):.1f} % with {name} to {book.rows[of]['personalized_mean']:.1f}"
+        for of, name in (("fedgen_edge", "FedGen-Edge"), ("fedavg_full", "FedAvg"), ("fedprox_full", "FedProx"))
+    ]
+    own = book.table["setup"]["personalization"]
+    yield f"by {own['steps']} steps of its own: its own text falls {', '.join(gains)}."
+    alone = [fmean(one["per_client"]["kept"].values()) for one in book.records if one["contender"] == "local_only"]
+    yield f"LoRA that a district trains alone, as many rounds long, has {fmean(alone):.1f}."
     cost = {name: row["quality_mean"] - small.rows["fedgen_edge"]["quality_mean"] for name, row in small.rows.items()}
     sent = {name: row["uplink per client-round"].strip("*") for name, row in small.shown.items()}
     full = small.rows["fedavg_full_int8"]["quality_mean"] - small.rows["fedavg_full"]["quality_mean"]
