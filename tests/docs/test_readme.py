@@ -153,6 +153,11 @@ FedGen-Edge's, {recognised[2]} of FedAvg's and {recognised[3]} of the frozen mod
     sent = {n: ranks.shown[name]["uplink per client-round"].strip("*") for n, name in at.items()}
     yield f"""rank 1 ends at {quality(ranks, at[1], 2)} and sends {sent[1]} a client-round, rank 8 at \
 {quality(ranks, at[8], 2)} with {sent[8]}, rank 64 at {quality(ranks, at[64], 2)} with {sent[64]}"""
+    long = Published("cifar10-epochs")
+    ends = [quality(long, f"{name}@epochs={n}", 2) for n in (10, 1) for name in ("fedavg_full", "fedgen_edge")]
+    assert federation(long)["n_clients"] == 800
+    yield f"""with 800 small clients and ten local epochs it ends at {ends[0]} and FedGen-Edge at {ends[1]}, with one \
+at {ends[2]} and {ends[3]}"""
 
 
 def of_devices():
