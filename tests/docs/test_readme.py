@@ -261,8 +261,12 @@ def of_other_tables():
         f"by {gain(book, of, 'personalized'):.1f} % with {name} to {book.rows[of]['personalized_mean']:.1f}"
         for of, name in (("fedgen_edge", "FedGen-Edge"), ("fedavg_full", "FedAvg"), ("fedprox_full", "FedProx"))
     ]
+    for one in book.records:
+        if one["contender"] in ("fedgen_edge", "fedavg_full", "fedprox_full"):
+            owns, shared = (one["per_client"][of] for of in ("personalized", "global"))
+            assert all(owns[i] < shared[i] for i in owns)
     own = book.table["setup"]["personalization"]
-    yield f"by {own['steps']} steps of its own: its own text falls {', '.join(gains)}."
+    yield f"by {own['steps']} steps of its own: perplexity on its own text falls {', '.join(gains)}."
     alone = [fmean(one["per_client"]["kept"].values()) for one in book.records if one["contender"] == "local_only"]
     yield f"LoRA that a district trains alone, as many rounds long, has {fmean(alone):.1f}."
     cost = {name: row["quality_mean"] - small.rows["fedgen_edge"]["quality_mean"] for name, row in small.rows.items()}
